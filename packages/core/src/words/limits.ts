@@ -1,0 +1,59 @@
+/** Every bound of podmesh in one place, unit last. Each is a promise to some other part: say which. */
+
+/** A document larger than this is refused before it is parsed. */
+export const DOCUMENT_BYTES_MAX = 64 * 1024 * 1024;
+/** Jobs of one document. */
+export const JOBS_PER_GRAPH_MAX = 200_000;
+/** Tasks of one run, array elements counted. */
+export const TASKS_PER_GRAPH_MAX = 1_000_000;
+/** Elements of one array job. */
+export const ARRAY_ELEMENTS_MAX = 100_000;
+/** Inputs, outputs, or `after` entries of one job. */
+export const NAMES_PER_JOB_MAX = 256;
+/** Environment variables of one job. */
+export const ENV_PER_JOB_MAX = 512;
+/** Command words of one job together; Linux's own limit for one exec is 2 MiB. */
+export const COMMAND_BYTES_MAX = 128 * 1024;
+/** Problems listed in one answer; a longer list helps nobody. */
+export const PROBLEMS_LISTED_MAX = 100;
+/** Values above this are artifacts and are referred to by digest (DESIGN §4). */
+export const INLINE_VALUE_BYTES_MAX = 256 * 1024;
+/** Attempts of one task, whatever `retries` says. */
+export const ATTEMPTS_PER_TASK_MAX = 50;
+/** `retries` of one job. */
+export const RETRIES_MAX = 20;
+/** Attempts lost to infrastructure that are repeated for free. */
+export const INFRASTRUCTURE_RETRIES_MAX = 8;
+/** Different peers that a task may take down before it is no longer tried. */
+export const PEERS_LOST_MAX = 4;
+/** Bytes of the end of standard error that a failure carries. */
+export const STDERR_TAIL_BYTES_MAX = 16 * 1024;
+/** Log bytes kept of one attempt; the rest is counted, not stored. */
+export const LOG_BYTES_MAX = 256 * 1024 * 1024;
+/** Bytes of one live-log message. */
+export const LOG_CHUNK_BYTES_MAX = 64 * 1024;
+/** Offers of one run that wait in the queue at the same time, so that many runs share the mesh. */
+export const OFFERS_PER_RUN_MAX = 2_000;
+/** Runs that one peer drives at the same time. */
+export const DRIVES_PER_PEER_MAX = 32;
+/** Entries of one tree artifact. */
+export const TREE_ENTRIES_MAX = 1_000_000;
+/** Bytes of one artifact. */
+export const ARTIFACT_BYTES_MAX = 64 * 1024 * 1024 * 1024;
+
+/** A claim is lost when it was not extended for this long (the queue's ack wait). */
+export const LEASE_MS = 15_000;
+/** A claim is extended this often, from a thread that nothing can block. */
+export const LEASE_EXTEND_MS = 4_000;
+/** A peer that could not extend for this long stops its container: before the server gives the claim away. */
+export const LEASE_GIVE_UP_MS = 11_000;
+/** A peer says that it is alive this often… */
+export const HEARTBEAT_MS = 3_000;
+/** …and is taken for gone after this long; below LEASE_EXTEND_MS before LEASE_MS, so that a redelivery finds it gone. */
+export const PEER_TTL_MS = 10_000;
+/** Time between SIGTERM and SIGKILL for a container. */
+export const KILL_GRACE_MS = 10_000;
+/** Time limit of a task that names none. */
+export const TASK_TIMEOUT_MS_DEFAULT = 24 * 60 * 60 * 1_000;
+/** The longest time limit a task may name. */
+export const TASK_TIMEOUT_MS_MAX = 30 * 24 * 60 * 60 * 1_000;
