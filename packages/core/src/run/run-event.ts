@@ -1,179 +1,179 @@
-import type { ArtifactRef } from "../artifact/artifact.ts";
-import type { Graph } from "../graph/graph.ts";
+import type { ArtifactRef } from '../artifact/artifact.ts';
+import type { Graph } from '../graph/graph.ts';
 import type {
-	ActionDigest,
-	ArtifactId,
-	ClaimId,
-	PeerId,
-	RunId,
-	SessionId,
-	TaskId,
-} from "../words/ids.ts";
-import type { FailureKind } from "./failure-kind.ts";
+  ActionDigest,
+  ArtifactId,
+  ClaimId,
+  PeerId,
+  RunId,
+  SessionId,
+  TaskId,
+} from '../words/ids.ts';
+import type { FailureKind } from './failure-kind.ts';
 
 /** The facts of a run, in the past tense. The run log holds nothing else (DESIGN §3). */
 export type RunEvent = RunPublished | RunCancelRequested | RunEnded | TaskEvent;
 
 /** Facts about one task; each is appended behind the last one its writer has seen of that task. */
 export type TaskEvent =
-	| AttemptStarted
-	| AttemptSucceeded
-	| AttemptFailed
-	| AttemptLost
-	| TaskCached;
+  | AttemptStarted
+  | AttemptSucceeded
+  | AttemptFailed
+  | AttemptLost
+  | TaskCached;
 
 /** The first event of every run: what is to be done. */
 export interface RunPublished {
-	readonly kind: "run-published";
-	readonly run: RunId;
-	readonly name?: string;
-	/** Small graphs travel in the event, larger ones as an artifact of canonical JSON. */
-	readonly graph:
-		| { readonly kind: "inline"; readonly graph: Graph }
-		| { readonly kind: "artifact"; readonly artifact: ArtifactId };
-	readonly taskCount: number;
-	/** `user@host`, for people. */
-	readonly publisher: string;
+  readonly kind: 'run-published';
+  readonly run: RunId;
+  readonly name?: string;
+  /** Small graphs travel in the event, larger ones as an artifact of canonical JSON. */
+  readonly graph:
+    | { readonly kind: 'inline'; readonly graph: Graph }
+    | { readonly kind: 'artifact'; readonly artifact: ArtifactId };
+  readonly taskCount: number;
+  /** `user@host`, for people. */
+  readonly publisher: string;
 }
 
 export interface RunCancelRequested {
-	readonly kind: "run-cancel-requested";
-	readonly run: RunId;
-	readonly by: string;
-	readonly reason: string;
+  readonly kind: 'run-cancel-requested';
+  readonly run: RunId;
+  readonly by: string;
+  readonly reason: string;
 }
 
 /** The last event of every run. */
 export interface RunEnded {
-	readonly kind: "run-ended";
-	readonly run: RunId;
-	readonly state: "succeeded" | "failed" | "cancelled";
-	readonly counts: TaskCounts;
-	/** The result record (`RunRecord` as JSON), which outlives the log. */
-	readonly record: ArtifactId;
+  readonly kind: 'run-ended';
+  readonly run: RunId;
+  readonly state: 'succeeded' | 'failed' | 'cancelled';
+  readonly counts: TaskCounts;
+  /** The result record (`RunRecord` as JSON), which outlives the log. */
+  readonly record: ArtifactId;
 }
 
 export interface TaskCounts {
-	readonly succeeded: number;
-	/** Of those that succeeded, how many came from the result cache. */
-	readonly cached: number;
-	readonly failed: number;
-	readonly skipped: number;
-	readonly cancelled: number;
+  readonly succeeded: number;
+  /** Of those that succeeded, how many came from the result cache. */
+  readonly cached: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly cancelled: number;
 }
 
 /** A peer owns attempt `attempt` of the task from here until an event with the same claim, or `attempt-lost`. */
 export interface AttemptStarted {
-	readonly kind: "attempt-started";
-	readonly run: RunId;
-	readonly task: TaskId;
-	/** Numbered from 1. */
-	readonly attempt: number;
-	readonly peer: PeerId;
-	readonly session: SessionId;
-	readonly claim: ClaimId;
-	/** Stream sequence of the offer that was claimed: tells a redelivery from a duplicate. */
-	readonly offerSequence: number;
+  readonly kind: 'attempt-started';
+  readonly run: RunId;
+  readonly task: TaskId;
+  /** Numbered from 1. */
+  readonly attempt: number;
+  readonly peer: PeerId;
+  readonly session: SessionId;
+  readonly claim: ClaimId;
+  /** Stream sequence of the offer that was claimed: tells a redelivery from a duplicate. */
+  readonly offerSequence: number;
 }
 
 export interface AttemptSucceeded {
-	readonly kind: "attempt-succeeded";
-	readonly run: RunId;
-	readonly task: TaskId;
-	readonly attempt: number;
-	readonly claim: ClaimId;
-	readonly action: ActionDigest;
-	readonly result: TaskResult;
+  readonly kind: 'attempt-succeeded';
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly attempt: number;
+  readonly claim: ClaimId;
+  readonly action: ActionDigest;
+  readonly result: TaskResult;
 }
 
 export interface AttemptFailed {
-	readonly kind: "attempt-failed";
-	readonly run: RunId;
-	readonly task: TaskId;
-	readonly attempt: number;
-	readonly claim: ClaimId;
-	readonly failure: Failure;
+  readonly kind: 'attempt-failed';
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly attempt: number;
+  readonly claim: ClaimId;
+  readonly failure: Failure;
 }
 
 /** Written by another peer, or by the driver, when the claim passed on while the attempt was open. */
 export interface AttemptLost {
-	readonly kind: "attempt-lost";
-	readonly run: RunId;
-	readonly task: TaskId;
-	readonly attempt: number;
-	readonly claim: ClaimId;
-	/** Who vanished. */
-	readonly peer: PeerId;
-	readonly reason: string;
+  readonly kind: 'attempt-lost';
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly attempt: number;
+  readonly claim: ClaimId;
+  /** Who vanished. */
+  readonly peer: PeerId;
+  readonly reason: string;
 }
 
 /** The driver found the task's action in the result cache, with all bytes there. */
 export interface TaskCached {
-	readonly kind: "task-cached";
-	readonly run: RunId;
-	readonly task: TaskId;
-	readonly action: ActionDigest;
-	readonly result: TaskResult;
+  readonly kind: 'task-cached';
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly action: ActionDigest;
+  readonly result: TaskResult;
 }
 
 /** What a success left behind; also the value of the result cache. */
 export interface TaskResult {
-	readonly inputs: Readonly<Record<string, ArtifactId>>;
-	readonly outputs: Readonly<Record<string, ArtifactRef>>;
-	readonly exit: ExitReport;
-	readonly usage: Usage;
-	readonly log: LogRef;
-	readonly machine: Machine;
-	readonly peer: PeerId;
-	/** The image that ran: Podman's image id. */
-	readonly image: string;
+  readonly inputs: Readonly<Record<string, ArtifactId>>;
+  readonly outputs: Readonly<Record<string, ArtifactRef>>;
+  readonly exit: ExitReport;
+  readonly usage: Usage;
+  readonly log: LogRef;
+  readonly machine: Machine;
+  readonly peer: PeerId;
+  /** The image that ran: Podman's image id. */
+  readonly image: string;
 }
 
 export interface Failure {
-	readonly kind: FailureKind;
-	/** What happened, where, and what to do: one or two sentences. */
-	readonly message: string;
-	readonly inputs?: Readonly<Record<string, ArtifactId>>;
-	readonly exit?: ExitReport;
-	readonly usage?: Usage;
-	readonly log?: LogRef;
-	/** The end of standard error, at most `STDERR_TAIL_BYTES_MAX`. */
-	readonly stderrTail?: string;
-	readonly machine?: Machine;
+  readonly kind: FailureKind;
+  /** What happened, where, and what to do: one or two sentences. */
+  readonly message: string;
+  readonly inputs?: Readonly<Record<string, ArtifactId>>;
+  readonly exit?: ExitReport;
+  readonly usage?: Usage;
+  readonly log?: LogRef;
+  /** The end of standard error, at most `STDERR_TAIL_BYTES_MAX`. */
+  readonly stderrTail?: string;
+  readonly machine?: Machine;
 }
 
 export interface ExitReport {
-	/** Absent when the task was ended by a signal. */
-	readonly code?: number;
-	/** `SIGKILL`, …; absent when it exited by itself. */
-	readonly signal?: string;
-	/** RFC 3339, by the executing machine's clock: for people, nothing is decided by it. */
-	readonly startedAt: string;
-	readonly finishedAt: string;
+  /** Absent when the task was ended by a signal. */
+  readonly code?: number;
+  /** `SIGKILL`, …; absent when it exited by itself. */
+  readonly signal?: string;
+  /** RFC 3339, by the executing machine's clock: for people, nothing is decided by it. */
+  readonly startedAt: string;
+  readonly finishedAt: string;
 }
 
 /** What the platform could tell; a missing member was not measurable there. */
 export interface Usage {
-	readonly wallMs: number;
-	readonly cpuMs?: number;
-	readonly maxRssBytes?: number;
+  readonly wallMs: number;
+  readonly cpuMs?: number;
+  readonly maxRssBytes?: number;
 }
 
 export interface LogRef {
-	readonly digest: ArtifactId;
-	readonly bytes: number;
-	/** Whether the log was cut at `LOG_BYTES_MAX`. */
-	readonly truncated: boolean;
+  readonly digest: ArtifactId;
+  readonly bytes: number;
+  /** Whether the log was cut at `LOG_BYTES_MAX`. */
+  readonly truncated: boolean;
 }
 
 /** Where an attempt ran. */
 export interface Machine {
-	readonly hostname: string;
-	readonly kernel: string;
-	readonly arch: string;
-	readonly os: string;
-	readonly cpuModel: string;
-	readonly cores: number;
-	readonly memoryBytes: number;
-	readonly podmanVersion: string;
+  readonly hostname: string;
+  readonly kernel: string;
+  readonly arch: string;
+  readonly os: string;
+  readonly cpuModel: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly podmanVersion: string;
 }

@@ -3,9 +3,9 @@
  * type exists. At the edges it merges with the platform's own declaration.
  */
 declare global {
-	interface AbortSignal {
-		readonly aborted: boolean;
-	}
+  interface AbortSignal {
+    readonly aborted: boolean;
+  }
 }
 
 export {};

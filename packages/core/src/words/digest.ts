@@ -6,16 +6,14 @@ export type Sha256 = (text: string) => string;
  * `undefined` members left out. Equal values give equal text, so their digests are equal.
  */
 export function canonicalJson(value: unknown): string {
-	if (Array.isArray(value))
-		return `[${value.map((item) => canonicalJson(item ?? null)).join(",")}]`;
-	if (typeof value === "object" && value !== null) {
-		const members = Object.entries(value)
-			.filter(([, member]) => member !== undefined)
-			.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-			.map(
-				([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`,
-			);
-		return `{${members.join(",")}}`;
-	}
-	return JSON.stringify(value);
+  if (Array.isArray(value))
+    return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`;
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value)
+      .filter(([, member]) => member !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+      .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`);
+    return `{${members.join(',')}}`;
+  }
+  return JSON.stringify(value);
 }

@@ -7,23 +7,23 @@ declare const brand: unique symbol;
 type Branded<Name extends string> = string & { readonly [brand]: Name };
 
 /** One execution of a graph: 12 lower-case letters and digits, safe in subjects and file names. */
-export type RunId = Branded<"run">;
+export type RunId = Branded<'run'>;
 /** One entry of the document. */
-export type JobId = Branded<"job">;
+export type JobId = Branded<'job'>;
 /** One schedulable unit: `<job>`, or `<job>:<index>` for an element of an array job. */
-export type TaskId = Branded<"task">;
+export type TaskId = Branded<'task'>;
 /** One daemon on one machine; stays the same over restarts. */
-export type PeerId = Branded<"peer">;
+export type PeerId = Branded<'peer'>;
 /** One start of one daemon: a restarted peer has a new session, its old attempts stay foreign. */
-export type SessionId = Branded<"session">;
+export type SessionId = Branded<'session'>;
 /** One won right to make an attempt; random, so that no two appends ever look alike. */
-export type ClaimId = Branded<"claim">;
+export type ClaimId = Branded<'claim'>;
 /** All tasks with the same requirements: the first 16 hex digits of their SHA-256. */
-export type LaneId = Branded<"lane">;
+export type LaneId = Branded<'lane'>;
 /** Stored bytes, as `sha256:<64 hex digits>`. */
-export type ArtifactId = Branded<"artifact">;
+export type ArtifactId = Branded<'artifact'>;
 /** What a task does, as `sha256:<64 hex digits>` over its canonical description. */
-export type ActionDigest = Branded<"action">;
+export type ActionDigest = Branded<'action'>;
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const JOB = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
@@ -33,22 +33,21 @@ const TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
 const LANE = /^[0-9a-f]{16}$/;
 
 const maker =
-	<Id extends string>(what: string, shape: RegExp) =>
-	(text: string): Id => {
-		if (!shape.test(text))
-			throw new TypeError(`not a ${what} id: ${JSON.stringify(text)}`);
-		return text as Id;
-	};
+  <Id extends string>(what: string, shape: RegExp) =>
+  (text: string): Id => {
+    if (!shape.test(text)) throw new TypeError(`not a ${what} id: ${JSON.stringify(text)}`);
+    return text as Id;
+  };
 
-export const runId = maker<RunId>("run", RUN);
-export const jobId = maker<JobId>("job", JOB);
-export const taskId = maker<TaskId>("task", TASK);
-export const peerId = maker<PeerId>("peer", TOKEN);
-export const sessionId = maker<SessionId>("session", TOKEN);
-export const claimId = maker<ClaimId>("claim", TOKEN);
-export const laneId = maker<LaneId>("lane", LANE);
-export const artifactId = maker<ArtifactId>("artifact", DIGEST);
-export const actionDigest = maker<ActionDigest>("action", DIGEST);
+export const runId = maker<RunId>('run', RUN);
+export const jobId = maker<JobId>('job', JOB);
+export const taskId = maker<TaskId>('task', TASK);
+export const peerId = maker<PeerId>('peer', TOKEN);
+export const sessionId = maker<SessionId>('session', TOKEN);
+export const claimId = maker<ClaimId>('claim', TOKEN);
+export const laneId = maker<LaneId>('lane', LANE);
+export const artifactId = maker<ArtifactId>('artifact', DIGEST);
+export const actionDigest = maker<ActionDigest>('action', DIGEST);
 
 /** Whether `text` has the shape `sha256:<64 hex digits>`. */
 export const isDigest = (text: string): boolean => DIGEST.test(text);
