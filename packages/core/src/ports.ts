@@ -86,8 +86,8 @@ export interface RunLog {
   runs(): Promise<readonly RunSummary[]>;
   /** Runs whose cancellation is requested from now on. A hint: it may miss some. */
   cancellations(signal: AbortSignal): AsyncIterable<RunId>;
-  /** Whether cancellation was requested: the truth behind {@link RunLog.cancellations}. */
-  isCancelled(run: RunId): Promise<boolean>;
+  /** Whether nothing of the run may start any more: cancellation was requested, or it has ended. */
+  isOver(run: RunId): Promise<boolean>;
 }
 
 /** A message of a work queue in our hands, until it is acknowledged, given back, or its lease runs out. */
@@ -211,11 +211,8 @@ export interface ContainerRuntime {
     log: LogSink,
     signal: AbortSignal,
   ): Promise<Result<RunningContainer, StartProblem>>;
-  /** Containers with our label and this peer's id, whatever state they are in: adopted (their log from its beginning goes to `log`) or removed by the caller. */
-  leftovers(
-    peer: PeerId,
-    log: (labels: ContainerLabels) => LogSink,
-  ): Promise<readonly RunningContainer[]>;
+  /** Containers with our label and this peer's id, whatever state they are in. */
+  leftovers(peer: PeerId): Promise<readonly RunningContainer[]>;
 }
 
 /** Called in order; must not throw and must not block. */
@@ -248,6 +245,8 @@ export interface ContainerSpec {
 /** A container of ours, from its start until it is removed. */
 export interface RunningContainer {
   readonly labels: ContainerLabels;
+  /** Of a container found by `leftovers`: sends its log from the beginning; `wait` then waits for that too. */
+  replayLog(log: LogSink): void;
   /** Resolves when the container and its log have ended; may be called several times. */
   wait(): Promise<ContainerExit>;
   /** SIGTERM, and SIGKILL after `graceMs` (0: at once). Resolves when it has ended. */

@@ -31,7 +31,9 @@ export type TreeEntry =
       readonly kind: 'symlink';
       readonly path: string;
       readonly target: string;
-    };
+    }
+  /** Another tree artifact, hung in whole: how the directories of an array job are gathered. */
+  | { readonly kind: 'tree'; readonly path: string; readonly digest: ArtifactId };
 
 /** SHA-256 of no bytes at all; such an artifact exists everywhere and is never stored or fetched. */
 export const EMPTY_ARTIFACT =

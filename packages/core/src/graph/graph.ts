@@ -1,79 +1,79 @@
-import type { ArtifactId, JobId, LaneId } from "../words/ids.ts";
+import type { ArtifactId, JobId, LaneId } from '../words/ids.ts';
 
 /**
  * The validated document of jobs. Only `parseGraph` makes one: whoever holds a `Graph` may rely on
  * unique job ids, resolvable references, no cycles, and every bound in `words/limits.ts`.
  */
 export interface Graph {
-	readonly version: 1;
-	readonly name?: string;
-	readonly jobs: readonly Job[];
+  readonly version: 1;
+  readonly name?: string;
+  readonly jobs: readonly Job[];
 }
 
 /** One entry of the document, defaults filled in. An array job (`count`) becomes `count` tasks. */
 export interface Job {
-	readonly id: JobId;
-	readonly container: ContainerRef;
-	/** Absent: the image's own entry point and command. */
-	readonly command?: readonly string[];
-	readonly env: Readonly<Record<string, string>>;
-	readonly inputs: Readonly<Record<string, InputRef>>;
-	readonly outputs: Readonly<Record<string, OutputRef>>;
-	/** Whether the container gets a network. */
-	readonly net: boolean;
-	/** Order without data. Data edges are not repeated here. */
-	readonly after: readonly JobId[];
-	readonly requirements: Requirements;
-	readonly lane: LaneId;
-	readonly timeoutMs: number;
-	/** How often an attempt that failed by the task's own doing is repeated. */
-	readonly retries: number;
-	/** Number of elements; absent for a job that is a single task. */
-	readonly count?: number;
-	/** Whether the result may be taken from, and is put into, the result cache. */
-	readonly cache: boolean;
+  readonly id: JobId;
+  readonly container: ContainerRef;
+  /** Absent: the image's own entry point and command. */
+  readonly command?: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly inputs: Readonly<Record<string, InputRef>>;
+  readonly outputs: Readonly<Record<string, OutputRef>>;
+  /** Whether the container gets a network. */
+  readonly net: boolean;
+  /** Order without data. Data edges are not repeated here. */
+  readonly after: readonly JobId[];
+  readonly requirements: Requirements;
+  readonly lane: LaneId;
+  readonly timeoutMs: number;
+  /** How often an attempt that failed by the task's own doing is repeated. */
+  readonly retries: number;
+  /** Number of elements; absent for a job that is a single task. */
+  readonly count?: number;
+  /** Whether the result may be taken from, and is put into, the result cache. */
+  readonly cache: boolean;
 }
 
 export type ContainerRef =
-	/** An image reference such as `docker.io/library/debian:12` or `localhost/tool:1`. */
-	| { readonly kind: "reference"; readonly reference: string }
-	/** An image digest (Podman's image id), `sha256:…`. */
-	| { readonly kind: "digest"; readonly digest: string }
-	/** An OCI or docker archive that another job wrote. */
-	| {
-			readonly kind: "output";
-			readonly job: JobId;
-			readonly output: string;
-			readonly index?: number;
-	  };
+  /** An image reference such as `docker.io/library/debian:12` or `localhost/tool:1`. */
+  | { readonly kind: 'reference'; readonly reference: string }
+  /** An image digest (Podman's image id), `sha256:…`. */
+  | { readonly kind: 'digest'; readonly digest: string }
+  /** An OCI or docker archive that another job wrote. */
+  | {
+      readonly kind: 'output';
+      readonly job: JobId;
+      readonly output: string;
+      readonly index?: number;
+    };
 
 export type InputRef =
-	| { readonly kind: "artifact"; readonly artifact: ArtifactId }
-	/** A path of the publisher, relative to the document; gone (an `artifact`) once published. */
-	| { readonly kind: "file"; readonly path: string }
-	/** Another job's output. Of an array job without `index`: a directory of all elements' outputs, in order. */
-	| {
-			readonly kind: "output";
-			readonly job: JobId;
-			readonly output: string;
-			readonly index?: number;
-	  };
+  | { readonly kind: 'artifact'; readonly artifact: ArtifactId }
+  /** A path of the publisher, relative to the document; gone (an `artifact`) once published. */
+  | { readonly kind: 'file'; readonly path: string }
+  /** Another job's output. Of an array job without `index`: a directory of all elements' outputs, in order. */
+  | {
+      readonly kind: 'output';
+      readonly job: JobId;
+      readonly output: string;
+      readonly index?: number;
+    };
 
 export type OutputRef =
-	| { readonly kind: "file"; readonly path: string }
-	| { readonly kind: "dir"; readonly path: string }
-	/** 1 standard output (0 is read as 1), 2 standard error, 3 and up are opened for the task. */
-	| { readonly kind: "fd"; readonly fd: number };
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'dir'; readonly path: string }
+  /** 1 standard output (0 is read as 1), 2 standard error, 3 and up are opened for the task. */
+  | { readonly kind: 'fd'; readonly fd: number };
 
 /** What a task needs of a peer, rounded up and canonical, so that like tasks share a lane. */
 export interface Requirements {
-	/** Cores, in steps of 0.25. */
-	readonly cpus: number;
-	readonly memoryBytes: number;
-	readonly diskBytes: number;
-	readonly gpus: number;
-	/** `amd64`, `arm64`, …; absent: any. */
-	readonly arch?: string;
-	/** Sorted `key=value` labels that the peer must carry. */
-	readonly labels: readonly string[];
+  /** Cores, in steps of 0.25. */
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly gpus: number;
+  /** `amd64`, `arm64`, …; absent: any. */
+  readonly arch?: string;
+  /** Sorted `key=value` labels that the peer must carry. */
+  readonly labels: readonly string[];
 }

@@ -1,41 +1,41 @@
-import type { Machine } from "../run/run-event.ts";
-import type { PeerId, SessionId } from "../words/ids.ts";
+import type { Machine } from '../run/run-event.ts';
+import type { PeerId, SessionId } from '../words/ids.ts';
 
 /** What a peer tells the mesh about itself every few seconds. */
 export interface PeerEntry {
-	readonly peer: PeerId;
-	readonly session: SessionId;
-	readonly version: string;
-	readonly machine: Machine;
-	readonly hardware: Hardware;
-	readonly labels: readonly string[];
-	/** What it offers altogether, and what of it is free now. */
-	readonly capacity: Capacity;
-	readonly free: Capacity;
-	/** Tasks it runs now. */
-	readonly running: number;
-	/** Runs it drives now. */
-	readonly driving: number;
-	/** Image id → references, of images it holds; bounded. */
-	readonly images: Readonly<Record<string, readonly string[]>>;
-	readonly limits: "enforced" | "unenforced";
-	/** Why it claims nothing at present; absent while it claims. */
-	readonly paused?: string;
+  readonly peer: PeerId;
+  readonly session: SessionId;
+  readonly version: string;
+  readonly machine: Machine;
+  readonly hardware: Hardware;
+  readonly labels: readonly string[];
+  /** What it offers altogether, and what of it is free now. */
+  readonly capacity: Capacity;
+  readonly free: Capacity;
+  /** Tasks it runs now. */
+  readonly running: number;
+  /** Runs it drives now. */
+  readonly driving: number;
+  /** Image id → references, of images it holds; bounded. */
+  readonly images: Readonly<Record<string, readonly string[]>>;
+  readonly limits: 'enforced' | 'unenforced';
+  /** Why it claims nothing at present; absent while it claims. */
+  readonly paused?: string;
 }
 
 export interface Capacity {
-	readonly cpus: number;
-	readonly memoryBytes: number;
-	readonly diskBytes: number;
-	readonly gpus: number;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly gpus: number;
 }
 
 export interface Hardware {
-	readonly cpuFlags: readonly string[];
-	readonly gpus: readonly {
-		readonly vendor: string;
-		readonly model: string;
-		readonly memoryBytes: number;
-	}[];
-	readonly battery: boolean;
+  readonly cpuFlags: readonly string[];
+  readonly gpus: readonly {
+    readonly vendor: string;
+    readonly model: string;
+    readonly memoryBytes: number;
+  }[];
+  readonly battery: boolean;
 }

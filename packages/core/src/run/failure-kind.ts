@@ -1,3 +1,5 @@
+import { ATTEMPTS_PER_TASK_MAX, MESH_RETRIES_MAX, RETRIES_MAX } from '../words/limits.ts';
+
 /** Every attempt that does not succeed has exactly one of these (DESIGN §8). */
 export type FailureKind =
   | 'exit'
@@ -18,100 +20,43 @@ export type FailureKind =
   | 'dependency-failed'
   | 'internal';
 
-/** What the driver does after a failure of one kind. */
+/** What follows a failure of one kind. */
 export interface FailurePolicy {
-  /** Uses up one of the job's own `retries`; otherwise the infrastructure budget is charged. */
-  readonly chargesRetry: boolean;
-  /** Never tried again, whatever budget is left. */
-  readonly final: boolean;
+  /** Whose fault: `task` uses up the job's own `retries`, `mesh` has a budget of its own. */
+  readonly charges: 'task' | 'mesh';
+  /** Attempts repeated for failures of this kind, within the budget; 0: never again. */
+  readonly retriesMax: number;
   /** What a person reads beside the kind. */
   readonly meaning: string;
 }
 
+const task = (meaning: string): FailurePolicy => ({
+  charges: 'task',
+  retriesMax: RETRIES_MAX,
+  meaning,
+});
+const mesh = (retriesMax: number, meaning: string): FailurePolicy => ({
+  charges: 'mesh',
+  retriesMax,
+  meaning,
+});
+
 export const FAILURE_POLICIES: Readonly<Record<FailureKind, FailurePolicy>> = {
-  exit: {
-    chargesRetry: true,
-    final: false,
-    meaning: 'the command ended with a failure',
-  },
-  'oom-task': {
-    chargesRetry: true,
-    final: false,
-    meaning: 'the task used more memory than it asked for',
-  },
-  'oom-host': {
-    chargesRetry: false,
-    final: false,
-    meaning: 'the machine ran out of memory',
-  },
-  'disk-task': {
-    chargesRetry: true,
-    final: false,
-    meaning: 'the task wrote more than it asked for',
-  },
-  'disk-host': {
-    chargesRetry: false,
-    final: false,
-    meaning: 'the machine ran out of disk space',
-  },
-  timeout: {
-    chargesRetry: true,
-    final: false,
-    meaning: 'the task ran longer than its time limit',
-  },
-  'start-failed': {
-    chargesRetry: false,
-    final: false,
-    meaning: 'the container could not be started',
-  },
-  'image-unavailable': {
-    chargesRetry: false,
-    final: false,
-    meaning: 'the image was not found',
-  },
-  'image-platform': {
-    chargesRetry: false,
-    final: true,
-    meaning: 'the image is for another platform',
-  },
-  'input-missing': {
-    chargesRetry: false,
-    final: false,
-    meaning: 'the bytes of an input were not found',
-  },
-  'output-missing': {
-    chargesRetry: true,
-    final: false,
-    meaning: 'a declared output was not there at the end',
-  },
-  'peer-lost': {
-    chargesRetry: false,
-    final: false,
-    meaning: 'the peer that ran it vanished',
-  },
-  'lease-lost': {
-    chargesRetry: false,
-    final: false,
-    meaning: 'the peer could not extend its claim',
-  },
-  drained: {
-    chargesRetry: false,
-    final: false,
-    meaning: 'the peer was stopped by its owner',
-  },
-  cancelled: {
-    chargesRetry: false,
-    final: true,
-    meaning: 'the run was cancelled',
-  },
-  'dependency-failed': {
-    chargesRetry: false,
-    final: true,
-    meaning: 'a job it depends on failed',
-  },
-  internal: {
-    chargesRetry: false,
-    final: false,
-    meaning: 'podmesh itself failed; please report it',
-  },
+  exit: task('the command ended with a failure'),
+  'oom-task': task('the task used more memory than it asked for'),
+  'oom-host': mesh(3, 'the machine ran out of memory'),
+  'disk-task': task('the task wrote more than it asked for'),
+  'disk-host': mesh(3, 'the machine ran out of disk space'),
+  timeout: task('the task ran longer than its time limit'),
+  'start-failed': mesh(2, 'the container could not be started'),
+  'image-unavailable': mesh(2, 'the image was not found'),
+  'image-platform': mesh(2, 'the image is for another platform'),
+  'input-missing': mesh(2, 'the bytes of an input were not found'),
+  'output-missing': task('a declared output was not there at the end'),
+  'peer-lost': mesh(MESH_RETRIES_MAX, 'the peer that ran it vanished'),
+  'lease-lost': mesh(MESH_RETRIES_MAX, 'the peer could not extend its claim'),
+  drained: mesh(ATTEMPTS_PER_TASK_MAX, 'the peer was stopped by its owner'),
+  cancelled: mesh(0, 'the run was cancelled'),
+  'dependency-failed': mesh(0, 'a job it depends on failed'),
+  internal: mesh(2, 'podmesh itself failed; please report it'),
 };

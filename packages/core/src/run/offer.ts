@@ -1,6 +1,6 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
 import type { OutputRef, Requirements } from '../graph/graph.ts';
-import type { ActionDigest, ArtifactId, LaneId, RunId, TaskId } from '../words/ids.ts';
+import type { ArtifactId, LaneId, PeerId, RunId, TaskId } from '../words/ids.ts';
 
 /**
  * A task waiting in the work queue, with all a peer needs to make the attempt: no peer has to load
@@ -21,6 +21,8 @@ export interface Offer {
   readonly net: boolean;
   readonly requirements: Requirements;
   readonly timeoutMs: number;
+  /** Peers on which earlier attempts failed: they let others go first. */
+  readonly avoid: readonly PeerId[];
   readonly cache: boolean;
 }
 
@@ -33,22 +35,3 @@ export type OfferedImage =
       readonly reference?: string;
     }
   | { readonly kind: 'archive'; readonly archive: ArtifactId };
-
-/** The parts of an offer and its image that decide what comes out (DESIGN §7). */
-export interface Action {
-  /** Image id, or digest of the image archive: equal text, equal bytes. */
-  readonly image: string;
-  readonly command?: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly inputs: Readonly<Record<string, ArtifactId>>;
-  readonly outputs: Readonly<Record<string, OutputRef>>;
-  readonly net: boolean;
-  /** `linux/amd64`, … */
-  readonly platform: string;
-}
-
-/** The digest under which the result of an offer is kept; see {@link Action}. */
-export interface KnownAction {
-  readonly digest: ActionDigest;
-  readonly action: Action;
-}

@@ -22,10 +22,8 @@ export const INLINE_VALUE_BYTES_MAX = 256 * 1024;
 export const ATTEMPTS_PER_TASK_MAX = 50;
 /** `retries` of one job. */
 export const RETRIES_MAX = 20;
-/** Attempts lost to infrastructure that are repeated for free. */
-export const INFRASTRUCTURE_RETRIES_MAX = 8;
-/** Different peers that a task may take down before it is no longer tried. */
-export const PEERS_LOST_MAX = 4;
+/** Attempts of one task that are repeated for free because the mesh, not the task, failed. */
+export const MESH_RETRIES_MAX = 10;
 /** Bytes of the end of standard error that a failure carries. */
 export const STDERR_TAIL_BYTES_MAX = 16 * 1024;
 /** Log bytes kept of one attempt; the rest is counted, not stored. */

@@ -1,0 +1,46 @@
+/**
+ * The document as a person writes it, once `graphSchema` has accepted its shape. What the members
+ * mean is said there, in the descriptions that editors show; `parseGraph` turns it into a `Graph`.
+ */
+export interface GraphDocument {
+  readonly $schema?: string;
+  readonly version: 1;
+  readonly name?: string;
+  readonly defaults?: DocumentDefaults;
+  readonly jobs: readonly DocumentJob[];
+}
+
+/** What every job may say, and what `defaults` says for all of them. */
+export interface DocumentDefaults {
+  readonly container?: string;
+  readonly command?: readonly string[];
+  readonly env?: DocumentEnv;
+  readonly net?: boolean;
+  readonly needs?: DocumentNeeds;
+  /** Seconds, or text such as `"90s"`. */
+  readonly timeout?: number | string;
+  readonly retries?: number;
+  readonly cache?: boolean;
+}
+
+export interface DocumentJob extends DocumentDefaults {
+  readonly id?: string;
+  /** The list is always empty. */
+  readonly inputs?: Readonly<Record<string, string>> | readonly never[];
+  readonly outputs?: Readonly<Record<string, string>> | readonly never[];
+  readonly after?: readonly string[];
+  readonly count?: number;
+}
+
+/** `["KEY=value"]`, or `{"KEY": "value"}`. */
+export type DocumentEnv = readonly string[] | Readonly<Record<string, string | number | boolean>>;
+
+export interface DocumentNeeds {
+  readonly cpus?: number | string;
+  /** Bytes, or text such as `"512MiB"`. */
+  readonly memory?: number | string;
+  readonly disk?: number | string;
+  readonly gpus?: number;
+  readonly arch?: string;
+  readonly labels?: DocumentEnv;
+}

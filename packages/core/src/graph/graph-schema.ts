@@ -1,0 +1,292 @@
+import {
+  ARRAY_ELEMENTS_MAX,
+  ENV_PER_JOB_MAX,
+  JOBS_PER_GRAPH_MAX,
+  NAMES_PER_JOB_MAX,
+  RETRIES_MAX,
+  TASK_TIMEOUT_MS_MAX,
+} from '../words/limits.ts';
+
+/** A JSON Schema as plain data; `JSON.stringify(graphSchema)` is the document to publish. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+const JOB_ID_PATTERN = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
+const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$';
+const BYTES_PATTERN =
+  '^[0-9]{1,15}(\\.[0-9]{1,6})? ?([KkMmGgTt]([Ii]?[Bb])?|[KkMmGgTt][Ii]|[Bb])?$';
+
+const container: JsonSchema = {
+  title: 'container',
+  description:
+    'The image to run: a reference such as "docker.io/library/debian:12", an image digest ' +
+    '"sha256:<64 hex digits>", or "jobs:<id>/<output>" for an image archive that another job builds.',
+  type: 'string',
+  minLength: 1,
+  maxLength: 512,
+  examples: ['docker.io/library/debian:12', 'jobs:build/image'],
+};
+
+const command: JsonSchema = {
+  title: 'command',
+  description:
+    'A list of words, program first, such as ["sh", "-c", "echo hello"]. ' +
+    "Leave it out to run the image's own command.",
+  type: 'array',
+  minItems: 1,
+  items: {
+    description: 'One word of the command: text, in quotes, without NUL characters.',
+    type: 'string',
+    pattern: '^[^\\u0000]*$',
+  },
+};
+
+const env: JsonSchema = {
+  title: 'environment',
+  description:
+    'Environment variables: a map such as {"KEY": "value"}, or a list such as ["KEY=value"].',
+  type: ['object', 'array'],
+  maxProperties: ENV_PER_JOB_MAX,
+  maxItems: ENV_PER_JOB_MAX,
+  propertyNames: {
+    description: 'A variable name is not empty and contains neither "=" nor NUL characters.',
+    pattern: '^[^=\\u0000]+$',
+  },
+  additionalProperties: {
+    description: 'Give the variable a text, a number, true or false; "" makes it empty.',
+    type: ['string', 'number', 'boolean'],
+    pattern: '^[^\\u0000]*$',
+  },
+  items: {
+    description: 'Write each variable as "KEY=value"; "KEY=" makes it empty.',
+    type: 'string',
+    pattern: '^[^=\\u0000]+=[^\\u0000]*$',
+  },
+};
+
+const net: JsonSchema = {
+  title: 'network',
+  description: 'Whether the container gets a network: true or false. Left out: false.',
+  type: 'boolean',
+};
+
+const bytes = (title: string, what: string): JsonSchema => ({
+  title,
+  description: `${what}: a number of bytes, or text such as "512MiB" or "2G"; K, M, G and T are powers of 1024.`,
+  type: ['number', 'string'],
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  pattern: BYTES_PATTERN,
+});
+
+const needs: JsonSchema = {
+  title: 'needs',
+  description: 'What a task needs of the machine that runs it; a task waits until one has it free.',
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    cpus: {
+      title: 'cores',
+      description: 'Cores: a number such as 0.5 or 4, rounded up to quarters. Left out: 1.',
+      type: ['number', 'string'],
+      exclusiveMinimum: 0,
+      maximum: 65_536,
+      pattern: '^[0-9]{1,5}(\\.[0-9]{1,6})?$',
+    },
+    memory: bytes('memory', 'Memory (left out: 256 MiB)'),
+    disk: bytes('disk', 'Free disk space (left out: none)'),
+    gpus: {
+      title: 'GPUs',
+      description: 'How many GPUs: a whole number. Left out: 0.',
+      type: 'integer',
+      minimum: 0,
+      maximum: 65_536,
+    },
+    arch: {
+      title: 'architecture',
+      description: 'The processor architecture, such as "amd64" or "arm64". Left out: any.',
+      type: 'string',
+      pattern: '^[A-Za-z0-9_]{1,32}$',
+    },
+    labels: {
+      title: 'labels',
+      description:
+        'Labels that the machine must carry: a list such as ["zone=lab"], or a map such as {"zone": "lab"}.',
+      type: ['array', 'object'],
+      maxItems: NAMES_PER_JOB_MAX,
+      maxProperties: NAMES_PER_JOB_MAX,
+      items: {
+        description: 'Write each label as "key=value", without control characters.',
+        type: 'string',
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}=[^\\u0000-\\u001f]{0,128}$',
+      },
+      propertyNames: {
+        description:
+          'A label key starts with a letter or digit and goes on with these or . _ / -, 64 at most.',
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$',
+      },
+      additionalProperties: {
+        description: 'Give the label a text, a number, true or false.',
+        type: ['string', 'number', 'boolean'],
+        pattern: '^[^\\u0000-\\u001f]{0,128}$',
+      },
+    },
+  },
+};
+
+const timeout: JsonSchema = {
+  title: 'time limit',
+  description:
+    'Time limit of one attempt: a number of seconds, or text such as "90s", "10m" or "2h"; ' +
+    '30 days at most. Left out: 24 hours.',
+  type: ['number', 'string'],
+  exclusiveMinimum: 0,
+  maximum: TASK_TIMEOUT_MS_MAX / 1_000,
+  pattern: '^[0-9]{1,9}(\\.[0-9]{1,3})? ?[smhd]?$',
+};
+
+const retries: JsonSchema = {
+  title: 'retries',
+  description:
+    "How often an attempt that failed by the task's own doing is repeated: a whole number " +
+    `from 0 to ${RETRIES_MAX}. Left out: 0.`,
+  type: 'integer',
+  minimum: 0,
+  maximum: RETRIES_MAX,
+};
+
+const cache: JsonSchema = {
+  title: 'cache',
+  description:
+    'Whether an equal task of an earlier run may stand in for this one: true or false. ' +
+    'Left out: true without a network, false with one.',
+  type: 'boolean',
+};
+
+const names: JsonSchema = {
+  description:
+    'A name starts with a letter or digit and goes on with letters, digits, ".", "_" or "-", 128 at most.',
+  pattern: NAME_PATTERN,
+};
+
+const inputs: JsonSchema = {
+  title: 'inputs',
+  description:
+    'What the task reads, under /in/<name>: a map such as {"table": "jobs:split/part"}; at most ' +
+    `${NAMES_PER_JOB_MAX} of them. An empty list is read as empty.`,
+  type: ['object', 'array'],
+  maxItems: 0,
+  maxProperties: NAMES_PER_JOB_MAX,
+  propertyNames: names,
+  additionalProperties: {
+    description:
+      'Write "sha256:<64 hex digits>", "jobs:<id>/<output>", "jobs:<id>:<index>/<output>" for one ' +
+      'element of an array job, or "file:<path>" relative to the document.',
+    type: 'string',
+    pattern: '^(sha256|jobs|file):',
+    maxLength: 4_096,
+  },
+};
+
+const outputs: JsonSchema = {
+  title: 'outputs',
+  description:
+    'What the task leaves behind: a map such as {"table": "file:/tmp/table.csv"}; at most ' +
+    `${NAMES_PER_JOB_MAX} of them. An empty list is read as empty.`,
+  type: ['object', 'array'],
+  maxItems: 0,
+  maxProperties: NAMES_PER_JOB_MAX,
+  propertyNames: names,
+  additionalProperties: {
+    description:
+      'Write "file:/path", "dir:/path", or "fd:N": 1 is standard output, 2 standard error, ' +
+      '3 and up are opened for the task.',
+    type: 'string',
+    pattern: '^(file|dir|fd):',
+    maxLength: 4_096,
+  },
+};
+
+const id: JsonSchema = {
+  title: 'id',
+  description:
+    'The job\'s name in "jobs:<id>/<output>", in messages and in results: letters, digits, "_" and ' +
+    '"-", 64 at most, starting with a letter or digit. Left out: job-<position>.',
+  type: 'string',
+  pattern: JOB_ID_PATTERN,
+};
+
+const after: JsonSchema = {
+  title: 'after',
+  description: `Ids of jobs that must succeed first although nothing is read of them; at most ${NAMES_PER_JOB_MAX}.`,
+  type: 'array',
+  maxItems: NAMES_PER_JOB_MAX,
+  uniqueItems: true,
+  items: {
+    description: 'Write the id of another job alone, such as "prepare".',
+    type: 'string',
+    pattern: JOB_ID_PATTERN,
+  },
+};
+
+const count: JsonSchema = {
+  title: 'count',
+  description:
+    `Makes an array of so many like tasks, from 1 to ${ARRAY_ELEMENTS_MAX.toLocaleString('en')}; ` +
+    'each finds its number, from 0, in PODMESH_INDEX. Left out: a single task.',
+  type: 'integer',
+  minimum: 1,
+  maximum: ARRAY_ELEMENTS_MAX,
+};
+
+const shared = { container, command, env, net, needs, timeout, retries, cache };
+
+const job: JsonSchema = {
+  title: 'job',
+  description: 'One container to run, or an array of them; what it reads of others sets the order.',
+  type: 'object',
+  additionalProperties: false,
+  properties: { id, ...shared, inputs, outputs, after, count },
+};
+
+const defaults: JsonSchema = {
+  title: 'defaults',
+  description:
+    'What jobs take when they do not say it themselves. Environment variables and needs are ' +
+    'merged member by member; the job wins.',
+  type: 'object',
+  additionalProperties: false,
+  properties: shared,
+};
+
+/** The published schema of a podmesh document, draft 2020-12. Its descriptions double as advice. */
+export const graphSchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  $id: 'urn:podmesh:graph:1',
+  title: 'podmesh graph',
+  description: 'A map with "version": 1 and a list of "jobs".',
+  type: 'object',
+  additionalProperties: false,
+  required: ['version', 'jobs'],
+  properties: {
+    $schema: { title: 'schema', description: 'Where editors find this schema.', type: 'string' },
+    version: { title: 'version', description: 'The version of this format: 1.', const: 1 },
+    name: {
+      title: 'name',
+      description: 'What people call the run: one line of text, 128 characters at most.',
+      type: 'string',
+      minLength: 1,
+      maxLength: 128,
+      pattern: '^[^\\u0000-\\u001f]*$',
+    },
+    defaults: { $ref: '#/$defs/defaults' },
+    jobs: {
+      title: 'jobs',
+      description: 'The list of jobs; at least one.',
+      type: 'array',
+      minItems: 1,
+      maxItems: JOBS_PER_GRAPH_MAX,
+      items: { $ref: '#/$defs/job' },
+    },
+  },
+  $defs: { defaults, job },
+} as const satisfies JsonSchema;

@@ -1,0 +1,278 @@
+import type { Logged } from '../ports.ts';
+import type { TaskId } from '../words/ids.ts';
+import { assert, unreachable } from '../words/unreachable.ts';
+import { afterFailure } from './retry-policy.ts';
+import type {
+  AttemptFailed,
+  AttemptLost,
+  AttemptStarted,
+  AttemptSucceeded,
+  Failure,
+  Machine,
+  RunEnded,
+  TaskCached,
+  TaskEvent,
+  TaskResult,
+} from './run-event.ts';
+import { makeReady, type RunState } from './run-state.ts';
+import { isSettled, type PastAttempt, type TaskRunning, type TaskState } from './task-state.ts';
+
+/**
+ * Folds one fact into the state. Facts come in the order of the stream; one that was folded before,
+ * or came after the end of the run, changes nothing. The fence of the log guarantees that an
+ * outcome follows its own `attempt-started`; anything else is a broken invariant.
+ */
+export function applyEvent(state: RunState, { event, sequence, at }: Logged): void {
+  if (sequence <= state.sequence || state.ended !== undefined) return;
+  state.sequence = sequence;
+  switch (event.kind) {
+    case 'run-published':
+      return;
+    case 'run-cancel-requested':
+      onCancelRequested(state);
+      return;
+    case 'run-ended':
+      onEnded(state, event);
+      return;
+    case 'attempt-started':
+    case 'attempt-succeeded':
+    case 'attempt-failed':
+    case 'attempt-lost':
+    case 'task-cached':
+      onTaskEvent(state, event, { sequence, at });
+      return;
+    default:
+      unreachable(event);
+  }
+}
+
+interface Place {
+  readonly sequence: number;
+  readonly at: string;
+}
+
+function onTaskEvent(state: RunState, event: TaskEvent, place: Place): void {
+  const task = numberOf(state, event.task);
+  switch (event.kind) {
+    case 'attempt-started':
+      onStarted(state, task, event, place);
+      return;
+    case 'attempt-succeeded':
+      onSucceeded(state, task, event, place);
+      return;
+    case 'attempt-failed':
+      onFailed(state, task, { event, failure: event.failure, ...place });
+      return;
+    case 'attempt-lost':
+      onFailed(state, task, { event, failure: lostFailure(event), ...place });
+      return;
+    case 'task-cached':
+      onCached(state, task, event);
+      return;
+    default:
+      unreachable(event);
+  }
+}
+
+function onStarted(state: RunState, task: number, event: AttemptStarted, place: Place): void {
+  const before = stateOf(state, task);
+  // A peer may start what was cancelled before it could know: then the attempt is open again.
+  assert(
+    before.kind === 'ready' || before.kind === 'cancelled',
+    `${event.task}: attempt ${event.attempt} started while ${before.kind}`,
+  );
+  if (before.kind === 'cancelled') state.counts.cancelled -= 1;
+  state.ready.delete(task);
+  state.running.add(task);
+  state.tasks[task] = {
+    kind: 'running',
+    past: before.past,
+    sequence: place.sequence,
+    attempt: event.attempt,
+    peer: event.peer,
+    session: event.session,
+    claim: event.claim,
+    startedAt: place.at,
+  };
+}
+
+function onSucceeded(state: RunState, task: number, event: AttemptSucceeded, place: Place): void {
+  const open = openAttempt(state, task, event);
+  const past = [...open.past, closeAttempt(open, place.at, 'succeeded')];
+  settleSuccess(state, task, { past, cached: false, result: event.result });
+}
+
+function onCached(state: RunState, task: number, event: TaskCached): void {
+  const before = stateOf(state, task);
+  assert(
+    before.kind === 'ready' || before.kind === 'cancelled',
+    `${event.task}: taken from the cache while ${before.kind}`,
+  );
+  if (before.kind === 'cancelled') state.counts.cancelled -= 1;
+  state.counts.cached += 1;
+  settleSuccess(state, task, { past: before.past, cached: true, result: event.result });
+}
+
+function settleSuccess(
+  state: RunState,
+  task: number,
+  success: { past: readonly PastAttempt[]; cached: boolean; result: TaskResult },
+): void {
+  state.ready.delete(task);
+  state.running.delete(task);
+  const result = shareMachine(state, success.result);
+  state.tasks[task] = { kind: 'succeeded', past: success.past, cached: success.cached, result };
+  state.counts.succeeded += 1;
+  for (const job of state.index.dependentsOfTask(task)) meetDependency(state, job);
+  const job = state.index.jobOf(task);
+  const progress = progressOf(state, job);
+  progress.remaining -= 1;
+  if (progress.remaining > 0) return;
+  for (const dependent of state.index.dependentsOfJob(job)) meetDependency(state, dependent);
+}
+
+function onFailed(
+  state: RunState,
+  task: number,
+  end: { event: AttemptFailed | AttemptLost; failure: Failure } & Place,
+): void {
+  const open = openAttempt(state, task, end.event);
+  state.running.delete(task);
+  const past = [...open.past, closeAttempt(open, end.at, { failure: end.failure })];
+  if (state.cancelRequested) {
+    state.tasks[task] = { kind: 'cancelled', past };
+    state.counts.cancelled += 1;
+    return;
+  }
+  const job = state.index.jobOf(task);
+  const retries = state.graph.jobs[job]?.retries ?? 0;
+  if (afterFailure(past, retries) === 'retry') {
+    state.tasks[task] = { kind: 'ready', past, sequence: end.sequence };
+    state.ready.add(task);
+    return;
+  }
+  state.tasks[task] = { kind: 'failed', past, failure: end.failure };
+  state.counts.failed += 1;
+  doom(state, job);
+}
+
+/** Whatever waits for a job that can no longer succeed is skipped, and so on down the graph. */
+function doom(state: RunState, job: number): void {
+  const culprit = jobIdOf(state, job);
+  const pending = [job];
+  progressOf(state, job).doomedBy = culprit;
+  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+    for (const dependent of dependentsOf(state, at)) {
+      const progress = progressOf(state, dependent);
+      if (progress.doomedBy !== undefined || progress.unmet === 0) continue;
+      progress.doomedBy = culprit;
+      skipWaiting(state, dependent, culprit);
+      pending.push(dependent);
+    }
+  }
+}
+
+function* dependentsOf(state: RunState, job: number): Iterable<number> {
+  yield* state.index.dependentsOfJob(job);
+  const first = state.index.firstTaskOf(job);
+  for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
+    const { kind } = stateOf(state, task);
+    // Other elements of an array job may still succeed, and whoever wants just those may still run.
+    if (kind === 'failed' || kind === 'skipped') yield* state.index.dependentsOfTask(task);
+  }
+}
+
+function skipWaiting(state: RunState, job: number, because: ReturnType<typeof jobIdOf>): void {
+  const first = state.index.firstTaskOf(job);
+  for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
+    if (stateOf(state, task).kind !== 'waiting') continue;
+    state.tasks[task] = { kind: 'skipped', because };
+    state.counts.skipped += 1;
+  }
+}
+
+function onCancelRequested(state: RunState): void {
+  if (state.cancelRequested) return;
+  state.cancelRequested = true;
+  state.tasks.forEach((before, task) => {
+    if (before.kind !== 'waiting' && before.kind !== 'ready') return;
+    const past = before.kind === 'ready' ? before.past : [];
+    state.tasks[task] = { kind: 'cancelled', past };
+    state.counts.cancelled += 1;
+  });
+  state.ready.clear();
+}
+
+function onEnded(state: RunState, event: RunEnded): void {
+  assert(state.tasks.every(isSettled), 'a run ended before all of its tasks were settled');
+  state.ended = event;
+}
+
+function meetDependency(state: RunState, job: number): void {
+  const progress = progressOf(state, job);
+  progress.unmet -= 1;
+  if (progress.unmet === 0 && progress.doomedBy === undefined) makeReady(state, job);
+}
+
+function openAttempt(
+  state: RunState,
+  task: number,
+  event: AttemptSucceeded | AttemptFailed | AttemptLost,
+): TaskRunning {
+  const open = stateOf(state, task);
+  assert(
+    open.kind === 'running' && open.attempt === event.attempt && open.claim === event.claim,
+    `${event.task}: ${event.kind} of attempt ${event.attempt} while ${open.kind}`,
+  );
+  return open;
+}
+
+function closeAttempt(
+  open: TaskRunning,
+  endedAt: string,
+  outcome: PastAttempt['outcome'],
+): PastAttempt {
+  const { attempt, peer, startedAt } = open;
+  return { attempt, peer, startedAt, endedAt, outcome };
+}
+
+function lostFailure(event: AttemptLost): Failure {
+  return { kind: 'peer-lost', message: `peer ${event.peer} vanished: ${event.reason}` };
+}
+
+function shareMachine(state: RunState, result: TaskResult): TaskResult {
+  const known = state.machines.get(result.peer);
+  if (known !== undefined && sameMachine(known, result.machine)) {
+    return { ...result, machine: known };
+  }
+  state.machines.set(result.peer, result.machine);
+  return result;
+}
+
+function sameMachine(a: Machine, b: Machine): boolean {
+  return (Object.keys(a) as (keyof Machine)[]).every((name) => a[name] === b[name]);
+}
+
+function stateOf(state: RunState, task: number): TaskState {
+  const found = state.tasks[task];
+  assert(found !== undefined, `there is no task number ${task}`);
+  return found;
+}
+
+function progressOf(state: RunState, job: number): RunState['jobs'][number] {
+  const found = state.jobs[job];
+  assert(found !== undefined, `there is no job number ${job}`);
+  return found;
+}
+
+function numberOf(state: RunState, task: TaskId): number {
+  const found = state.index.numberOf(task);
+  assert(found !== undefined, `the log names task ${task}, the graph does not`);
+  return found;
+}
+
+function jobIdOf(state: RunState, job: number) {
+  const found = state.graph.jobs[job];
+  assert(found !== undefined, `there is no job number ${job}`);
+  return found.id;
+}

@@ -1,0 +1,145 @@
+import type { ArtifactRef, Tree } from '../artifact/artifact.ts';
+import type { InputRef, Job } from '../graph/graph.ts';
+import { type ArtifactId, artifactId, type JobId } from '../words/ids.ts';
+import { assert, unreachable } from '../words/unreachable.ts';
+import type { Offer, OfferedImage } from './offer.ts';
+import { peersToAvoid } from './retry-policy.ts';
+import type { RunEvent } from './run-event.ts';
+import type { RunState } from './run-state.ts';
+
+/** What the driver found out about things that the graph only names. */
+export interface Surroundings {
+  /** Image id behind a reference, when it is known. */
+  image(reference: string): string | undefined;
+  /** Kind and length of an artifact, when its bytes are there. */
+  artifact(id: ArtifactId): ArtifactRef | undefined;
+  /** The stored directory of all elements' outputs of an array job. */
+  gathered(job: JobId, output: string): ArtifactRef;
+}
+
+/** The offer of a ready task, whose dependencies have therefore all succeeded. */
+export function buildOffer(
+  state: RunState,
+  task: number,
+  run: RunEvent['run'],
+  known: Surroundings,
+): Offer {
+  const before = state.tasks[task];
+  const job = state.graph.jobs[state.index.jobOf(task)];
+  assert(before?.kind === 'ready' && job !== undefined, `task number ${task} is not ready`);
+  const inputs: Record<string, ArtifactRef> = {};
+  for (const [name, input] of Object.entries(job.inputs)) {
+    inputs[name] = resolveInput(state, input, known);
+  }
+  return {
+    run,
+    task: state.index.idOf(task),
+    lane: job.lane,
+    attempt: before.past.length + 1,
+    sequence: before.sequence,
+    image: resolveContainer(state, job, known),
+    ...(job.command === undefined ? {} : { command: job.command }),
+    env: environment(job, state.index.elementOf(task)),
+    inputs,
+    outputs: job.outputs,
+    net: job.net,
+    requirements: job.requirements,
+    timeoutMs: job.timeoutMs,
+    avoid: peersToAvoid(before.past),
+    cache: job.cache,
+  };
+}
+
+/** What an array job's outputs look like as one directory: `0`, `1`, … padded so that names sort in order. */
+export function gatherTree(state: RunState, job: JobId, output: string): Tree {
+  const position = positionOf(state, job);
+  const size = state.index.sizeOf(position);
+  const width = String(size - 1).length;
+  const entries = Array.from({ length: size }, (_, element) => {
+    const path = String(element).padStart(width, '0');
+    const { digest, kind, bytes } = outputOf(
+      state,
+      state.index.firstTaskOf(position) + element,
+      output,
+    );
+    return kind === 'dir'
+      ? { kind: 'tree' as const, path, digest }
+      : { kind: 'file' as const, path, digest, bytes, executable: false };
+  });
+  return { podmeshTree: 1, entries };
+}
+
+/** The gathered directories a task's inputs need. */
+export function gathersOf(
+  state: RunState,
+  task: number,
+): readonly { job: JobId; output: string }[] {
+  const job = state.graph.jobs[state.index.jobOf(task)];
+  const inputs = Object.values(job?.inputs ?? {});
+  return inputs
+    .filter((input) => input.kind === 'output')
+    .filter((input) => isGather(state, input));
+}
+
+function isGather(state: RunState, input: { job: JobId; index?: number }): boolean {
+  if (input.index !== undefined) return false;
+  return state.graph.jobs[positionOf(state, input.job)]?.count !== undefined;
+}
+
+function resolveInput(state: RunState, input: InputRef, known: Surroundings): ArtifactRef {
+  switch (input.kind) {
+    case 'artifact':
+      // Unknown bytes are the attempt's `input-missing`, with the peer's own words.
+      return known.artifact(input.artifact) ?? { digest: input.artifact, kind: 'file', bytes: 0 };
+    case 'output':
+      if (isGather(state, input)) return known.gathered(input.job, input.output);
+      return outputOf(state, producerOf(state, input), input.output);
+    case 'file':
+      throw new Error(`broken invariant: file:${input.path} was not uploaded by the publisher`);
+    default:
+      return unreachable(input);
+  }
+}
+
+function resolveContainer(state: RunState, job: Job, known: Surroundings): OfferedImage {
+  const { container } = job;
+  switch (container.kind) {
+    case 'digest':
+      return { kind: 'digest', digest: known.image(container.digest) ?? container.digest };
+    case 'reference': {
+      const digest = known.image(container.reference);
+      return digest === undefined
+        ? container
+        : { kind: 'digest', digest, reference: container.reference };
+    }
+    case 'output': {
+      const archive = outputOf(state, producerOf(state, container), container.output);
+      return { kind: 'archive', archive: artifactId(archive.digest) };
+    }
+    default:
+      return unreachable(container);
+  }
+}
+
+function producerOf(state: RunState, ref: { job: JobId; index?: number }): number {
+  return state.index.firstTaskOf(positionOf(state, ref.job)) + (ref.index ?? 0);
+}
+
+function positionOf(state: RunState, job: JobId): number {
+  const position = state.index.positionOf(job);
+  assert(position !== undefined, `the graph refers to ${job} and does not have it`);
+  return position;
+}
+
+function outputOf(state: RunState, task: number, output: string): ArtifactRef {
+  const producer = state.tasks[task];
+  assert(producer?.kind === 'succeeded', `task number ${task} has no outputs yet`);
+  const found = producer.result.outputs[output];
+  assert(found !== undefined, `task number ${task} did not record its output ${output}`);
+  return found;
+}
+
+function environment(job: Job, element: number | undefined): Readonly<Record<string, string>> {
+  if (element === undefined || job.count === undefined) return job.env;
+  return { ...job.env, PODMESH_INDEX: String(element), PODMESH_COUNT: String(job.count) };
+}

@@ -1,0 +1,44 @@
+import { OFFERS_PER_RUN_MAX } from '../words/limits.ts';
+import type { RunEnded, TaskCounts } from './run-event.ts';
+import { type RunState, unsettledCount } from './run-state.ts';
+
+/** What should be done next, as data. Whoever carries it out may die at it: deciding again gives the same. */
+export type Decision =
+  /** Put the task into the queue, or take its result from the cache. */
+  | { readonly kind: 'offer-task'; readonly task: number }
+  /** Everything is settled: write the record and the last fact. */
+  | { readonly kind: 'end-run'; readonly state: RunEnded['state']; readonly counts: TaskCounts };
+
+/**
+ * Decides for one run. `offered` are the tasks whose offer the caller believes to be in the queue:
+ * a memory that may be lost or wrong at no other cost than an offer made twice. At most
+ * `offersMax` are out at the same time, so that many runs share the mesh.
+ */
+export function decide(
+  state: RunState,
+  offered: ReadonlySet<number>,
+  offersMax: number = OFFERS_PER_RUN_MAX,
+): readonly Decision[] {
+  if (state.ended !== undefined) return [];
+  if (unsettledCount(state) === 0) return [endRun(state)];
+  const decisions: Decision[] = [];
+  let room = offersMax - offered.size;
+  for (const task of state.ready) {
+    if (room <= 0) break;
+    if (offered.has(task)) continue;
+    decisions.push({ kind: 'offer-task', task });
+    room -= 1;
+  }
+  return decisions;
+}
+
+function endRun(state: RunState): Decision {
+  const { failed, skipped, cancelled } = state.counts;
+  const end =
+    failed + skipped > 0
+      ? 'failed'
+      : cancelled > 0 || state.cancelRequested
+        ? 'cancelled'
+        : 'succeeded';
+  return { kind: 'end-run', state: end, counts: { ...state.counts } };
+}

@@ -1,0 +1,163 @@
+import type { ArtifactId, JobId, PeerId, RunId, TaskId } from '../words/ids.ts';
+import { assert, unreachable } from '../words/unreachable.ts';
+import type { FailureKind } from './failure-kind.ts';
+import type {
+  ExitReport,
+  Failure,
+  Machine,
+  RunEnded,
+  RunPublished,
+  TaskCounts,
+  Usage,
+} from './run-event.ts';
+import type { RunState } from './run-state.ts';
+import type { PastAttempt, TaskState } from './task-state.ts';
+
+/** The result record: what `podmesh show --json` prints and what outlives the log (DESIGN §5). */
+export interface RunRecord {
+  readonly podmeshRecord: 1;
+  readonly run: RunId;
+  readonly name?: string;
+  readonly state: 'running' | RunEnded['state'];
+  readonly publisher: string;
+  readonly publishedAt: string;
+  readonly endedAt?: string;
+  readonly counts: TaskCounts & { readonly tasks: number };
+  readonly tasks: readonly TaskRecord[];
+}
+
+export interface TaskRecord {
+  readonly task: TaskId;
+  readonly job: JobId;
+  /** Element of an array job. */
+  readonly index?: number;
+  readonly state: TaskState['kind'];
+  /** Whether the result was taken from the result cache. */
+  readonly cached: boolean;
+  readonly inputs: Readonly<Record<string, ArtifactId>>;
+  readonly outputs: Readonly<Record<string, ArtifactId>>;
+  readonly exit?: ExitReport;
+  readonly attempts: readonly AttemptRecord[];
+  readonly machine?: Machine;
+  readonly usage?: Usage;
+  /** The full log of the last attempt. */
+  readonly log?: ArtifactId;
+  readonly failure?: Pick<Failure, 'kind' | 'message' | 'stderrTail'>;
+  /** The failed job that made a skipped task pointless. */
+  readonly because?: JobId;
+}
+
+export interface AttemptRecord {
+  readonly attempt: number;
+  readonly peer: PeerId;
+  readonly startedAt: string;
+  /** Absent while it runs. */
+  readonly endedAt?: string;
+  readonly outcome: 'running' | 'succeeded' | FailureKind;
+  readonly message?: string;
+}
+
+/** When things happened, by the server's time, and the end's state where it is not in the log yet. */
+export interface RecordTimes {
+  readonly published: string;
+  readonly ended?: string;
+  readonly state?: RunEnded['state'];
+}
+
+/** Tells a run as its state has it now. */
+export function buildRecord(
+  published: RunPublished,
+  state: RunState,
+  times: RecordTimes,
+): RunRecord {
+  const tasks = state.tasks.map((_, task) => recordTask(state, task));
+  return { ...recordHeader(published, state, times), tasks };
+}
+
+/** A record without its tasks, which come one by one from {@link recordTask}. */
+export function recordHeader(
+  published: RunPublished,
+  state: RunState,
+  times: RecordTimes,
+): Omit<RunRecord, 'tasks'> {
+  return {
+    podmeshRecord: 1,
+    run: published.run,
+    ...(published.name === undefined ? {} : { name: published.name }),
+    state: state.ended?.state ?? times.state ?? 'running',
+    publisher: published.publisher,
+    publishedAt: times.published,
+    ...(times.ended === undefined ? {} : { endedAt: times.ended }),
+    counts: { tasks: state.index.taskCount, ...state.counts },
+  };
+}
+
+/** One task of the record. */
+export function recordTask(state: RunState, task: number): TaskRecord {
+  const taskState = state.tasks[task];
+  const job = state.graph.jobs[state.index.jobOf(task)];
+  assert(taskState !== undefined && job !== undefined, `there is no task number ${task}`);
+  const index = state.index.elementOf(task);
+  return {
+    task: state.index.idOf(task),
+    job: job.id,
+    ...(index === undefined ? {} : { index }),
+    state: taskState.kind,
+    cached: taskState.kind === 'succeeded' && taskState.cached,
+    inputs: {},
+    outputs: {},
+    attempts: 'past' in taskState ? taskState.past.map(recordAttempt) : [],
+    ...recordState(taskState),
+  };
+}
+
+function recordState(state: TaskState): Partial<TaskRecord> {
+  switch (state.kind) {
+    case 'waiting':
+    case 'ready':
+    case 'cancelled':
+      return {};
+    case 'running':
+      return { attempts: [...state.past.map(recordAttempt), openAttempt(state)] };
+    case 'skipped':
+      return { because: state.because };
+    case 'failed':
+      return recordFailure(state.failure);
+    case 'succeeded': {
+      const { inputs, outputs, exit, machine, usage, log } = state.result;
+      return { inputs, outputs: digestsOf(outputs), exit, machine, usage, log: log.digest };
+    }
+    default:
+      return unreachable(state);
+  }
+}
+
+function recordFailure(failure: Failure): Partial<TaskRecord> {
+  const { kind, message, stderrTail, inputs, exit, machine, usage, log } = failure;
+  return {
+    failure: { kind, message, ...(stderrTail === undefined ? {} : { stderrTail }) },
+    ...(inputs === undefined ? {} : { inputs }),
+    ...(exit === undefined ? {} : { exit }),
+    ...(machine === undefined ? {} : { machine }),
+    ...(usage === undefined ? {} : { usage }),
+    ...(log === undefined ? {} : { log: log.digest }),
+  };
+}
+
+function recordAttempt(past: PastAttempt): AttemptRecord {
+  const { attempt, peer, startedAt, endedAt, outcome } = past;
+  const end = { attempt, peer, startedAt, endedAt };
+  if (outcome === 'succeeded') return { ...end, outcome };
+  return { ...end, outcome: outcome.failure.kind, message: outcome.failure.message };
+}
+
+function openAttempt(state: Extract<TaskState, { kind: 'running' }>): AttemptRecord {
+  const { attempt, peer, startedAt } = state;
+  return { attempt, peer, startedAt, outcome: 'running' };
+}
+
+function digestsOf(
+  outputs: Readonly<Record<string, { readonly digest: ArtifactId }>>,
+): Readonly<Record<string, ArtifactId>> {
+  return Object.fromEntries(Object.entries(outputs).map(([name, ref]) => [name, ref.digest]));
+}

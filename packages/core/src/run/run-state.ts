@@ -1,0 +1,81 @@
+import type { Graph } from '../graph/graph.ts';
+import { indexTasks, type TaskIndex } from '../graph/task-index.ts';
+import type { Sequence } from '../ports.ts';
+import type { JobId, PeerId } from '../words/ids.ts';
+import type { Machine, RunEnded, TaskCounts } from './run-event.ts';
+import { type TaskState, WAITING } from './task-state.ts';
+
+/**
+ * What the run log says of one run, folded. `applyEvent` is the only writer and changes it in place
+ * (a copy per event would make large runs quadratic); nothing in it comes from anywhere but the log.
+ */
+export interface RunState {
+  readonly graph: Graph;
+  readonly index: TaskIndex;
+  /** By task number. */
+  readonly tasks: TaskState[];
+  /** By job position. */
+  readonly jobs: JobProgress[];
+  /** Tasks that may be attempted, by task number, oldest first. */
+  readonly ready: Set<number>;
+  /** Tasks with an open attempt, by task number. */
+  readonly running: Set<number>;
+  readonly counts: { -readonly [Name in keyof TaskCounts]: number };
+  cancelRequested: boolean;
+  ended: RunEnded | undefined;
+  /** Sequence of the last event folded. */
+  sequence: Sequence;
+  /** One object per distinct machine, so that many results do not hold many copies. */
+  readonly machines: Map<PeerId, Machine>;
+}
+
+export interface JobProgress {
+  /** Dependencies that are not met yet. */
+  unmet: number;
+  /** Tasks that have not succeeded yet. */
+  remaining: number;
+  /** Set when this job, or one it depends on, can no longer succeed. */
+  doomedBy: JobId | undefined;
+}
+
+/** The state of a run of which nothing but its graph is known. */
+export function initialRunState(graph: Graph): RunState {
+  const index = indexTasks(graph);
+  const state: RunState = {
+    graph,
+    index,
+    tasks: new Array<TaskState>(index.taskCount).fill(WAITING),
+    jobs: graph.jobs.map((_, job) => ({
+      unmet: index.dependenciesOf(job).length,
+      remaining: index.sizeOf(job),
+      doomedBy: undefined,
+    })),
+    ready: new Set(),
+    running: new Set(),
+    counts: { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 0 },
+    cancelRequested: false,
+    ended: undefined,
+    sequence: 0,
+    machines: new Map(),
+  };
+  state.jobs.forEach((progress, job) => {
+    if (progress.unmet === 0) makeReady(state, job);
+  });
+  return state;
+}
+
+/** All tasks of a job whose dependencies are met may be attempted. */
+export function makeReady(state: RunState, job: number): void {
+  const first = state.index.firstTaskOf(job);
+  for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
+    if (state.tasks[task]?.kind !== 'waiting') continue;
+    state.tasks[task] = { kind: 'ready', past: [], sequence: 0 };
+    state.ready.add(task);
+  }
+}
+
+/** How many tasks can still change. */
+export function unsettledCount(state: RunState): number {
+  const { succeeded, failed, skipped, cancelled } = state.counts;
+  return state.index.taskCount - succeeded - failed - skipped - cancelled;
+}

@@ -1,0 +1,90 @@
+import type { Sequence } from '../ports.ts';
+import type { ClaimId, JobId, PeerId, SessionId } from '../words/ids.ts';
+import type { Failure, TaskResult } from './run-event.ts';
+
+/**
+ * Where a task is.
+ *
+ *     waiting ──▶ ready ──▶ running ──▶ succeeded
+ *        │          ▲ │        │ │
+ *        │          │ │        │ └──────▶ failed
+ *        │          └─┼────────┘  (retry)
+ *        │            └─────────────────▶ succeeded (cached)
+ *        ├──────────────────────────────▶ skipped    (a dependency failed)
+ *        └──── and ready, running ──────▶ cancelled
+ *
+ * Each state holds only what is true in it. That a task is *offered* is not a state: an offer is a
+ * hint in the queue and no fact of the run.
+ */
+export type TaskState =
+  | { readonly kind: 'waiting' }
+  | TaskReady
+  | TaskRunning
+  | TaskSucceeded
+  | TaskFailed
+  | TaskSkipped
+  | TaskCancelled;
+
+export interface TaskReady {
+  readonly kind: 'ready';
+  readonly past: readonly PastAttempt[];
+  /** Last sequence of the task's subject: where `attempt-started` has to land. */
+  readonly sequence: Sequence;
+}
+
+export interface TaskRunning {
+  readonly kind: 'running';
+  readonly past: readonly PastAttempt[];
+  readonly sequence: Sequence;
+  readonly attempt: number;
+  readonly peer: PeerId;
+  readonly session: SessionId;
+  readonly claim: ClaimId;
+  readonly startedAt: string;
+}
+
+export interface TaskSucceeded {
+  readonly kind: 'succeeded';
+  readonly past: readonly PastAttempt[];
+  readonly cached: boolean;
+  readonly result: TaskResult;
+}
+
+export interface TaskFailed {
+  readonly kind: 'failed';
+  readonly past: readonly PastAttempt[];
+  readonly failure: Failure;
+}
+
+export interface TaskSkipped {
+  readonly kind: 'skipped';
+  /** The job whose failure made this task pointless. */
+  readonly because: JobId;
+}
+
+export interface TaskCancelled {
+  readonly kind: 'cancelled';
+  readonly past: readonly PastAttempt[];
+}
+
+/** One attempt that has ended. */
+export interface PastAttempt {
+  readonly attempt: number;
+  readonly peer: PeerId;
+  /** Server's times, RFC 3339, for people. */
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly outcome: 'succeeded' | { readonly failure: Failure };
+}
+
+export const WAITING: TaskState = { kind: 'waiting' };
+
+/** Whether nothing can happen to the task any more. */
+export function isSettled(state: TaskState): boolean {
+  return (
+    state.kind === 'succeeded' ||
+    state.kind === 'failed' ||
+    state.kind === 'skipped' ||
+    state.kind === 'cancelled'
+  );
+}

@@ -1,0 +1,67 @@
+import type { Capacity, Requirements } from '@podmesh/core';
+import { fits } from '@podmesh/core';
+import type { WakeUp } from '../wake-up.ts';
+
+/** What a task holds of the machine until it gives it back. */
+export interface Reservation {
+  /** Harmless when called twice. */
+  release(): void;
+}
+
+/** Keeps count of what of the offered capacity is taken. Every reservation is made before work starts. */
+export class CapacityLedger {
+  readonly #capacity: Capacity;
+  readonly #changed: WakeUp;
+  readonly #taken = new Set<Requirements>();
+
+  constructor(capacity: Capacity, changed: WakeUp) {
+    this.#capacity = capacity;
+    this.#changed = changed;
+  }
+
+  get capacity(): Capacity {
+    return this.#capacity;
+  }
+
+  get reservations(): number {
+    return this.#taken.size;
+  }
+
+  free(): Capacity {
+    let { cpus, memoryBytes, diskBytes, gpus } = this.#capacity;
+    for (const taken of this.#taken) {
+      cpus -= taken.cpus;
+      memoryBytes -= taken.memoryBytes;
+      diskBytes -= taken.diskBytes;
+      gpus -= taken.gpus;
+    }
+    return { cpus, memoryBytes, diskBytes, gpus };
+  }
+
+  /** How many more such tasks fit now. */
+  room(requirements: Requirements): number {
+    const free = this.free();
+    const fold = (have: number, need: number): number =>
+      need === 0 ? Number.POSITIVE_INFINITY : Math.floor(have / need + 1e-9);
+    const room = Math.min(
+      fold(free.cpus, requirements.cpus),
+      fold(free.memoryBytes, requirements.memoryBytes),
+      fold(free.diskBytes, requirements.diskBytes),
+      fold(free.gpus, requirements.gpus),
+    );
+    return Math.max(0, room);
+  }
+
+  /** Undefined when it does not fit any more. */
+  reserve(requirements: Requirements): Reservation | undefined {
+    if (!fits(requirements, this.free())) return undefined;
+    // A copy, so that equal requirements of two tasks are two entries.
+    const entry = { ...requirements };
+    this.#taken.add(entry);
+    return {
+      release: () => {
+        if (this.#taken.delete(entry)) this.#changed.ring();
+      },
+    };
+  }
+}

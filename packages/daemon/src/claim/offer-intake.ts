@@ -1,0 +1,155 @@
+import type { Clock } from '@podmesh/core';
+import {
+  type Claimed,
+  type LaneDirectory,
+  type LaneId,
+  type Offer,
+  type OfferQueue,
+  PortError,
+  type Requirements,
+} from '@podmesh/core';
+import type { Logger } from 'pino';
+import type { WakeUp } from '../wake-up.ts';
+import type { CapacityLedger, Reservation } from './capacity-ledger.ts';
+
+/** Offers asked for in one request; more wait for the next one. */
+const PULL_OFFERS_MAX = 64;
+/** How long one request waits in the queue; short enough to outlive a dead server soon (NATS.md §3.3). */
+const PULL_WAIT_MS = 5_000;
+/** Lanes are listed again this often, should a change have gone unnoticed. */
+const RELIST_MS = 15_000;
+/** An offer that does not fit any more rests this long before somebody else gets it. */
+const GIVE_BACK_MS = 50;
+/** Rest after a failed request. */
+const RETRY_MS = 1_000;
+
+export interface IntakeParts {
+  readonly lanes: LaneDirectory;
+  readonly offers: OfferQueue;
+  readonly ledger: CapacityLedger;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Whether this machine could ever run such tasks. */
+  readonly suits: (requirements: Requirements) => boolean;
+  /** Whether this peer claims at all at present. */
+  readonly isOpen: () => boolean;
+  /** Takes the claim over, with its share of the machine; must not throw. */
+  readonly take: (claimed: Claimed<Offer>, reservation: Reservation) => void;
+}
+
+interface LaneLoop {
+  readonly requirements: Requirements;
+  /** Offers asked for and not yet received. */
+  requested: number;
+}
+
+/**
+ * Pulls from every lane whose requirements this peer satisfies *now*, and no more than it can hold
+ * (DESIGN §6). Ring `changed` when capacity, or the will to claim, has changed.
+ */
+export class OfferIntake {
+  readonly changed: WakeUp;
+  readonly #parts: IntakeParts;
+  readonly #loops = new Map<LaneId, LaneLoop>();
+  readonly #stop = new AbortController();
+  readonly #tasks = new Set<Promise<void>>();
+
+  constructor(parts: IntakeParts, changed: WakeUp) {
+    this.#parts = parts;
+    this.changed = changed;
+  }
+
+  start(): void {
+    this.#track(this.#watchLanes());
+    this.#track(this.#relist());
+    this.#track(this.#fill());
+  }
+
+  /** Asks for nothing more; resolves when no request is under way. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#tasks);
+  }
+
+  /** Every wake-up: asks each lane for what fits beyond what was asked for already. */
+  async #fill(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      if (this.#parts.isOpen()) {
+        for (const [lane, loop] of this.#loops) this.#ask(lane, loop);
+      }
+      await this.changed.next(signal);
+    }
+  }
+
+  #ask(lane: LaneId, loop: LaneLoop): void {
+    const room = Math.min(this.#parts.ledger.room(loop.requirements), PULL_OFFERS_MAX);
+    const limit = room - loop.requested;
+    if (limit <= 0) return;
+    loop.requested += limit;
+    this.#track(this.#pull(lane, loop, limit));
+  }
+
+  async #pull(lane: LaneId, loop: LaneLoop, limit: number): Promise<void> {
+    const { signal } = this.#stop;
+    let open = limit;
+    try {
+      for await (const claimed of this.#parts.offers.pull(lane, limit, PULL_WAIT_MS, signal)) {
+        open -= 1;
+        loop.requested -= 1;
+        await this.#receive(claimed);
+      }
+    } catch (error) {
+      this.#parts.logger.warn({ lane, err: error }, 'could not pull offers; trying again');
+      await this.#parts.clock.sleep(RETRY_MS, signal);
+    } finally {
+      loop.requested -= open;
+      this.changed.ring();
+    }
+  }
+
+  async #receive(claimed: Claimed<Offer>): Promise<void> {
+    const { ledger, isOpen, take } = this.#parts;
+    const open = isOpen() && !this.#stop.signal.aborted;
+    const reservation = open ? ledger.reserve(claimed.value.requirements) : undefined;
+    if (reservation === undefined) await claimed.giveBack(GIVE_BACK_MS);
+    else take(claimed, reservation);
+  }
+
+  async #watchLanes(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        for await (const _ of this.#parts.lanes.changes(signal)) await this.#readLanes();
+      } catch (error) {
+        if (!(error instanceof PortError)) throw error;
+      }
+      await this.#parts.clock.sleep(RETRY_MS, signal);
+    }
+  }
+
+  async #relist(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#readLanes();
+      await this.#parts.clock.sleep(RELIST_MS, signal);
+    }
+  }
+
+  async #readLanes(): Promise<void> {
+    try {
+      for (const [lane, requirements] of await this.#parts.lanes.list()) {
+        if (this.#loops.has(lane) || !this.#parts.suits(requirements)) continue;
+        this.#loops.set(lane, { requirements, requested: 0 });
+      }
+      this.changed.ring();
+    } catch (error) {
+      this.#parts.logger.warn({ err: error }, 'could not list the lanes; trying again');
+    }
+  }
+
+  #track(task: Promise<void>): void {
+    this.#tasks.add(task);
+    void task.finally(() => this.#tasks.delete(task));
+  }
+}

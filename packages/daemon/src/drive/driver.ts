@@ -1,0 +1,155 @@
+import {
+  applyEvent,
+  type Clock,
+  decide,
+  type Graph,
+  initialRunState,
+  type RunId,
+  type RunPublished,
+  type RunState,
+} from '@podmesh/core';
+import type { Logger } from 'pino';
+import { WakeUp } from '../wake-up.ts';
+import { endRun } from './end-run.ts';
+import { Offerer, type OffererParts } from './offerer.ts';
+import { type Offered, Sweeper } from './sweeper.ts';
+
+/** What was offered is compared with what is queued this often. */
+const SWEEP_MS = 10_000;
+/** Rest after a step that failed; everything is decided again from the log. */
+const RETRY_MS = 1_000;
+
+export interface DriverParts extends OffererParts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly loadGraph: (published: RunPublished) => Promise<Graph>;
+}
+
+/** How driving one run came to its end here. */
+export type DriveEnding = 'ended' | 'stopped' | 'no-such-run';
+
+/**
+ * Decides what is next in one run, for as long as this peer holds its drive. Everything it knows
+ * comes from the log; a driver that dies is replaced by one that reads the same log, and two at
+ * once are harmless because every effect is fenced.
+ */
+export class Driver {
+  readonly #parts: DriverParts;
+  readonly #run: RunId;
+  readonly #offerer: Offerer;
+  readonly #wake = new WakeUp();
+  /** Tasks whose offer is believed to be in the queue; a hint. */
+  readonly #offered: Offered = new Map();
+  #published: { event: RunPublished; at: string } | undefined;
+  #state: RunState | undefined;
+
+  constructor(parts: DriverParts, run: RunId) {
+    this.#parts = parts;
+    this.#run = run;
+    this.#offerer = new Offerer(parts, run, this.#offered, this.#wake);
+  }
+
+  /** Drives until the run has ended or the signal aborts; throws only what is no IO failure. */
+  async drive(signal: AbortSignal): Promise<DriveEnding> {
+    if (!(await this.#hasLog(signal))) return signal.aborted ? 'stopped' : 'no-such-run';
+    const done = new AbortController();
+    const stop = AbortSignal.any([signal, done.signal]);
+    const act = this.#act(stop).finally(() => done.abort());
+    const sweep = this.#sweep(stop);
+    try {
+      await this.#fold(stop);
+    } finally {
+      done.abort();
+      await Promise.all([act, sweep]);
+    }
+    return this.#state?.ended === undefined ? 'stopped' : 'ended';
+  }
+
+  async #hasLog(signal: AbortSignal): Promise<boolean> {
+    for await (const batch of this.#parts.log.read(this.#run, signal)) {
+      if (batch.length > 0) return true;
+    }
+    return false;
+  }
+
+  /** Follows the log; each batch of facts wakes the part that acts. */
+  async #fold(stop: AbortSignal): Promise<void> {
+    for await (const batch of this.#parts.log.follow(this.#run, 0, stop)) {
+      for (const logged of batch) {
+        if (logged.event.kind === 'run-published') {
+          this.#published = { event: logged.event, at: logged.at };
+          this.#state = initialRunState(await this.#parts.loadGraph(logged.event));
+        }
+        if (this.#state !== undefined) applyEvent(this.#state, logged);
+      }
+      if (this.#state?.ended !== undefined) return;
+      this.#wake.ring();
+    }
+  }
+
+  async #act(stop: AbortSignal): Promise<void> {
+    await this.#rememberOffers(stop);
+    while (!stop.aborted) {
+      try {
+        if (this.#state !== undefined) await this.#actOn(this.#state);
+      } catch (error) {
+        this.#parts.logger.warn(
+          { run: this.#run, err: error },
+          'a driver step failed; trying again',
+        );
+        await this.#parts.clock.sleep(RETRY_MS, stop);
+        this.#wake.ring();
+      }
+      await this.#wake.next(stop);
+    }
+  }
+
+  async #actOn(state: RunState): Promise<void> {
+    this.#forgetStarted(state);
+    const tasks: number[] = [];
+    for (const decision of decide(state, new Set(this.#offered.keys()))) {
+      if (decision.kind === 'offer-task') tasks.push(decision.task);
+      else if (this.#published !== undefined) {
+        await endRun(this.#parts, state, { published: this.#published, ...decision });
+      }
+    }
+    if (tasks.length > 0) await this.#offerer.offer(state, tasks);
+  }
+
+  /** What is still queued from an earlier driver need not be offered again. */
+  async #rememberOffers(stop: AbortSignal): Promise<void> {
+    const waiting = await this.#parts.offers.waiting(this.#run).catch(() => new Set<never>());
+    while (this.#state === undefined && !stop.aborted) await this.#wake.next(stop);
+    const state = this.#state;
+    if (state === undefined) return;
+    for (const id of waiting) {
+      const task = state.index.numberOf(id);
+      if (task === undefined) continue;
+      const now = state.tasks[task];
+      if (now?.kind === 'ready') this.#offered.set(task, { attempt: now.past.length + 1, age: 0 });
+    }
+  }
+
+  #forgetStarted(state: RunState): void {
+    for (const [task, { attempt }] of this.#offered) {
+      const now = state.tasks[task];
+      if (now?.kind !== 'ready' || now.past.length + 1 !== attempt) this.#offered.delete(task);
+    }
+  }
+
+  async #sweep(stop: AbortSignal): Promise<void> {
+    const sweeper = new Sweeper(this.#parts, this.#run, this.#offered);
+    while (!stop.aborted) {
+      await this.#parts.clock.sleep(SWEEP_MS, stop);
+      if (this.#state === undefined || stop.aborted) continue;
+      try {
+        if (await sweeper.sweep(this.#state)) this.#wake.ring();
+      } catch (error) {
+        this.#parts.logger.warn(
+          { run: this.#run, err: error },
+          'a sweep failed; the next one will do',
+        );
+      }
+    }
+  }
+}

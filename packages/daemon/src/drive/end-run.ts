@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import {
+  type ArtifactStore,
+  artifactId,
+  type OfferQueue,
+  type RunEnded,
+  type RunLog,
+  type RunPublished,
+  type RunState,
+  recordHeader,
+  recordTask,
+} from '@podmesh/core';
+
+export interface EndRunParts {
+  readonly log: RunLog;
+  readonly offers: OfferQueue;
+  readonly artifacts: ArtifactStore;
+}
+
+interface End {
+  readonly published: { readonly event: RunPublished; readonly at: string };
+  readonly state: RunEnded['state'];
+  readonly counts: RunEnded['counts'];
+}
+
+/** Writes the result record and then the run's last fact. Refused: another driver was first. */
+export async function endRun(parts: EndRunParts, state: RunState, end: End): Promise<void> {
+  const { run } = end.published.event;
+  const ref = measure(recordText(state, end));
+  await parts.artifacts.put(ref, Readable.from(recordText(state, end)));
+  await parts.log.append(
+    { kind: 'run-ended', run, state: end.state, counts: end.counts, record: ref.digest },
+    0,
+  );
+  await parts.offers.discard(run);
+}
+
+/** The record piece by piece: that of a large run does not fit into memory as one text. */
+function* recordText(state: RunState, end: End): Iterable<Uint8Array> {
+  const { event, at } = end.published;
+  const header = recordHeader(event, state, { published: at, state: end.state });
+  yield Buffer.from(`${JSON.stringify(header).slice(0, -1)},"tasks":[\n`);
+  const { taskCount } = state.index;
+  for (let task = 0; task < taskCount; task += 1) {
+    const comma = task + 1 < taskCount ? ',' : '';
+    yield Buffer.from(`${JSON.stringify(recordTask(state, task))}${comma}\n`);
+  }
+  yield Buffer.from(']}\n');
+}
+
+function measure(text: Iterable<Uint8Array>) {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for (const piece of text) {
+    hash.update(piece);
+    bytes += piece.length;
+  }
+  return { digest: artifactId(`sha256:${hash.digest('hex')}`), kind: 'file' as const, bytes };
+}

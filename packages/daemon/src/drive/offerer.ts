@@ -1,0 +1,193 @@
+import {
+  type ArtifactId,
+  type ArtifactRef,
+  type ArtifactStore,
+  buildOffer,
+  type Clock,
+  canonicalJson,
+  digestAction,
+  gathersOf,
+  gatherTree,
+  type JobId,
+  type LaneDirectory,
+  type LaneId,
+  type Offer,
+  type ResultCache,
+  type RunId,
+  type RunState,
+  retryDelayMs,
+  type Sha256,
+  type TaskResult,
+} from '@podmesh/core';
+import { putText } from '../store/put-text.ts';
+import { artifactsOf } from '../store/retrievable.ts';
+import type { WakeUp } from '../wake-up.ts';
+import type { ImageFinder } from './image-finder.ts';
+import type { Offered, SweeperParts } from './sweeper.ts';
+
+export interface OffererParts extends SweeperParts {
+  readonly lanes: LaneDirectory;
+  readonly results: ResultCache;
+  readonly artifacts: ArtifactStore;
+  readonly images: ImageFinder;
+  readonly clock: Clock;
+  readonly sha256: Sha256;
+  /** Platform of tasks that do not name an architecture, as `linux/<arch>`. */
+  readonly platform: () => string;
+}
+
+interface Candidate {
+  readonly task: number;
+  readonly offer: Offer;
+}
+
+/** Puts ready tasks into the queue, or takes their results from the cache. */
+export class Offerer {
+  readonly #parts: OffererParts;
+  readonly #run: RunId;
+  readonly #offered: Offered;
+  readonly #wake: WakeUp;
+  readonly #lanesOpened = new Set<LaneId>();
+  readonly #gathered = new Map<string, ArtifactRef>();
+  readonly #artifacts = new Map<ArtifactId, ArtifactRef>();
+  /** `<task>/<attempts so far>` of those that have had their rest. */
+  readonly #rested = new Set<string>();
+
+  constructor(parts: OffererParts, run: RunId, offered: Offered, wake: WakeUp) {
+    this.#parts = parts;
+    this.#run = run;
+    this.#offered = offered;
+    this.#wake = wake;
+  }
+
+  /** Afterwards each task is in `offered`, or its result was taken, or its time has not come yet. */
+  async offer(state: RunState, tasks: readonly number[]): Promise<void> {
+    const due = tasks.filter((task) => this.#isDue(state, task));
+    await this.#prepare(state, due);
+    const candidates: Candidate[] = [];
+    for (const task of due) {
+      // Things may have moved on while we prepared.
+      if (state.tasks[task]?.kind === 'ready') {
+        candidates.push({ task, offer: this.#build(state, task) });
+      }
+    }
+    const fresh = await this.#takeFromCache(candidates);
+    for (const { offer } of fresh) await this.#openLane(offer);
+    for (const { task, offer } of fresh)
+      this.#offered.set(task, { attempt: offer.attempt, age: 0 });
+    try {
+      await this.#parts.offers.publish(fresh.map(({ offer }) => offer));
+    } catch (error) {
+      // Some may have been stored: offering those twice is harmless.
+      for (const { task } of fresh) this.#offered.delete(task);
+      throw error;
+    }
+  }
+
+  /** A task that has to rest after a failure counts as offered until then. */
+  #isDue(state: RunState, task: number): boolean {
+    const now = state.tasks[task];
+    if (now?.kind !== 'ready') return false;
+    const delayMs = this.#rested.has(`${task}/${now.past.length}`) ? 0 : retryDelayMs(now.past);
+    if (delayMs === 0) return true;
+    this.#rested.add(`${task}/${now.past.length}`);
+    const resting = { attempt: now.past.length + 1, age: Number.NEGATIVE_INFINITY };
+    this.#offered.set(task, resting);
+    void this.#parts.clock.sleep(delayMs).then(() => {
+      if (this.#offered.get(task) === resting) this.#offered.delete(task);
+      this.#wake.ring();
+    });
+    return false;
+  }
+
+  #build(state: RunState, task: number): Offer {
+    return buildOffer(state, task, this.#run, {
+      image: (reference) => this.#parts.images.known(reference),
+      artifact: (id) => this.#artifacts.get(id),
+      gathered: (job, output) => {
+        const ref = this.#gathered.get(`${job}/${output}`);
+        if (ref === undefined)
+          throw new Error(`broken invariant: ${job}/${output} is not gathered`);
+        return ref;
+      },
+    });
+  }
+
+  /** Finds out what the offers need to know: images, artifacts named in the document, gathered directories. */
+  async #prepare(state: RunState, tasks: readonly number[]): Promise<void> {
+    const references = new Set<string>();
+    const artifacts = new Set<ArtifactId>();
+    for (const task of tasks) {
+      const job = state.graph.jobs[state.index.jobOf(task)];
+      if (job?.container.kind === 'reference') references.add(job.container.reference);
+      if (job?.container.kind === 'digest') references.add(job.container.digest);
+      for (const input of Object.values(job?.inputs ?? {})) {
+        if (input.kind === 'artifact' && !this.#artifacts.has(input.artifact)) {
+          artifacts.add(input.artifact);
+        }
+      }
+      for (const { job, output } of gathersOf(state, task)) await this.#gather(state, job, output);
+    }
+    await this.#parts.images.find([...references]);
+    if (artifacts.size === 0) return;
+    for (const [id, ref] of await this.#parts.artifacts.stat([...artifacts])) {
+      this.#artifacts.set(id, ref);
+    }
+  }
+
+  async #gather(state: RunState, job: JobId, output: string): Promise<void> {
+    const name = `${job}/${output}`;
+    if (this.#gathered.has(name)) return;
+    const text = canonicalJson(gatherTree(state, job, output));
+    this.#gathered.set(name, await putText(this.#parts.artifacts, this.#parts.sha256, 'dir', text));
+  }
+
+  /** Those that are not in the cache. The others get their `task-cached`, fenced like any start. */
+  async #takeFromCache(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const { results, log, sha256, platform } = this.#parts;
+    const actions = new Map(
+      candidates
+        .filter(
+          ({ offer }) => offer.cache && offer.attempt === 1 && offer.image.kind !== 'reference',
+        )
+        .map((candidate) => {
+          const { image, requirements } = candidate.offer;
+          const id = image.kind === 'digest' ? image.digest : '';
+          const on = requirements.arch === undefined ? platform() : `linux/${requirements.arch}`;
+          return [candidate, digestAction(candidate.offer, id, on, sha256)] as const;
+        }),
+    );
+    if (actions.size === 0) return candidates;
+    const found = await results.lookUp([...new Set(actions.values())]);
+    const usable = await this.#retrievable([...found.values()]);
+    const fresh: Candidate[] = [];
+    const taken: Promise<unknown>[] = [];
+    for (const candidate of candidates) {
+      const action = actions.get(candidate);
+      const result = action === undefined ? undefined : found.get(action);
+      if (action === undefined || result === undefined || !usable.has(result)) {
+        fresh.push(candidate);
+        continue;
+      }
+      const { run, task, sequence } = candidate.offer;
+      this.#offered.set(candidate.task, { attempt: 1, age: 0 });
+      // Refused: somebody wrote first, and the log will tell us what.
+      taken.push(log.append({ kind: 'task-cached', run, task, action, result }, sequence));
+    }
+    await Promise.all(taken);
+    return fresh;
+  }
+
+  async #retrievable(found: readonly TaskResult[]): Promise<ReadonlySet<TaskResult>> {
+    if (found.length === 0) return new Set();
+    const wanted = new Set(found.flatMap(artifactsOf));
+    const there = await this.#parts.artifacts.stat([...wanted]);
+    return new Set(found.filter((result) => artifactsOf(result).every((id) => there.has(id))));
+  }
+
+  async #openLane({ lane, requirements }: Offer): Promise<void> {
+    if (this.#lanesOpened.has(lane)) return;
+    await this.#parts.lanes.open(lane, requirements);
+    this.#lanesOpened.add(lane);
+  }
+}

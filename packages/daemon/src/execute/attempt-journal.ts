@@ -1,0 +1,17 @@
+import type { ClaimId, ClaimTicket, Offer, Sequence } from '@podmesh/core';
+
+/** What a restarted daemon must know to go on with an attempt whose container is still there. */
+export interface JournalEntry {
+  readonly claim: ClaimId;
+  readonly offer: Offer;
+  /** Sequence of our `attempt-started`: where the outcome has to land. */
+  readonly startedSequence: Sequence;
+  readonly ticket: ClaimTicket;
+}
+
+/** Attempts that were begun and not settled, on this machine's disk. */
+export interface AttemptJournal {
+  write(entry: JournalEntry): Promise<void>;
+  remove(claim: ClaimId): Promise<void>;
+  list(): Promise<readonly JournalEntry[]>;
+}

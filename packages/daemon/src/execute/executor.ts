@@ -1,0 +1,353 @@
+import {
+  type ArtifactStore,
+  type AttemptStarted,
+  type Claimed,
+  type ClaimId,
+  type Clock,
+  type ContainerLabels,
+  claimId,
+  digestAction,
+  judgeOffer,
+  type LeaseKeeper,
+  type LiveLog,
+  type LogSink,
+  type Offer,
+  type OfferQueue,
+  type PeerDirectory,
+  type PeerEntry,
+  type PeerId,
+  type ResultCache,
+  type RunId,
+  type RunLog,
+  type RunningContainer,
+  type Sequence,
+  type SessionId,
+  type Sha256,
+  type TaskResult,
+  unreachable,
+} from '@podmesh/core';
+import type { Logger } from 'pino';
+import type { Reservation } from '../claim/capacity-ledger.ts';
+import { isRetrievable } from '../store/retrievable.ts';
+import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
+import {
+  ContainerRun,
+  type ContainerRunParts,
+  type Ending,
+  resolveNamedImage,
+} from './container-run.ts';
+import type { StopReason } from './outcome.ts';
+import { RunsOver } from './runs-over.ts';
+import type { LogSpool } from './task-files.ts';
+
+/** A claim whose holder is still alive is looked at again after this long: its next extension comes sooner. */
+const HOLDER_ALIVE_DELAY_MS = 5_000;
+/** A peer on which an earlier attempt failed lets others go first for this long. */
+const AVOID_DELAY_MS = 2_000;
+
+export interface ExecutorParts extends ContainerRunParts {
+  readonly log: RunLog;
+  readonly offers: OfferQueue;
+  readonly leases: LeaseKeeper;
+  readonly peers: PeerDirectory;
+  readonly results: ResultCache;
+  readonly artifacts: ArtifactStore;
+  readonly liveLog: LiveLog;
+  readonly journal: AttemptJournal;
+  readonly session: SessionId;
+  readonly clock: Clock;
+  readonly sha256: Sha256;
+  /** Random text for claim ids. */
+  readonly randomId: () => string;
+  readonly logger: Logger;
+}
+
+interface ActiveAttempt {
+  readonly run: RunId;
+  readonly stop: AbortController;
+  readonly done: Promise<void>;
+}
+
+/**
+ * Makes attempts: from an offer in hand to its outcome in the log. Record first, acknowledge last:
+ * a crash at any point leads to redelivery, and the log tells the next one what is true.
+ */
+export class Executor {
+  readonly #parts: ExecutorParts;
+  readonly #runsOver: RunsOver;
+  readonly #active = new Map<ClaimId, ActiveAttempt>();
+  readonly #pending = new Set<Promise<void>>();
+  /** Offers that were given back once for the sake of others. */
+  readonly #yielded = new Set<Sequence>();
+  #draining = false;
+
+  constructor(parts: ExecutorParts) {
+    this.#parts = parts;
+    this.#runsOver = new RunsOver(parts.log, parts.clock);
+  }
+
+  /** Whether that claim is at work here right now. */
+  holds(claim: ClaimId): boolean {
+    return this.#active.has(claim);
+  }
+
+  get running(): number {
+    return this.#active.size;
+  }
+
+  /** Runs with an open attempt here. */
+  activeRuns(): ReadonlySet<RunId> {
+    return new Set([...this.#active.values()].map((attempt) => attempt.run));
+  }
+
+  /** Takes a claimed offer to its end; never throws. */
+  take(claimed: Claimed<Offer>, reservation: Reservation): void {
+    const work = this.#handle(claimed)
+      .catch((error: unknown) => {
+        const { run, task } = claimed.value;
+        this.#parts.logger.error({ run, task, err: error }, 'could not settle an offer');
+      })
+      .finally(() => reservation.release());
+    this.#pending.add(work);
+    void work.finally(() => this.#pending.delete(work));
+  }
+
+  /** Goes on with a container of an earlier session whose attempt is still ours; false when it is not. */
+  async adopt(
+    entry: JournalEntry,
+    container: RunningContainer,
+    reservation: Reservation,
+  ): Promise<boolean> {
+    const { offer, claim } = entry;
+    const last = await this.#parts.log.lastOfTask(offer.run, offer.task);
+    if (last?.sequence !== entry.startedSequence) return false;
+    const work = this.#attempt({ claim, run: offer.run, ticket: entry.ticket }, async (stop) => {
+      const spool = this.#parts.files.openLog();
+      container.replayLog(this.#logSink(offer, spool));
+      const containerRun = new ContainerRun(this.#parts, offer, spool, stop);
+      await this.#publish(entry, await containerRun.adopt(container), containerRun);
+    }).finally(() => reservation.release());
+    this.#pending.add(work);
+    void work.finally(() => this.#pending.delete(work));
+    return true;
+  }
+
+  /** Ends the attempts of a run that was cancelled. */
+  cancel(run: RunId): void {
+    this.#runsOver.note(run);
+    for (const attempt of this.#active.values()) {
+      if (attempt.run === run) attempt.stop.abort('cancelled' satisfies StopReason);
+    }
+  }
+
+  /** Ends all attempts as `drained` and waits until each is settled. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    for (const attempt of this.#active.values()) attempt.stop.abort('drained' satisfies StopReason);
+    await Promise.all(this.#pending);
+  }
+
+  async #handle(claimed: Claimed<Offer>): Promise<void> {
+    const offer = claimed.value;
+    if (this.#draining) return claimed.giveBack(0);
+    if (this.#letsOthersGoFirst(claimed)) return claimed.giveBack(AVOID_DELAY_MS);
+    if (await this.#runsOver.has(offer.run)) return claimed.ack();
+    const claim = claimId(this.#parts.randomId());
+    await this.#attempt({ claim, run: offer.run, ticket: claimed.ticket }, async (stop) => {
+      const image = await this.#knownImage(offer, stop);
+      if (image !== undefined && (await this.#takeFromCache(claimed, image))) return;
+      const started: AttemptStarted = {
+        kind: 'attempt-started',
+        run: offer.run,
+        task: offer.task,
+        attempt: offer.attempt,
+        peer: this.#parts.peer,
+        session: this.#parts.session,
+        claim,
+        offerSequence: claimed.sequence,
+      };
+      const appended = await this.#parts.log.append(started, offer.sequence);
+      if (!appended.ok) return this.#settleRefused(claimed);
+      const entry = { claim, offer, startedSequence: appended.value, ticket: claimed.ticket };
+      await this.#run(entry, image, stop);
+    });
+  }
+
+  async #run(entry: JournalEntry, image: string | undefined, stop: AbortSignal): Promise<void> {
+    const { files, journal, peer } = this.#parts;
+    const { offer, claim } = entry;
+    const { run, task, attempt } = offer;
+    const spool = files.openLog();
+    const containerRun = new ContainerRun(this.#parts, offer, spool, stop);
+    const labels: ContainerLabels = { run, task, attempt, peer, claim };
+    await journal.write(entry);
+    const ending = await containerRun.execute(image, labels, this.#logSink(offer, spool));
+    await this.#publish(entry, ending, containerRun);
+  }
+
+  #logSink({ run, task, attempt }: Offer, spool: LogSpool): LogSink {
+    return (stream, bytes) => {
+      spool.write(stream, bytes);
+      this.#parts.liveLog.write({ run, task, attempt, bytes });
+    };
+  }
+
+  /** Appends the outcome behind our own start, then acknowledges, then cleans up. */
+  async #publish(entry: JournalEntry, ending: Ending, containerRun: ContainerRun): Promise<void> {
+    const { offer, claim } = entry;
+    const { run, task, attempt } = offer;
+    const { log, offers, logger } = this.#parts;
+    try {
+      if (ending.kind === 'succeeded') {
+        const action = this.#actionOf(offer, ending.result.image);
+        const { result } = ending;
+        const appended = await log.append(
+          { kind: 'attempt-succeeded', run, task, attempt, claim, action, result },
+          entry.startedSequence,
+        );
+        if (!appended.ok) return this.#noteFenced(entry);
+        if (offer.cache) await this.#record(action, result);
+      } else {
+        const { failure } = ending;
+        const appended = await log.append(
+          { kind: 'attempt-failed', run, task, attempt, claim, failure },
+          entry.startedSequence,
+        );
+        if (!appended.ok) return this.#noteFenced(entry);
+        logger.info({ run, task, attempt, failure: failure.kind }, failure.message);
+      }
+      await offers.settle(entry.ticket);
+    } finally {
+      await this.#cleanUp(entry, containerRun);
+    }
+  }
+
+  /** The outcome is in the log or void; what is left on the machine must not stay, nor stop us. */
+  async #cleanUp(entry: JournalEntry, containerRun: ContainerRun): Promise<void> {
+    const { claim, offer } = entry;
+    try {
+      await containerRun.cleanUp();
+      await this.#parts.files.removeScratch(claim);
+      await this.#parts.journal.remove(claim);
+    } catch (error) {
+      const { run, task } = offer;
+      this.#parts.logger.warn({ run, task, err: error }, 'left a container behind; will remove it');
+    }
+  }
+
+  #noteFenced({ offer, claim }: JournalEntry): void {
+    const { run, task, attempt } = offer;
+    this.#parts.logger.warn({ run, task, attempt, claim }, 'came too late: the attempt was lost');
+  }
+
+  /** Keeps the claim alive while `work` goes on, and stops the work when it is lost. */
+  async #attempt(
+    claim: { claim: ClaimId; run: RunId; ticket: string },
+    work: (stop: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const stop = new AbortController();
+    const lease = this.#parts.leases.keep(claim.ticket, () =>
+      stop.abort('lease-lost' satisfies StopReason),
+    );
+    const done = work(stop.signal).finally(() => {
+      lease.release();
+      this.#active.delete(claim.claim);
+    });
+    this.#active.set(claim.claim, { run: claim.run, stop, done });
+    if (this.#draining) stop.abort('drained' satisfies StopReason);
+    await done;
+  }
+
+  /** Somebody wrote about the task since the offer was made: the log tells what this offer is now. */
+  async #settleRefused(claimed: Claimed<Offer>): Promise<void> {
+    const { run, task } = claimed.value;
+    const last = await this.#parts.log.lastOfTask(run, task);
+    const holder = await this.#holderOf(last?.event);
+    const verdict = judgeOffer(claimed.value, claimed.sequence, last, {
+      holds: (claim) => this.holds(claim),
+      isAlive: (_, session) => holder?.session === session,
+    });
+    switch (verdict.kind) {
+      case 'start':
+        // The append was refused and yet nothing newer is there: look again soon.
+        return claimed.giveBack(AVOID_DELAY_MS);
+      case 'forget':
+        return claimed.ack();
+      case 'ours':
+        return;
+      case 'wait':
+        return claimed.giveBack(HOLDER_ALIVE_DELAY_MS);
+      case 'declare-lost':
+        await this.#declareLost(verdict.lost, verdict.sequence);
+        return claimed.ack();
+      default:
+        return unreachable(verdict);
+    }
+  }
+
+  async #holderOf(
+    event: { kind: string; peer?: PeerId } | undefined,
+  ): Promise<PeerEntry | undefined> {
+    if (event?.kind !== 'attempt-started' || event.peer === undefined) return undefined;
+    return this.#parts.peers.find(event.peer);
+  }
+
+  async #declareLost(lost: AttemptStarted, sequence: Sequence): Promise<void> {
+    const { run, task, attempt, claim, peer } = lost;
+    const reason = 'its claim expired while the attempt was open';
+    await this.#parts.log.append(
+      { kind: 'attempt-lost', run, task, attempt, claim, peer, reason },
+      sequence,
+    );
+    this.#parts.logger.info({ run, task, attempt, peer }, 'declared an attempt lost');
+  }
+
+  /** The image id, resolved before the attempt starts where that costs nothing; undefined: find out later. */
+  async #knownImage(offer: Offer, stop: AbortSignal): Promise<string | undefined> {
+    const { image } = offer;
+    if (image.kind !== 'reference') return undefined;
+    try {
+      return await resolveNamedImage(this.#parts.runtime, image, stop);
+    } catch {
+      // The attempt itself meets the same problem, and has a place to report it.
+      return undefined;
+    }
+  }
+
+  /** Where the driver could not know the image, the cache is asked here, before anything starts. */
+  async #takeFromCache(claimed: Claimed<Offer>, image: string): Promise<boolean> {
+    const offer = claimed.value;
+    if (!offer.cache || offer.image.kind !== 'reference' || offer.attempt > 1) return false;
+    const action = this.#actionOf(offer, image);
+    const result = (await this.#parts.results.lookUp([action])).get(action);
+    if (result === undefined || !(await isRetrievable(this.#parts.artifacts, [result])))
+      return false;
+    const { run, task } = offer;
+    await this.#parts.log.append(
+      { kind: 'task-cached', run, task, action, result },
+      offer.sequence,
+    );
+    await claimed.ack();
+    return true;
+  }
+
+  #actionOf(offer: Offer, image: string) {
+    return digestAction(offer, image, `linux/${this.#parts.machine().arch}`, this.#parts.sha256);
+  }
+
+  /** The cache is a convenience: a result that could not be recorded is still published. */
+  async #record(action: ReturnType<typeof digestAction>, result: TaskResult): Promise<void> {
+    try {
+      await this.#parts.results.record(action, result);
+    } catch (error) {
+      this.#parts.logger.warn({ action, err: error }, 'could not put a result into the cache');
+    }
+  }
+
+  #letsOthersGoFirst(claimed: Claimed<Offer>): boolean {
+    if (!claimed.value.avoid.includes(this.#parts.peer)) return false;
+    if (this.#yielded.has(claimed.sequence)) return false;
+    this.#yielded.add(claimed.sequence);
+    return true;
+  }
+}

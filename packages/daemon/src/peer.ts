@@ -1,0 +1,174 @@
+import {
+  type Capacity,
+  type ContainerLabels,
+  type DriveQueue,
+  type Graph,
+  HEARTBEAT_MS,
+  type LaneDirectory,
+  type Offer,
+  type PeerEntry,
+  type Requirements,
+  type RunPublished,
+  satisfies,
+} from '@podmesh/core';
+import { CapacityLedger, type Reservation } from './claim/capacity-ledger.ts';
+import { OfferIntake } from './claim/offer-intake.ts';
+import { Driver } from './drive/driver.ts';
+import { Drives } from './drive/drives.ts';
+import { ImageFinder } from './drive/image-finder.ts';
+import { Executor, type ExecutorParts } from './execute/executor.ts';
+import { Leftovers } from './execute/leftovers.ts';
+import { WakeUp } from './wake-up.ts';
+
+/** A cancellation that went unnoticed is found at most this late. */
+const CANCEL_POLL_MS = 10_000;
+/** Rest after a failed step of a loop. */
+const RETRY_MS = 1_000;
+/** Containers are compared with claims this often, after the first time at the start. */
+const RECONCILE_MS = 60_000;
+
+export interface PeerParts extends Omit<ExecutorParts, 'machine'> {
+  readonly drives: DriveQueue;
+  readonly lanes: LaneDirectory;
+  readonly loadGraph: (published: RunPublished) => Promise<Graph>;
+  /** What the machine is and offers; read again for every heartbeat. */
+  readonly describe: () => PeerFacts;
+}
+
+/** What a heartbeat says besides the peer's own load. */
+export type PeerFacts = Omit<PeerEntry, 'peer' | 'session' | 'free' | 'running' | 'driving'>;
+
+/**
+ * The daemon without its process: claims, drives, executes, reports. Everything of the outside
+ * comes in through `parts`, so that the simulator runs exactly this.
+ */
+export class Peer {
+  readonly #parts: PeerParts;
+  readonly #changed = new WakeUp();
+  readonly #ledger: CapacityLedger;
+  readonly #executor: Executor;
+  readonly #intake: OfferIntake;
+  readonly #drives: Drives;
+  readonly #leftovers: Leftovers;
+  readonly #stop = new AbortController();
+  #loops: Promise<unknown> = Promise.resolve();
+  #started = false;
+
+  constructor(parts: PeerParts, capacity: Capacity) {
+    this.#parts = parts;
+    this.#ledger = new CapacityLedger(capacity, this.#changed);
+    this.#executor = new Executor({ ...parts, machine: () => parts.describe().machine });
+    this.#leftovers = new Leftovers(parts, this.#executor, this.#ledger);
+    this.#intake = new OfferIntake(
+      {
+        ...parts,
+        ledger: this.#ledger,
+        suits: (requirements) => this.#suits(requirements),
+        isOpen: () => parts.describe().paused === undefined,
+        take: (claimed, reservation) => this.#executor.take(claimed, reservation),
+      },
+      this.#changed,
+    );
+    this.#drives = new Drives({
+      ...parts,
+      queue: parts.drives,
+      drive: (run, signal) => {
+        const images = new ImageFinder(parts.runtime, parts.peers, parts.clock);
+        const platform = () => `linux/${parts.describe().machine.arch}`;
+        return new Driver({ ...parts, images, platform }, run).drive(signal);
+      },
+    });
+  }
+
+  /** Announces itself, settles what an earlier session left behind, then claims. */
+  async start(): Promise<void> {
+    if (this.#started || this.#stop.signal.aborted) return;
+    this.#started = true;
+    await this.#announce();
+    await this.#leftovers.reconcile();
+    if (this.#stop.signal.aborted) return;
+    this.#intake.start();
+    this.#drives.start();
+    this.#loops = Promise.all([
+      this.#heartbeat(),
+      this.#hearCancellations(),
+      this.#pollCancellations(),
+      this.#reconcile(),
+    ]);
+  }
+
+  /** Hands over drives, ends attempts as `drained`, and says goodbye. Works at any time, and twice. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#intake.stop();
+    await Promise.all([this.#drives.stop(), this.#executor.drain(), this.#loops]);
+    if (this.#started) await this.#parts.peers.withdraw(this.#parts.peer).catch(() => undefined);
+  }
+
+  /** Call when something that `describe` tells has changed. */
+  notice(): void {
+    this.#changed.ring();
+  }
+
+  #suits(requirements: Requirements): boolean {
+    const { labels, machine } = this.#parts.describe();
+    const capacity = this.#ledger.capacity;
+    return satisfies(requirements, { capacity, arch: machine.arch, labels }).length === 0;
+  }
+
+  async #announce(): Promise<void> {
+    await this.#parts.peers.announce({
+      ...this.#parts.describe(),
+      peer: this.#parts.peer,
+      session: this.#parts.session,
+      free: this.#ledger.free(),
+      running: this.#executor.running,
+      driving: this.#drives.driving,
+    });
+  }
+
+  async #heartbeat(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await this.#announce();
+      } catch (error) {
+        this.#parts.logger.warn({ err: error }, 'could not announce this peer; trying again');
+      }
+      await this.#parts.clock.sleep(HEARTBEAT_MS, signal);
+    }
+  }
+
+  async #hearCancellations(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        for await (const run of this.#parts.log.cancellations(signal)) this.#executor.cancel(run);
+      } catch (error) {
+        this.#parts.logger.warn({ err: error }, 'no longer hears of cancellations; trying again');
+      }
+      await this.#parts.clock.sleep(RETRY_MS, signal);
+    }
+  }
+
+  async #pollCancellations(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#parts.clock.sleep(CANCEL_POLL_MS, signal);
+      for (const run of this.#executor.activeRuns()) {
+        const over = await this.#parts.log.isOver(run).catch(() => false);
+        if (over) this.#executor.cancel(run);
+      }
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#parts.clock.sleep(RECONCILE_MS, signal);
+      if (!signal.aborted) await this.#leftovers.reconcile();
+    }
+  }
+}
+
+export type { ContainerLabels, Offer, Reservation };
