@@ -1,6 +1,10 @@
 export * from './artifact/artifact.ts';
 export * from './graph/graph.ts';
+export type * from './graph/graph-document.ts';
+export { graphSchema } from './graph/graph-schema.ts';
 export * from './graph/parse-graph.ts';
+export * from './graph/parse-quantity.ts';
+export type { GraphProblem } from './graph/problem-list.ts';
 export * from './graph/task-index.ts';
 export * from './placement/lane.ts';
 export * from './placement/peer-entry.ts';

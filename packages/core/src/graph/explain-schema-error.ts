@@ -66,7 +66,7 @@ function problemOf(error: ErrorObject): string {
     case 'maxProperties':
       return tooMany(error);
     case 'uniqueItems':
-      return `items ${params.j} and ${params.i} are the same`;
+      return `items ${Math.min(params.i, params.j)} and ${Math.max(params.i, params.j)} are the same`;
     default:
       return error.message ?? `this breaks the rule "${error.keyword}"`;
   }

@@ -281,7 +281,7 @@ export const graphSchema = {
     defaults: { $ref: '#/$defs/defaults' },
     jobs: {
       title: 'jobs',
-      description: 'The list of jobs; at least one.',
+      description: `The list of jobs, from 1 to ${JOBS_PER_GRAPH_MAX.toLocaleString('en')} of them.`,
       type: 'array',
       minItems: 1,
       maxItems: JOBS_PER_GRAPH_MAX,

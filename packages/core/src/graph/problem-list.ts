@@ -118,6 +118,7 @@ function memberOf(place: unknown, step: string | number): unknown {
 export function inWords(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (value === null) return 'null';
+  if (value === undefined) return 'nothing';
   if (typeof value === 'object') return 'a map';
   if (typeof value === 'string') return JSON.stringify(shorten(value, KEY_CHARACTERS_SHOWN));
   return String(value);

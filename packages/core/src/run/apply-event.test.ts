@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest';
+import { MESH_RETRIES_MAX } from '../words/limits.ts';
+import { RUN, RunFixture } from './run-fixture.test-kit.ts';
+
+describe('applyEvent', () => {
+  it('makes jobs ready when all they depend on has succeeded', () => {
+    const run = new RunFixture([
+      { id: 'a', outputs: { out: 'file:/a' } },
+      { id: 'b', inputs: { a: 'jobs:a/out' } },
+      { id: 'c', after: ['b'] },
+    ]);
+    expect(run.kinds()).toEqual({ a: 'ready', b: 'waiting', c: 'waiting' });
+    run.run('a');
+    expect(run.kinds()).toEqual({ a: 'succeeded', b: 'ready', c: 'waiting' });
+    run.run('b');
+    expect(run.kinds()).toEqual({ a: 'succeeded', b: 'succeeded', c: 'ready' });
+  });
+
+  it('waits for every element of an array job, or for just the one that is wanted', () => {
+    const run = new RunFixture([
+      { id: 'map', count: 2, outputs: { out: 'file:/o' } },
+      { id: 'all', inputs: { m: 'jobs:map/out' } },
+      { id: 'one', inputs: { m: 'jobs:map:1/out' } },
+    ]);
+    run.run('map:1');
+    expect(run.task('all').kind).toBe('waiting');
+    expect(run.task('one').kind).toBe('ready');
+    run.run('map:0');
+    expect(run.task('all').kind).toBe('ready');
+  });
+
+  it('skips everything behind a failed job and nothing else', () => {
+    const run = new RunFixture([
+      { id: 'bad', outputs: { out: 'file:/o' } },
+      { id: 'next', inputs: { x: 'jobs:bad/out' }, outputs: { out: 'file:/o' } },
+      { id: 'last', inputs: { x: 'jobs:next/out' } },
+      { id: 'other' },
+    ]);
+    run.start('bad');
+    run.fail('bad', 'exit');
+    expect(run.kinds()).toEqual({
+      bad: 'failed',
+      next: 'skipped',
+      last: 'skipped',
+      other: 'ready',
+    });
+    expect(run.task('last')).toEqual({ kind: 'skipped', because: 'bad' });
+    expect(run.state.counts).toMatchObject({ failed: 1, skipped: 2 });
+  });
+
+  it('lets those run that want just a healthy element of a failing array job', () => {
+    const run = new RunFixture([
+      { id: 'map', count: 3, outputs: { out: 'file:/o' } },
+      { id: 'second', inputs: { m: 'jobs:map:1/out' } },
+      { id: 'third', inputs: { m: 'jobs:map:2/out' } },
+      { id: 'all', inputs: { m: 'jobs:map/out' } },
+    ]);
+    run.start('map:2');
+    run.fail('map:2', 'exit');
+    expect(run.kinds()).toMatchObject({ second: 'waiting', third: 'skipped', all: 'skipped' });
+    run.run('map:1');
+    expect(run.task('second').kind).toBe('ready');
+  });
+
+  it('repeats what the mesh spoiled for free and what the task spoiled as often as it may', () => {
+    const run = new RunFixture([{ id: 'a', retries: 1 }]);
+    run.start('a', 1);
+    run.lose('a', 1);
+    expect(run.task('a')).toMatchObject({ kind: 'ready', sequence: 2 });
+    run.start('a', 2);
+    run.fail('a', 'exit', 2);
+    expect(run.task('a')).toMatchObject({ kind: 'ready', sequence: 4 });
+    run.start('a', 3);
+    run.fail('a', 'exit', 3);
+    expect(run.task('a')).toMatchObject({ kind: 'failed', failure: { kind: 'exit' } });
+  });
+
+  it('gives up in the end when the mesh loses a task again and again', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    for (let attempt = 1; attempt <= MESH_RETRIES_MAX; attempt += 1) {
+      run.start('a', attempt);
+      run.lose('a', attempt);
+      expect(run.task('a').kind).toBe('ready');
+    }
+    run.start('a', MESH_RETRIES_MAX + 1);
+    run.lose('a', MESH_RETRIES_MAX + 1);
+    expect(run.task('a').kind).toBe('failed');
+  });
+
+  it('cancels what has not started, and what runs when it ends', () => {
+    const run = new RunFixture([{ id: 'a' }, { id: 'b' }, { id: 'c', after: ['b'] }]);
+    run.start('a');
+    run.tell({ kind: 'run-cancel-requested', run: RUN, by: 'me', reason: 'enough' });
+    expect(run.kinds()).toEqual({ a: 'running', b: 'cancelled', c: 'cancelled' });
+    run.fail('a', 'cancelled');
+    expect(run.kinds()).toEqual({ a: 'cancelled', b: 'cancelled', c: 'cancelled' });
+    expect(run.state.counts.cancelled).toBe(3);
+  });
+
+  it('follows a peer that started a task before it could know of the cancellation', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    run.tell({ kind: 'run-cancel-requested', run: RUN, by: 'me', reason: 'enough' });
+    run.start('a');
+    expect(run.state.counts.cancelled).toBe(0);
+    run.succeed('a');
+    expect(run.state.counts).toMatchObject({ cancelled: 0, succeeded: 1 });
+  });
+
+  it('ignores what was folded before and what comes after the end', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    run.run('a');
+    const { counts } = run.state;
+    run.tell({
+      kind: 'run-ended',
+      run: RUN,
+      state: 'succeeded',
+      counts,
+      record: `sha256:${'0'.repeat(64)}` as never,
+    });
+    run.start('a', 2);
+    expect(run.kinds()).toEqual({ a: 'succeeded' });
+  });
+
+  it('refuses an outcome without its start: the log cannot hold one', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    expect(() => run.succeed('a')).toThrow('broken invariant');
+  });
+});

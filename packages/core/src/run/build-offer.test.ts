@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { digestAction } from './action.ts';
+import { buildOffer, gathersOf, gatherTree, type Surroundings } from './build-offer.ts';
+import { digestOf, fakeSha256, RUN, RunFixture } from './run-fixture.test-kit.ts';
+
+const known: Surroundings = {
+  image: (reference) => (reference === 'localhost/tool:1' ? 'sha256:image' : undefined),
+  artifact: (id) => ({ digest: id, kind: 'dir', bytes: 9 }),
+  gathered: (job, output) => ({ digest: digestOf(`${job}+${output}`), kind: 'dir', bytes: 1 }),
+};
+
+describe('buildOffer', () => {
+  it('carries the digests of what the task reads', () => {
+    const input = digestOf('given');
+    const run = new RunFixture([
+      { id: 'a', outputs: { out: 'file:/o' } },
+      { id: 'b', inputs: { x: 'jobs:a/out', y: input }, command: ['go'] },
+    ]);
+    run.run('a');
+    const offer = buildOffer(run.state, 1, RUN, known);
+    expect(offer).toMatchObject({
+      task: 'b',
+      attempt: 1,
+      sequence: 0,
+      image: { kind: 'digest', digest: 'sha256:image', reference: 'localhost/tool:1' },
+      inputs: { x: { digest: digestOf('a/out') }, y: { digest: input, kind: 'dir' } },
+    });
+  });
+
+  it('tells an element of an array job which one it is', () => {
+    const run = new RunFixture([{ id: 'm', count: 3, env: { A: '1' } }]);
+    expect(buildOffer(run.state, 2, RUN, known)).toMatchObject({
+      task: 'm:2',
+      env: { A: '1', PODMESH_INDEX: '2', PODMESH_COUNT: '3' },
+    });
+  });
+
+  it('gathers the outputs of an array job as a directory whose names sort in order', () => {
+    const run = new RunFixture([
+      { id: 'm', count: 11, outputs: { out: 'file:/o', dir: 'dir:/d' } },
+      { id: 'g', inputs: { all: 'jobs:m/out', one: 'jobs:m:4/out' } },
+    ]);
+    for (let element = 0; element < 11; element += 1) run.run(`m:${element}`);
+    expect(gathersOf(run.state, 11)).toMatchObject([{ job: 'm', output: 'out' }]);
+    const job = run.state.graph.jobs[0];
+    const tree = gatherTree(run.state, job?.id as never, 'out');
+    expect(tree.entries.map((entry) => entry.path)).toEqual([
+      '00',
+      '01',
+      '02',
+      '03',
+      '04',
+      '05',
+      '06',
+      '07',
+      '08',
+      '09',
+      '10',
+    ]);
+    expect(gatherTree(run.state, job?.id as never, 'dir').entries[3]).toEqual({
+      kind: 'tree',
+      path: '03',
+      digest: digestOf('m:3/dir'),
+    });
+    const offer = buildOffer(run.state, 11, RUN, known);
+    expect(offer.inputs).toMatchObject({
+      all: { digest: digestOf('m+out') },
+      one: { digest: digestOf('m:4/out') },
+    });
+  });
+
+  it('names the peers that spoiled earlier attempts', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    run.start('a', 1, 'bad');
+    run.lose('a', 1, 'bad');
+    const offer = buildOffer(run.state, 0, RUN, known);
+    expect(offer).toMatchObject({ attempt: 2, sequence: 2, avoid: ['bad'] });
+  });
+});
+
+describe('digestAction', () => {
+  const offerOf = (job: object) => buildOffer(new RunFixture([job]).state, 0, RUN, known);
+  const digest = (job: object, image = 'sha256:image', platform = 'linux/amd64') =>
+    digestAction(offerOf(job), image, platform, fakeSha256);
+
+  it('depends on what decides the result and on nothing else', () => {
+    const base = digest({ id: 'a', command: ['x'], env: { A: '1' } });
+    expect(digest({ id: 'b', command: ['x'], env: { A: '1' }, retries: 3 })).toBe(base);
+    expect(digest({ id: 'a', command: ['x'], env: { A: '1' }, needs: { cpus: 2 } })).toBe(base);
+    expect(digest({ id: 'a', command: ['y'], env: { A: '1' } })).not.toBe(base);
+    expect(digest({ id: 'a', command: ['x'], env: { A: '2' } })).not.toBe(base);
+    expect(digest({ id: 'a', command: ['x'], env: { A: '1' }, net: true })).not.toBe(base);
+    expect(digest({ id: 'a', command: ['x'], env: { A: '1' } }, 'sha256:other')).not.toBe(base);
+    const arm = digest({ id: 'a', command: ['x'], env: { A: '1' } }, undefined, 'linux/arm64');
+    expect(arm).not.toBe(base);
+  });
+});

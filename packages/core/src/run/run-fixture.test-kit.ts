@@ -1,0 +1,134 @@
+import { parseGraph } from '../graph/parse-graph.ts';
+import type { Logged } from '../ports.ts';
+import { artifactId, claimId, peerId, type RunId, runId, sessionId, taskId } from '../words/ids.ts';
+import { assert } from '../words/unreachable.ts';
+import { applyEvent } from './apply-event.ts';
+import type { FailureKind } from './failure-kind.ts';
+import type { RunEvent, TaskResult } from './run-event.ts';
+import { initialRunState, type RunState } from './run-state.ts';
+import type { TaskState } from './task-state.ts';
+
+/** For the tests of this folder: a digest of the text's length and ends, good enough to tell things apart. */
+export const fakeSha256 = (text: string): string => {
+  let hash = 0;
+  for (let at = 0; at < text.length; at += 1) hash = (hash * 31 + text.charCodeAt(at)) | 0;
+  return (hash >>> 0).toString(16).padStart(8, '0').repeat(8);
+};
+
+export const RUN: RunId = runId('abcdefghij12');
+
+export const digestOf = (text: string) => artifactId(`sha256:${fakeSha256(text)}`);
+
+/** A run of one document, told event by event as a test wants it. */
+export class RunFixture {
+  readonly state: RunState;
+  #sequence = 0;
+
+  constructor(jobs: readonly object[]) {
+    const named = jobs.map((job) => ({ container: 'localhost/tool:1', ...job }));
+    const graph = parseGraph({ version: 1, jobs: named }, fakeSha256);
+    assert(graph.ok, JSON.stringify(graph));
+    this.state = initialRunState(graph.value);
+  }
+
+  tell(event: RunEvent): void {
+    applyEvent(this.state, this.log(event));
+  }
+
+  log(event: RunEvent): Logged {
+    this.#sequence += 1;
+    return { event, sequence: this.#sequence, at: '2026-01-01T00:00:00Z' };
+  }
+
+  start(task: string, attempt = 1, peer = 'p1'): void {
+    this.tell({
+      kind: 'attempt-started',
+      run: RUN,
+      task: taskId(task),
+      attempt,
+      peer: peerId(peer),
+      session: sessionId(`${peer}-session`),
+      claim: claimId(`${task.replace(':', '_')}-${attempt}`),
+      offerSequence: attempt,
+    });
+  }
+
+  succeed(task: string, attempt = 1): void {
+    this.tell({
+      kind: 'attempt-succeeded',
+      run: RUN,
+      task: taskId(task),
+      attempt,
+      claim: claimId(`${task.replace(':', '_')}-${attempt}`),
+      action: `sha256:${fakeSha256(task)}` as never,
+      result: resultOf(task),
+    });
+  }
+
+  fail(task: string, kind: FailureKind, attempt = 1): void {
+    this.tell({
+      kind: 'attempt-failed',
+      run: RUN,
+      task: taskId(task),
+      attempt,
+      claim: claimId(`${task.replace(':', '_')}-${attempt}`),
+      failure: { kind, message: `${task} had ${kind}` },
+    });
+  }
+
+  lose(task: string, attempt = 1, peer = 'p1'): void {
+    this.tell({
+      kind: 'attempt-lost',
+      run: RUN,
+      task: taskId(task),
+      attempt,
+      claim: claimId(`${task.replace(':', '_')}-${attempt}`),
+      peer: peerId(peer),
+      reason: 'gone',
+    });
+  }
+
+  run(task: string, attempt = 1): void {
+    this.start(task, attempt);
+    this.succeed(task, attempt);
+  }
+
+  task(id: string): TaskState {
+    const number = this.state.index.numberOf(taskId(id));
+    const found = number === undefined ? undefined : this.state.tasks[number];
+    assert(found !== undefined, `no task ${id}`);
+    return found;
+  }
+
+  kinds(): Record<string, TaskState['kind']> {
+    return Object.fromEntries(
+      this.state.tasks.map((task, number) => [this.state.index.idOf(number), task.kind]),
+    );
+  }
+}
+
+/** A result whose outputs `out` and `dir` are named after the task. */
+export function resultOf(task: string): TaskResult {
+  return {
+    inputs: {},
+    outputs: {
+      out: { digest: digestOf(`${task}/out`), kind: 'file', bytes: 3 },
+      dir: { digest: digestOf(`${task}/dir`), kind: 'dir', bytes: 4 },
+    },
+    exit: { code: 0, startedAt: 'a', finishedAt: 'b' },
+    usage: { wallMs: 1 },
+    log: { digest: digestOf(`${task}/log`), bytes: 1, truncated: false },
+    machine: {
+      hostname: 'h',
+      kernel: 'k',
+      arch: 'amd64',
+      os: 'o',
+      cpuModel: 'c',
+      cores: 2,
+      memoryBytes: 3,
+      podmanVersion: '4',
+    },
+    peer: peerId('p1'),
+    image: `sha256:${fakeSha256('image')}`,
+  };
+}

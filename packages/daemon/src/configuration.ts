@@ -1,0 +1,96 @@
+import { parseArgs } from 'node:util';
+import { bytesOf, ok, type Result, refused } from '@podmesh/core';
+import { defaultHome } from './home.ts';
+
+/** Everything a daemon can be told, parsed once. */
+export interface Configuration {
+  readonly command: 'up' | 'doctor';
+  readonly home: string;
+  /** Absent: this daemon runs the mesh's server itself. */
+  readonly nats?: string;
+  readonly name?: string;
+  readonly cpus?: number;
+  readonly memoryBytes?: number;
+  readonly diskBytes?: number;
+  readonly labels: readonly string[];
+  readonly allowRoot: boolean;
+  /** A temporary peer: ends when no run is left to be done. */
+  readonly untilIdle: boolean;
+}
+
+const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/:-]{0,128}$/;
+const NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** All problems at once, each a sentence. */
+export function parseConfiguration(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Result<Configuration, readonly string[]> {
+  const parsed = parseWords(argv);
+  if (!parsed.ok) return parsed;
+  const { values, positionals } = parsed.value;
+  const problems: string[] = [];
+  const command = positionals[0] ?? 'up';
+  if (command !== 'up' && command !== 'doctor') problems.push(`unknown command ${command}`);
+  const amount = (name: 'memory' | 'disk'): number | undefined => {
+    const text = values[name];
+    if (text === undefined) return undefined;
+    const bytes = parseBytes(text);
+    if (bytes === undefined) problems.push(`--${name} ${text}: give bytes or an amount like 8GiB`);
+    return bytes;
+  };
+  const cpus = values.cores === undefined ? undefined : Number(values.cores);
+  if (cpus !== undefined && !(cpus > 0))
+    problems.push(`--cores ${values.cores}: give a number > 0`);
+  const labels = values.label ?? [];
+  for (const label of labels) {
+    if (!LABEL.test(label)) problems.push(`--label ${label}: give key=value`);
+  }
+  const { name } = values;
+  if (name !== undefined && !NAME.test(name)) {
+    problems.push(`--name ${name}: letters, digits, - and _ only, at most 64`);
+  }
+  const memoryBytes = amount('memory');
+  const diskBytes = amount('disk');
+  if (problems.length > 0) return refused(problems);
+  const nats = values.nats ?? (env.PODMESH_NATS || undefined);
+  return ok({
+    command: command === 'doctor' ? 'doctor' : 'up',
+    home: values.home ?? defaultHome(env),
+    ...(nats === undefined ? {} : { nats }),
+    ...(name === undefined ? {} : { name }),
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(diskBytes === undefined ? {} : { diskBytes }),
+    labels,
+    allowRoot: values['allow-root'] ?? false,
+    untilIdle: values['until-idle'] ?? false,
+  });
+}
+
+function parseWords(argv: readonly string[]) {
+  try {
+    const parsed = parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: {
+        home: { type: 'string' },
+        nats: { type: 'string' },
+        name: { type: 'string' },
+        cores: { type: 'string' },
+        memory: { type: 'string' },
+        disk: { type: 'string' },
+        label: { type: 'string', multiple: true },
+        'allow-root': { type: 'boolean' },
+        'until-idle': { type: 'boolean' },
+      },
+    });
+    return ok(parsed);
+  } catch (error) {
+    return refused([error instanceof Error ? error.message : String(error)]);
+  }
+}
+
+function parseBytes(text: string): number | undefined {
+  return /^\d+(\.\d+)? ?([kmgt]i?b?)?$/i.test(text) ? bytesOf(text) : undefined;
+}

@@ -1,0 +1,150 @@
+import { sessionId } from '@podmesh/core';
+import {
+  connectMesh,
+  EmbeddedNatsServer,
+  type Mesh,
+  type MeshConnection,
+  openMesh,
+} from '@podmesh/jetstream';
+import { PodmanRuntime, PodmanService } from '@podmesh/podman';
+import { nanoid } from 'nanoid';
+import type { Logger } from 'pino';
+import type { Configuration } from './configuration.ts';
+import { DiskJournal } from './execute/disk-journal.ts';
+import type { Home } from './home.ts';
+import { loadGraph } from './load-graph.ts';
+import { offeredCapacity } from './machine/capacity.ts';
+import { readHardware } from './machine/hardware.ts';
+import { PeerFactsSource } from './machine/peer-facts.ts';
+import { Peer, type PeerParts } from './peer.ts';
+import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
+import { systemClock } from './system-clock.ts';
+import { untilIdle } from './until-idle.ts';
+
+/** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
+const CONNECT_MS = 30_000;
+
+export interface DaemonParts {
+  readonly configuration: Configuration;
+  readonly home: Home;
+  readonly logger: Logger;
+  readonly peer: PeerParts['peer'];
+  readonly version: string;
+}
+
+/** Everything a peer stands on, started in order and stopped in reverse. */
+export class Daemon {
+  readonly #parts: DaemonParts;
+  /** What has been started, as the ways to stop it; the last one first. */
+  readonly #stops: (() => Promise<void>)[] = [];
+  #mesh: Mesh | undefined;
+  #url = '';
+
+  constructor(parts: DaemonParts) {
+    this.#parts = parts;
+  }
+
+  /** Where the mesh is, with its token. */
+  get natsUrl(): string {
+    return this.#url;
+  }
+
+  /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
+  async start(): Promise<void> {
+    const { configuration, logger } = this.#parts;
+    this.#url = configuration.nats ?? (await this.#startServer());
+    const connection = await connectMesh({
+      url: this.#url,
+      name: this.#parts.peer,
+      timeoutMs: CONNECT_MS,
+    });
+    this.#stops.push(() => connection.close());
+    connection.onStatus((status) => {
+      if (status.kind === 'disconnected') logger.warn('lost the mesh; trying to reconnect');
+      if (status.kind === 'connected') logger.info('reconnected to the mesh');
+      if (status.kind === 'trouble') logger.warn(status.message);
+    });
+    await connection.ensureStreams({ replicas: 1 });
+    const peer = await this.#buildPeer(connection);
+    await peer.start();
+  }
+
+  /** Ends everything that was started; works at any time, and twice. */
+  async stop(): Promise<void> {
+    for (let stop = this.#stops.pop(); stop !== undefined; stop = this.#stops.pop()) {
+      await stop().catch((error: unknown) => {
+        this.#parts.logger.warn({ err: error }, 'a part did not stop cleanly');
+      });
+    }
+  }
+
+  /** Of a temporary peer: resolves when there is nothing left to do in the mesh. */
+  async untilIdle(signal: AbortSignal): Promise<void> {
+    if (this.#mesh !== undefined) await untilIdle(this.#mesh.runLog, systemClock, signal);
+  }
+
+  async #startServer(): Promise<string> {
+    const { home, logger } = this.#parts;
+    const server = new EmbeddedNatsServer({
+      directory: home.at('nats'),
+      env: process.env,
+      onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
+    });
+    this.#stops.push(() => server.stop());
+    await server.start();
+    return server.url;
+  }
+
+  async #buildPeer(connection: MeshConnection): Promise<Peer> {
+    const { configuration, home, logger, version } = this.#parts;
+    const mesh = openMesh(connection);
+    this.#mesh = mesh;
+    this.#stops.push(() => mesh.stop());
+    const service = new PodmanService({ directory: home.path, env: process.env });
+    this.#stops.push(() => service.stop());
+    await service.start();
+    const runtime = new PodmanRuntime({ socketPath: service.socketPath });
+    const files = new LocalTaskFiles(home.at('store'), mesh.artifacts);
+    await files.prepare();
+    const facts = await readHardware();
+    const capacity = await offeredCapacity(facts, home.path, configuration);
+    let onChange = (): void => undefined;
+    const source = new PeerFactsSource({
+      facts,
+      runtime,
+      clock: systemClock,
+      capacity,
+      labels: configuration.labels,
+      version,
+      disk: home.path,
+      onChange: () => onChange(),
+    });
+    await source.start();
+    this.#stops.push(() => source.stop());
+    const peer = new Peer(
+      {
+        ...mesh,
+        log: mesh.runLog,
+        runtime,
+        files,
+        journal: new DiskJournal(home.at('attempts')),
+        peer: this.#parts.peer,
+        session: sessionId(nanoid()),
+        clock: systemClock,
+        sha256,
+        randomId: () => nanoid(),
+        logger,
+        loadGraph: (published) => loadGraph(mesh.artifacts, published),
+        describe: () => source.current(),
+      },
+      capacity,
+    );
+    onChange = () => {
+      const { paused } = source.current();
+      logger.info(paused === undefined ? 'claims tasks' : `claims nothing: ${paused}`);
+      peer.notice();
+    };
+    this.#stops.push(() => peer.stop());
+    return peer;
+  }
+}

@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import { type PeerId, peerId } from '@podmesh/core';
+import { nanoid } from 'nanoid';
+
+/** Another daemon works in this home. */
+export class HomeBusyError extends Error {
+  constructor(path: string) {
+    super(
+      `another podmesh daemon uses ${path}; stop it with "podmesh down", or give this one a home of its own with PODMESH_HOME`,
+    );
+    this.name = 'HomeBusyError';
+  }
+}
+
+/** How programs on this machine find the daemon of a home. */
+export interface DaemonFile {
+  readonly pid: number;
+  readonly peer: PeerId;
+  /** With its token, therefore mode 600. */
+  readonly nats: string;
+  readonly version: string;
+  readonly temporary: boolean;
+}
+
+/** `PODMESH_HOME`, and what a user expects without it. */
+export function defaultHome(env: NodeJS.ProcessEnv): string {
+  if (env.PODMESH_HOME) return env.PODMESH_HOME;
+  return join(env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'podmesh');
+}
+
+/** One folder with all state of one peer. */
+export class Home {
+  readonly path: string;
+  #lock: Server | undefined;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Makes the folder and takes it for this process; throws `HomeBusyError`. The kernel frees it when we die. */
+  async take(): Promise<void> {
+    await mkdir(this.path, { recursive: true, mode: 0o700 });
+    const name = createHash('sha256')
+      .update(await realpath(this.path))
+      .digest('hex');
+    const lock = createServer();
+    await new Promise<void>((resolve, reject) => {
+      lock.once('error', (error: NodeJS.ErrnoException) =>
+        reject(error.code === 'EADDRINUSE' ? new HomeBusyError(this.path) : error),
+      );
+      // A socket in Linux's abstract namespace: no file that could be left behind.
+      lock.listen({ path: `\0podmesh-home-${name}` }, resolve);
+    });
+    lock.unref();
+    this.#lock = lock;
+  }
+
+  /** Takes back the announcement and frees the folder; nothing when it was never ours. */
+  async release(): Promise<void> {
+    if (this.#lock === undefined) return;
+    await this.withdraw();
+    this.#lock.close();
+    this.#lock = undefined;
+  }
+
+  /** The peer's name: given, or made once and kept. */
+  async peer(given: string | undefined): Promise<PeerId> {
+    const path = this.at('peer-id');
+    const kept = await readFile(path, 'utf8').catch(() => undefined);
+    const id = peerId(given ?? kept?.trim() ?? `${hostSlug()}-${nanoid(6)}`);
+    await writeFile(path, `${id}\n`, { mode: 0o600 });
+    return id;
+  }
+
+  async announce(daemon: DaemonFile): Promise<void> {
+    const path = this.at('daemon.json');
+    await writeFile(`${path}.new`, `${JSON.stringify(daemon)}\n`, { mode: 0o600 });
+    await rename(`${path}.new`, path);
+  }
+
+  /** From now on no program of this machine finds the daemon. */
+  async withdraw(): Promise<void> {
+    if (this.#lock !== undefined) await rm(this.at('daemon.json'), { force: true });
+  }
+
+  at(...names: readonly string[]): string {
+    return join(this.path, ...names);
+  }
+}
+
+function hostSlug(): string {
+  return (
+    hostname()
+      .split('.')[0]
+      ?.replace(/[^A-Za-z0-9_-]/g, '-')
+      .slice(0, 40) || 'peer'
+  );
+}

@@ -1,0 +1,139 @@
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { chmod, copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type ArtifactId, artifactId } from '@podmesh/core';
+
+/** Artifacts are read by containers under other user ids: readable by all, writable by none. */
+const FILE_MODE = 0o444;
+const EXECUTABLE_MODE = 0o555;
+
+export interface StoredFile {
+  readonly digest: ArtifactId;
+  readonly bytes: number;
+}
+
+/**
+ * The content-addressed store of one peer: bytes are written to a temporary name, hashed, synced to
+ * disk and renamed, so that whatever has a digest for a name is whole.
+ */
+export class DiskStore {
+  readonly #files: string;
+  readonly #executables: string;
+  readonly #temporary: string;
+  #names = 0;
+
+  constructor(root: string) {
+    this.#files = join(root, 'sha256');
+    this.#executables = join(root, 'executable');
+    this.#temporary = join(root, 'temporary');
+  }
+
+  /** Makes the folders and sweeps away what a killed daemon left half written. */
+  async prepare(): Promise<void> {
+    await rm(this.#temporary, { recursive: true, force: true });
+    for (const folder of [this.#files, this.#executables, this.#temporary]) {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+    }
+  }
+
+  /** A name in the store's file system that nothing else uses. */
+  temporaryPath(): string {
+    this.#names += 1;
+    return join(this.#temporary, `${process.pid}-${this.#names}`);
+  }
+
+  /** Where the bytes are, or will be. */
+  pathOf(artifact: ArtifactId): string {
+    return shard(this.#files, artifact);
+  }
+
+  async has(artifact: ArtifactId): Promise<boolean> {
+    return exists(this.pathOf(artifact));
+  }
+
+  read(artifact: ArtifactId): AsyncIterable<Uint8Array> {
+    return createReadStream(this.pathOf(artifact));
+  }
+
+  /** Stores a stream; nothing is left behind when it breaks. */
+  async write(source: AsyncIterable<Uint8Array>): Promise<StoredFile> {
+    const path = this.temporaryPath();
+    const hash = createHash('sha256');
+    let bytes = 0;
+    const file = await open(path, 'wx', 0o600);
+    try {
+      for await (const piece of source) {
+        hash.update(piece);
+        bytes += piece.length;
+        await file.writeFile(piece);
+      }
+    } catch (error) {
+      await file.close();
+      await rm(path, { force: true });
+      throw error;
+    }
+    await file.close();
+    return this.adopt(path, hash, bytes);
+  }
+
+  /** Takes over a finished file of ours whose bytes were hashed as they were written. */
+  async adopt(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
+    const digest = artifactId(`sha256:${hash.digest('hex')}`);
+    try {
+      await syncFile(path);
+      await chmod(path, FILE_MODE);
+      const destination = this.pathOf(digest);
+      await mkdir(dirname(destination), { recursive: true, mode: 0o700 });
+      await rename(path, destination);
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+    return { digest, bytes };
+  }
+
+  /** The same bytes with the executable bit: a hard link would share the other's mode. */
+  async executablePath(artifact: ArtifactId): Promise<string> {
+    const path = shard(this.#executables, artifact);
+    if (await exists(path)) return path;
+    const temporary = this.temporaryPath();
+    await copyFile(this.pathOf(artifact), temporary);
+    await chmod(temporary, EXECUTABLE_MODE);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await rename(temporary, path);
+    return path;
+  }
+
+  /** How many artifacts are kept here. */
+  async count(): Promise<number> {
+    const shards = await readdir(this.#files);
+    const sizes = await Promise.all(
+      shards.map(async (name) => (await readdir(join(this.#files, name))).length),
+    );
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+}
+
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function shard(root: string, artifact: ArtifactId): string {
+  const hex = artifact.slice('sha256:'.length);
+  return join(root, hex.slice(0, 2), hex.slice(2));
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

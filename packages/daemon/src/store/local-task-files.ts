@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type ArtifactId,
+  type ArtifactKind,
+  type ArtifactRef,
+  type ArtifactStore,
+  type ClaimId,
+  EMPTY_ARTIFACT,
+  type OutputEntry,
+  type TreeEntry,
+} from '@podmesh/core';
+import { makeTree, parseTree } from '@podmesh/jetstream';
+import type { LogSpool, TaskFiles } from '../execute/task-files.ts';
+import { DiskStore, type StoredFile } from './disk-store.ts';
+import { LogFile } from './log-file.ts';
+import { SingleFlight } from './single-flight.ts';
+import { buildTreeFolder, type TreeSource } from './tree-folder.ts';
+
+/** Files of a directory output that are on their way into the mesh at the same time. */
+const UPLOADS_MAX = 8;
+
+/** {@link TaskFiles} on this machine's disk, with the mesh's artifact store behind it. */
+export class LocalTaskFiles implements TaskFiles {
+  readonly #store: DiskStore;
+  readonly #mesh: ArtifactStore;
+  readonly #trees: string;
+  readonly #scratch: string;
+  readonly #fetches = new SingleFlight<ArtifactId, void>();
+  readonly #folders = new SingleFlight<ArtifactId, void>();
+
+  /** `root`: a private folder of this peer, all on one file system. */
+  constructor(root: string, mesh: ArtifactStore) {
+    this.#store = new DiskStore(root);
+    this.#mesh = mesh;
+    this.#trees = join(root, 'trees');
+    this.#scratch = join(root, 'scratch');
+  }
+
+  async prepare(): Promise<void> {
+    await this.#store.prepare();
+    await mkdir(this.#scratch, { recursive: true, mode: 0o700 });
+  }
+
+  async input(artifact: ArtifactRef): Promise<string> {
+    const { digest } = artifact;
+    if (artifact.kind === 'file') {
+      await this.#fetch(digest);
+      return this.#store.pathOf(digest);
+    }
+    const folder = join(this.#trees, digest.slice('sha256:'.length));
+    await this.#folders.run(digest, () => buildTreeFolder(this.#treeSource(), digest, folder));
+    return folder;
+  }
+
+  async storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
+    return kind === 'file' ? this.#storeFile(entries) : this.#storeDirectory(entries);
+  }
+
+  async scratch(claim: ClaimId): Promise<string> {
+    const folder = join(this.#scratch, claim);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  }
+
+  async removeScratch(claim: ClaimId): Promise<void> {
+    await rm(join(this.#scratch, claim), { recursive: true, force: true });
+  }
+
+  openLog(): LogSpool {
+    return new LogFile(this.#store, (log) => this.#publish(log));
+  }
+
+  async #storeFile(entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
+    for await (const entry of entries) {
+      if (entry.kind !== 'file') break;
+      const ref = { ...(await this.#store.write(entry.content)), kind: 'file' as const };
+      await this.#publish(ref);
+      return ref;
+    }
+    throw new Error('broken invariant: a file output did not yield a file');
+  }
+
+  async #storeDirectory(entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
+    const listed: TreeEntry[] = [];
+    const uploads = new Set<Promise<void>>();
+    for await (const entry of entries) {
+      if (entry.kind !== 'file') {
+        listed.push(entry);
+        continue;
+      }
+      const { path, executable } = entry;
+      const stored = await this.#store.write(entry.content);
+      listed.push({ kind: 'file', path, executable, ...stored });
+      await this.#uploadBeside(uploads, stored);
+    }
+    await Promise.all(uploads);
+    const { ref, bytes } = makeTree(listed);
+    await this.#store.write(once(bytes));
+    await this.#publish(ref);
+    return ref;
+  }
+
+  async #uploadBeside(uploads: Set<Promise<void>>, { digest, bytes }: StoredFile): Promise<void> {
+    if (uploads.size >= UPLOADS_MAX) await Promise.race(uploads);
+    const upload = this.#publish({ digest, kind: 'file', bytes });
+    uploads.add(upload);
+    // The failure is met by whoever awaits the set; here it must only not be forgotten.
+    upload.then(() => uploads.delete(upload)).catch(() => undefined);
+  }
+
+  async #publish(artifact: ArtifactRef): Promise<void> {
+    if (artifact.digest === EMPTY_ARTIFACT) return;
+    if ((await this.#mesh.stat([artifact.digest])).size > 0) return;
+    await this.#mesh.put(artifact, this.#store.read(artifact.digest));
+  }
+
+  async #fetch(artifact: ArtifactId): Promise<void> {
+    if (await this.#store.has(artifact)) return;
+    await this.#fetches.run(artifact, async () => {
+      const source =
+        artifact === EMPTY_ARTIFACT ? once(new Uint8Array()) : this.#mesh.get(artifact);
+      const stored = await this.#store.write(source);
+      if (stored.digest === artifact) return;
+      throw new Error(`asked the mesh for ${artifact}, was given ${stored.digest}`);
+    });
+  }
+
+  #treeSource(): TreeSource {
+    return {
+      store: this.#store,
+      fetch: (artifact) => this.#fetch(artifact),
+      readTree: async (artifact) => {
+        await this.#fetch(artifact);
+        return parseTree(await readAll(this.#store.read(artifact)), artifact);
+      },
+    };
+  }
+}
+
+/** SHA-256 of UTF-8 text, as core wants it handed in. */
+export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of source) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
+}
