@@ -10,4 +10,5 @@ export * from './home.ts';
 export * from './load-graph.ts';
 export * from './peer.ts';
 export * from './store/local-task-files.ts';
+export * from './store/put-text.ts';
 export * from './system-clock.ts';

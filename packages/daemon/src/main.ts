@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { checkRootlessPodman } from '@podmesh/podman';
 import { type Configuration, parseConfiguration } from './configuration.ts';
 import { Daemon } from './daemon.ts';
 import { openDaemonLog } from './daemon-log.ts';
+import { examineMachine } from './doctor.ts';
 import { Home } from './home.ts';
 
 const VERSION = (
@@ -26,7 +26,7 @@ async function main(): Promise<number> {
   }
   const configuration = parsed.value;
   if (configuration.command === 'doctor') {
-    const findings = await checkRootlessPodman({ env: process.env });
+    const findings = await examineMachine(process.env);
     process.stdout.write(`${JSON.stringify(findings)}\n`);
     return 0;
   }

@@ -36,7 +36,7 @@ export interface PeerParts extends Omit<ExecutorParts, 'machine'> {
 }
 
 /** What a heartbeat says besides the peer's own load. */
-export type PeerFacts = Omit<PeerEntry, 'peer' | 'session' | 'free' | 'running' | 'driving'>;
+export type PeerFacts = Omit<PeerEntry, 'peer' | 'session' | 'free' | 'claims' | 'driving'>;
 
 /**
  * The daemon without its process: claims, drives, executes, reports. Everything of the outside
@@ -80,11 +80,12 @@ export class Peer {
     });
   }
 
-  /** Announces itself, settles what an earlier session left behind, then claims. */
+  /** Never throws. Announces itself, settles what an earlier session left behind, then claims. */
   async start(): Promise<void> {
     if (this.#started || this.#stop.signal.aborted) return;
     this.#started = true;
-    await this.#announce();
+    // Before anything is claimed: whoever judges our claims must find us. The heartbeat repeats it.
+    await this.#tryToAnnounce();
     await this.#leftovers.reconcile();
     if (this.#stop.signal.aborted) return;
     this.#intake.start();
@@ -116,13 +117,21 @@ export class Peer {
     return satisfies(requirements, { capacity, arch: machine.arch, labels }).length === 0;
   }
 
+  async #tryToAnnounce(): Promise<void> {
+    try {
+      await this.#announce();
+    } catch (error) {
+      this.#parts.logger.warn({ err: error }, 'could not announce this peer; trying again');
+    }
+  }
+
   async #announce(): Promise<void> {
     await this.#parts.peers.announce({
       ...this.#parts.describe(),
       peer: this.#parts.peer,
       session: this.#parts.session,
       free: this.#ledger.free(),
-      running: this.#executor.running,
+      claims: this.#executor.claims(),
       driving: this.#drives.driving,
     });
   }
@@ -130,11 +139,7 @@ export class Peer {
   async #heartbeat(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      try {
-        await this.#announce();
-      } catch (error) {
-        this.#parts.logger.warn({ err: error }, 'could not announce this peer; trying again');
-      }
+      await this.#tryToAnnounce();
       await this.#parts.clock.sleep(HEARTBEAT_MS, signal);
     }
   }

@@ -1,5 +1,5 @@
 import type { Machine } from '../run/run-event.ts';
-import type { PeerId, SessionId } from '../words/ids.ts';
+import type { ClaimId, PeerId, SessionId } from '../words/ids.ts';
 
 /** What a peer tells the mesh about itself every few seconds. */
 export interface PeerEntry {
@@ -12,8 +12,8 @@ export interface PeerEntry {
   /** What it offers altogether, and what of it is free now. */
   readonly capacity: Capacity;
   readonly free: Capacity;
-  /** Tasks it runs now. */
-  readonly running: number;
+  /** Attempts it has in hand: an open attempt that is not among them was given up, whoever lives. */
+  readonly claims: readonly ClaimId[];
   /** Runs it drives now. */
   readonly driving: number;
   /** Image id → references, of images it holds; bounded. */

@@ -39,6 +39,7 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
     case 'attempt-failed':
     case 'attempt-lost':
     case 'task-cached':
+    case 'task-cancelled':
       onTaskEvent(state, event, { sequence, at });
       return;
     default:
@@ -69,6 +70,9 @@ function onTaskEvent(state: RunState, event: TaskEvent, place: Place): void {
     case 'task-cached':
       onCached(state, task, event);
       return;
+    case 'task-cancelled':
+      onFenced(state, task);
+      return;
     default:
       unreachable(event);
   }
@@ -81,7 +85,7 @@ function onStarted(state: RunState, task: number, event: AttemptStarted, place: 
     before.kind === 'ready' || before.kind === 'cancelled',
     `${event.task}: attempt ${event.attempt} started while ${before.kind}`,
   );
-  if (before.kind === 'cancelled') state.counts.cancelled -= 1;
+  if (before.kind === 'cancelled') reopen(state, task);
   state.ready.delete(task);
   state.running.add(task);
   state.tasks[task] = {
@@ -96,6 +100,19 @@ function onStarted(state: RunState, task: number, event: AttemptStarted, place: 
   };
 }
 
+/** What a peer did before it could know of the cancellation counts. */
+function reopen(state: RunState, task: number): void {
+  state.counts.cancelled -= 1;
+  state.unfenced.delete(task);
+}
+
+function onFenced(state: RunState, task: number): void {
+  const before = stateOf(state, task);
+  assert(before.kind === 'cancelled', `task number ${task} was fenced while ${before.kind}`);
+  state.tasks[task] = { kind: 'cancelled', past: before.past };
+  state.unfenced.delete(task);
+}
+
 function onSucceeded(state: RunState, task: number, event: AttemptSucceeded, place: Place): void {
   const open = openAttempt(state, task, event);
   const past = [...open.past, closeAttempt(open, place.at, 'succeeded')];
@@ -108,7 +125,7 @@ function onCached(state: RunState, task: number, event: TaskCached): void {
     before.kind === 'ready' || before.kind === 'cancelled',
     `${event.task}: taken from the cache while ${before.kind}`,
   );
-  if (before.kind === 'cancelled') state.counts.cancelled -= 1;
+  if (before.kind === 'cancelled') reopen(state, task);
   state.counts.cached += 1;
   settleSuccess(state, task, { past: before.past, cached: true, result: event.result });
 }
@@ -196,9 +213,13 @@ function onCancelRequested(state: RunState): void {
   state.cancelRequested = true;
   state.tasks.forEach((before, task) => {
     if (before.kind !== 'waiting' && before.kind !== 'ready') return;
-    const past = before.kind === 'ready' ? before.past : [];
-    state.tasks[task] = { kind: 'cancelled', past };
     state.counts.cancelled += 1;
+    if (before.kind === 'waiting') {
+      state.tasks[task] = { kind: 'cancelled', past: [] };
+      return;
+    }
+    state.tasks[task] = { kind: 'cancelled', past: before.past, fence: before.sequence };
+    state.unfenced.add(task);
   });
   state.ready.clear();
 }

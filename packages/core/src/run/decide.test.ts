@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { taskId } from '../words/ids.ts';
 import { decide } from './decide.ts';
 import { RUN, RunFixture } from './run-fixture.test-kit.ts';
 
@@ -26,6 +27,8 @@ describe('decide', () => {
 
     const cancelled = new RunFixture([{ id: 'a' }]);
     cancelled.tell({ kind: 'run-cancel-requested', run: RUN, by: 'me', reason: '' });
+    expect(decide(cancelled.state, none)).toEqual([{ kind: 'fence-task', task: 0, sequence: 0 }]);
+    cancelled.tell({ kind: 'task-cancelled', run: RUN, task: taskId('a') });
     expect(decide(cancelled.state, none)).toMatchObject([{ kind: 'end-run', state: 'cancelled' }]);
   });
 

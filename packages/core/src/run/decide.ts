@@ -1,3 +1,4 @@
+import type { Sequence } from '../ports.ts';
 import { OFFERS_PER_RUN_MAX } from '../words/limits.ts';
 import type { RunEnded, TaskCounts } from './run-event.ts';
 import { type RunState, unsettledCount } from './run-state.ts';
@@ -6,6 +7,8 @@ import { type RunState, unsettledCount } from './run-state.ts';
 export type Decision =
   /** Put the task into the queue, or take its result from the cache. */
   | { readonly kind: 'offer-task'; readonly task: number }
+  /** Append `task-cancelled` behind `sequence`, so that no offer still on its way starts the task. */
+  | { readonly kind: 'fence-task'; readonly task: number; readonly sequence: Sequence }
   /** Everything is settled: write the record and the last fact. */
   | { readonly kind: 'end-run'; readonly state: RunEnded['state']; readonly counts: TaskCounts };
 
@@ -20,6 +23,7 @@ export function decide(
   offersMax: number = OFFERS_PER_RUN_MAX,
 ): readonly Decision[] {
   if (state.ended !== undefined) return [];
+  if (state.cancelRequested && state.unfenced.size > 0) return fences(state);
   if (unsettledCount(state) === 0) return [endRun(state)];
   const decisions: Decision[] = [];
   let room = offersMax - offered.size;
@@ -30,6 +34,14 @@ export function decide(
     room -= 1;
   }
   return decisions;
+}
+
+function fences(state: RunState): readonly Decision[] {
+  return [...state.unfenced].flatMap((task) => {
+    const now = state.tasks[task];
+    if (now?.kind !== 'cancelled' || now.fence === undefined) return [];
+    return [{ kind: 'fence-task' as const, task, sequence: now.fence }];
+  });
 }
 
 function endRun(state: RunState): Decision {

@@ -23,7 +23,7 @@ const started: AttemptStarted = {
   offerSequence: OFFER_SEQUENCE,
 };
 const at = (event: TaskEvent): Logged<TaskEvent> => ({ event, sequence: 7, at: '' });
-const nobody = { holds: () => false, isAlive: () => false };
+const nobody = { holds: () => false, isHeld: () => false };
 
 describe('judgeOffer', () => {
   it('starts when nothing happened since the offer', () => {
@@ -51,15 +51,11 @@ describe('judgeOffer', () => {
     expect(judgeOffer(offer, OFFER_SEQUENCE, at(started), self)).toEqual({ kind: 'ours' });
   });
 
-  it('waits while the holder is alive, and declares it lost when it is gone or came back anew', () => {
-    const isAlive = (_: unknown, session: string) => session === 'other-1';
-    const view = { ...nobody, isAlive };
+  it('waits while the holder has it in hand, and declares it lost when nobody has', () => {
+    const isHeld = (_: unknown, claim: string) => claim === 'claim-1';
+    const view = { ...nobody, isHeld };
     expect(judgeOffer(offer, OFFER_SEQUENCE, at(started), view)).toEqual({ kind: 'wait' });
-    const restarted = {
-      ...nobody,
-      isAlive: (_: unknown, session: string) => session === 'other-2',
-    };
-    expect(judgeOffer(offer, OFFER_SEQUENCE, at(started), restarted)).toEqual({
+    expect(judgeOffer(offer, OFFER_SEQUENCE, at(started), nobody)).toEqual({
       kind: 'declare-lost',
       lost: started,
       sequence: 7,

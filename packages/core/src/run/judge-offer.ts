@@ -1,5 +1,5 @@
 import type { Logged, Sequence } from '../ports.ts';
-import type { ClaimId, PeerId, SessionId } from '../words/ids.ts';
+import type { ClaimId, PeerId } from '../words/ids.ts';
 import { unreachable } from '../words/unreachable.ts';
 import type { Offer } from './offer.ts';
 import type { AttemptStarted, TaskEvent } from './run-event.ts';
@@ -12,16 +12,16 @@ export type OfferVerdict =
   | { readonly kind: 'forget'; readonly why: 'settled' | 'duplicate' }
   /** We ourselves run it under this very message: neither acknowledge nor give back. */
   | { readonly kind: 'ours' }
-  /** Its holder is alive, the queue was only early (a restarted server redelivers at once): look again later. */
+  /** Its holder is at work, the queue was only early (a restarted server redelivers at once): look again later. */
   | { readonly kind: 'wait' }
-  /** Its holder lost the claim and is gone: append `attempt-lost` behind `sequence`, acknowledge. */
+  /** Its holder is gone, or gave it up: append `attempt-lost` behind `sequence`, acknowledge. */
   | { readonly kind: 'declare-lost'; readonly lost: AttemptStarted; readonly sequence: Sequence };
 
 export interface JudgeView {
   /** Whether this peer is at work on that claim right now. */
   readonly holds: (claim: ClaimId) => boolean;
-  /** Whether the peer is in the directory, with that session. */
-  readonly isAlive: (peer: PeerId, session: SessionId) => boolean;
+  /** Whether the peer is in the directory and has that claim in hand, or may have it without having said so yet. */
+  readonly isHeld: (peer: PeerId, claim: ClaimId) => boolean;
 }
 
 /**
@@ -43,6 +43,7 @@ export function judgeOffer(
     case 'attempt-failed':
     case 'attempt-lost':
     case 'task-cached':
+    case 'task-cancelled':
       return { kind: 'forget', why: 'settled' };
     case 'attempt-started':
       return judgeOpenAttempt(event, last.sequence, { offer, offerSequence, ...view });
@@ -60,6 +61,6 @@ function judgeOpenAttempt(
     return { kind: 'forget', why: 'duplicate' };
   }
   if (view.holds(open.claim)) return { kind: 'ours' };
-  if (view.isAlive(open.peer, open.session)) return { kind: 'wait' };
+  if (view.isHeld(open.peer, open.claim)) return { kind: 'wait' };
   return { kind: 'declare-lost', lost: open, sequence };
 }

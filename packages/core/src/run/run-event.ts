@@ -20,7 +20,8 @@ export type TaskEvent =
   | AttemptSucceeded
   | AttemptFailed
   | AttemptLost
-  | TaskCached;
+  | TaskCached
+  | TaskCancelled;
 
 /** The first event of every run: what is to be done. */
 export interface RunPublished {
@@ -114,6 +115,13 @@ export interface TaskCached {
   readonly task: TaskId;
   readonly action: ActionDigest;
   readonly result: TaskResult;
+}
+
+/** The driver of a cancelled run closed the task: an offer still on its way can start nothing any more. */
+export interface TaskCancelled {
+  readonly kind: 'task-cancelled';
+  readonly run: RunId;
+  readonly task: TaskId;
 }
 
 /** What a success left behind; also the value of the result cache. */

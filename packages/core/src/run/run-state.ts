@@ -20,6 +20,8 @@ export interface RunState {
   readonly ready: Set<number>;
   /** Tasks with an open attempt, by task number. */
   readonly running: Set<number>;
+  /** Cancelled tasks that an offer, made before, could still start. */
+  readonly unfenced: Set<number>;
   readonly counts: { -readonly [Name in keyof TaskCounts]: number };
   cancelRequested: boolean;
   ended: RunEnded | undefined;
@@ -52,6 +54,7 @@ export function initialRunState(graph: Graph): RunState {
     })),
     ready: new Set(),
     running: new Set(),
+    unfenced: new Set(),
     counts: { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 0 },
     cancelRequested: false,
     ended: undefined,

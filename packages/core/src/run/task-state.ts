@@ -23,7 +23,7 @@ export type TaskState =
   | TaskSucceeded
   | TaskFailed
   | TaskSkipped
-  | TaskCancelled;
+  | TaskStopped;
 
 export interface TaskReady {
   readonly kind: 'ready';
@@ -62,9 +62,12 @@ export interface TaskSkipped {
   readonly because: JobId;
 }
 
-export interface TaskCancelled {
+/** Cancelled. Named apart from the event, which only some of these get. */
+export interface TaskStopped {
   readonly kind: 'cancelled';
   readonly past: readonly PastAttempt[];
+  /** Where `task-cancelled` has to land while an offer may still be out; absent: nothing can start it. */
+  readonly fence?: Sequence;
 }
 
 /** One attempt that has ended. */

@@ -1,12 +1,15 @@
 import {
   applyEvent,
   type Clock,
+  type Decision,
   decide,
   type Graph,
   initialRunState,
   type RunId,
   type RunPublished,
   type RunState,
+  type Sequence,
+  unreachable,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
@@ -107,13 +110,35 @@ export class Driver {
   async #actOn(state: RunState): Promise<void> {
     this.#forgetStarted(state);
     const tasks: number[] = [];
+    const fences: Promise<unknown>[] = [];
     for (const decision of decide(state, new Set(this.#offered.keys()))) {
-      if (decision.kind === 'offer-task') tasks.push(decision.task);
-      else if (this.#published !== undefined) {
-        await endRun(this.#parts, state, { published: this.#published, ...decision });
+      switch (decision.kind) {
+        case 'offer-task':
+          tasks.push(decision.task);
+          break;
+        case 'fence-task':
+          fences.push(this.#fence(state, decision.task, decision.sequence));
+          break;
+        case 'end-run':
+          await this.#end(state, decision);
+          break;
+        default:
+          unreachable(decision);
       }
     }
+    await Promise.all(fences);
     if (tasks.length > 0) await this.#offerer.offer(state, tasks);
+  }
+
+  /** Refused: somebody started or fenced it first, and the log will tell us. */
+  async #fence(state: RunState, task: number, sequence: Sequence): Promise<void> {
+    const id = state.index.idOf(task);
+    await this.#parts.log.append({ kind: 'task-cancelled', run: this.#run, task: id }, sequence);
+  }
+
+  async #end(state: RunState, decision: Extract<Decision, { kind: 'end-run' }>): Promise<void> {
+    if (this.#published === undefined) return;
+    await endRun(this.#parts, state, { published: this.#published, ...decision });
   }
 
   /** What is still queued from an earlier driver need not be offered again. */

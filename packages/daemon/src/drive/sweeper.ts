@@ -1,4 +1,4 @@
-import type { OfferQueue, PeerDirectory, RunId, RunLog, RunState } from '@podmesh/core';
+import type { ClaimId, OfferQueue, PeerDirectory, RunId, RunLog, RunState } from '@podmesh/core';
 import type { Logger } from 'pino';
 
 /** Task number → the attempt that was offered, and how many sweeps have seen it so. */
@@ -19,6 +19,7 @@ export class Sweeper {
   readonly #parts: SweeperParts;
   readonly #run: RunId;
   readonly #offered: Offered;
+  readonly #unspoken = new Set<ClaimId>();
 
   constructor(parts: SweeperParts, run: RunId, offered: Offered) {
     this.#parts = parts;
@@ -49,12 +50,12 @@ export class Sweeper {
   async #declareOrphansLost(state: RunState, isQueued: (task: number) => boolean): Promise<void> {
     const orphans = [...state.running].filter((task) => !isQueued(task));
     if (orphans.length === 0) return;
-    const sessions = new Set((await this.#parts.peers.list()).map((entry) => entry.session));
+    const held = new Set((await this.#parts.peers.list()).flatMap((entry) => entry.claims));
     for (const task of orphans) {
       const open = state.tasks[task];
-      if (open?.kind !== 'running' || sessions.has(open.session)) continue;
+      if (open?.kind !== 'running' || held.has(open.claim) || this.#isNew(open.claim)) continue;
       const { attempt, claim, peer, sequence } = open;
-      const reason = 'it is gone and its offer is no longer queued';
+      const reason = 'it no longer has the attempt in hand, and the offer is no longer queued';
       await this.#parts.log.append(
         {
           kind: 'attempt-lost',
@@ -68,5 +69,12 @@ export class Sweeper {
         sequence,
       );
     }
+  }
+
+  /** A peer speaks of a claim with its next heartbeat: only the second sweep is sure. */
+  #isNew(claim: ClaimId): boolean {
+    if (this.#unspoken.has(claim)) return false;
+    this.#unspoken.add(claim);
+    return true;
   }
 }

@@ -14,8 +14,6 @@ import {
   type Offer,
   type OfferQueue,
   type PeerDirectory,
-  type PeerEntry,
-  type PeerId,
   type ResultCache,
   type RunId,
   type RunLog,
@@ -23,6 +21,7 @@ import {
   type Sequence,
   type SessionId,
   type Sha256,
+  type TaskEvent,
   type TaskResult,
   unreachable,
 } from '@podmesh/core';
@@ -79,6 +78,8 @@ export class Executor {
   readonly #pending = new Set<Promise<void>>();
   /** Offers that were given back once for the sake of others. */
   readonly #yielded = new Set<Sequence>();
+  /** Claims whose holder did not speak of them when we asked. */
+  readonly #unspoken = new Set<ClaimId>();
   #draining = false;
 
   constructor(parts: ExecutorParts) {
@@ -91,8 +92,9 @@ export class Executor {
     return this.#active.has(claim);
   }
 
-  get running(): number {
-    return this.#active.size;
+  /** What is at work here right now. */
+  claims(): readonly ClaimId[] {
+    return [...this.#active.keys()];
   }
 
   /** Runs with an open attempt here. */
@@ -262,10 +264,10 @@ export class Executor {
   async #settleRefused(claimed: Claimed<Offer>): Promise<void> {
     const { run, task } = claimed.value;
     const last = await this.#parts.log.lastOfTask(run, task);
-    const holder = await this.#holderOf(last?.event);
+    const isHeld = await this.#isHeld(last?.event);
     const verdict = judgeOffer(claimed.value, claimed.sequence, last, {
       holds: (claim) => this.holds(claim),
-      isAlive: (_, session) => holder?.session === session,
+      isHeld: () => isHeld,
     });
     switch (verdict.kind) {
       case 'start':
@@ -285,11 +287,15 @@ export class Executor {
     }
   }
 
-  async #holderOf(
-    event: { kind: string; peer?: PeerId } | undefined,
-  ): Promise<PeerEntry | undefined> {
-    if (event?.kind !== 'attempt-started' || event.peer === undefined) return undefined;
-    return this.#parts.peers.find(event.peer);
+  /** By the peer's own word; a claim it has not spoken of yet is given the time of a heartbeat. */
+  async #isHeld(event: TaskEvent | undefined): Promise<boolean> {
+    if (event?.kind !== 'attempt-started') return false;
+    const holder = await this.#parts.peers.find(event.peer);
+    if (holder === undefined) return false;
+    if (holder.claims.includes(event.claim)) return true;
+    const seenBefore = this.#unspoken.has(event.claim);
+    this.#unspoken.add(event.claim);
+    return !seenBefore;
   }
 
   async #declareLost(lost: AttemptStarted, sequence: Sequence): Promise<void> {

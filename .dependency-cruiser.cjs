@@ -1,0 +1,57 @@
+/** Directions between packages (DESIGN §11): core ← {jetstream, podman, testkit} ← {daemon, cli}. */
+const npm = (name) => `node_modules/${name}`;
+
+module.exports = {
+  forbidden: [
+    {
+      name: 'core-is-pure',
+      comment: 'core imports ajv and nothing else: no IO, no clock, no randomness',
+      severity: 'error',
+      from: { path: '^packages/core/src', pathNot: '\\.test(-kit)?\\.ts$' },
+      to: { pathNot: ['^packages/core/src', npm('ajv')] },
+    },
+    {
+      name: 'adapters-know-only-core',
+      comment: 'adapters never import each other',
+      severity: 'error',
+      from: { path: '^packages/(jetstream|podman|testkit)/src', pathNot: '\\.test(-kit)?\\.ts$' },
+      to: { path: '^packages/', pathNot: ['^packages/core/', '^packages/$1/'] },
+    },
+    {
+      name: 'cli-reaches-a-mesh-like-anybody',
+      comment: 'the command line uses core and the public client only',
+      severity: 'error',
+      from: { path: '^packages/cli/src', pathNot: '\\.test(-kit)?\\.ts$' },
+      to: { path: '^packages/', pathNot: '^packages/(core|jetstream|cli)/' },
+    },
+    {
+      name: 'daemon-does-not-know-the-cli',
+      severity: 'error',
+      from: { path: '^packages/daemon/src', pathNot: '\\.test(-kit)?\\.ts$' },
+      to: { path: '^packages/(cli|testkit)/' },
+    },
+    {
+      name: 'one-package-knows-nats',
+      severity: 'error',
+      from: { path: '^(packages|test)/', pathNot: '^packages/jetstream/' },
+      to: { path: npm('@nats-io/') },
+    },
+    {
+      name: 'one-package-knows-dockerode',
+      severity: 'error',
+      from: { path: '^(packages|test)/', pathNot: '^packages/podman/' },
+      to: { path: npm('dockerode') },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: ['/dist/', '^node_modules/.cache'] },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['source', 'import', 'node', 'default', 'types'],
+      extensions: ['.ts', '.js', '.json'],
+    },
+  },
+};

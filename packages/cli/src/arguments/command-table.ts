@@ -1,0 +1,29 @@
+import type { CommandShape } from './command-shape.ts';
+import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
+import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, SHOW, WAIT } from './run-commands.ts';
+
+/** All commands, in the order of `podmesh help`. */
+export const COMMANDS = {
+  up: UP,
+  down: DOWN,
+  run: RUN,
+  ps: PS,
+  show: SHOW,
+  logs: LOGS,
+  wait: WAIT,
+  cancel: CANCEL,
+  get: GET,
+  put: PUT,
+  peers: PEERS,
+  explain: EXPLAIN,
+  doctor: DOCTOR,
+  completion: COMPLETION,
+  help: HELP,
+} as const satisfies Readonly<Record<string, CommandShape>>;
+
+export type CommandName = keyof typeof COMMANDS;
+
+export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
+
+/** Whether the word is the name of a command. */
+export const isCommandName = (word: string): word is CommandName => Object.hasOwn(COMMANDS, word);

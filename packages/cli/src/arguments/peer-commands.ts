@@ -1,0 +1,95 @@
+import type { CommandShape, OptionShape } from './command-shape.ts';
+
+const ALLOW_ROOT: OptionShape = {
+  kind: 'flag',
+  help: 'run containers as root anyway (not what podmesh is made for)',
+};
+
+/** The commands that are about this machine's own daemon. */
+export const UP: CommandShape = {
+  name: 'up',
+  summary: 'make this machine a peer of the mesh',
+  operands: [],
+  options: {
+    detach: { kind: 'flag', short: 'd', help: 'go to the background once the peer is ready' },
+    name: { kind: 'text', value: 'PEER', help: "the peer's name (default: made once and kept)" },
+    cores: { kind: 'text', value: 'N', help: 'cores it offers (default: all)' },
+    memory: { kind: 'text', value: 'SIZE', help: 'memory it offers, such as 8GiB' },
+    disk: { kind: 'text', value: 'SIZE', help: 'disk space it offers, such as 50GiB' },
+    label: { kind: 'texts', value: 'K=V', help: 'a label that tasks may ask for; may be repeated' },
+    'allow-root': ALLOW_ROOT,
+  },
+  details: [
+    'Runs the daemon in the foreground; Ctrl-C stops it. Without --nats it runs the server of a mesh',
+    'of its own; with --nats it joins the mesh at that address.',
+  ],
+  examples: ['podmesh up --detach', 'podmesh up --nats nats://TOKEN@10.0.0.5:4222 --label disk=ssd'],
+};
+
+export const DOWN: CommandShape = {
+  name: 'down',
+  summary: 'stop the daemon of this machine',
+  operands: [],
+  options: {},
+  details: [
+    'Asks the daemon of PODMESH_HOME to stop, waits until it is gone, and clears away what a killed one',
+    'left behind. What it was running goes on elsewhere, or when it is up again.',
+  ],
+  examples: ['podmesh down'],
+};
+
+export const PEERS: CommandShape = {
+  name: 'peers',
+  summary: 'list the peers of the mesh and what they offer',
+  operands: [],
+  options: {},
+  details: [],
+  examples: ['podmesh peers', 'podmesh peers --json'],
+};
+
+export const DOCTOR: CommandShape = {
+  name: 'doctor',
+  summary: 'check what rootless Podman and the mesh need, with repairs',
+  operands: [],
+  options: {},
+  details: ['Exits with 1 when something is wrong.'],
+  examples: ['podmesh doctor'],
+};
+
+export const COMPLETION: CommandShape = {
+  name: 'completion',
+  summary: 'print a completion script for bash, zsh or fish',
+  operands: [{ name: 'bash|zsh|fish', kind: 'shell' }],
+  options: {},
+  details: [],
+  examples: [
+    'eval "$(podmesh completion bash)"',
+    'podmesh completion fish > ~/.config/fish/completions/podmesh.fish',
+  ],
+};
+
+export const HELP: CommandShape = {
+  name: 'help',
+  summary: 'list the commands, or explain one',
+  operands: [{ name: 'COMMAND', kind: 'command', optional: true }],
+  options: {},
+  details: [],
+  examples: ['podmesh help run'],
+};
+
+export const RUN: CommandShape = {
+  name: 'run',
+  summary: 'publish a document of jobs and follow the run',
+  operands: [{ name: 'FILE', kind: 'file' }],
+  options: {
+    detach: { kind: 'flag', short: 'd', help: 'print the run id and return' },
+    'allow-root': ALLOW_ROOT,
+  },
+  details: [
+    'FILE is JSON or YAML; - is standard input. Local inputs (file:PATH) are uploaded, relative to the',
+    'document. Nothing is started when anything is wrong with it. Ctrl-C detaches with exit code 130: the run',
+    'goes on. Without a daemon on this machine a temporary peer is started; it leaves when all is done.',
+    'With --json: one JSON object per line, the last one with the result record.',
+  ],
+  examples: ['podmesh run pipeline.yaml', 'podmesh run - --detach < pipeline.json'],
+};

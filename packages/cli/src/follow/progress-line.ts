@@ -1,0 +1,44 @@
+import { type RunState, unsettledCount } from '@podmesh/core';
+import { durationText } from '../render/amounts.ts';
+
+const BAR_CELLS = 20;
+const RUNNING_NAMED = 4;
+
+/** How far a run is, in one line of at most `columns` characters. */
+export function progressLine(state: RunState, elapsedMs: number, columns: number): string {
+  const total = state.index.taskCount;
+  const done = total - unsettledCount(state);
+  const filled = total === 0 ? BAR_CELLS : Math.floor((done / total) * BAR_CELLS);
+  const bar = `[${'#'.repeat(filled)}${'.'.repeat(BAR_CELLS - filled)}]`;
+  const { cached, failed, skipped, cancelled } = state.counts;
+  const parts = [
+    `${bar} ${done}/${total}`,
+    durationText(elapsedMs),
+    ...counted(cached, 'cached'),
+    ...counted(failed, 'failed'),
+    ...counted(skipped, 'skipped'),
+    ...counted(cancelled, 'cancelled'),
+    state.running.size === 0 ? waitingText(state) : runningText(state),
+  ];
+  const line = parts.join(' · ');
+  return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`;
+}
+
+const counted = (count: number, word: string): readonly string[] =>
+  count === 0 ? [] : [`${count} ${word}`];
+
+function waitingText(state: RunState): string {
+  if (state.ended !== undefined || unsettledCount(state) === 0) return 'finishing';
+  return state.cancelRequested ? 'stopping' : 'waiting for a peer';
+}
+
+function runningText(state: RunState): string {
+  const named: string[] = [];
+  for (const task of state.running) {
+    if (named.length === RUNNING_NAMED) break;
+    const now = state.tasks[task];
+    if (now?.kind === 'running') named.push(`${state.index.idOf(task)} (${now.peer})`);
+  }
+  const dots = state.running.size > named.length ? ', …' : '';
+  return `${state.running.size} running: ${named.join(', ')}${dots}`;
+}

@@ -1,0 +1,104 @@
+import {
+  type FailureKind,
+  type Logged,
+  type PeerId,
+  type RunId,
+  type RunState,
+  type TaskId,
+  unreachable,
+} from '@podmesh/core';
+import { durationText } from '../render/amounts.ts';
+
+/** What a follower of a run is told; with `--json` one line each (a documented shape). */
+export type RunNews =
+  | { readonly kind: 'published'; readonly run: RunId; readonly name?: string; readonly tasks: number }
+  | {
+      readonly kind: 'started';
+      readonly task: TaskId;
+      readonly attempt: number;
+      readonly peer: PeerId;
+    }
+  | {
+      readonly kind: 'succeeded';
+      readonly task: TaskId;
+      readonly attempt: number;
+      readonly wallMs: number;
+    }
+  | { readonly kind: 'cached'; readonly task: TaskId }
+  | {
+      readonly kind: 'failed';
+      readonly task: TaskId;
+      readonly attempt: number;
+      readonly failure: { readonly kind: FailureKind; readonly message: string };
+      /** Whether there will be another attempt. */
+      readonly retry: boolean;
+      /** Tasks that can no longer run because of it. */
+      readonly skipped: number;
+    }
+  | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
+
+/** The news in a fact that `state` has already folded; `skippedBefore` is the count of before. */
+export function runNews(
+  { event }: Logged,
+  state: RunState,
+  skippedBefore: number,
+): RunNews | undefined {
+  switch (event.kind) {
+    case 'run-published': {
+      const { run, name, taskCount: tasks } = event;
+      return { kind: 'published', run, ...(name === undefined ? {} : { name }), tasks };
+    }
+    case 'attempt-started': {
+      const { task, attempt, peer } = event;
+      return { kind: 'started', task, attempt, peer };
+    }
+    case 'attempt-succeeded': {
+      const { task, attempt, result } = event;
+      return { kind: 'succeeded', task, attempt, wallMs: result.usage.wallMs };
+    }
+    case 'task-cached':
+      return { kind: 'cached', task: event.task };
+    case 'attempt-failed':
+    case 'attempt-lost': {
+      const { task, attempt } = event;
+      const failure =
+        event.kind === 'attempt-failed'
+          ? { kind: event.failure.kind, message: event.failure.message }
+          : { kind: 'peer-lost' as const, message: `peer ${event.peer} vanished: ${event.reason}` };
+      const number = state.index.numberOf(task);
+      const retry = number !== undefined && state.tasks[number]?.kind === 'ready';
+      const skipped = state.counts.skipped - skippedBefore;
+      return { kind: 'failed', task, attempt, failure, retry, skipped };
+    }
+    case 'run-cancel-requested':
+      return { kind: 'cancel-requested', by: event.by, reason: event.reason };
+    case 'run-ended':
+      return undefined;
+    default:
+      return unreachable(event);
+  }
+}
+
+/** News as a line for people. */
+export function newsText(news: RunNews): string {
+  switch (news.kind) {
+    case 'published':
+      return `run ${news.run} published`;
+    case 'started':
+      return `${news.task} started on ${news.peer} (attempt ${news.attempt})`;
+    case 'succeeded':
+      return `${news.task} succeeded in ${durationText(news.wallMs)}`;
+    case 'cached':
+      return `${news.task} cached`;
+    case 'failed': {
+      const { kind, message } = news.failure;
+      const retry = news.retry ? '; will be tried again' : '';
+      const skipped = news.skipped > 0 ? `; skipped because of it: ${news.skipped}` : '';
+      return `${news.task} failed (attempt ${news.attempt}): ${kind}: ${message}${retry}${skipped}`;
+    }
+    case 'cancel-requested':
+      return `${news.by} cancelled the run${news.reason === '' ? '' : `: ${news.reason}`}`;
+    default:
+      return unreachable(news);
+  }
+}

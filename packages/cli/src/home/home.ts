@@ -1,0 +1,111 @@
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { isRunId, type RunId, runId } from '@podmesh/core';
+import { commandOf } from './live-process.ts';
+
+/** What a running daemon says of itself in `daemon.json`. */
+export interface DaemonFile {
+  readonly pid: number;
+  readonly peer: string;
+  /** With its token. */
+  readonly nats: string;
+  readonly version: string;
+  /** A peer that a `podmesh run` started; it leaves by itself. */
+  readonly temporary: boolean;
+}
+
+/** A process that a daemon started and that outlives one that is killed. */
+export interface Leftover {
+  readonly what: string;
+  readonly pid: number;
+  /** Removed once the process is gone. */
+  readonly file: string;
+}
+
+/** Where the children's pids may stand, and a word of the command line that proves the number is still theirs. */
+const CHILD_FILES = [
+  { what: 'nats-server', names: ['nats', 'pid'], word: 'nats-server' },
+  { what: 'nats-server', names: ['nats', 'nats-server.pid'], word: 'nats-server' },
+  { what: 'Podman service', names: ['podman-service.pid'], word: 'podman' },
+] as const;
+
+/** The folder with all state of this machine's peer, as the command line sees it. */
+export class Home {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Makes the folder, for this user only. */
+  async prepare(): Promise<void> {
+    await mkdir(this.path, { recursive: true, mode: 0o700 });
+  }
+
+  at(...names: readonly string[]): string {
+    return join(this.path, ...names);
+  }
+
+  /** The daemon that runs here; undefined when there is none, or it died without saying so. */
+  async daemon(): Promise<DaemonFile | undefined> {
+    const text = await readFile(this.at('daemon.json'), 'utf8').catch(() => undefined);
+    const file = text === undefined ? undefined : readDaemonFile(text);
+    if (file === undefined) return undefined;
+    const command = await commandOf(file.pid);
+    return command?.includes('daemon') === true ? file : undefined;
+  }
+
+  async forgetDaemon(): Promise<void> {
+    await rm(this.at('daemon.json'), { force: true });
+  }
+
+  /** Children of a daemon that are still there; only meaningful while no daemon runs. */
+  async leftovers(): Promise<readonly Leftover[]> {
+    const found: Leftover[] = [];
+    for (const { what, names, word } of CHILD_FILES) {
+      const file = this.at(...names);
+      const pid = Number(await readFile(file, 'utf8').catch(() => ''));
+      if (!Number.isInteger(pid) || pid <= 1) continue;
+      const command = await commandOf(pid);
+      if (command?.includes(word) === true) found.push({ what, pid, file });
+    }
+    return found;
+  }
+
+  /** The run that was published from here last. */
+  async lastRun(): Promise<RunId | undefined> {
+    const text = await readFile(this.at('last-run'), 'utf8').catch(() => '');
+    const id = text.trim();
+    return isRunId(id) ? runId(id) : undefined;
+  }
+
+  async rememberRun(run: RunId): Promise<void> {
+    await this.prepare();
+    const path = this.at('last-run');
+    await writeFile(`${path}.${process.pid}`, `${run}\n`, { mode: 0o600 });
+    await rename(`${path}.${process.pid}`, path);
+  }
+}
+
+/** `PODMESH_HOME`, and what a user expects without it. */
+export function homePath(env: Readonly<Record<string, string | undefined>>): string {
+  if (env.PODMESH_HOME) return env.PODMESH_HOME;
+  return join(env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'podmesh');
+}
+
+function readDaemonFile(text: string): DaemonFile | undefined {
+  try {
+    const { pid, peer, nats, version, temporary } = JSON.parse(text) as Partial<DaemonFile>;
+    if (typeof pid !== 'number' || typeof nats !== 'string') return undefined;
+    return {
+      pid,
+      nats,
+      peer: String(peer ?? ''),
+      version: String(version ?? ''),
+      temporary: temporary === true,
+    };
+  } catch {
+    return undefined;
+  }
+}

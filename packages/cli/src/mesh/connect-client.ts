@@ -1,0 +1,28 @@
+import { connectMesh, openMesh } from '@podmesh/jetstream';
+import type { Client } from './client.ts';
+
+/** Long enough for a server that just starts, short enough for a person who mistyped an address. */
+const CONNECT_MS = 5_000;
+
+/** A client over JetStream. Throws a `PortError`, or a `TypeError` for what is no address. */
+export async function connectClient(url: string): Promise<Client> {
+  const connection = await connectMesh({ url, name: 'podmesh-cli', timeoutMs: CONNECT_MS });
+  const mesh = openMesh(connection);
+  return {
+    runLog: mesh.runLog,
+    drives: mesh.drives,
+    peers: mesh.peers,
+    artifacts: mesh.artifacts,
+    liveLog: mesh.liveLog,
+    url: connection.url,
+    onConnection: (listener) =>
+      connection.onStatus((status) => {
+        if (status.kind === 'connected') listener(true);
+        if (status.kind === 'disconnected') listener(false);
+      }),
+    close: async () => {
+      await mesh.stop();
+      await connection.close();
+    },
+  };
+}

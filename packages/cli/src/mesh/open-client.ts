@@ -1,0 +1,50 @@
+import { PortError } from '@podmesh/core';
+import { CliError } from '../cli-error.ts';
+import type { World } from '../world.ts';
+import type { Client } from './client.ts';
+
+/** Where the mesh is, as far as anybody said: `--nats`, `PODMESH_NATS`, or the daemon of this machine. */
+export async function meshUrl(world: World, given: string | undefined): Promise<string | undefined> {
+  const named = given ?? world.env.PODMESH_NATS;
+  if (named !== undefined && named !== '') return named;
+  return (await world.home.daemon())?.nats;
+}
+
+/** Runs `use` with a client of the mesh and closes it. Throws a `CliError` when no mesh can be reached. */
+export async function withClient<T>(
+  world: World,
+  given: string | undefined,
+  use: (client: Client) => Promise<T>,
+): Promise<T> {
+  const url = await meshUrl(world, given);
+  if (url === undefined) throw noMesh(world.home.path);
+  const client = await openClient(world, url);
+  try {
+    return await use(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Connects; every failure to do so means that no mesh can be reached. */
+export async function openClient(world: World, url: string): Promise<Client> {
+  try {
+    return await world.connect(url);
+  } catch (error) {
+    if (error instanceof TypeError) {
+      throw new CliError('arguments', error.message, {
+        advice: 'Give --nats or PODMESH_NATS as nats://[token@]host:port.',
+        cause: error,
+      });
+    }
+    if (error instanceof PortError) throw new CliError('no-mesh', error.message, { cause: error });
+    throw error;
+  }
+}
+
+function noMesh(home: string): CliError {
+  return new CliError('no-mesh', `no podmesh daemon runs on this machine (in ${home})`, {
+    advice:
+      'Start one with "podmesh up --detach", or name a mesh with --nats URL or PODMESH_NATS.',
+  });
+}

@@ -1,0 +1,108 @@
+import {
+  FAILURE_POLICIES,
+  type JobId,
+  type RunRecord,
+  type TaskId,
+  type TaskRecord,
+} from '@podmesh/core';
+import { alignColumns } from './align-columns.ts';
+import { countText, spanText } from './amounts.ts';
+
+const OUTPUTS_SHOWN = 20;
+const FAILURES_SHOWN = 3;
+const STDERR_LINES_SHOWN = 20;
+
+/** What is said at the end of a run; `tails` holds the ends of logs of failed tasks without standard error. */
+export function runSummary(
+  record: RunRecord,
+  tails: ReadonlyMap<TaskId, string> = new Map(),
+): readonly string[] {
+  const headline = `run ${record.run} ${record.state}${timeText(record)}: ${countsText(record)}`;
+  const outputs = outputLines(record);
+  const failed = record.tasks.filter((task) => task.failure !== undefined);
+  const more = failed.length - FAILURES_SHOWN;
+  return [
+    ...failed
+      .slice(0, FAILURES_SHOWN)
+      .flatMap((task) => failureLines(record, task, tails.get(task.task))),
+    ...(more > 0 ? [`and ${countText(more, 'more failed task')}: podmesh show ${record.run}`] : []),
+    headline,
+    ...outputs,
+  ];
+}
+
+/** `3 tasks, 2 succeeded (1 cached), 1 failed`. */
+export function countsText({ counts }: Pick<RunRecord, 'counts'>): string {
+  const { tasks, succeeded, cached, failed, skipped, cancelled } = counts;
+  const fromCache = cached === 0 ? '' : ` (${cached} from the cache)`;
+  const parts = [
+    [succeeded, `succeeded${fromCache}`],
+    [failed, 'failed'],
+    [skipped, 'skipped'],
+    [cancelled, 'cancelled'],
+  ] as const;
+  const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return [countText(tasks, 'task'), ...said].join(', ');
+}
+
+function timeText({ publishedAt, endedAt }: RunRecord): string {
+  const span = spanText(publishedAt, endedAt);
+  return span === '' ? '' : ` after ${span}`;
+}
+
+function failureLines(
+  { run }: RunRecord,
+  { task, failure, attempts }: TaskRecord,
+  tail: string | undefined,
+): readonly string[] {
+  if (failure === undefined) return [];
+  const meaning = FAILURE_POLICIES[failure.kind].meaning;
+  const tries = attempts.length > 1 ? ` after ${attempts.length} attempts` : '';
+  const shown = failure.stderrTail?.trim() ? failure.stderrTail : tail;
+  const from = failure.stderrTail?.trim() ? 'standard error' : 'its log';
+  const lines = lastLines(shown ?? '', STDERR_LINES_SHOWN);
+  return [
+    `${task} failed${tries}: ${failure.kind} (${meaning}): ${failure.message}`,
+    ...(lines.length === 0 ? [] : [`  the end of ${from}:`, ...lines.map((line) => `    ${line}`)]),
+    `  see more: podmesh logs ${run}/${task}`,
+    `            podmesh explain ${run}/${task}`,
+  ];
+}
+
+/** The last lines of a text, without empty ones at its end. */
+export function lastLines(text: string, count: number): readonly string[] {
+  const trimmed = text.replace(/\s+$/, '');
+  return trimmed === '' ? [] : trimmed.split('\n').slice(-count);
+}
+
+interface NamedOutput {
+  readonly job: JobId;
+  readonly output: string;
+  readonly digests: string[];
+}
+
+function outputLines(record: RunRecord): readonly string[] {
+  const named = new Map<string, NamedOutput>();
+  for (const { job, outputs } of record.tasks) {
+    for (const [output, digest] of Object.entries(outputs)) {
+      const key = `${job}/${output}`;
+      const known = named.get(key) ?? { job, output, digests: [] };
+      known.digests.push(digest);
+      named.set(key, known);
+    }
+  }
+  if (named.size === 0) return [];
+  const rows = [...named.entries()]
+    .slice(0, OUTPUTS_SHOWN)
+    .map(([key, { digests }]): readonly string[] => [
+      `  ${key}`,
+      digests.length === 1 ? (digests[0] ?? '') : countText(digests.length, 'element'),
+    ]);
+  const more = named.size - OUTPUTS_SHOWN;
+  return [
+    'outputs:',
+    ...alignColumns(rows),
+    ...(more > 0 ? [`  and ${more} more: podmesh show ${record.run} --json`] : []),
+    `to fetch one: podmesh get ${record.run}/${[...named.keys()][0]}`,
+  ];
+}

@@ -1,0 +1,24 @@
+import type { Client } from './mesh/client.ts';
+import type { DaemonProgram } from './home/daemon-program.ts';
+import type { Home } from './home/home.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Everything a command may touch, so that tests can hand in another world. `main.ts` builds the real one. */
+export interface World {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly isRoot: boolean;
+  /** `user@host`. */
+  readonly user: string;
+  readonly version: string;
+  readonly terminal: Terminal;
+  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly home: Home;
+  readonly daemon: DaemonProgram;
+  /** Connects to the mesh at the address; throws a `PortError`, or a `TypeError` for what is no address. */
+  readonly connect: (url: string) => Promise<Client>;
+  /** Calls back at Ctrl-C instead of dying of it, until the returned function is called. */
+  readonly onInterrupt: (listener: () => void) => () => void;
+  /** Wall clock, for ages that people read. */
+  readonly now: () => Date;
+}

@@ -1,0 +1,21 @@
+import { findNatsServer } from '@podmesh/jetstream';
+import { checkRootlessPodman, type DoctorFinding } from '@podmesh/podman';
+
+/** Looks at everything a peer needs on this machine; changes nothing. */
+export async function examineMachine(env: NodeJS.ProcessEnv): Promise<readonly DoctorFinding[]> {
+  const [containers, server] = await Promise.all([checkRootlessPodman(), checkNatsServer(env)]);
+  return [...containers, server];
+}
+
+/** A peer that joins a mesh needs none of its own: therefore not required. */
+async function checkNatsServer(env: NodeJS.ProcessEnv): Promise<DoctorFinding> {
+  const check = 'nats-server';
+  try {
+    const { path, version } = await findNatsServer(env);
+    return { check, ok: true, required: false, found: `${version} at ${path}` };
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    const repair = 'scripts/install-system installs it; a peer started with --nats needs none';
+    return { check, ok: false, required: false, found, repair };
+  }
+}

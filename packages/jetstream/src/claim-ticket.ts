@@ -1,0 +1,41 @@
+import { nanos } from '@nats-io/transport-node';
+import type { ClaimTicket } from '@podmesh/core';
+import { type MeshConnection, monotonicMs } from './mesh-connection.ts';
+import { jittered, pause } from './pause.ts';
+import { portError } from './port-error.ts';
+
+const ANSWER_MS = 5_000;
+/** An acknowledgement that cannot be delivered for this long is left to redelivery, which is harmless. */
+const PATIENCE_MS = 30_000;
+const RETRY_MS = 250;
+
+/** Acknowledges for good, and resolves when the server has confirmed it. Harmless when done before. */
+export const acknowledge = (mesh: MeshConnection, ticket: ClaimTicket): Promise<void> =>
+  settle(mesh, ticket, '+ACK');
+
+/** Gives the message back for delivery after `delayMs`. */
+export const giveBack = (
+  mesh: MeshConnection,
+  ticket: ClaimTicket,
+  delayMs: number,
+): Promise<void> => settle(mesh, ticket, giveBackWord(delayMs));
+
+/** The protocol word (ADR-15) that gives a message back. */
+export const giveBackWord = (delayMs: number): string =>
+  delayMs > 0 ? `-NAK ${JSON.stringify({ delay: nanos(delayMs) })}` : '-NAK';
+
+/** The ticket is the message's reply subject: any connection may use it, at any time. */
+async function settle(mesh: MeshConnection, ticket: ClaimTicket, word: string): Promise<void> {
+  const deadline = monotonicMs() + PATIENCE_MS;
+  for (;;) {
+    try {
+      await mesh.untilConnected(deadline - monotonicMs());
+      await mesh.request(ticket, word, { timeoutMs: ANSWER_MS });
+      return;
+    } catch (cause) {
+      const error = portError('settle a claim', cause);
+      if (!error.retryable || mesh.isClosed || monotonicMs() >= deadline) throw error;
+      await pause(jittered(RETRY_MS));
+    }
+  }
+}

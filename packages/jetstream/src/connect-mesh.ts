@@ -1,0 +1,147 @@
+import {
+  type ConnectionOptions,
+  connect,
+  errors,
+  type NatsConnection,
+} from '@nats-io/transport-node';
+import { type MeshAddress, MeshConnection, monotonicMs, shownUrl } from './mesh-connection.ts';
+import {
+  JetStreamDisabledError,
+  MeshRefusedError,
+  MeshUnreachableError,
+  ServerTooOldError,
+} from './mesh-errors.ts';
+import { pause } from './pause.ts';
+
+export interface ConnectMeshOptions {
+  /** `nats://[token@|user:pass@]host:port`, several separated by commas; `tls://` for TLS. */
+  readonly url: string;
+  /** Shown in the server's monitoring: who this is. */
+  readonly name: string;
+  /** How long to try before `MeshUnreachableError`. */
+  readonly timeoutMs?: number;
+}
+
+/** Atomic batches with per-message expectations came with this one (NATS.md §2.4). */
+export const SERVER_VERSION_MIN = '2.12.0';
+const CONNECT_MS = 5_000;
+/** A server on this machine that just starts answers within a few of these. */
+const DIAL_AGAIN_MS = 50;
+
+/**
+ * Connects, checks that the server can carry a mesh, and from then on reconnects for ever.
+ * Throws `MeshUnreachableError`, `MeshRefusedError`, `ServerTooOldError` or `JetStreamDisabledError`.
+ */
+export async function connectMesh(options: ConnectMeshOptions): Promise<MeshConnection> {
+  const address = parseMeshUrl(options.url);
+  const deadline = monotonicMs() + (options.timeoutMs ?? CONNECT_MS);
+  const nc = await dial(address, options.name, deadline);
+  try {
+    const version = nc.info?.version ?? '0';
+    if (!isAtLeast(version, SERVER_VERSION_MIN))
+      throw new ServerTooOldError(shownUrl(address), version, SERVER_VERSION_MIN);
+    const mesh = await MeshConnection.over(nc, address);
+    await checkJetStream(mesh, deadline);
+    return mesh;
+  } catch (error) {
+    await nc.close();
+    throw error;
+  }
+}
+
+/** Splits addresses from credentials. Throws a `TypeError` for what is no such address. */
+export function parseMeshUrl(url: string): MeshAddress {
+  const parts = url.split(',').map((part) => parseOne(part.trim()));
+  const [first] = parts;
+  if (first === undefined) throw new TypeError('an empty mesh address');
+  const secret = parts.find((part) => part.username !== '') ?? first;
+  const user = decodeURIComponent(secret.username);
+  const pass = decodeURIComponent(secret.password);
+  return {
+    servers: parts.map((part) => part.host),
+    tls: parts.some((part) => part.protocol === 'tls:'),
+    ...(user !== '' && pass !== '' ? { user, pass } : {}),
+    ...(user !== '' && pass === '' ? { token: user } : {}),
+  };
+}
+
+function parseOne(text: string): URL {
+  const full = text.includes('://') ? text : `nats://${text}`;
+  const parsed = URL.canParse(full) ? new URL(full) : undefined;
+  if (parsed === undefined || parsed.hostname === '' || !/^(nats|tls):$/.test(parsed.protocol))
+    throw new TypeError('not a mesh address: expected nats://[token@]host:port');
+  if (parsed.port === '') parsed.port = '4222';
+  return parsed;
+}
+
+/** What both the main connection and the lease worker's own give to the client. */
+export function connectionOptions(address: MeshAddress, name: string): ConnectionOptions {
+  return {
+    servers: [...address.servers],
+    name,
+    ...(address.token === undefined ? {} : { token: address.token }),
+    ...(address.user === undefined ? {} : { user: address.user, pass: address.pass ?? '' }),
+    ...(address.tls ? { tls: {} } : {}),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitter: 250,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    timeout: 3_000,
+    // A server that is being replaced may refuse us for a moment: that must not end the daemon.
+    ignoreAuthErrorAbort: true,
+  };
+}
+
+/** `connect()` can hang (NATS.md §1), so the wait is ours; a connection that comes too late is closed. */
+async function dial(address: MeshAddress, name: string, deadline: number): Promise<NatsConnection> {
+  let last: unknown;
+  while (monotonicMs() < deadline) {
+    const attempt = connect(connectionOptions(address, name));
+    const won = await Promise.race([
+      attempt.catch((error: unknown) => ({ error })),
+      pause(deadline - monotonicMs()).then(() => undefined),
+    ]);
+    if (won === undefined) {
+      void attempt.then((late) => late.close()).catch(() => undefined);
+      break;
+    }
+    if (!('error' in won)) return won;
+    last = won.error;
+    if (
+      last instanceof errors.AuthorizationError ||
+      last instanceof errors.UserAuthenticationExpiredError
+    )
+      throw new MeshRefusedError(shownUrl(address), last);
+    await pause(Math.min(DIAL_AGAIN_MS, deadline - monotonicMs()));
+  }
+  throw new MeshUnreachableError(shownUrl(address), last);
+}
+
+/** In a cluster the leader may still be elected, so silence is asked again until the deadline. */
+async function checkJetStream(mesh: MeshConnection, deadline: number): Promise<void> {
+  const { nc, url } = mesh;
+  if (nc.info?.jetstream !== true && nc.info?.cluster === undefined)
+    throw new JetStreamDisabledError(url);
+  for (;;) {
+    try {
+      await mesh.jsm.getAccountInfo();
+      return;
+    } catch (error) {
+      if (monotonicMs() >= deadline) throw new JetStreamDisabledError(url, error);
+      await pause(100);
+    }
+  }
+}
+
+/** Compares the numbers of two versions; what follows a dash is ignored. */
+export function isAtLeast(version: string, wanted: string): boolean {
+  const numbers = (text: string): number[] =>
+    (text.split('-')[0] ?? '').split('.').map((part) => Number.parseInt(part, 10) || 0);
+  const [have, want] = [numbers(version), numbers(wanted)];
+  for (let i = 0; i < 3; i++) {
+    const difference = (have[i] ?? 0) - (want[i] ?? 0);
+    if (difference !== 0) return difference > 0;
+  }
+  return true;
+}

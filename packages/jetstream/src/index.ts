@@ -1,0 +1,19 @@
+export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
+export {
+  type ConnectMeshOptions,
+  connectMesh,
+  parseMeshUrl,
+  SERVER_VERSION_MIN,
+} from './connect-mesh.ts';
+export { artifactIdOf, type Digested, DigestStream } from './digest-stream.ts';
+export {
+  EmbeddedNatsServer,
+  type EmbeddedNatsServerOptions,
+  type EmbeddedServerEvent,
+} from './embedded-nats-server.ts';
+export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';
+export * from './mesh-errors.ts';
+export type { EnsureStreamsOptions } from './mesh-streams.ts';
+export { findNatsServer, type NatsServerBinary } from './nats-server-binary.ts';
+export { type Mesh, type OpenMeshOptions, openMesh } from './open-mesh.ts';
+export { makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';

@@ -1,0 +1,40 @@
+import type { MeshConnection } from './mesh-connection.ts';
+import { asking } from './port-error.ts';
+
+export interface LastMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+}
+
+/** The server refuses more than 1024 subjects in one request (NATS.md §3.5). */
+const SUBJECTS_PER_REQUEST = 1_000;
+
+/**
+ * The last message of each of the subjects (wildcards allowed, 1024 matches a request), without
+ * deletions. Any replica may answer, so the newest can be missing: for hints and caches only.
+ */
+export async function lastMessages(
+  mesh: MeshConnection,
+  stream: string,
+  subjects: readonly string[],
+): Promise<readonly LastMessage[]> {
+  const found: LastMessage[] = [];
+  for (let from = 0; from < subjects.length; from += SUBJECTS_PER_REQUEST) {
+    const some = subjects.slice(from, from + SUBJECTS_PER_REQUEST);
+    found.push(...(await asking(`read ${stream}`, () => lastOf(mesh, stream, some))));
+  }
+  return found;
+}
+
+async function lastOf(
+  mesh: MeshConnection,
+  stream: string,
+  subjects: string[],
+): Promise<LastMessage[]> {
+  const found: LastMessage[] = [];
+  await mesh.untilConnected(0);
+  const answers = await mesh.jsm.direct.getLastMessagesFor(stream, { multi_last: subjects });
+  for await (const { subject, data, header } of answers)
+    if (header.get('KV-Operation') === '') found.push({ subject, data });
+  return found;
+}

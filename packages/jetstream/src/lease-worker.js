@@ -1,0 +1,150 @@
+/**
+ * The thread of ThreadedLeaseKeeper; plain JavaScript, so that Node 20 runs the same file from `src`
+ * (tests) and from `dist`. It has a connection of its own and does nothing but extend claims: while
+ * it is not confirmed, time runs against us, and whoever holds the claim is told before the server
+ * can have given it to somebody else.
+ */
+import { uptime } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
+import { connect } from '@nats-io/transport-node';
+
+/**
+ * @typedef {object} WorkerSettings
+ * @property {import('@nats-io/transport-node').ConnectionOptions} connection
+ * @property {number} extendMs
+ * @property {number} giveUpMs
+ */
+/** @typedef {{ kind: 'keep' | 'release', id: number, ticket: string } | { kind: 'stop' }} Order */
+/** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
+
+const WORK_IN_PROGRESS = '+WPI';
+const RECONNECT_MS = 250;
+
+/** Milliseconds that go on while the machine sleeps, which those of `performance.now()` do not on Linux. */
+const nowMs = () => uptime() * 1000;
+
+/** @type {WorkerSettings} */
+const settings = workerData;
+/** @type {Map<number, Kept>} */
+const kept = new Map();
+/** @type {import('@nats-io/transport-node').NatsConnection | undefined} */
+let connection;
+let connected = false;
+let stopping = false;
+
+parentPort?.on('message', obey);
+void dial();
+
+async function dial() {
+  while (!stopping && connection === undefined) {
+    try {
+      connection = await connect(settings.connection);
+      connected = true;
+      void watchConnection(connection);
+      for (const id of kept.keys()) void extend(id);
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+    }
+  }
+  if (stopping) await leave();
+}
+
+/**
+ * Requests made while disconnected would be sent after the reconnect, and extend claims that were
+ * given up meanwhile.
+ * @param {import('@nats-io/transport-node').NatsConnection} nc
+ */
+async function watchConnection(nc) {
+  for await (const status of nc.status()) {
+    if (status.type === 'disconnect') connected = false;
+    if (status.type !== 'reconnect') continue;
+    connected = true;
+    for (const id of kept.keys()) void extend(id);
+  }
+  connected = false;
+}
+
+/** @param {Order} order */
+function obey(order) {
+  switch (order.kind) {
+    case 'keep':
+      kept.set(order.id, { ticket: order.ticket, confirmedAt: nowMs() });
+      setWatch(order.id);
+      void extend(order.id);
+      return;
+    case 'release':
+      drop(order.id);
+      return;
+    case 'stop':
+      stopping = true;
+      for (const id of [...kept.keys()]) drop(id);
+      void leave();
+  }
+}
+
+/**
+ * One turn for one claim, which plans the next one. The server confirms every extension.
+ * @param {number} id
+ */
+async function extend(id) {
+  const claim = kept.get(id);
+  if (claim === undefined || isLost(id, claim)) return;
+  clearTimeout(claim.turn);
+  const asked = nowMs();
+  let nextMs = settings.extendMs / 4;
+  try {
+    if (connection !== undefined && connected) {
+      await connection.request(claim.ticket, WORK_IN_PROGRESS, { timeout: settings.extendMs });
+      if (kept.get(id) !== claim) return;
+      claim.confirmedAt = Math.max(asked, claim.confirmedAt);
+      setWatch(id);
+      nextMs = settings.extendMs;
+    }
+  } catch {
+    // Not confirmed: the watch runs on, the next turn comes soon.
+  }
+  clearTimeout(claim.turn);
+  if (kept.get(id) === claim) claim.turn = setTimeout(() => void extend(id), nextMs);
+}
+
+/**
+ * Reports the loss in time even when no answer and no other timer would.
+ * @param {number} id
+ */
+function setWatch(id) {
+  const claim = kept.get(id);
+  if (claim === undefined) return;
+  clearTimeout(claim.watch);
+  const leftMs = settings.giveUpMs - (nowMs() - claim.confirmedAt);
+  claim.watch = setTimeout(
+    () => {
+      if (!isLost(id, claim)) setWatch(id);
+    },
+    Math.max(10, leftMs),
+  );
+}
+
+/**
+ * @param {number} id
+ * @param {Kept} claim
+ */
+function isLost(id, claim) {
+  if (kept.get(id) !== claim) return true;
+  if (nowMs() - claim.confirmedAt < settings.giveUpMs) return false;
+  drop(id);
+  parentPort?.postMessage({ kind: 'lost', id });
+  return true;
+}
+
+/** @param {number} id */
+function drop(id) {
+  const claim = kept.get(id);
+  clearTimeout(claim?.turn);
+  clearTimeout(claim?.watch);
+  kept.delete(id);
+}
+
+async function leave() {
+  await connection?.close().catch(() => undefined);
+  parentPort?.close();
+}

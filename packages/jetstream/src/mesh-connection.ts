@@ -1,0 +1,173 @@
+import { performance } from 'node:perf_hooks';
+import { type JetStreamClient, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import { MeshSilentError } from './mesh-errors.ts';
+import { type EnsureStreamsOptions, ensureStreams } from './mesh-streams.ts';
+import { onAbort } from './on-abort.ts';
+
+/** What happens to a connection, for logs and loops; `closed` is the end of it. */
+export type MeshStatus =
+  | { readonly kind: 'connected'; readonly server: string }
+  | { readonly kind: 'disconnected'; readonly server: string }
+  | { readonly kind: 'trouble'; readonly message: string }
+  | { readonly kind: 'closed' };
+
+/** Where to connect, credentials apart from addresses so that no message can show them. */
+export interface MeshAddress {
+  /** `host:port` each, without credentials. */
+  readonly servers: readonly string[];
+  readonly tls: boolean;
+  readonly token?: string;
+  readonly user?: string;
+  readonly pass?: string;
+}
+
+/** One request's time; a busy 3-server mesh answers late after an election (NATS.md §0.6). */
+const REQUEST_MS = 5_000;
+
+/**
+ * A connection to the mesh that reconnects for ever. The NATS objects in it are for the adapters of
+ * this package only: nobody else may use them.
+ */
+export class MeshConnection {
+  readonly nc: NatsConnection;
+  readonly js: JetStreamClient;
+  readonly jsm: JetStreamManager;
+  readonly address: MeshAddress;
+  #connected = true;
+  readonly #inFlight = new Set<(error: MeshSilentError) => void>();
+  readonly #listeners = new Set<(status: MeshStatus) => void>();
+
+  private constructor(nc: NatsConnection, jsm: JetStreamManager, address: MeshAddress) {
+    this.nc = nc;
+    // From the manager, so that buckets are opened without asking the server first.
+    this.js = jsm.jetstream();
+    this.jsm = jsm;
+    this.address = address;
+    void this.#watch();
+  }
+
+  static async over(nc: NatsConnection, address: MeshAddress): Promise<MeshConnection> {
+    const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: REQUEST_MS });
+    return new MeshConnection(nc, jsm, address);
+  }
+
+  /** Address without credentials, for messages. */
+  get url(): string {
+    return shownUrl(this.address);
+  }
+
+  /** Bytes of the largest message the server takes, headers included. */
+  get messageBytesMax(): number {
+    return this.nc.info?.max_payload ?? 1024 * 1024;
+  }
+
+  get isConnected(): boolean {
+    return this.#connected;
+  }
+
+  get isClosed(): boolean {
+    return this.nc.isClosed();
+  }
+
+  /** Calls `listener` on each change until the returned function is called. Must not throw. */
+  onStatus(listener: (status: MeshStatus) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Creates what is missing and verifies what is there; called once by each daemon, safe at any time. */
+  async ensureStreams(options: EnsureStreamsOptions): Promise<void> {
+    await ensureStreams(this.jsm, options);
+  }
+
+  /** Resolves when connected; throws a retryable error after `waitMs`, when closed, or when the signal aborts. */
+  async untilConnected(waitMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.nc.isClosed()) throw new MeshSilentError(`connection to ${this.url} is closed`);
+    if (this.#connected) return;
+    await new Promise<void>((resolve, reject) => {
+      const end = (error?: MeshSilentError): void => {
+        clearTimeout(timer);
+        forget();
+        ignoreAbort();
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const fail = (): void => end(new MeshSilentError(`not connected to ${this.url}`));
+      const timer = setTimeout(fail, Math.max(0, waitMs));
+      const forget = this.onStatus((status) => {
+        if (status.kind === 'connected') end();
+        if (status.kind === 'closed') fail();
+      });
+      const ignoreAbort = onAbort(signal, () => setImmediate(fail));
+    });
+  }
+
+  /**
+   * A request that fails at once, retryably, when there is no connection or it breaks: the client
+   * alone would keep it, send it after a reconnect, and let us wait for the whole timeout.
+   */
+  request(
+    subject: string,
+    payload: Uint8Array | string,
+    options: { readonly timeoutMs: number; readonly headers?: MsgHdrs },
+  ): Promise<Msg> {
+    if (!this.#connected)
+      return Promise.reject(new MeshSilentError(`not connected to ${this.url}`));
+    const { timeoutMs, headers } = options;
+    return new Promise((resolve, reject) => {
+      this.#inFlight.add(reject);
+      this.nc
+        .request(subject, payload, {
+          timeout: timeoutMs,
+          ...(headers === undefined ? {} : { headers }),
+        })
+        .then(resolve, reject)
+        .finally(() => this.#inFlight.delete(reject));
+    });
+  }
+
+  /** Sends what is waiting, for at most `flushMs`, and closes. Harmless when called twice. */
+  async close(flushMs = 1_000): Promise<void> {
+    if (this.nc.isClosed()) return;
+    if (this.#connected) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, flushMs);
+      });
+      await Promise.race([this.nc.flush().catch(() => undefined), late]);
+      clearTimeout(timer);
+    }
+    await this.nc.close();
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.nc.status()) {
+      if (status.type === 'disconnect') this.#tell({ kind: 'disconnected', server: status.server });
+      else if (status.type === 'reconnect')
+        this.#tell({ kind: 'connected', server: status.server });
+      else if (status.type === 'error')
+        this.#tell({ kind: 'trouble', message: status.error.message });
+      else if (status.type === 'slowConsumer')
+        this.#tell({ kind: 'trouble', message: 'the server found us too slow to read' });
+    }
+    this.#tell({ kind: 'closed' });
+  }
+
+  #tell(status: MeshStatus): void {
+    if (status.kind === 'connected') this.#connected = true;
+    if (status.kind === 'disconnected' || status.kind === 'closed') this.#connected = false;
+    if (!this.#connected)
+      for (const reject of this.#inFlight) reject(new MeshSilentError('connection lost'));
+    for (const listener of [...this.#listeners]) listener(status);
+  }
+}
+
+/** The addresses as a person would type them, without credentials. */
+export function shownUrl(address: MeshAddress): string {
+  const scheme = address.tls ? 'tls' : 'nats';
+  return address.servers.map((server) => `${scheme}://${server}`).join(',');
+}
+
+/** Milliseconds that only go forward; for deadlines. */
+export const monotonicMs = (): number => performance.now();

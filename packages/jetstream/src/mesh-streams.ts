@@ -1,0 +1,195 @@
+import {
+  DiscardPolicy,
+  JetStreamApiError,
+  type JetStreamManager,
+  PersistMode,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from '@nats-io/jetstream';
+import { nanos } from '@nats-io/transport-node';
+import { PEER_TTL_MS } from '@podmesh/core';
+import { StreamMismatchError } from './mesh-errors.ts';
+import {
+  ALL_CONTROLS,
+  ARTIFACT_STREAM,
+  ARTIFACT_SUBJECTS,
+  bucketSubjects,
+  CANCELLED_HINT_TARGET,
+  DRIVE_STREAM,
+  DRIVE_SUBJECTS,
+  LANE_BUCKET,
+  LANE_HINTS,
+  LANE_STREAM,
+  LOG_STREAM,
+  LOG_SUBJECTS,
+  OFFER_STREAM,
+  OFFER_SUBJECTS,
+  PEER_BUCKET,
+  PEER_STREAM,
+  RESULT_BUCKET,
+  RESULT_STREAM,
+  RUN_STREAM,
+  RUN_SUBJECTS,
+} from './subjects.ts';
+
+export interface EnsureStreamsOptions {
+  /** 1 on a single machine, 3 or 5 with that many anchors; only used for streams that are created. */
+  readonly replicas: 1 | 3 | 5;
+  /** Overrides `PEER_TTL_MS`; tests shorten it. */
+  readonly peerTtlMs?: number;
+}
+
+type Wanted = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
+
+/** 128 MiB of live output; the full log becomes an artifact. */
+const LIVE_LOG_BYTES_MAX = 128 * 1024 * 1024;
+const LIVE_LOG_AGE_MS_MAX = 60 * 60 * 1_000;
+
+/**
+ * Creates the streams that are missing and verifies those that are there. This is the only place that
+ * creates them, called by people or a starting daemon: an error path that re-created a lost stream
+ * would turn "storage is gone" into "nothing ever ran".
+ */
+export async function ensureStreams(
+  jsm: JetStreamManager,
+  options: EnsureStreamsOptions,
+): Promise<void> {
+  for (const wanted of wantedStreams(options)) {
+    const config = await createOrRead(jsm, wanted);
+    const problems = mismatches(wanted, config);
+    if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
+  }
+}
+
+/** Every stream with its settings. Buckets follow the layouts of ADR-8 and ADR-20, so the nats tool reads them. */
+function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly Wanted[] {
+  const file = { storage: StorageType.File, num_replicas: replicas };
+  const queue = { ...file, retention: RetentionPolicy.Workqueue };
+  const bucket = { max_msgs_per_subject: 1, allow_rollup_hdrs: true, allow_direct: true };
+  return [
+    {
+      name: RUN_STREAM,
+      subjects: [RUN_SUBJECTS],
+      ...file,
+      allow_atomic: true,
+      // Stored first, then told: a listener that reads after the hint finds the fact.
+      republish: { src: ALL_CONTROLS, dest: CANCELLED_HINT_TARGET },
+    },
+    { name: OFFER_STREAM, subjects: [OFFER_SUBJECTS], ...queue, allow_atomic: true },
+    {
+      name: DRIVE_STREAM,
+      subjects: [DRIVE_SUBJECTS],
+      ...queue,
+      // One drive per run: a second one is refused while the first is there.
+      max_msgs_per_subject: 1,
+      discard: DiscardPolicy.New,
+      discard_new_per_subject: true,
+    },
+    {
+      name: LOG_STREAM,
+      subjects: [LOG_SUBJECTS],
+      // Not in memory: a standalone server forgets memory streams altogether when it restarts.
+      storage: StorageType.File,
+      num_replicas: 1,
+      // Best effort, so no chunk waits for the disk, whatever the server's sync_interval says.
+      persist_mode: PersistMode.Async,
+      max_bytes: LIVE_LOG_BYTES_MAX,
+      max_age: nanos(LIVE_LOG_AGE_MS_MAX),
+      discard: DiscardPolicy.Old,
+      no_ack: true,
+    },
+    {
+      name: PEER_STREAM,
+      subjects: [bucketSubjects(PEER_BUCKET)],
+      ...file,
+      ...bucket,
+      max_age: nanos(peerTtlMs ?? PEER_TTL_MS),
+      duplicate_window: nanos(Math.min(peerTtlMs ?? PEER_TTL_MS, 5_000)),
+    },
+    {
+      name: LANE_STREAM,
+      subjects: [bucketSubjects(LANE_BUCKET)],
+      ...file,
+      ...bucket,
+      republish: { src: bucketSubjects(LANE_BUCKET), dest: LANE_HINTS },
+    },
+    {
+      name: RESULT_STREAM,
+      subjects: [bucketSubjects(RESULT_BUCKET)],
+      ...file,
+      ...bucket,
+      allow_atomic: true,
+    },
+    {
+      name: ARTIFACT_STREAM,
+      subjects: [...ARTIFACT_SUBJECTS],
+      ...file,
+      allow_rollup_hdrs: true,
+      allow_direct: true,
+      discard: DiscardPolicy.New,
+    },
+  ];
+}
+
+/** Two daemons may start at once: whoever loses the race reads what the other created. */
+async function createOrRead(jsm: JetStreamManager, wanted: Wanted): Promise<StreamConfig> {
+  const found = await readConfig(jsm, wanted.name);
+  if (found !== undefined) return found;
+  try {
+    return (await jsm.streams.add(wanted)).config;
+  } catch (error) {
+    const other = await readConfig(jsm, wanted.name);
+    if (other === undefined) throw error;
+    return other;
+  }
+}
+
+const STREAM_NOT_FOUND = 10059;
+
+async function readConfig(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
+  try {
+    return (await jsm.streams.info(name)).config;
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * What differs from what was wanted: old servers drop settings silently (NATS.md §0.8). Replicas and
+ * the age of peers may differ, people change them; a memory stream in place of a file may not.
+ */
+function mismatches(wanted: Wanted, found: StreamConfig): string[] {
+  const checked: readonly (keyof StreamConfig)[] = [
+    'subjects',
+    'storage',
+    'retention',
+    'allow_atomic',
+    'max_msgs_per_subject',
+    'discard',
+    'discard_new_per_subject',
+    'allow_direct',
+    'allow_rollup_hdrs',
+    'republish',
+    'no_ack',
+  ];
+  const problems = checked
+    .filter((key) => wanted[key] !== undefined)
+    .filter((key) => !includes(found[key], wanted[key]))
+    .map((key) => `${key} is ${JSON.stringify(found[key])}, not ${JSON.stringify(wanted[key])}`);
+  if (found.max_age > 0 && wanted.max_age === undefined)
+    problems.push('max_age is set, so facts would vanish');
+  if (found.persist_mode === 'async' && wanted.persist_mode !== PersistMode.Async)
+    problems.push('persist_mode async loses acknowledged facts');
+  return problems;
+}
+
+/** Equal, or an object with more members than were asked for. */
+function includes(found: unknown, wanted: unknown): boolean {
+  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted))
+    return JSON.stringify(found) === JSON.stringify(wanted);
+  if (typeof found !== 'object' || found === null) return false;
+  const members = new Map<string, unknown>(Object.entries(found));
+  return Object.entries(wanted).every(([key, value]) => includes(members.get(key), value));
+}

@@ -1,0 +1,70 @@
+import type {
+  ArtifactStore,
+  DriveQueue,
+  LaneDirectory,
+  LeaseKeeper,
+  LiveLog,
+  OfferQueue,
+  PeerDirectory,
+  ResultCache,
+  RunLog,
+} from '@podmesh/core';
+import type { GroupAppenderOptions } from './group-appender.ts';
+import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
+import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
+import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
+import { JetStreamLiveLog } from './jetstream-live-log.ts';
+import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
+import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
+import { JetStreamResultCache } from './jetstream-result-cache.ts';
+import { JetStreamRunLog } from './jetstream-run-log.ts';
+import type { MeshConnection } from './mesh-connection.ts';
+import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
+
+/** All ports of one connection. */
+export interface Mesh {
+  readonly runLog: RunLog;
+  readonly offers: OfferQueue;
+  readonly drives: DriveQueue;
+  readonly lanes: LaneDirectory;
+  readonly peers: PeerDirectory;
+  readonly results: ResultCache;
+  readonly artifacts: ArtifactStore;
+  readonly liveLog: LiveLog;
+  /** Its thread starts with the first claim kept. */
+  readonly leases: LeaseKeeper;
+  /** Ends the lease thread; the connection stays the caller's. Harmless when called twice. */
+  stop(): Promise<void>;
+}
+
+/** Times that tests shorten; each defaults to the constant in core/words/limits.ts. */
+export interface OpenMeshOptions {
+  readonly leaseMs?: number;
+  readonly leaseExtendMs?: number;
+  readonly leaseGiveUpMs?: number;
+  /** How appends go through outages. */
+  readonly appends?: GroupAppenderOptions;
+}
+
+/** Everything daemon and CLI need of a mesh whose streams are there. Does no IO by itself. */
+export function openMesh(connection: MeshConnection, options: OpenMeshOptions = {}): Mesh {
+  const { leaseMs, leaseExtendMs, leaseGiveUpMs, appends } = options;
+  const lease = leaseMs === undefined ? {} : { leaseMs };
+  const offers = new JetStreamOfferQueue(connection, { ...appends, ...lease });
+  const leases = new ThreadedLeaseKeeper(connection, {
+    ...(leaseExtendMs === undefined ? {} : { extendMs: leaseExtendMs }),
+    ...(leaseGiveUpMs === undefined ? {} : { giveUpMs: leaseGiveUpMs }),
+  });
+  return {
+    runLog: new JetStreamRunLog(connection, appends),
+    offers,
+    drives: new JetStreamDriveQueue(connection, lease),
+    lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
+    peers: new JetStreamPeerDirectory(connection),
+    results: new JetStreamResultCache(connection, appends),
+    artifacts: new JetStreamArtifactStore(connection),
+    liveLog: new JetStreamLiveLog(connection),
+    leases,
+    stop: () => leases.stop(),
+  };
+}

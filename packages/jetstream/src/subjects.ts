@@ -1,0 +1,131 @@
+import {
+  type ActionDigest,
+  type ArtifactId,
+  actionDigest,
+  artifactId,
+  type LaneId,
+  laneId,
+  type PeerId,
+  peerId,
+  type RunEvent,
+  type RunId,
+  runId,
+  type TaskId,
+  taskId,
+  unreachable,
+} from '@podmesh/core';
+
+/**
+ * Every subject, key, stream, bucket and consumer name of podmesh is built and parsed here and
+ * nowhere else. Ids are safe as subject tokens by their shape (core/words/ids.ts); a task id may
+ * hold one `:`, which subjects allow and KV keys do not, so no key is ever made of a task.
+ */
+
+export const RUN_STREAM = 'PM_RUN';
+export const OFFER_STREAM = 'PM_OFFER';
+export const DRIVE_STREAM = 'PM_DRIVE';
+export const LOG_STREAM = 'PM_LOG';
+export const PEER_BUCKET = 'pm-peers';
+export const LANE_BUCKET = 'pm-lanes';
+export const RESULT_BUCKET = 'pm-results';
+export const ARTIFACT_BUCKET = 'pm-artifacts';
+export const PEER_STREAM = `KV_${PEER_BUCKET}`;
+export const LANE_STREAM = `KV_${LANE_BUCKET}`;
+export const RESULT_STREAM = `KV_${RESULT_BUCKET}`;
+export const ARTIFACT_STREAM = `OBJ_${ARTIFACT_BUCKET}`;
+
+export const RUN_SUBJECTS = 'pm.run.>';
+export const OFFER_SUBJECTS = 'pm.offer.>';
+export const DRIVE_SUBJECTS = 'pm.drive.*';
+export const LOG_SUBJECTS = 'pm.log.>';
+export const ALL_GRAPHS = 'pm.run.*.graph';
+export const ALL_CONTROLS = 'pm.run.*.control';
+export const ALL_ENDS = 'pm.run.*.end';
+
+/** The server repeats cancellations and new lanes here once they are stored: hints for core subscribers. */
+export const CANCELLED_HINTS = 'pm.hint.cancelled.*';
+export const CANCELLED_HINT_TARGET = 'pm.hint.cancelled.$1';
+export const LANE_HINTS = 'pm.hint.lane.>';
+
+/** The subject an event is appended to: one per task, one each for graph, control and end. */
+export function eventSubject(event: RunEvent): string {
+  switch (event.kind) {
+    case 'run-published':
+      return `pm.run.${event.run}.graph`;
+    case 'run-cancel-requested':
+      return controlSubject(event.run);
+    case 'run-ended':
+      return endSubject(event.run);
+    case 'attempt-started':
+    case 'attempt-succeeded':
+    case 'attempt-failed':
+    case 'attempt-lost':
+    case 'task-cached':
+    case 'task-cancelled':
+      return taskSubject(event.run, event.task);
+    default:
+      return unreachable(event);
+  }
+}
+
+export const controlSubject = (run: RunId): string => `pm.run.${run}.control`;
+export const endSubject = (run: RunId): string => `pm.run.${run}.end`;
+export const taskSubject = (run: RunId, task: TaskId): string => `pm.run.${run}.task.${task}`;
+export const runSubjects = (run: RunId): string => `pm.run.${run}.>`;
+
+/** The run a `pm.run.<run>.…`, `pm.drive.<run>` or `pm.hint.cancelled.<run>` subject speaks of. */
+export function runOfSubject(subject: string): RunId {
+  const tokens = subject.split('.');
+  const at = tokens[1] === 'hint' ? 3 : 2;
+  return runId(tokens[at] ?? '');
+}
+
+export const offerSubject = (lane: LaneId, run: RunId, task: TaskId): string =>
+  `pm.offer.${lane}.${run}.${task}`;
+export const laneSubjects = (lane: LaneId): string => `pm.offer.${lane}.>`;
+export const runOfferSubjects = (run: RunId): string => `pm.offer.*.${run}.*`;
+export const laneConsumer = (lane: LaneId): string => `lane-${lane}`;
+
+/** The task of a `pm.offer.<lane>.<run>.<task>` subject. */
+export const taskOfOfferSubject = (subject: string): TaskId => taskId(subject.split('.')[4] ?? '');
+
+export const driveSubject = (run: RunId): string => `pm.drive.${run}`;
+export const DRIVE_CONSUMER = 'drives';
+
+export const logSubject = (run: RunId, task: TaskId, attempt: number): string =>
+  `pm.log.${run}.${task}.${attempt}`;
+export const logSubjects = (run: RunId, task?: TaskId): string =>
+  task === undefined ? `pm.log.${run}.>` : `pm.log.${run}.${task}.*`;
+
+/** The parts of a `pm.log.<run>.<task>.<attempt>` subject. */
+export function parseLogSubject(subject: string): { run: RunId; task: TaskId; attempt: number } {
+  const [, , run = '', task = '', attempt = ''] = subject.split('.');
+  return { run: runId(run), task: taskId(task), attempt: Number(attempt) };
+}
+
+export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
+export const laneKey = (lane: LaneId): string => lane;
+export const peerKey = (peer: PeerId): string => peer;
+export const laneOfSubject = (subject: string): LaneId => laneId(lastToken(subject));
+export const peerOfSubject = (subject: string): PeerId => peerId(lastToken(subject));
+
+export const resultKey = (action: ActionDigest): string => action.slice('sha256:'.length);
+export const resultSubject = (action: ActionDigest): string =>
+  `$KV.${RESULT_BUCKET}.${resultKey(action)}`;
+export const actionOfSubject = (subject: string): ActionDigest =>
+  actionDigest(`sha256:${lastToken(subject)}`);
+
+/** Object name of an artifact; the object store's layout (ADR-20) encodes names in base64. */
+export const artifactName = (artifact: ArtifactId): string => artifact.slice('sha256:'.length);
+export const artifactOfName = (name: string): ArtifactId => artifactId(`sha256:${name}`);
+export const artifactMetaSubject = (artifact: ArtifactId): string =>
+  `$O.${ARTIFACT_BUCKET}.M.${paddedBase64Url(artifactName(artifact))}`;
+export const artifactChunkSubject = (nuid: string): string => `$O.${ARTIFACT_BUCKET}.C.${nuid}`;
+export const ARTIFACT_SUBJECTS = [`$O.${ARTIFACT_BUCKET}.C.>`, `$O.${ARTIFACT_BUCKET}.M.>`];
+
+const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
+
+/** ADR-20 wants base64url *with* padding, which Node's own encoding leaves out. */
+function paddedBase64Url(text: string): string {
+  return Buffer.from(text, 'utf8').toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+}

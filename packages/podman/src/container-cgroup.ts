@@ -1,0 +1,106 @@
+import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ClaimId, PeerId } from '@podmesh/core';
+
+const CGROUP_ROOT = '/sys/fs/cgroup';
+
+/**
+ * A cgroup that stays when the container in it is gone. cgroup v2 sums over descendants, dead ones
+ * included, so after the end it tells exact CPU time, peak memory and kills for memory, without
+ * sampling and without a race against Podman's clean-up.
+ */
+export interface CgroupUsage {
+  readonly cpuMs?: number;
+  readonly maxRssBytes?: number;
+  readonly oomKilled: boolean;
+}
+
+/** Podman's `CgroupParent` of one attempt, below a base found by {@link findCgroupBase}. */
+export function attemptCgroup(base: string, peer: PeerId, claim: ClaimId): string {
+  return join(base, `${prefixOf(peer)}${claim}`);
+}
+
+/** Whether a container's `CgroupParent` is one of ours. */
+export function isAttemptCgroup(path: string | undefined, peer: PeerId): path is string {
+  return path?.split('/').at(-1)?.startsWith(prefixOf(peer)) ?? false;
+}
+
+/**
+ * Where this process may make cgroups, as a path below the root of cgroup v2: beside its own cgroup, or
+ * in it. Undefined where that is not allowed; then there are no figures.
+ */
+export async function findCgroupBase(): Promise<string | undefined> {
+  const own = await ownCgroup();
+  if (own === undefined) return undefined;
+  for (const base of new Set([dirname(own), own])) {
+    const probe = join(CGROUP_ROOT, base, `podmesh-probe-${process.pid}`);
+    try {
+      await mkdir(probe);
+      await rmdir(probe);
+      return base;
+    } catch {
+      // Not ours; the next one may be.
+    }
+  }
+  return undefined;
+}
+
+/** What was used in it so far; undefined when it is not there. */
+export async function readUsage(cgroup: string): Promise<CgroupUsage | undefined> {
+  const read = (file: string) =>
+    readFile(join(CGROUP_ROOT, cgroup, file), 'utf8').catch(() => undefined);
+  const [cpu, peak, events] = await Promise.all(
+    ['cpu.stat', 'memory.peak', 'memory.events'].map(read),
+  );
+  const cpuUsec = field(cpu, 'usage_usec');
+  if (cpuUsec === undefined) return undefined;
+  const peakBytes = Number(peak?.trim() || Number.NaN);
+  return {
+    cpuMs: Math.round(cpuUsec / 1_000),
+    ...(Number.isSafeInteger(peakBytes) ? { maxRssBytes: peakBytes } : {}),
+    oomKilled: (field(events, 'oom_kill') ?? 0) > 0,
+  };
+}
+
+/** Removes it with the empty cgroups in it; harmless when it is gone, or still in use. */
+export async function removeCgroup(cgroup: string): Promise<void> {
+  const path = join(CGROUP_ROOT, cgroup);
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    if (entry.isDirectory()) await rmdir(join(path, entry.name)).catch(() => undefined);
+  }
+  await rmdir(path).catch(() => undefined);
+}
+
+/** Removes the peer's cgroups that hold no process and are not `kept`: of containers removed while no daemon looked. */
+export async function removeStaleCgroups(
+  base: string,
+  peer: PeerId,
+  kept: ReadonlySet<string>,
+): Promise<void> {
+  const names = await readdir(join(CGROUP_ROOT, base)).catch(() => []);
+  for (const name of names) {
+    const cgroup = join(base, name);
+    if (name.startsWith(prefixOf(peer)) && !kept.has(cgroup)) await removeCgroup(cgroup);
+  }
+}
+
+function prefixOf(peer: PeerId): string {
+  return `podmesh-${peer}-`;
+}
+
+async function ownCgroup(): Promise<string | undefined> {
+  try {
+    // Only a pure v2 tree has this file at its root.
+    await readFile(join(CGROUP_ROOT, 'cgroup.controllers'));
+    const lines = (await readFile('/proc/self/cgroup', 'utf8')).split('\n');
+    return lines.find((line) => line.startsWith('0::/'))?.slice('0::'.length);
+  } catch {
+    return undefined;
+  }
+}
+
+function field(text: string | undefined, name: string): number | undefined {
+  const line = text?.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+  return line === undefined ? undefined : Number(line.slice(name.length + 1));
+}

@@ -1,0 +1,53 @@
+/** The parts of Podman's answers that are used here. They come from the local service and are trusted in shape. */
+
+export interface ContainerAnswer {
+  readonly Id: string;
+  readonly State: {
+    /** created, initialized, running, paused, stopping, stopped, exited, removing, … */
+    readonly Status: string;
+    readonly ExitCode: number;
+    readonly OOMKilled: boolean;
+    readonly StartedAt: string;
+    readonly FinishedAt: string;
+    readonly Pid: number;
+  };
+  readonly Mounts?: readonly { readonly Source: string; readonly Destination: string }[];
+  readonly HostConfig: { readonly CgroupParent?: string };
+  readonly Config: { readonly Labels?: Readonly<Record<string, string>> };
+}
+
+export interface ImageAnswer {
+  readonly Id: string;
+  readonly Architecture: string;
+  readonly Os: string;
+  readonly RepoTags?: readonly string[] | null;
+  readonly RepoDigests?: readonly string[] | null;
+  readonly Config?: {
+    readonly Entrypoint?: readonly string[] | null;
+    readonly Cmd?: readonly string[] | null;
+  };
+}
+
+export interface ImageListAnswer {
+  readonly Id: string;
+  readonly RepoTags?: readonly string[] | null;
+  readonly RepoDigests?: readonly string[] | null;
+}
+
+export interface ContainerListAnswer {
+  readonly Id: string;
+  readonly Labels?: Readonly<Record<string, string>> | null;
+}
+
+export interface InfoAnswer {
+  readonly host: {
+    readonly arch: string;
+    readonly cgroupControllers?: readonly string[] | null;
+    readonly cgroupManager: string;
+    readonly cgroupVersion: string;
+    readonly ociRuntime: { readonly name: string; readonly version?: string };
+    readonly security: { readonly rootless: boolean; readonly selinuxEnabled?: boolean };
+  };
+  readonly store: { readonly graphDriverName: string };
+  readonly version: { readonly Version: string };
+}

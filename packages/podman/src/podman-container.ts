@@ -1,0 +1,185 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import type {
+  ContainerExit,
+  ContainerLabels,
+  LogSink,
+  OutputEntry,
+  OutputProblem,
+  OutputRef,
+  Result,
+  RunningContainer,
+} from '@podmesh/core';
+import { ok, refused, unreachable } from '@podmesh/core';
+import { awaitEnd, isRunning } from './await-end.ts';
+import { type CgroupUsage, readUsage, removeCgroup } from './container-cgroup.ts';
+import { fdFile } from './fd-launcher.ts';
+import type { ContainerAnswer } from './podman-answers.ts';
+import type { PodmanApi } from './podman-api.ts';
+import { ContainerLostError } from './podman-errors.ts';
+import { CLEAN_UP_MS_MAX, EXIT_POLL_MS_SOON } from './podman-limits.ts';
+import { readDirectory, readFileOutput } from './read-output.ts';
+
+/** What is known of a container when it is taken into our hands. */
+export interface ContainerOrigin {
+  readonly id: string;
+  readonly labels: ContainerLabels;
+  /** Live output and where it goes; absent for a container found by its label. */
+  readonly attached?: { readonly log: LogSink; readonly stream: Readable };
+  /** Host directory of the `fd` outputs. */
+  readonly fdDirectory?: string;
+  /** The attempt's own cgroup. */
+  readonly cgroup?: string;
+  readonly onRemoved?: () => void;
+}
+
+type OwnSignal = 'SIGTERM' | 'SIGKILL';
+const EXIT_CODE_OF: Record<OwnSignal, number> = { SIGTERM: 143, SIGKILL: 137 };
+
+/** A container of ours over Podman's API. */
+export class PodmanContainer implements RunningContainer {
+  readonly labels: ContainerLabels;
+  readonly #api: PodmanApi;
+  readonly #origin: ContainerOrigin;
+  #exit: Promise<ContainerExit> | undefined;
+  #cleanedUp: Promise<void> | undefined;
+  readonly #sent = new Set<OwnSignal>();
+
+  constructor(api: PodmanApi, origin: ContainerOrigin) {
+    this.labels = origin.labels;
+    this.#api = api;
+    this.#origin = origin;
+    // An attached stream wants to be read; an adopted container may just be looked at and let be.
+    if (origin.attached !== undefined) this.#exit = this.#follow(origin.attached);
+  }
+
+  replayLog(log: LogSink): void {
+    const before = this.#exit;
+    const replayed = this.#follow({ log });
+    this.#exit = before === undefined ? replayed : before.then(() => replayed);
+    this.#exit.catch(() => undefined);
+  }
+
+  wait(): Promise<ContainerExit> {
+    this.#exit ??= this.#follow(undefined);
+    return this.#exit;
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    if (graceMs > 0) {
+      await this.#kill('SIGTERM');
+      if (await this.#endsWithin(graceMs)) return;
+    }
+    await this.#kill('SIGKILL');
+    try {
+      await this.wait();
+    } catch (error) {
+      // Gone, or never started: it does not run, which is what was asked for.
+      if (!(error instanceof ContainerLostError)) throw error;
+    }
+  }
+
+  async readOutput(output: OutputRef): Promise<Result<AsyncIterable<OutputEntry>, OutputProblem>> {
+    switch (output.kind) {
+      case 'fd':
+        return await this.#readFd(output.fd);
+      case 'file':
+        return await readFileOutput(this.#archive, output.path);
+      case 'dir':
+        return await readDirectory(this.#archive, output.path);
+      default:
+        return unreachable(output);
+    }
+  }
+
+  async remove(): Promise<void> {
+    await this.#api.remove(this.#origin.id);
+    if (this.#origin.cgroup !== undefined) await removeCgroup(this.#origin.cgroup);
+    this.#origin.onRemoved?.();
+  }
+
+  /**
+   * Podman's clean-up unmounts the root file system without regard for who reads it: read before,
+   * and a file that is there may be reported missing.
+   */
+  readonly #archive = async (path: string) => {
+    const { id } = this.#origin;
+    this.#cleanedUp ??= this.#api.awaitCondition(id, 'exited', EXIT_POLL_MS_SOON, CLEAN_UP_MS_MAX);
+    await this.#cleanedUp;
+    return await this.#api.archive(id, path);
+  };
+
+  #follow(output: { log: LogSink; stream?: Readable } | undefined): Promise<ContainerExit> {
+    const { id, cgroup } = this.#origin;
+    const exit = (async () => {
+      const answer = await awaitEnd(this.#api, id, output?.log, output?.stream);
+      const usage = cgroup === undefined ? undefined : await readUsage(cgroup);
+      return exitFrom(answer, usage, this.#sent);
+    })();
+    // Whoever waits gets the error; nobody waiting is no reason to crash.
+    exit.catch(() => undefined);
+    return exit;
+  }
+
+  async #kill(signal: OwnSignal): Promise<void> {
+    // Noted first: the exit may be reported before Podman's answer to the call.
+    const before = this.#sent.has(signal);
+    this.#sent.add(signal);
+    const reached = await this.#api.kill(this.#origin.id, signal);
+    if (!reached && !before) this.#sent.delete(signal);
+  }
+
+  /** Whether it ended in that time, for whatever reason. */
+  async #endsWithin(ms: number): Promise<boolean> {
+    const abort = new AbortController();
+    const ended = () => true;
+    try {
+      return await Promise.race([
+        this.wait().then(ended, ended),
+        pause(ms, false, { signal: abort.signal }),
+      ]);
+    } finally {
+      abort.abort();
+    }
+  }
+
+  async #readFd(fd: number): Promise<Result<AsyncIterable<OutputEntry>, OutputProblem>> {
+    const file = fdFile(this.#origin.fdDirectory ?? '', fd);
+    const isThere =
+      this.#origin.fdDirectory !== undefined &&
+      (await stat(file).catch(() => undefined))?.isFile() === true;
+    if (!isThere) {
+      const message = `descriptor ${fd} was not among the outputs this container was started with`;
+      return refused({ kind: 'missing', message });
+    }
+    return ok(oneFile(file));
+  }
+}
+
+async function* oneFile(file: string): AsyncIterable<OutputEntry> {
+  yield { kind: 'file', path: '', executable: false, content: createReadStream(file) };
+}
+
+function exitFrom(
+  { Id, State }: ContainerAnswer,
+  usage: CgroupUsage | undefined,
+  sent: ReadonlySet<OwnSignal>,
+): ContainerExit {
+  if (isRunning(State.Status)) throw new ContainerLostError(Id, 'runs although it ended');
+  const signal = [...sent].find((name) => EXIT_CODE_OF[name] === State.ExitCode);
+  const wallMs = Date.parse(State.FinishedAt) - Date.parse(State.StartedAt);
+  // Two programs wrote the two stamps, and they may cross by a millisecond.
+  const finishedAt = wallMs < 0 ? State.StartedAt : State.FinishedAt;
+  return {
+    code: State.ExitCode,
+    ...(signal === undefined ? {} : { signal }),
+    oomKilled: State.OOMKilled || (usage?.oomKilled ?? false),
+    startedAt: State.StartedAt,
+    finishedAt,
+    wallMs: Math.max(0, wallMs),
+    ...(usage?.cpuMs === undefined ? {} : { cpuMs: usage.cpuMs }),
+    ...(usage?.maxRssBytes === undefined ? {} : { maxRssBytes: usage.maxRssBytes }),
+  };
+}

@@ -1,0 +1,124 @@
+import { createReadStream } from 'node:fs';
+import type { ImageProblem, Result } from '@podmesh/core';
+import { ok, refused } from '@podmesh/core';
+import type { ImageAnswer, ImageListAnswer } from './podman-answers.ts';
+import type { PodmanApi } from './podman-api.ts';
+import { PodmanRefusedError } from './podman-errors.ts';
+
+/** Images of the local store by id, with every name they have. */
+export async function listImages(api: PodmanApi): Promise<ReadonlyMap<string, readonly string[]>> {
+  const images = await api.images();
+  return new Map(images.map((image) => [image.Id, namesOf(image)]));
+}
+
+/** The id behind a reference, a short name, an image id or a manifest digest. */
+export async function resolveImage(
+  api: PodmanApi,
+  arch: string,
+  reference: string,
+  options: { readonly pull: boolean; readonly signal: AbortSignal },
+): Promise<Result<string, ImageProblem>> {
+  const local = await findLocal(api, reference);
+  if (local !== undefined) return checkPlatform(local, arch, reference);
+  const looked = `image ${reference} is not in Podman's store of this machine`;
+  const isId = reference.startsWith('sha256:');
+  if (!options.pull || isId) {
+    const advice = isId
+      ? 'Only its name can be pulled, not its id: pull it, or build it here.'
+      : `Build it here, or pull it: podman pull ${reference}`;
+    return refused({ kind: 'unavailable', message: `${looked}. ${advice}` });
+  }
+  try {
+    await api.pull(reference, options.signal);
+  } catch (error) {
+    if (!(error instanceof PodmanRefusedError)) throw error;
+    const message = `${looked}, and it could not be pulled: ${error.reason}`;
+    return refused({ kind: 'unavailable', message });
+  }
+  const pulled = await findLocal(api, reference);
+  if (pulled !== undefined) return checkPlatform(pulled, arch, reference);
+  return refused({
+    kind: 'unavailable',
+    message: `${looked}, not even after a pull that succeeded`,
+  });
+}
+
+/**
+ * Loads an archive with exactly one image in it. Names that the archive brings along are taken away
+ * from it again, and given back to the image that had them: a task's archive must not be able to
+ * put itself in the place of `localhost/tool:1` for every later task.
+ */
+export async function loadImage(
+  api: PodmanApi,
+  arch: string,
+  archivePath: string,
+  signal: AbortSignal,
+): Promise<Result<string, ImageProblem>> {
+  const before = await api.images();
+  let names: readonly string[];
+  try {
+    names = await api.load(createReadStream(archivePath), signal);
+  } catch (error) {
+    if (!(error instanceof PodmanRefusedError) || isDiskFull(error)) throw error;
+    const message = `${archivePath} is neither an OCI nor a docker archive: ${error.reason}`;
+    return refused({ kind: 'not-an-image', message });
+  }
+  const images = await Promise.all(names.map((name) => api.image(name)));
+  const ids = new Set(images.flatMap((image) => (image === undefined ? [] : [image.Id])));
+  for (const name of names) await restoreName(api, name, before);
+  const [first] = images;
+  if (first === undefined || ids.size !== 1) {
+    const message = `${archivePath} holds ${ids.size} images, and one is needed`;
+    return refused({ kind: 'not-an-image', message });
+  }
+  return checkPlatform(first, arch, archivePath);
+}
+
+async function restoreName(
+  api: PodmanApi,
+  name: string,
+  before: readonly ImageListAnswer[],
+): Promise<void> {
+  const owner = before.find((image) => namesOf(image).includes(name));
+  const colon = name.lastIndexOf(':');
+  if (owner === undefined || name.startsWith('sha256:') || name.includes('@')) return;
+  if (colon <= name.lastIndexOf('/')) return;
+  await api.tag(owner.Id, name.slice(0, colon), name.slice(colon + 1));
+}
+
+async function findLocal(api: PodmanApi, reference: string): Promise<ImageAnswer | undefined> {
+  const asIs = await api.image(reference);
+  if (asIs !== undefined) return asIs;
+  if (reference.startsWith('sha256:')) {
+    const holders = await api.images();
+    const holder = holders.find((image) =>
+      (image.RepoDigests ?? []).some((name) => name.endsWith(`@${reference}`)),
+    );
+    return holder === undefined ? undefined : await api.image(holder.Id);
+  }
+  // A name without a registry: images that were built here are in "localhost".
+  return reference.startsWith('localhost/') ? undefined : await api.image(`localhost/${reference}`);
+}
+
+function checkPlatform(
+  image: ImageAnswer,
+  arch: string,
+  name: string,
+): Result<string, ImageProblem> {
+  // An image without a word about it (built FROM scratch by old tools) may well fit.
+  const fits =
+    (image.Os === '' || image.Os === 'linux') &&
+    (image.Architecture === '' || image.Architecture === arch);
+  if (fits) return ok(image.Id);
+  const message = `image ${name} is for ${image.Os}/${image.Architecture}, this machine is linux/${arch}`;
+  return refused({ kind: 'platform', message });
+}
+
+function namesOf(image: ImageListAnswer): readonly string[] {
+  const isName = (name: string) => !name.startsWith('<none>');
+  return [...(image.RepoTags ?? []), ...(image.RepoDigests ?? [])].filter(isName);
+}
+
+function isDiskFull(error: PodmanRefusedError): boolean {
+  return /no space left|quota exceeded/i.test(error.reason);
+}

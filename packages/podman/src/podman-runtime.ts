@@ -1,0 +1,217 @@
+import type { Readable } from 'node:stream';
+import type {
+  ContainerRuntime,
+  ContainerSpec,
+  ImageProblem,
+  LogSink,
+  PeerId,
+  Result,
+  RunningContainer,
+  RuntimeDescription,
+  StartProblem,
+} from '@podmesh/core';
+import { ok, refused } from '@podmesh/core';
+import { type BodyContext, containerBody } from './container-body.ts';
+import {
+  attemptCgroup,
+  isAttemptCgroup,
+  removeCgroup,
+  removeStaleCgroups,
+} from './container-cgroup.ts';
+import { PEER_LABEL, readLabels } from './container-labels.ts';
+import { awaitLaunch, FD_DIRECTORY, outputFds, prepareFdLaunch } from './fd-launcher.ts';
+import { PodmanApi } from './podman-api.ts';
+import { PodmanContainer } from './podman-container.ts';
+import { PodmanAbortedError, PodmanRefusedError } from './podman-errors.ts';
+import { type PodmanHost, readHost } from './podman-host.ts';
+import { listImages, loadImage, resolveImage } from './podman-images.ts';
+import { startProblem } from './start-problem.ts';
+import { findStaticBusybox } from './static-busybox.ts';
+
+type Started = Result<RunningContainer, StartProblem>;
+
+/** Containers through the API of a rootless Podman service, at the socket that a `PodmanService` found. */
+export class PodmanRuntime implements ContainerRuntime {
+  readonly #api: PodmanApi;
+  readonly #busyboxPath: string | undefined;
+  #host: Promise<PodmanHost> | undefined;
+  #busybox: Promise<string | undefined> | undefined;
+  /** Cgroups of containers that are being started or were not removed yet: not stale, though maybe empty. */
+  readonly #cgroups = new Set<string>();
+
+  constructor(options: { readonly socketPath: string; readonly busyboxPath?: string }) {
+    this.#api = new PodmanApi(options.socketPath);
+    this.#busyboxPath = options.busyboxPath;
+  }
+
+  async describe(): Promise<RuntimeDescription> {
+    return (await this.#machine()).description;
+  }
+
+  images(): Promise<ReadonlyMap<string, readonly string[]>> {
+    return listImages(this.#api);
+  }
+
+  async resolveImage(
+    reference: string,
+    pull: boolean,
+    signal: AbortSignal,
+  ): Promise<Result<string, ImageProblem>> {
+    const { arch } = await this.describe();
+    return await resolveImage(this.#api, arch, reference, { pull, signal });
+  }
+
+  async loadImage(archivePath: string, signal: AbortSignal): Promise<Result<string, ImageProblem>> {
+    const { arch } = await this.describe();
+    return await loadImage(this.#api, arch, archivePath, signal);
+  }
+
+  async start(spec: ContainerSpec, log: LogSink, signal: AbortSignal): Promise<Started> {
+    const host = await this.#machine();
+    const cgroup =
+      host.cgroupBase === undefined
+        ? undefined
+        : attemptCgroup(host.cgroupBase, spec.labels.peer, spec.labels.claim);
+    const launch = await this.#launchOf(spec);
+    if (launch !== undefined && !launch.ok) return launch;
+    const context: BodyContext = {
+      ...(launch === undefined ? {} : { launch: launch.value }),
+      limitsEnforced: host.description.limits === 'enforced',
+      selinux: host.selinux,
+      ...(cgroup === undefined ? {} : { cgroupParent: cgroup }),
+    };
+    if (cgroup !== undefined) this.#cgroups.add(cgroup);
+    let id: string | undefined;
+    try {
+      id = await this.#api.create(containerBody(spec, context), signal);
+      const stream = await this.#api.attach(id, signal);
+      await this.#startOrDetach(id, stream, signal);
+      const container = new PodmanContainer(this.#api, {
+        id,
+        labels: spec.labels,
+        attached: { log, stream },
+        ...(context.launch === undefined ? {} : { fdDirectory: context.launch.directory }),
+        ...(cgroup === undefined ? {} : this.#owned(cgroup)),
+      });
+      const problem = await launchProblem(spec, context, container, signal);
+      if (problem === undefined) return ok(container);
+      await container.remove();
+      return refused(problem);
+    } catch (error) {
+      await this.#discard(id, cgroup);
+      if (error instanceof PodmanRefusedError) return refused(startProblem(error.reason));
+      throw error;
+    }
+  }
+
+  async leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
+    const listed = await this.#api.list(`${PEER_LABEL}=${peer}`);
+    const adopted: RunningContainer[] = [];
+    const cgroups = new Set<string>();
+    for (const { Id, Labels } of listed) {
+      const labels = readLabels(Labels ?? undefined);
+      const answer = labels === undefined ? undefined : await this.#api.inspect(Id);
+      if (labels === undefined || answer === undefined) continue;
+      const fdDirectory = answer.Mounts?.find(
+        (mount) => mount.Destination === FD_DIRECTORY,
+      )?.Source;
+      const parent = answer.HostConfig.CgroupParent;
+      const cgroup = isAttemptCgroup(parent, peer) ? parent : undefined;
+      if (cgroup !== undefined) cgroups.add(cgroup);
+      adopted.push(
+        new PodmanContainer(this.#api, {
+          id: Id,
+          labels,
+          ...(fdDirectory === undefined ? {} : { fdDirectory }),
+          ...(cgroup === undefined ? {} : this.#owned(cgroup)),
+        }),
+      );
+    }
+    const { cgroupBase } = await this.#machine();
+    const kept = new Set([...cgroups, ...this.#cgroups]);
+    if (cgroupBase !== undefined) await removeStaleCgroups(cgroupBase, peer, kept);
+    return adopted;
+  }
+
+  /** Gives idle connections back. Containers are left as they are. */
+  close(): void {
+    this.#api.close();
+  }
+
+  /** Asked once; asked again after a failure. */
+  #machine(): Promise<PodmanHost> {
+    this.#host ??= this.#api.info().then(readHost);
+    this.#host.catch(() => {
+      this.#host = undefined;
+    });
+    return this.#host;
+  }
+
+  async #launchOf(
+    spec: ContainerSpec,
+  ): Promise<Result<NonNullable<BodyContext['launch']>, StartProblem> | undefined> {
+    const fds = outputFds(spec.outputs);
+    if (fds.length === 0) return undefined;
+    this.#busybox ??= findStaticBusybox(this.#busyboxPath ? [this.#busyboxPath] : undefined);
+    const busybox = await this.#busybox;
+    if (busybox === undefined) {
+      const message =
+        'outputs of the kind fd need a statically linked busybox on this machine. ' +
+        'Install it (Debian: apt-get install busybox-static) and start podmesh again';
+      return refused({ kind: 'runtime', message });
+    }
+    const command = spec.command?.length ? spec.command : await this.#commandOf(spec.image);
+    if (command.length === 0) return refused(startProblem('no command or entrypoint provided'));
+    return ok({ ...(await prepareFdLaunch(spec.scratchDir, fds, command, spec.env)), busybox });
+  }
+
+  async #commandOf(image: string): Promise<readonly string[]> {
+    const config = (await this.#api.image(image))?.Config;
+    return [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])];
+  }
+
+  async #startOrDetach(id: string, attached: Readable, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#api.start(id, signal);
+    } catch (error) {
+      attached.destroy();
+      throw error;
+    }
+  }
+
+  /** A start that failed leaves nothing; what cannot be removed now is found by its label later. */
+  async #discard(id: string | undefined, cgroup: string | undefined): Promise<void> {
+    if (id !== undefined) await this.#api.remove(id).catch(() => undefined);
+    if (cgroup === undefined) return;
+    await removeCgroup(cgroup);
+    this.#cgroups.delete(cgroup);
+  }
+
+  #owned(cgroup: string): { cgroup: string; onRemoved: () => void } {
+    return { cgroup, onRemoved: () => this.#cgroups.delete(cgroup) };
+  }
+}
+
+/** The launcher finds out inside what the OCI runtime finds out without it: whether the program is there. */
+async function launchProblem(
+  spec: ContainerSpec,
+  context: BodyContext,
+  container: RunningContainer,
+  signal: AbortSignal,
+): Promise<StartProblem | undefined> {
+  if (context.launch === undefined) return undefined;
+  const program = context.launch.argv[5] ?? spec.command?.[0] ?? '';
+  try {
+    switch (await awaitLaunch(context.launch.directory, container.wait(), signal)) {
+      case 'started':
+        return undefined;
+      case 'missing':
+        return startProblem(`executable file ${JSON.stringify(program)} not found in the image`);
+      case 'ended':
+        return startProblem('the launcher could not open the descriptors of its outputs');
+    }
+  } catch (error) {
+    if (signal.aborted) throw new PodmanAbortedError('start a container', error);
+    throw error;
+  }
+}

@@ -1,0 +1,44 @@
+import { peerId } from '@podmesh/core';
+import { expect, it } from 'vitest';
+import { collectLog, ended, startContainer, type UseRuntime } from './container-bench.ts';
+
+/** What a restarted daemon finds. */
+export function leftoverTests(use: UseRuntime): void {
+  it('finds a running container, with its log from the beginning', async () => {
+    const bench = use();
+    const { container, ready } = await startContainer(bench, bench.commands.waits());
+    await ready;
+    const restarted = await bench.restarted();
+    const [found, ...others] = await restarted.leftovers(bench.peer);
+    expect(others).toEqual([]);
+    expect(found?.labels).toEqual(container.labels);
+    const log = collectLog();
+    found?.replayLog(log.sink);
+    await log.ready;
+    await found?.stop(0);
+    expect(await found?.wait()).toMatchObject({ code: 137, signal: 'SIGKILL' });
+    expect(log.printed.stdout).toBe('ready\n');
+  });
+
+  it('finds a container that ended meanwhile, with its exit, log and outputs', async () => {
+    const bench = use();
+    const output = { kind: 'fd', fd: 1 } as const;
+    const command = bench.commands.prints('printed\n', '');
+    const { container } = await startContainer(bench, command, { outputs: { o: output } });
+    await ended(bench, container);
+    const [found] = await (await bench.restarted()).leftovers(bench.peer);
+    const log = collectLog();
+    found?.replayLog(log.sink);
+    expect(await found?.wait()).toMatchObject({ code: 0 });
+    expect(log.printed.stdout).toBe('printed\n');
+    expect(await found?.readOutput(output)).toMatchObject({ ok: true });
+    await found?.remove();
+    expect(await bench.runtime.leftovers(bench.peer)).toEqual([]);
+  });
+
+  it("never shows another peer's containers", async () => {
+    const bench = use();
+    await startContainer(bench, bench.commands.exits(0));
+    expect(await bench.runtime.leftovers(peerId('somebody-else'))).toEqual([]);
+  });
+}

@@ -1,0 +1,79 @@
+import type { Logged, RunEvent } from '@podmesh/core';
+import { describe, expect, it } from 'vitest';
+import {
+  freshRun,
+  sampleEnded,
+  sampleFailed,
+  samplePublished,
+  sampleResult,
+  sampleStarted,
+  sampleSucceeded,
+  sampleTask,
+} from '../samples.ts';
+import { checkAllEnded, checkLog } from './check-log.ts';
+
+const run = freshRun();
+const published = samplePublished(run);
+const started = sampleStarted(run, sampleTask());
+const failed = sampleFailed(started);
+const succeeded = sampleSucceeded(started);
+const second = sampleStarted(run, sampleTask(), 2);
+const ended = sampleEnded(run);
+const lost = {
+  ...({ kind: 'attempt-lost', run, task: sampleTask(), attempt: 1 } as const),
+  claim: started.claim,
+  peer: started.peer,
+  reason: 'gone',
+};
+const cached = {
+  ...({ kind: 'task-cached', run, task: sampleTask() } as const),
+  action: succeeded.action,
+  result: sampleResult(),
+};
+const closed = { kind: 'task-cancelled', run, task: sampleTask() } as const;
+const cancel = { kind: 'run-cancel-requested', run, by: 'me', reason: 'why' } as const;
+
+const log = (events: readonly RunEvent[]): Logged[] =>
+  events.map((event, index) => ({ event, sequence: index + 1, at: '' }));
+const check = (...events: RunEvent[]) => checkLog(log([published, ...events]));
+
+describe('checkLog', () => {
+  it.each<[string, RunEvent[]]>([
+    ['a success', [started, succeeded, ended]],
+    ['a failure, then a success', [started, failed, second, sampleSucceeded(second), ended]],
+    ['a loss, then a cached result', [started, lost, cached]],
+    ['a run under way', [started]],
+    ['a task closed after a loss', [started, lost, closed]],
+    ['a cancellation that came too late', [started, succeeded, ended, cancel]],
+  ])('accepts %s', (_name, events) => {
+    expect(check(...events)).toEqual([]);
+  });
+
+  it.each<[string, RunEvent[], string]>([
+    ['two outcomes of one attempt', [started, failed, succeeded], 'attempt-succeeded(1) after'],
+    ['an outcome after a loss', [started, lost, succeeded], 'attempt-succeeded(1) after'],
+    ['a start after success', [started, succeeded, second], 'it was settled'],
+    ['a start after a cached result', [cached, started], 'it was settled'],
+    ['a start while another is open', [started, second], 'attempt-started(2) after'],
+    ['a start after the task was closed', [closed, started], 'it was settled'],
+    ['a task closed while it runs', [started, closed], 'is open'],
+    ['a number left out', [second], 'attempt-started(2) after nothing'],
+    ['a number used twice', [started, failed, started], 'attempt-started(1) after'],
+    ['an outcome of nothing', [succeeded], 'after nothing'],
+    ['a foreign outcome', [started, { ...failed, claim: 'x' as never }], 'foreign claim'],
+    ['facts after the end', [started, succeeded, ended, second], 'after its end'],
+    ['two ends', [started, succeeded, ended, ended], 'run-ended after its end'],
+    ['wrong counts', [started, failed, ended], 'says succeeded: 1'],
+    ['an end with an open attempt', [started, sampleEnded(run, 0)], 'open attempts'],
+    ['a run published twice', [published], 'published twice'],
+  ])('rejects %s', (_name, events, problem) => {
+    expect(check(...events).join('\n')).toContain(problem);
+  });
+
+  it('asks for the end of every run', () => {
+    expect(checkAllEnded(log([published, started, succeeded]))).toEqual([
+      `run ${run}: never ended`,
+    ]);
+    expect(checkAllEnded(log([published, started, succeeded, ended]))).toEqual([]);
+  });
+});

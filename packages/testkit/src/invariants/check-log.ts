@@ -1,0 +1,148 @@
+import type { Logged, RunEnded, RunId, TaskEvent, TaskId } from '@podmesh/core';
+
+/** A broken invariant in words; an empty list means that all hold. */
+export type Violation = string;
+
+/** All invariants of the run log: each run's, in the order of the runs. */
+export function checkLog(entries: readonly Logged[]): readonly Violation[] {
+  const runs = new Map<RunId, Logged[]>();
+  for (const entry of entries) {
+    const list = runs.get(entry.event.run);
+    if (list === undefined) runs.set(entry.event.run, [entry]);
+    else list.push(entry);
+  }
+  return [...runs].flatMap(([run, facts]) => checkRun(facts).map((what) => `run ${run}: ${what}`));
+}
+
+/** Whether every published run has its `run-ended`; to be asked when the simulation is over. */
+export function checkAllEnded(entries: readonly Logged[]): readonly Violation[] {
+  const ended = new Set<RunId>();
+  const published = new Set<RunId>();
+  for (const { event } of entries) {
+    if (event.kind === 'run-ended') ended.add(event.run);
+    if (event.kind === 'run-published') published.add(event.run);
+  }
+  return [...published].filter((run) => !ended.has(run)).map((run) => `run ${run}: never ended`);
+}
+
+/** The facts of one run, in order. */
+export function checkRun(facts: readonly Logged[]): readonly Violation[] {
+  const tasks = taskEvents(facts);
+  return [
+    ...checkShape(facts),
+    ...[...tasks].flatMap(([task, events]) => checkTask(task, events)),
+    ...checkCounts(facts, tasks),
+  ];
+}
+
+/** The events of each task, in order. */
+export function taskEvents(facts: readonly Logged[]): ReadonlyMap<TaskId, readonly TaskEvent[]> {
+  const tasks = new Map<TaskId, TaskEvent[]>();
+  for (const { event } of facts) {
+    if (!('task' in event)) continue;
+    const list = tasks.get(event.task);
+    if (list === undefined) tasks.set(event.task, [event]);
+    else list.push(event);
+  }
+  return tasks;
+}
+
+/** First fact, last fact. A cancellation may come too late: nothing fences it against the end. */
+function checkShape(facts: readonly Logged[]): readonly Violation[] {
+  const kinds = facts.map(({ event }) => event.kind);
+  const violations: Violation[] = [];
+  if (kinds[0] !== 'run-published') violations.push(`begins with ${kinds[0]}`);
+  if (kinds.lastIndexOf('run-published') > 0) violations.push('was published twice');
+  const end = kinds.indexOf('run-ended');
+  if (end < 0) return violations;
+  for (const kind of kinds.slice(end + 1)) {
+    if (kind !== 'run-cancel-requested') violations.push(`${kind} after its end`);
+  }
+  return violations;
+}
+
+/**
+ * started(n) → exactly one of succeeded, failed, lost (n, same claim) → started(n+1) …; nothing
+ * follows a success, a cached result or a cancellation of the task.
+ */
+function checkTask(task: TaskId, events: readonly TaskEvent[]): readonly Violation[] {
+  const violations: Violation[] = [];
+  let last: TaskEvent | undefined;
+  for (const event of events) {
+    const problem = follows(last, event);
+    if (problem !== undefined) violations.push(`task ${task}: ${problem}`);
+    last = event;
+  }
+  return violations;
+}
+
+/** Nothing may follow these. */
+const SETTLING: ReadonlySet<TaskEvent['kind']> = new Set([
+  'attempt-succeeded',
+  'task-cached',
+  'task-cancelled',
+]);
+
+function follows(last: TaskEvent | undefined, event: TaskEvent): Violation | undefined {
+  const after = last === undefined ? 'nothing' : name(last);
+  if (last !== undefined && SETTLING.has(last.kind)) {
+    return `${name(event)} after ${after}: it was settled`;
+  }
+  switch (event.kind) {
+    case 'task-cached':
+    case 'task-cancelled':
+      return last?.kind === 'attempt-started' ? `${name(event)} while ${after} is open` : undefined;
+    case 'attempt-started': {
+      const attempt = (last !== undefined && 'attempt' in last ? last.attempt : 0) + 1;
+      const fits = last?.kind !== 'attempt-started' && event.attempt === attempt;
+      return fits ? undefined : `${name(event)} after ${after}`;
+    }
+    case 'attempt-succeeded':
+    case 'attempt-failed':
+    case 'attempt-lost': {
+      if (last?.kind !== 'attempt-started' || last.attempt !== event.attempt) {
+        return `${name(event)} after ${after}`;
+      }
+      return last.claim === event.claim ? undefined : `${name(event)} with a foreign claim`;
+    }
+  }
+}
+
+function name(event: TaskEvent): string {
+  return 'attempt' in event ? `${event.kind}(${event.attempt})` : event.kind;
+}
+
+/** The counts of `run-ended` against what the tasks' last events say. */
+function checkCounts(
+  facts: readonly Logged[],
+  tasks: ReadonlyMap<TaskId, readonly TaskEvent[]>,
+): readonly Violation[] {
+  const end = facts.find(({ event }) => event.kind === 'run-ended')?.event;
+  const first = facts[0]?.event;
+  if (end?.kind !== 'run-ended' || first?.kind !== 'run-published') return [];
+  const last = [...tasks.values()].map((events) => events.at(-1)?.kind);
+  const cached = last.filter((kind) => kind === 'task-cached').length;
+  const succeeded = cached + last.filter((kind) => kind === 'attempt-succeeded').length;
+  const open = last.filter((kind) => kind === 'attempt-started').length;
+  const tried = last.length - succeeded;
+  const { counts } = end;
+  const total = counts.succeeded + counts.failed + counts.skipped + counts.cancelled;
+  return [
+    ...differs('succeeded', counts.succeeded, succeeded),
+    ...differs('cached', counts.cached, cached),
+    ...differs('all counts together', total, first.taskCount),
+    ...(counts.failed > tried ? [`says ${counts.failed} failed, at most ${tried} can have`] : []),
+    ...(open > 0 ? [`ended with ${open} open attempts`] : []),
+    ...checkState(end, first.taskCount),
+  ];
+}
+
+function checkState(end: RunEnded, taskCount: number): readonly Violation[] {
+  const complete = end.counts.succeeded === taskCount;
+  const wrong = end.state === 'succeeded' ? !complete : end.state === 'failed' && complete;
+  return wrong ? [`ended ${end.state} with ${end.counts.succeeded} of ${taskCount} succeeded`] : [];
+}
+
+function differs(what: string, said: number, seen: number): readonly Violation[] {
+  return said === seen ? [] : [`says ${what}: ${said}, the log shows ${seen}`];
+}

@@ -1,0 +1,130 @@
+import type {
+  ArtifactId,
+  ArtifactStore,
+  ClaimTicket,
+  DriveQueue,
+  LaneDirectory,
+  LeaseKeeper,
+  LiveLog,
+  Offer,
+  OfferQueue,
+  PeerDirectory,
+  ResultCache,
+  RunId,
+  RunLog,
+} from '@podmesh/core';
+import type { FakeProcess } from '../process/fake-process.ts';
+import { Random } from '../random.ts';
+import type { Scheduler } from '../time/scheduler.ts';
+import { type ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts';
+import { ticketSequence } from './fake-claim.ts';
+import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
+import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
+import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
+import { FakeLiveLog, LiveLogServer } from './fake-live-log.ts';
+import { FakeOfferQueue } from './fake-offer-queue.ts';
+import { FakePeerDirectory, PeerServer } from './fake-peer-directory.ts';
+import { FakeResultCache, type ResultServer } from './fake-result-cache.ts';
+import { FakeRunLog } from './fake-run-log.ts';
+import { LogServer } from './log-server.ts';
+import { QueueServer } from './queue-server.ts';
+
+/** All ports that a mesh gives to one process, under the names that the daemon's parts have. */
+export interface MeshPorts {
+  readonly log: RunLog;
+  readonly offers: OfferQueue;
+  readonly drives: DriveQueue;
+  readonly leases: LeaseKeeper;
+  readonly lanes: LaneDirectory;
+  readonly peers: PeerDirectory;
+  readonly results: ResultCache;
+  readonly artifacts: ArtifactStore;
+  readonly liveLog: LiveLog;
+}
+
+/** What NATS holds, in memory, and what may befall it. Tests look into it; processes only get ports. */
+export class FakeMesh {
+  readonly log: LogServer;
+  readonly offers: QueueServer<Offer>;
+  readonly drives: QueueServer<RunId>;
+  readonly lanes = new LaneServer();
+  readonly peers: PeerServer;
+  readonly results: ResultServer = new Map();
+  readonly artifacts: ArtifactServer = new Map();
+  readonly liveLog = new LiveLogServer();
+  private readonly random: Random;
+
+  constructor(scheduler: Scheduler, random: Random = new Random('mesh')) {
+    const nowMs = () => scheduler.nowMs();
+    this.random = random;
+    this.log = new LogServer(nowMs);
+    this.peers = new PeerServer(nowMs);
+    this.offers = new QueueServer<Offer>('offers', scheduler, {
+      partitionOf: (offer) => offer.lane,
+      groupOf: (offer) => offer.run,
+    });
+    this.drives = new QueueServer<RunId>('drives', scheduler, {
+      partitionOf: () => DRIVE_PARTITION,
+      groupOf: (run) => run,
+    });
+  }
+
+  portsFor(process: FakeProcess): MeshPorts {
+    return {
+      log: new FakeRunLog(process, this.log),
+      offers: new FakeOfferQueue(process, this.offers, this.lanes),
+      drives: new FakeDriveQueue(process, this.drives),
+      leases: new FakeLeaseKeeper(process, (ticket) => this.extend(ticket)),
+      lanes: new FakeLaneDirectory(process, this.lanes),
+      peers: new FakePeerDirectory(process, this.peers),
+      results: new FakeResultCache(process, this.results),
+      artifacts: new FakeArtifactStore(process, this.artifacts),
+      liveLog: new FakeLiveLog(process, this.liveLog),
+    };
+  }
+
+  /** Loses a share (0 to 1) of all offers, claimed ones too; how many. */
+  loseOffers(share = 1): number {
+    return this.offers.lose(share, this.random);
+  }
+
+  /** Loses a share of all drives; how many. */
+  loseDrives(share = 1): number {
+    return this.drives.lose(share, this.random);
+  }
+
+  /** Every message of the share is in the queue twice, under two sequences; how many. */
+  duplicateOffers(share = 1): number {
+    return this.offers.duplicate(share, this.random);
+  }
+
+  /** A second driver for a share of the runs that have a drive; how many. */
+  duplicateDrives(share = 1): number {
+    return this.drives.duplicate(share, this.random);
+  }
+
+  /** The server restarts: open pulls are gone, all claimed messages are delivered again at once. */
+  restartServer(): void {
+    this.offers.restart();
+    this.drives.restart();
+  }
+
+  /** The bytes are gone, what refers to them is not. */
+  loseArtifact(artifact: ArtifactId): void {
+    this.artifacts.delete(artifact);
+  }
+
+  /** Flips a bit of the stored bytes. */
+  damageArtifact(artifact: ArtifactId): void {
+    const stored = this.artifacts.get(artifact);
+    if (stored === undefined) return;
+    const bytes = stored.bytes.slice();
+    bytes[0] = (bytes[0] ?? 0) ^ 1;
+    this.artifacts.set(artifact, { ref: stored.ref, bytes });
+  }
+
+  private extend(ticket: ClaimTicket): void {
+    const queue = ticket.startsWith(`${this.drives.name}:`) ? this.drives : this.offers;
+    queue.extend(ticketSequence(ticket));
+  }
+}

@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { RunId } from '@podmesh/core';
+import { CLAIM_LABEL, PEER_LABEL, RUN_LABEL } from '@podmesh/podman';
+import { within } from './within.ts';
+
+export const BUSYBOX = 'localhost/podmesh/busybox:1';
+
+const COMMAND_MS = 60_000;
+const GONE_MS = 60_000;
+
+/** A container as Podman itself tells: the judge that is no part of podmesh. */
+export interface FoundContainer {
+  readonly id: string;
+  readonly state: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Which of our containers are meant. */
+export interface Whose {
+  readonly run?: RunId;
+  readonly peer?: string;
+  readonly claim?: string;
+}
+
+export async function findContainers(whose: Whose): Promise<readonly FoundContainer[]> {
+  const filters = labelsOf(whose).flatMap((label) => ['--filter', `label=${label}`]);
+  const listed = JSON.parse(await podman('ps', '--all', ...filters, '--format', 'json')) as {
+    Id: string;
+    State: string;
+    Labels: Record<string, string> | null;
+  }[];
+  return listed.map(({ Id, State, Labels }) => ({ id: Id, state: State, labels: Labels ?? {} }));
+}
+
+/** Resolves when Podman knows no such container any more. */
+export async function untilGone(whose: Whose, limitMs = GONE_MS): Promise<void> {
+  let left: readonly FoundContainer[] = [];
+  let given = false;
+  const look = async (): Promise<void> => {
+    do left = await findContainers(whose);
+    while (left.length > 0 && !given);
+  };
+  const what = () => `these containers to be removed: ${JSON.stringify(left)}`;
+  await within(limitMs, what, look()).finally(() => {
+    given = true;
+  });
+}
+
+/** Removes them by force: the last resort of a test that ends. */
+export async function removeContainers(whose: Whose): Promise<void> {
+  const ids = (await findContainers(whose)).map(({ id }) => id);
+  if (ids.length > 0) await podman('rm', '--force', '--time', '0', '--ignore', ...ids);
+}
+
+/** The shell words by which a task waits until the test opens its gate: no test guesses how long. */
+export const awaitGate = (gate: string): string => `until [ -e /tmp/${gate} ]; do sleep 0.1; done`;
+
+export async function openGate(container: string, gate: string): Promise<void> {
+  await podman('exec', container, 'touch', `/tmp/${gate}`);
+}
+
+/** Its standard output. Throws with what Podman said. */
+export async function podman(...words: readonly string[]): Promise<string> {
+  const options = { timeout: COMMAND_MS, maxBuffer: 64 * 2 ** 20 };
+  return (await promisify(execFile)('podman', words, options)).stdout;
+}
+
+function labelsOf({ run, peer, claim }: Whose): readonly string[] {
+  const labels = [
+    ...(run === undefined ? [] : [`${RUN_LABEL}=${run}`]),
+    ...(peer === undefined ? [] : [`${PEER_LABEL}=${peer}`]),
+    ...(claim === undefined ? [] : [`${CLAIM_LABEL}=${claim}`]),
+  ];
+  if (labels.length === 0) throw new TypeError('say whose containers are meant');
+  return labels;
+}

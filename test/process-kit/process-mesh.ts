@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Graph } from '@podmesh/core';
+import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
+import { DaemonProcess } from './daemon-process.ts';
+import { Ending } from './ending.ts';
+import { NatsServerProcess } from './nats-server-process.ts';
+import { removeContainers } from './podman-containers.ts';
+import { PublishedRun } from './published-run.ts';
+
+const CONNECT_MS = 30_000;
+
+/** What a test says about a peer it wants. */
+export interface PeerWish {
+  readonly cores?: number;
+  readonly words?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly under?: readonly string[];
+}
+
+/** One nats-server, real daemons on real Podman, and the test's own connection, all on this machine. */
+export class ProcessMesh {
+  readonly folder: string;
+  readonly server: NatsServerProcess;
+  readonly mesh: Mesh;
+  readonly #ending: Ending;
+
+  private constructor(
+    folder: string,
+    parts: { server: NatsServerProcess; mesh: Mesh; ending: Ending },
+  ) {
+    this.folder = folder;
+    this.server = parts.server;
+    this.mesh = parts.mesh;
+    this.#ending = parts.ending;
+  }
+
+  static async start(): Promise<ProcessMesh> {
+    const ending = new Ending();
+    try {
+      const folder = await mkdtemp(join(tmpdir(), 'podmesh-acceptance-'));
+      ending.defer(() => rm(folder, { recursive: true, force: true }));
+      const server = await NatsServerProcess.create(join(folder, 'nats'));
+      ending.defer(() => server.stop());
+      await server.start();
+      const connection = await connectMesh({
+        url: server.url,
+        name: 'acceptance',
+        timeoutMs: CONNECT_MS,
+      });
+      ending.defer(() => connection.close());
+      await connection.ensureStreams({ replicas: 1 });
+      const mesh = openMesh(connection);
+      ending.defer(() => mesh.stop());
+      return new ProcessMesh(folder, { server, mesh, ending });
+    } catch (error) {
+      await ending.end();
+      throw error;
+    }
+  }
+
+  /** A started daemon whose name nobody else on this machine has. */
+  async addPeer(name: string, wish: PeerWish = {}): Promise<DaemonProcess> {
+    const daemon = this.newPeer(name, wish);
+    await daemon.start();
+    return daemon;
+  }
+
+  /** The same, not started yet. Whatever becomes of it is ended with the mesh. */
+  newPeer(name: string, wish: PeerWish = {}): DaemonProcess {
+    const unique = `${name}-${randomBytes(3).toString('hex')}`;
+    const daemon = new DaemonProcess({
+      cores: 4,
+      ...wish,
+      name: unique,
+      home: join(this.folder, unique),
+      nats: this.server.url,
+    });
+    this.#ending.defer(() => removeContainers({ peer: unique }));
+    this.#ending.defer(() => daemon.endPodmanService());
+    this.#ending.defer(() => daemon.stop());
+    return daemon;
+  }
+
+  async publish(graph: Graph): Promise<PublishedRun> {
+    const run = await PublishedRun.publish(this.mesh, graph);
+    this.#ending.defer(() => run.stop());
+    return run;
+  }
+
+  /** Ends everything that was started, also what a failed test left half done. */
+  async stop(): Promise<void> {
+    await this.#ending.end();
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * The promise's own end, or an error after `limitMs` that says what was waited for. No test should
+ * ever need the limit: it is there so that a fact that never comes is named.
+ */
+export async function within<T>(
+  limitMs: number,
+  what: () => string,
+  promise: Promise<T>,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`after ${limitMs / 1000} s still waiting for ${what()}`));
+    }, limitMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,56 @@
+import { type PeerId, peerId, sessionId } from '@podmesh/core';
+import { loadGraph, Peer, type PeerFacts, sha256 } from '@podmesh/daemon';
+import type { ContainerHost, FakeMesh, SimMachine, SimProcess } from '@podmesh/testkit';
+import pino from 'pino';
+import { SimJournal, SimTaskFiles } from './sim-task-files.ts';
+
+const CORES = 4;
+const capacity = { cpus: CORES, memoryBytes: 2 ** 33, diskBytes: 2 ** 40, gpus: 0 };
+const silent = pino({ level: 'silent' });
+
+/** Boots the real daemon's `Peer` in a simulated process, over the fakes and in virtual time. */
+export async function bootPeer(
+  mesh: FakeMesh,
+  host: ContainerHost,
+  process: SimProcess,
+  machine: SimMachine,
+): Promise<void> {
+  const ports = mesh.portsFor(process);
+  const name: PeerId = peerId(machine.name);
+  const facts: PeerFacts = {
+    version: '0',
+    machine: {
+      hostname: machine.name,
+      kernel: '0',
+      arch: 'amd64',
+      os: 'linux',
+      cpuModel: 'simulated',
+      cores: CORES,
+      memoryBytes: capacity.memoryBytes,
+      podmanVersion: '0',
+    },
+    hardware: { cpuFlags: [], gpus: [], battery: false },
+    labels: [],
+    capacity,
+    images: {},
+    limits: 'enforced',
+  };
+  const peer = new Peer(
+    {
+      ...ports,
+      runtime: host.runtimeFor(process),
+      files: new SimTaskFiles(ports.artifacts),
+      journal: new SimJournal(machine),
+      peer: name,
+      session: sessionId(process.newId()),
+      clock: process.clock,
+      sha256,
+      randomId: () => process.newId(),
+      logger: silent,
+      loadGraph: (published) => loadGraph(ports.artifacts, published),
+      describe: () => facts,
+    },
+    capacity,
+  );
+  await peer.start();
+}

@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import {
+  type ArtifactKind,
+  type ArtifactRef,
+  type ArtifactStore,
+  artifactId,
+  type ClaimId,
+  EMPTY_ARTIFACT,
+  type OutputEntry,
+} from '@podmesh/core';
+import type { AttemptJournal, JournalEntry, LogSpool, TaskFiles } from '@podmesh/daemon';
+import type { SimMachine } from '@podmesh/testkit';
+
+/** The files of attempts on a simulated machine: in memory, with the mesh's artifact store behind. */
+export class SimTaskFiles implements TaskFiles {
+  readonly #artifacts: ArtifactStore;
+
+  constructor(artifacts: ArtifactStore) {
+    this.#artifacts = artifacts;
+  }
+
+  async input(artifact: ArtifactRef): Promise<string> {
+    if (artifact.digest === EMPTY_ARTIFACT) return '/sim/empty';
+    for await (const _ of this.#artifacts.get(artifact.digest));
+    return `/sim/${artifact.digest}`;
+  }
+
+  async storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
+    const pieces: Uint8Array[] = [];
+    for await (const entry of entries) {
+      pieces.push(Buffer.from(`${entry.kind} ${entry.path}\n`));
+      if (entry.kind === 'file') for await (const piece of entry.content) pieces.push(piece);
+    }
+    return this.#put(kind, Buffer.concat(pieces));
+  }
+
+  async scratch(claim: ClaimId): Promise<string> {
+    return `/sim/scratch/${claim}`;
+  }
+
+  async removeScratch(): Promise<void> {}
+
+  openLog(): LogSpool {
+    const pieces: Uint8Array[] = [];
+    return {
+      write: (_, bytes) => void pieces.push(bytes),
+      store: async () => {
+        const { digest, bytes } = await this.#put('file', Buffer.concat(pieces));
+        return { digest, bytes, truncated: false };
+      },
+      stderrTail: () => '',
+      discard: async () => undefined,
+    };
+  }
+
+  async #put(kind: ArtifactKind, bytes: Uint8Array): Promise<ArtifactRef> {
+    const digest = artifactId(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
+    const ref = { digest, kind, bytes: bytes.length };
+    if (digest !== EMPTY_ARTIFACT) await this.#artifacts.put(ref, once(bytes));
+    return ref;
+  }
+}
+
+/** A journal on the machine's disk: it survives the process. */
+export class SimJournal implements AttemptJournal {
+  readonly #disk: Map<string, unknown>;
+
+  constructor(machine: SimMachine) {
+    this.#disk = machine.disk;
+  }
+
+  async write(entry: JournalEntry): Promise<void> {
+    this.#disk.set(`attempt ${entry.claim}`, entry);
+  }
+
+  async remove(claim: ClaimId): Promise<void> {
+    this.#disk.delete(`attempt ${claim}`);
+  }
+
+  async list(): Promise<readonly JournalEntry[]> {
+    const entries = [...this.#disk].filter(([name]) => name.startsWith('attempt '));
+    return entries.map(([, entry]) => entry as JournalEntry);
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
+}

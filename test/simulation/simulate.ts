@@ -1,0 +1,122 @@
+import { type RunEvent, runId } from '@podmesh/core';
+import {
+  CALM,
+  ContainerHost,
+  checkAllEnded,
+  checkAtRest,
+  checkLog,
+  executionsByTask,
+  FakeMesh,
+  type FaultPlan,
+  Random,
+  scheduleChaos,
+  stormyPlan,
+  type Violation,
+  World,
+} from '@podmesh/testkit';
+import { randomGraph, randomScript } from './random-run.ts';
+import { bootPeer } from './sim-peer.ts';
+
+/** Faults stop after this; then everything must come to its end. */
+const STORM_MS = 120_000;
+/** Virtual time in which a run must have ended; days, because nobody waits for it. */
+const PATIENCE_MS = 6 * 60 * 60 * 1_000;
+/** After the last end: drives are acknowledged, offers forgotten, containers removed. */
+const SETTLE_MS = 5 * 60 * 1_000;
+
+export interface Simulation {
+  readonly violations: readonly Violation[];
+  /** The run log as text: equal seeds must give equal logs. */
+  readonly log: string;
+  readonly trace: readonly string[];
+  readonly calls: number;
+}
+
+export interface SimulationOptions {
+  readonly seed: string;
+  readonly peers?: number;
+  readonly runs?: number;
+  /** Drawn from the seed unless given. */
+  readonly plan?: FaultPlan;
+  readonly chaos?: number;
+}
+
+/** One world from one seed: real peers over fakes, everything that can go wrong, then the invariants. */
+export async function simulate(options: SimulationOptions): Promise<Simulation> {
+  const random = new Random(options.seed);
+  const plan = options.plan ?? stormyPlan(random.fork('plan'), STORM_MS);
+  const world = new World({ seed: options.seed, plan });
+  const mesh = new FakeMesh(world, random.fork('mesh'));
+  const script = randomScript(random.fork('script'));
+  const hosts: ContainerHost[] = [];
+  for (let number = 1; number <= (options.peers ?? 3); number += 1) {
+    const host = new ContainerHost(world, `peer${number}`, { script });
+    hosts.push(host);
+    world.machine(host.name, (process, machine) => bootPeer(mesh, host, process, machine)).start();
+  }
+  const runs = options.runs ?? random.between(1, 2);
+  for (let number = 0; number < runs; number += 1) publish(mesh, random.fork(`run ${number}`));
+  if (plan !== CALM) scheduleChaos(world, mesh, options.chaos ?? random.between(0, 12));
+  if (random.chance(0.2)) world.sometime([0, STORM_MS / 2], () => cancelFirst(mesh));
+
+  const ended = () => checkAllEnded(mesh.log.entries).length === 0;
+  await world.run(Math.max(plan.faultsUntilMs, 0));
+  await world.run(PATIENCE_MS, ended);
+  await world.run(world.nowMs() + SETTLE_MS);
+  const { entries } = mesh.log;
+  return {
+    violations: [
+      ...checkAllEnded(entries),
+      ...checkLog(entries),
+      ...checkAtRest(mesh, hosts),
+      ...checkSettledStaySettled(mesh, hosts),
+    ],
+    log: entries.map((entry) => JSON.stringify(entry)).join('\n'),
+    trace: world.trace,
+    calls: world.callCount,
+  };
+}
+
+/** A task whose success was published before a container of it started must not have been started. */
+function checkSettledStaySettled(mesh: FakeMesh, hosts: readonly ContainerHost[]): Violation[] {
+  const settledAtMs = new Map<string, number>();
+  for (const { event, at } of mesh.log.entries) {
+    if (event.kind !== 'attempt-succeeded' && event.kind !== 'task-cached') continue;
+    settledAtMs.set(`${event.run} ${event.task}`, Date.parse(at));
+  }
+  const origin = Date.parse(mesh.log.entries[0]?.at ?? '');
+  return [...executionsByTask(hosts)].flatMap(([task, containers]) => {
+    const settled = (settledAtMs.get(task) ?? Number.POSITIVE_INFINITY) - origin;
+    // A container that is started by a peer which froze between its claim and its start comes late,
+    // and its claim tells: it is not the one that succeeded.
+    const claims = new Set(
+      mesh.log.entries.flatMap(({ event }) =>
+        event.kind === 'attempt-started' ? [event.claim] : [],
+      ),
+    );
+    return containers
+      .filter(({ startedMs, spec }) => startedMs > settled && !claims.has(spec.labels.claim))
+      .map(() => `${task} was started again after it was settled`);
+  });
+}
+
+function publish(mesh: FakeMesh, random: Random): void {
+  const graph = randomGraph(random);
+  const run = runId(random.letters(12));
+  const event: RunEvent = {
+    kind: 'run-published',
+    run,
+    graph: { kind: 'inline', graph },
+    taskCount: graph.jobs.reduce((sum, job) => sum + (job.count ?? 1), 0),
+    publisher: 'simulator',
+  };
+  mesh.log.append(event, 0);
+  mesh.drives.publish(run);
+}
+
+function cancelFirst(mesh: FakeMesh): void {
+  const first = mesh.log.entries[0]?.event;
+  if (first === undefined) return;
+  const { run } = first;
+  mesh.log.append({ kind: 'run-cancel-requested', run, by: 'simulator', reason: 'chance' }, 0);
+}
