@@ -48,9 +48,9 @@ export class PublishedRun {
     return published;
   }
 
-  /** Every fact from the first to `run-ended`, each as it comes. */
-  async *each(): AsyncGenerator<Logged> {
-    for (let next = 0; ; next += 1) {
+  /** Every fact from number `from` to `run-ended`, each as it comes. */
+  async *each(from = 0): AsyncGenerator<Logged> {
+    for (let next = from; ; next += 1) {
       while (this.facts.length <= next) await this.#waitForMore();
       const fact = this.facts[next];
       if (fact === undefined) return;

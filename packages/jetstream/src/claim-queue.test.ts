@@ -4,6 +4,7 @@ import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import type { MeshConnection } from './mesh-connection.ts';
+import { ClaimForgottenError } from './mesh-errors.ts';
 import { freshRun, lane, offer, requirements, task } from './samples.test-kit.ts';
 import { laneConsumer, OFFER_STREAM } from './subjects.ts';
 import { TestServer } from './test-server.test-kit.ts';
@@ -186,13 +187,18 @@ test('goes on after the server was killed, without losing an offer', async () =>
   const total = 60;
   const done = new Set<string>();
   const finished = new AbortController();
+  const forgotten = (error: unknown): void => {
+    expect(error).toBeInstanceOf(ClaimForgottenError);
+  };
   const worker = async (from: JetStreamOfferQueue): Promise<void> => {
-    while (!finished.signal.aborted)
-      for await (const claimed of from.pull(lane(10), 4, 2_000, finished.signal)) {
+    while (!finished.signal.aborted) {
+      for await (const claimed of from.pull(lane(10), 4, 500, finished.signal)) {
         done.add(claimed.value.task);
-        await claimed.ack();
-        if (done.size === total) finished.abort();
+        await claimed.ack().catch(forgotten);
       }
+      const left = await from.waiting(run).catch(() => undefined);
+      if (done.size === total && left?.size === 0) finished.abort();
+    }
   };
   const working = [worker(queue), worker(rival)];
   await queue.publish(Array.from({ length: 20 }, (_, i) => offer(run, task(i), lane(10))));
@@ -202,8 +208,27 @@ test('goes on after the server was killed, without losing an offer', async () =>
   );
   await server.run();
   await late;
-  const dbg = setInterval(async () => { console.log(done.size, JSON.stringify((await mesh.jsm.consumers.info(OFFER_STREAM, laneConsumer(lane(10))))), [...await queue.waiting(run)]); }, 4000);
   await Promise.all(working);
-  clearInterval(dbg);
+});
+
+test('says soon that a killed server has forgotten a claim, and hands it out again', async () => {
+  const run = freshRun();
+  await queue.publish([offer(run, task(0), lane(11))]);
+  const [claimed] = await take(queue, 11);
+  await server.kill();
+  const acknowledged = claimed?.ack().then(
+    () => 'settled',
+    (error: unknown) => error,
+  );
+  await server.run();
+  const began = performance.now();
+  const outcome = await acknowledged;
+  expect(performance.now() - began).toBeLessThan(4_000);
+  if (outcome !== 'settled') {
+    expect(outcome).toBeInstanceOf(ClaimForgottenError);
+    const [again] = await take(rival, 11);
+    expect(again?.sequence).toBe(claimed?.sequence);
+    await again?.ack();
+  }
   expect((await queue.waiting(run)).size).toBe(0);
 });

@@ -1,15 +1,18 @@
 import { nanos } from '@nats-io/transport-node';
 import type { ClaimTicket } from '@podmesh/core';
 import { type MeshConnection, monotonicMs } from './mesh-connection.ts';
+import { ClaimForgottenError } from './mesh-errors.ts';
 import { jittered, pause } from './pause.ts';
 import { portError } from './port-error.ts';
 
 const ANSWER_MS = 5_000;
 /** An acknowledgement that cannot be delivered for this long is left to redelivery, which is harmless. */
 const PATIENCE_MS = 30_000;
+/** An acknowledgement that is answered at all is answered this soon after the extension behind it. */
+const FORGOTTEN_MS = 1_000;
 const RETRY_MS = 250;
 
-/** Acknowledges for good, and resolves when the server has confirmed it. Harmless when done before. */
+/** Acknowledges for good, and resolves when the server has confirmed it. Harmless when done before. Throws `ClaimForgottenError`. */
 export const acknowledge = (mesh: MeshConnection, ticket: ClaimTicket): Promise<void> =>
   settle(mesh, ticket, '+ACK');
 
@@ -27,10 +30,11 @@ export const giveBackWord = (delayMs: number): string =>
 /** The ticket is the message's reply subject: any connection may use it, at any time. */
 async function settle(mesh: MeshConnection, ticket: ClaimTicket, word: string): Promise<void> {
   const deadline = monotonicMs() + PATIENCE_MS;
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     try {
       await mesh.untilConnected(deadline - monotonicMs());
-      await mesh.request(ticket, word, { timeoutMs: ANSWER_MS });
+      const answer = mesh.request(ticket, word, { timeoutMs: ANSWER_MS });
+      await (attempt === 1 ? answer : orForgotten(mesh, ticket, answer));
       return;
     } catch (cause) {
       const error = portError('settle a claim', cause);
@@ -38,4 +42,26 @@ async function settle(mesh: MeshConnection, ticket: ClaimTicket, word: string): 
       await pause(jittered(RETRY_MS));
     }
   }
+}
+
+/**
+ * A server that was killed may have forgotten the delivery. It then never answers an acknowledgement,
+ * but it does answer an extension, which it reads after it.
+ */
+async function orForgotten(
+  mesh: MeshConnection,
+  ticket: ClaimTicket,
+  answer: Promise<unknown>,
+): Promise<void> {
+  const settled = answer.then(
+    () => 'settled' as const,
+    () => 'unanswered' as const,
+  );
+  await mesh.request(ticket, '+WPI', { timeoutMs: ANSWER_MS });
+  const end = new AbortController();
+  const late = pause(FORGOTTEN_MS, end.signal).then(() => 'forgotten' as const);
+  const first = await Promise.race([settled, late]);
+  end.abort();
+  if (first === 'forgotten') throw new ClaimForgottenError();
+  if (first === 'unanswered') await answer;
 }

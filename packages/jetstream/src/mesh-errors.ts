@@ -58,6 +58,18 @@ export class MeshSilentError extends PortError {
   }
 }
 
+/**
+ * The queue no longer knows this delivery: its server was killed before it had noted it. The message
+ * is delivered again, and whoever gets it settles it; nothing is lost but the effort.
+ */
+export class ClaimForgottenError extends PortError {
+  constructor() {
+    super('the queue has forgotten this claim; its message will be delivered again', {
+      retryable: false,
+    });
+  }
+}
+
 /** A message larger than the server takes: a caller forgot to make an artifact of it. */
 export class MessageTooLargeError extends PortError {
   constructor(subject: string, bytes: number, bytesMax: number) {

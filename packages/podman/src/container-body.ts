@@ -9,6 +9,7 @@ export interface BodyContext {
   readonly launch?: FdLaunch & { readonly busybox: string };
   readonly limitsEnforced: boolean;
   readonly selinux: boolean;
+  readonly network: string;
   readonly cgroupParent?: string;
 }
 
@@ -27,7 +28,7 @@ export function containerBody(spec: ContainerSpec, context: BodyContext): object
     Tty: false,
     Healthcheck: { Test: ['NONE'] },
     HostConfig: {
-      NetworkMode: spec.net ? 'default' : 'none',
+      NetworkMode: spec.net ? context.network : 'none',
       CapDrop: ['ALL'],
       SecurityOpt: securityOptions(context),
       ...mounts(spec, context),

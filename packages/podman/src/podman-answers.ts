@@ -45,6 +45,8 @@ export interface InfoAnswer {
     readonly cgroupControllers?: readonly string[] | null;
     readonly cgroupManager: string;
     readonly cgroupVersion: string;
+    /** Since Podman 5. */
+    readonly rootlessNetworkCmd?: string;
     readonly ociRuntime: { readonly name: string; readonly version?: string };
     readonly security: { readonly rootless: boolean; readonly selinuxEnabled?: boolean };
   };

@@ -1,28 +1,22 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import type {
-  ContainerAnswer,
-  ContainerListAnswer,
-  ImageAnswer,
-  ImageListAnswer,
-  InfoAnswer,
-} from './podman-answers.ts';
-import { PodmanConnection } from './podman-connection.ts';
-import { PodmanRefusedError } from './podman-errors.ts';
+import type { ContainerAnswer, ContainerListAnswer, InfoAnswer } from './podman-answers.ts';
+import { LIBPOD, PodmanConnection } from './podman-connection.ts';
+import { isStatus, PodmanRefusedError } from './podman-errors.ts';
+import { PodmanImageApi } from './podman-image-api.ts';
 import * as limits from './podman-limits.ts';
-
-/** libpod's own half of the API, for what the Docker-compatible one does badly or not at all. */
-const LIBPOD = '/v4.0.0/libpod';
 
 /**
  * The calls that are used, each with its own deadline. A container or image that is not there is
  * `undefined` or `false` where that is an ordinary answer.
  */
 export class PodmanApi {
+  readonly images: PodmanImageApi;
   readonly #podman: PodmanConnection;
 
   constructor(socketPath: string) {
     this.#podman = new PodmanConnection(socketPath);
+    this.images = new PodmanImageApi(this.#podman);
   }
 
   get socketPath(): string {
@@ -210,74 +204,6 @@ export class PodmanApi {
       throw error;
     }
   }
-
-  /** Undefined also for what cannot be the name of an image. */
-  async image(name: string): Promise<ImageAnswer | undefined> {
-    try {
-      return (await this.#podman.call({
-        what: `inspect image ${name}`,
-        method: 'GET',
-        path: `/images/${encodeURIComponent(name)}/json`,
-        deadlineMs: limits.QUERY_MS_MAX,
-      })) as ImageAnswer;
-    } catch (error) {
-      const isName = !(error instanceof PodmanRefusedError && /invalid ref/i.test(error.reason));
-      if (isStatus(error, 404) || !isName) return undefined;
-      throw error;
-    }
-  }
-
-  async images(): Promise<readonly ImageListAnswer[]> {
-    return (await this.#podman.call({
-      what: 'list images',
-      method: 'GET',
-      path: '/images/json',
-      deadlineMs: limits.QUERY_MS_MAX,
-    })) as readonly ImageListAnswer[];
-  }
-
-  /** Resolves when pulled; throws `PodmanRefusedError` with the registry's words otherwise. */
-  async pull(reference: string, signal: AbortSignal): Promise<void> {
-    const progress = await this.#podman.call({
-      what: `pull image ${reference}`,
-      method: 'POST',
-      path: `${LIBPOD}/images/pull`,
-      query: { reference, quiet: true },
-      deadlineMs: limits.IMAGE_TRANSFER_MS_MAX,
-      signal,
-    });
-    // The status was sent before the pull began, so a failure comes as a line of the answer.
-    const problem = problemIn(progress);
-    if (problem !== undefined) throw new PodmanRefusedError(`pull ${reference}`, 404, problem);
-  }
-
-  /** The names (or `sha256:…` ids) of the images that the archive held. */
-  async load(archive: NodeJS.ReadableStream, signal: AbortSignal): Promise<readonly string[]> {
-    const answer = (await this.#podman.call({
-      what: 'load an image archive',
-      method: 'POST',
-      path: `${LIBPOD}/images/load`,
-      upload: archive,
-      deadlineMs: limits.IMAGE_TRANSFER_MS_MAX,
-      signal,
-    })) as { Names?: readonly string[] };
-    return answer.Names ?? [];
-  }
-
-  async tag(id: string, repository: string, tag: string): Promise<void> {
-    await this.#podman.call({
-      what: `tag image ${repository}:${tag}`,
-      method: 'POST',
-      path: `/images/${encodeURIComponent(id)}/tag`,
-      query: { repo: repository, tag },
-      deadlineMs: limits.QUERY_MS_MAX,
-    });
-  }
-}
-
-/** Whether Podman refused with this HTTP status. */
-export function isStatus(error: unknown, status: number): error is PodmanRefusedError {
-  return error instanceof PodmanRefusedError && error.status === status;
 }
 
 /** Podman 4.3 wants to kill a container that ended while it was looking; the next try finds it ended. */
@@ -294,24 +220,5 @@ async function absentAs404<T>(answer: Promise<T>): Promise<T | undefined> {
   } catch (error) {
     if (isStatus(error, 404)) return undefined;
     throw error;
-  }
-}
-
-/** Of an answer in JSON lines: the text of the first error. */
-function problemIn(answer: unknown): string | undefined {
-  const lines = Buffer.isBuffer(answer) ? answer.toString('utf8').split('\n') : [];
-  for (const entry of [answer, ...lines.map(parsed)]) {
-    if (typeof entry === 'object' && entry !== null && 'error' in entry && entry.error) {
-      return String(entry.error);
-    }
-  }
-  return undefined;
-}
-
-function parsed(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
   }
 }

@@ -8,6 +8,9 @@ import {
   PodmanUnreachableError,
 } from './podman-errors.ts';
 
+/** libpod's own half of the API, for what the Docker-compatible one does badly or not at all. */
+export const LIBPOD = '/v4.0.0/libpod';
+
 /** One request: what it is called in messages, where it goes, and how long it may take. */
 export interface Call {
   readonly what: string;

@@ -56,3 +56,8 @@ export class PodmanMissingError extends PortError {
     super(message, { retryable: false, cause });
   }
 }
+
+/** Whether Podman refused with this HTTP status. */
+export function isStatus(error: unknown, status: number): error is PodmanRefusedError {
+  return error instanceof PodmanRefusedError && error.status === status;
+}

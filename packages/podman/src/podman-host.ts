@@ -6,6 +6,8 @@ import type { InfoAnswer } from './podman-answers.ts';
 export interface PodmanHost {
   readonly description: RuntimeDescription;
   readonly selinux: boolean;
+  /** `NetworkMode` of a container with network. */
+  readonly network: string;
   /** Below it every attempt gets a cgroup of its own; absent where Podman or systemd makes them. */
   readonly cgroupBase?: string;
 }
@@ -28,8 +30,19 @@ export async function readHost(info: InfoAnswer): Promise<PodmanHost> {
       arch: info.host.arch,
     },
     selinux: info.host.security.selinuxEnabled ?? false,
+    network: networkOf(info),
     ...(cgroupBase === undefined ? {} : { cgroupBase }),
   };
+}
+
+/**
+ * The API's `default` is a bridge, which wants iptables and a namespace shared by all containers; what the
+ * command line takes for a rootless container needs neither, and keeps containers apart.
+ */
+export function networkOf(info: InfoAnswer): string {
+  if (!info.host.security.rootless) return 'default';
+  const isOld = Number.parseInt(info.version.Version, 10) < 5;
+  return info.host.rootlessNetworkCmd || (isOld ? 'slirp4netns' : 'pasta');
 }
 
 /**

@@ -2,18 +2,20 @@ import { createReadStream } from 'node:fs';
 import type { ImageProblem, Result } from '@podmesh/core';
 import { ok, refused } from '@podmesh/core';
 import type { ImageAnswer, ImageListAnswer } from './podman-answers.ts';
-import type { PodmanApi } from './podman-api.ts';
 import { PodmanRefusedError } from './podman-errors.ts';
+import type { PodmanImageApi } from './podman-image-api.ts';
 
 /** Images of the local store by id, with every name they have. */
-export async function listImages(api: PodmanApi): Promise<ReadonlyMap<string, readonly string[]>> {
-  const images = await api.images();
+export async function listImages(
+  api: PodmanImageApi,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const images = await api.list();
   return new Map(images.map((image) => [image.Id, namesOf(image)]));
 }
 
 /** The id behind a reference, a short name, an image id or a manifest digest. */
 export async function resolveImage(
-  api: PodmanApi,
+  api: PodmanImageApi,
   arch: string,
   reference: string,
   options: { readonly pull: boolean; readonly signal: AbortSignal },
@@ -49,12 +51,12 @@ export async function resolveImage(
  * put itself in the place of `localhost/tool:1` for every later task.
  */
 export async function loadImage(
-  api: PodmanApi,
+  api: PodmanImageApi,
   arch: string,
   archivePath: string,
   signal: AbortSignal,
 ): Promise<Result<string, ImageProblem>> {
-  const before = await api.images();
+  const before = await api.list();
   let names: readonly string[];
   try {
     names = await api.load(createReadStream(archivePath), signal);
@@ -63,7 +65,7 @@ export async function loadImage(
     const message = `${archivePath} is neither an OCI nor a docker archive: ${error.reason}`;
     return refused({ kind: 'not-an-image', message });
   }
-  const images = await Promise.all(names.map((name) => api.image(name)));
+  const images = await Promise.all(names.map((name) => api.find(name)));
   const ids = new Set(images.flatMap((image) => (image === undefined ? [] : [image.Id])));
   for (const name of names) await restoreName(api, name, before);
   const [first] = images;
@@ -75,7 +77,7 @@ export async function loadImage(
 }
 
 async function restoreName(
-  api: PodmanApi,
+  api: PodmanImageApi,
   name: string,
   before: readonly ImageListAnswer[],
 ): Promise<void> {
@@ -86,18 +88,18 @@ async function restoreName(
   await api.tag(owner.Id, name.slice(0, colon), name.slice(colon + 1));
 }
 
-async function findLocal(api: PodmanApi, reference: string): Promise<ImageAnswer | undefined> {
-  const asIs = await api.image(reference);
+async function findLocal(api: PodmanImageApi, reference: string): Promise<ImageAnswer | undefined> {
+  const asIs = await api.find(reference);
   if (asIs !== undefined) return asIs;
   if (reference.startsWith('sha256:')) {
-    const holders = await api.images();
+    const holders = await api.list();
     const holder = holders.find((image) =>
       (image.RepoDigests ?? []).some((name) => name.endsWith(`@${reference}`)),
     );
-    return holder === undefined ? undefined : await api.image(holder.Id);
+    return holder === undefined ? undefined : await api.find(holder.Id);
   }
   // A name without a registry: images that were built here are in "localhost".
-  return reference.startsWith('localhost/') ? undefined : await api.image(`localhost/${reference}`);
+  return reference.startsWith('localhost/') ? undefined : await api.find(`localhost/${reference}`);
 }
 
 function checkPlatform(

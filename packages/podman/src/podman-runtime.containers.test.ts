@@ -46,6 +46,11 @@ describe('a container', () => {
     );
   });
 
+  it('has a network when it asks for one', async () => {
+    const { out } = await bed.run({ command: ['ls', '/sys/class/net'], net: true });
+    expect(out.trim().split('\n').length).toBeGreaterThan(1);
+  });
+
   it('sees its inputs read-only and may write everywhere else', async () => {
     const file = join(bed.directory, 'an: odd name');
     const comma = join(bed.directory, 'a,b');

@@ -49,7 +49,7 @@ export class PodmanRuntime implements ContainerRuntime {
   }
 
   images(): Promise<ReadonlyMap<string, readonly string[]>> {
-    return listImages(this.#api);
+    return listImages(this.#api.images);
   }
 
   async resolveImage(
@@ -58,12 +58,12 @@ export class PodmanRuntime implements ContainerRuntime {
     signal: AbortSignal,
   ): Promise<Result<string, ImageProblem>> {
     const { arch } = await this.describe();
-    return await resolveImage(this.#api, arch, reference, { pull, signal });
+    return await resolveImage(this.#api.images, arch, reference, { pull, signal });
   }
 
   async loadImage(archivePath: string, signal: AbortSignal): Promise<Result<string, ImageProblem>> {
     const { arch } = await this.describe();
-    return await loadImage(this.#api, arch, archivePath, signal);
+    return await loadImage(this.#api.images, arch, archivePath, signal);
   }
 
   async start(spec: ContainerSpec, log: LogSink, signal: AbortSignal): Promise<Started> {
@@ -78,6 +78,7 @@ export class PodmanRuntime implements ContainerRuntime {
       ...(launch === undefined ? {} : { launch: launch.value }),
       limitsEnforced: host.description.limits === 'enforced',
       selinux: host.selinux,
+      network: host.network,
       ...(cgroup === undefined ? {} : { cgroupParent: cgroup }),
     };
     if (cgroup !== undefined) this.#cgroups.add(cgroup);
@@ -166,7 +167,7 @@ export class PodmanRuntime implements ContainerRuntime {
   }
 
   async #commandOf(image: string): Promise<readonly string[]> {
-    const config = (await this.#api.image(image))?.Config;
+    const config = (await this.#api.images.find(image))?.Config;
     return [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])];
   }
 

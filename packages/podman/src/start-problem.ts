@@ -3,7 +3,7 @@ import type { StartProblem } from '@podmesh/core';
 /** crun's and runc's ways to say that the image has no such program, or that it is none. */
 const COMMAND = [
   /attempted to invoke a command that was not found/i,
-  /executable file .* not found/i,
+  /executable file (.* )?not found/i,
   /open executable: /i,
   /exec format error/i,
   /exec: ".*": (stat .*: )?(no such file or directory|permission denied|is a directory)/i,

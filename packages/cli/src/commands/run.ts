@@ -1,6 +1,5 @@
-import { type Graph, initialRunState, type RunId } from '@podmesh/core';
+import { type Graph, initialRunState, type RunId, type RunPublished } from '@podmesh/core';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
-import { CliError } from '../cli-error.ts';
 import { checkDocument } from '../document/check-document.ts';
 import { publishGraph } from '../document/publish-graph.ts';
 import { readDocument } from '../document/read-document.ts';
@@ -10,82 +9,59 @@ import { followRun } from '../follow/follow-run.ts';
 import { JsonView, LiveView, PlainView, type RunView } from '../follow/run-view.ts';
 import type { Client } from '../mesh/client.ts';
 import { type LoggedRun, toRecord } from '../mesh/load-run.ts';
-import { meshUrl, openClient } from '../mesh/open-client.ts';
+import { openClient } from '../mesh/open-client.ts';
 import { printJson } from '../render/print.ts';
 import type { World } from '../world.ts';
 import { refuseRoot } from './refuse-root.ts';
 import { exitCodeOf, reportEnd } from './report-end.ts';
-
-/** Nobody but the log knows these yet. */
-const UNKNOWN = '';
+import { keepPeer, meshForRun } from './temporary-peer.ts';
 
 /** `podmesh run FILE`: checks, uploads, publishes, and follows unless told not to. */
 export async function run(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   refuseRoot(world, 'run', options.flag('allow-root'));
   const read = await readDocument(world, operands[0] ?? '-');
-  const graph = await checkDocument(read);
+  const checked = await checkDocument(read);
   const client = await openClient(world, await meshForRun(world, options));
   try {
-    await checkArtifacts(graph, client.artifacts);
-    const uploaded = await uploadInputs(graph, read.directory, client.artifacts);
-    const { run: id, driveQueued } = await publishGraph(client, uploaded, world.user);
-    await world.home.rememberRun(id);
+    await checkArtifacts(checked, client.artifacts);
+    const graph = await uploadInputs(checked, read.directory, client.artifacts);
+    const { published, driveQueued } = await publishGraph(client, graph, world.user);
+    await world.home.rememberRun(published.run);
+    await keepPeer(world, options);
     if (!driveQueued) {
       world.terminal.err('no driver could be asked for; a peer will notice the run by itself\n');
     }
-    if (options.flag('detach')) return tellId(world, options, id);
-    return await followPublished(world, client, { run: id, graph: uploaded, options });
+    if (options.flag('detach')) return await tellId(world, options, published.run);
+    return await followPublished(world, client, { published, graph, json: options.flag('json') });
   } finally {
     await client.close();
   }
 }
 
-async function tellId(world: World, options: Options, id: RunId): Promise<ExitCode> {
-  if (options.flag('json')) await printJson(world.terminal, { run: id });
-  else await world.terminal.out(`${id}\n`);
+async function tellId({ terminal }: World, options: Options, run: RunId): Promise<ExitCode> {
+  if (options.flag('json')) await printJson(terminal, { run });
+  else await terminal.out(`${run}\n`);
   return EXIT.success;
 }
 
-/** The mesh; when there is none, that of a temporary peer on this machine. */
-async function meshForRun(world: World, options: Options): Promise<string> {
-  const url = await meshUrl(world, options.text('nats'));
-  if (url !== undefined) return url;
-  world.terminal.err('no daemon runs here: starting a temporary peer ("podmesh up" makes it last)\n');
-  const words = ['--until-idle', ...(options.flag('allow-root') ? ['--allow-root'] : [])];
-  try {
-    return (await world.daemon.startInBackground(words)).nats;
-  } catch (error) {
-    // Another "podmesh run" may have been a moment faster: then its peer is as good.
-    const other = await world.home.daemon();
-    if (other !== undefined && error instanceof CliError) return other.nats;
-    throw error;
-  }
-}
-
 interface Published {
-  readonly run: RunId;
+  readonly published: RunPublished;
   readonly graph: Graph;
-  readonly options: Options;
+  readonly json: boolean;
 }
 
 async function followPublished(
   world: World,
   client: Client,
-  { run: id, graph, options }: Published,
+  { published, graph, json }: Published,
 ): Promise<ExitCode> {
-  const json = options.flag('json');
+  const { run: id } = published;
   const start: LoggedRun = {
     kind: 'logged',
     run: id,
-    published: {
-      kind: 'run-published',
-      run: id,
-      ...(graph.name === undefined ? {} : { name: graph.name }),
-      graph: { kind: 'inline', graph },
-      taskCount: 0,
-      publisher: world.user,
-    },
-    publishedAt: UNKNOWN,
+    published,
+    // The server's time comes with the first fact.
+    publishedAt: world.now().toISOString(),
     endedAt: undefined,
     state: initialRunState(graph),
   };
@@ -110,9 +86,9 @@ function viewFor({ terminal }: World, json: boolean): RunView {
 }
 
 /** Says how to look again at a run that goes on. */
-export function tellDetached({ terminal }: World, id: RunId): ExitCode {
+export function tellDetached({ terminal }: World, run: RunId): ExitCode {
   terminal.err(
-    `\nthe run goes on; look again with: podmesh wait ${id}\nor end it with: podmesh cancel ${id}\n`,
+    `\nthe run goes on; look again with: podmesh wait ${run}\nor end it with: podmesh cancel ${run}\n`,
   );
   return EXIT.detached;
 }

@@ -18,7 +18,7 @@ const ID_LENGTH = 12;
 
 /** A run that is in the log. */
 export interface PublishedRun {
-  readonly run: RunId;
+  readonly published: RunPublished;
   /** False: no driver could be asked for; some peer will notice the run by itself. */
   readonly driveQueued: boolean;
 }
@@ -43,7 +43,7 @@ export async function publishGraph(
     () => true,
     () => false,
   );
-  return { run: published.run, driveQueued };
+  return { published, driveQueued };
 }
 
 /** 12 letters and digits from the system's randomness: 62 bits. */

@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { isRunId, type RunId, runId } from '@podmesh/core';
 import { commandOf } from './live-process.ts';
 
@@ -30,6 +31,8 @@ const CHILD_FILES = [
   { what: 'Podman service', names: ['podman-service.pid'], word: 'podman' },
 ] as const;
 
+const LOOK_MS = 100;
+
 /** The folder with all state of this machine's peer, as the command line sees it. */
 export class Home {
   readonly path: string;
@@ -54,6 +57,16 @@ export class Home {
     if (file === undefined) return undefined;
     const command = await commandOf(file.pid);
     return command?.includes('daemon') === true ? file : undefined;
+  }
+
+  /** The daemon that is just starting here, once it is up; undefined when it does not come up in time. */
+  async daemonWithin(ms: number): Promise<DaemonFile | undefined> {
+    const endMs = performance.now() + ms;
+    for (;;) {
+      const daemon = await this.daemon();
+      if (daemon !== undefined || performance.now() >= endMs) return daemon;
+      await pause(LOOK_MS);
+    }
   }
 
   async forgetDaemon(): Promise<void> {

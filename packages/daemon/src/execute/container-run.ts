@@ -79,6 +79,11 @@ export class ContainerRun {
     }
   }
 
+  /** Ends the attempt before there is a container; never throws. */
+  fail(error: unknown): Promise<Ending> {
+    return this.#failed(failureOfError(error));
+  }
+
   /** Removes the container; after the outcome is in the log, so that a restart can adopt until then. */
   async cleanUp(): Promise<void> {
     await this.#container?.remove();

@@ -7,7 +7,6 @@ import {
   type ContainerLabels,
   claimId,
   digestAction,
-  judgeOffer,
   type LeaseKeeper,
   type LiveLog,
   type LogSink,
@@ -21,9 +20,7 @@ import {
   type Sequence,
   type SessionId,
   type Sha256,
-  type TaskEvent,
   type TaskResult,
-  unreachable,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { Reservation } from '../claim/capacity-ledger.ts';
@@ -36,11 +33,10 @@ import {
   resolveNamedImage,
 } from './container-run.ts';
 import type { StopReason } from './outcome.ts';
+import { RefusedOffers } from './refused-offers.ts';
 import { RunsOver } from './runs-over.ts';
 import type { LogSpool } from './task-files.ts';
 
-/** A claim whose holder is still alive is looked at again after this long: its next extension comes sooner. */
-const HOLDER_ALIVE_DELAY_MS = 5_000;
 /** A peer on which an earlier attempt failed lets others go first for this long. */
 const AVOID_DELAY_MS = 2_000;
 
@@ -74,17 +70,17 @@ interface ActiveAttempt {
 export class Executor {
   readonly #parts: ExecutorParts;
   readonly #runsOver: RunsOver;
+  readonly #refused: RefusedOffers;
   readonly #active = new Map<ClaimId, ActiveAttempt>();
   readonly #pending = new Set<Promise<void>>();
   /** Offers that were given back once for the sake of others. */
   readonly #yielded = new Set<Sequence>();
-  /** Claims whose holder did not speak of them when we asked. */
-  readonly #unspoken = new Set<ClaimId>();
   #draining = false;
 
   constructor(parts: ExecutorParts) {
     this.#parts = parts;
     this.#runsOver = new RunsOver(parts.log, parts.clock);
+    this.#refused = new RefusedOffers(parts, (claim) => this.holds(claim));
   }
 
   /** Whether that claim is at work here right now. */
@@ -104,14 +100,7 @@ export class Executor {
 
   /** Takes a claimed offer to its end; never throws. */
   take(claimed: Claimed<Offer>, reservation: Reservation): void {
-    const work = this.#handle(claimed)
-      .catch((error: unknown) => {
-        const { run, task } = claimed.value;
-        this.#parts.logger.error({ run, task, err: error }, 'could not settle an offer');
-      })
-      .finally(() => reservation.release());
-    this.#pending.add(work);
-    void work.finally(() => this.#pending.delete(work));
+    this.#follow(this.#handle(claimed), claimed.value, reservation);
   }
 
   /** Goes on with a container of an earlier session whose attempt is still ours; false when it is not. */
@@ -123,14 +112,13 @@ export class Executor {
     const { offer, claim } = entry;
     const last = await this.#parts.log.lastOfTask(offer.run, offer.task);
     if (last?.sequence !== entry.startedSequence) return false;
-    const work = this.#attempt({ claim, run: offer.run, ticket: entry.ticket }, async (stop) => {
+    const attempt = this.#attempt({ claim, run: offer.run, ticket: entry.ticket }, async (stop) => {
       const spool = this.#parts.files.openLog();
       container.replayLog(this.#logSink(offer, spool));
       const containerRun = new ContainerRun(this.#parts, offer, spool, stop);
       await this.#publish(entry, await containerRun.adopt(container), containerRun);
-    }).finally(() => reservation.release());
-    this.#pending.add(work);
-    void work.finally(() => this.#pending.delete(work));
+    });
+    this.#follow(attempt, offer, reservation);
     return true;
   }
 
@@ -147,6 +135,19 @@ export class Executor {
     this.#draining = true;
     for (const attempt of this.#active.values()) attempt.stop.abort('drained' satisfies StopReason);
     await Promise.all(this.#pending);
+  }
+
+  /** Work that nobody waits for but `drain`; its failure is met here, and redelivery does the rest. */
+  #follow(attempt: Promise<void>, { run, task }: Offer, reservation: Reservation): void {
+    const work = attempt
+      .catch((error: unknown) => {
+        this.#parts.logger.error({ run, task, err: error }, 'could not settle an offer');
+      })
+      .finally(() => {
+        reservation.release();
+        this.#pending.delete(work);
+      });
+    this.#pending.add(work);
   }
 
   async #handle(claimed: Claimed<Offer>): Promise<void> {
@@ -169,7 +170,7 @@ export class Executor {
         offerSequence: claimed.sequence,
       };
       const appended = await this.#parts.log.append(started, offer.sequence);
-      if (!appended.ok) return this.#settleRefused(claimed);
+      if (!appended.ok) return this.#refused.settle(claimed);
       const entry = { claim, offer, startedSequence: appended.value, ticket: claimed.ticket };
       await this.#run(entry, image, stop);
     });
@@ -182,8 +183,10 @@ export class Executor {
     const spool = files.openLog();
     const containerRun = new ContainerRun(this.#parts, offer, spool, stop);
     const labels: ContainerLabels = { run, task, attempt, peer, claim };
-    await journal.write(entry);
-    const ending = await containerRun.execute(image, labels, this.#logSink(offer, spool));
+    const ending = await journal.write(entry).then(
+      () => containerRun.execute(image, labels, this.#logSink(offer, spool)),
+      (error: unknown) => containerRun.fail(error),
+    );
     await this.#publish(entry, ending, containerRun);
   }
 
@@ -258,54 +261,6 @@ export class Executor {
     this.#active.set(claim.claim, { run: claim.run, stop, done });
     if (this.#draining) stop.abort('drained' satisfies StopReason);
     await done;
-  }
-
-  /** Somebody wrote about the task since the offer was made: the log tells what this offer is now. */
-  async #settleRefused(claimed: Claimed<Offer>): Promise<void> {
-    const { run, task } = claimed.value;
-    const last = await this.#parts.log.lastOfTask(run, task);
-    const isHeld = await this.#isHeld(last?.event);
-    const verdict = judgeOffer(claimed.value, claimed.sequence, last, {
-      holds: (claim) => this.holds(claim),
-      isHeld: () => isHeld,
-    });
-    switch (verdict.kind) {
-      case 'start':
-        // The append was refused and yet nothing newer is there: look again soon.
-        return claimed.giveBack(AVOID_DELAY_MS);
-      case 'forget':
-        return claimed.ack();
-      case 'ours':
-        return;
-      case 'wait':
-        return claimed.giveBack(HOLDER_ALIVE_DELAY_MS);
-      case 'declare-lost':
-        await this.#declareLost(verdict.lost, verdict.sequence);
-        return claimed.ack();
-      default:
-        return unreachable(verdict);
-    }
-  }
-
-  /** By the peer's own word; a claim it has not spoken of yet is given the time of a heartbeat. */
-  async #isHeld(event: TaskEvent | undefined): Promise<boolean> {
-    if (event?.kind !== 'attempt-started') return false;
-    const holder = await this.#parts.peers.find(event.peer);
-    if (holder === undefined) return false;
-    if (holder.claims.includes(event.claim)) return true;
-    const seenBefore = this.#unspoken.has(event.claim);
-    this.#unspoken.add(event.claim);
-    return !seenBefore;
-  }
-
-  async #declareLost(lost: AttemptStarted, sequence: Sequence): Promise<void> {
-    const { run, task, attempt, claim, peer } = lost;
-    const reason = 'its claim expired while the attempt was open';
-    await this.#parts.log.append(
-      { kind: 'attempt-lost', run, task, attempt, claim, peer, reason },
-      sequence,
-    );
-    this.#parts.logger.info({ run, task, attempt, peer }, 'declared an attempt lost');
   }
 
   /** The image id, resolved before the attempt starts where that costs nothing; undefined: find out later. */

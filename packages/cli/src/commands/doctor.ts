@@ -1,0 +1,52 @@
+import type { Invocation } from '../arguments/parse-command-line.ts';
+import { toCliError } from '../cli-error.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import type { Finding } from '../home/daemon-program.ts';
+import { meshUrl, openClient } from '../mesh/open-client.ts';
+import { countText } from '../render/amounts.ts';
+import { printJson, printLines } from '../render/print.ts';
+import type { World } from '../world.ts';
+
+/** `podmesh doctor`: what is in order here, and the repair of what is not. */
+export async function doctor(world: World, { options }: Invocation): Promise<ExitCode> {
+  const mesh = await examineMesh(world, options.text('nats'));
+  const findings = [...(await world.daemon.examine()), mesh];
+  if (options.flag('json')) await printJson(world.terminal, findings);
+  else await printLines(world.terminal, findingLines(findings));
+  return findings.every(({ ok }) => ok) ? EXIT.success : EXIT.failed;
+}
+
+/** A mesh that cannot be reached is wrong only where somebody said that there is one. */
+async function examineMesh(world: World, given: string | undefined): Promise<Finding> {
+  const url = await meshUrl(world, given);
+  if (url === undefined) {
+    const found = `no daemon runs in ${world.home.path}; "podmesh up" starts one`;
+    return { check: 'mesh', ok: true, found };
+  }
+  try {
+    const client = await openClient(world, url);
+    try {
+      const peers = await client.peers.list();
+      return { check: 'mesh', ok: true, found: `${client.url}, ${countText(peers.length, 'peer')}` };
+    } finally {
+      await client.close();
+    }
+  } catch (error) {
+    const { message, advice } = toCliError(error);
+    const repair = advice ?? 'Start it with "podmesh up", or correct --nats or PODMESH_NATS.';
+    return { check: 'mesh', ok: false, found: message, repair };
+  }
+}
+
+/** Findings for people: one line each, and the repair under what is wrong. */
+export function findingLines(findings: readonly Finding[]): readonly string[] {
+  const wrong = findings.filter(({ ok }) => !ok).length;
+  const width = Math.max(0, ...findings.map(({ check }) => check.length));
+  return [
+    ...findings.flatMap(({ check, ok, found, repair }) => [
+      `${ok ? 'ok   ' : 'WRONG'}  ${check.padEnd(width)}  ${found}`,
+      ...(repair === undefined || ok ? [] : repair.split('\n').map((line) => `         ${line}`)),
+    ]),
+    wrong === 0 ? 'all in order' : `${countText(wrong, 'thing')} to repair`,
+  ];
+}

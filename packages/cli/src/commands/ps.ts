@@ -1,0 +1,70 @@
+import type { RunSummary } from '@podmesh/core';
+import type { Invocation } from '../arguments/parse-command-line.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import type { Client } from '../mesh/client.ts';
+import { loadRun, toHeader } from '../mesh/load-run.ts';
+import { withClient } from '../mesh/open-client.ts';
+import { printJson, printLines } from '../render/print.ts';
+import { type ListedRun, runTable } from '../render/run-table.ts';
+import type { World } from '../world.ts';
+
+const RUNS_SHOWN = 20;
+/** Counts of unfinished runs cost reading their logs; of more than these they are left out. */
+const COUNTED_MAX = 8;
+
+/** `podmesh ps`: the runs the mesh knows, newest first. */
+export async function ps(world: World, { options }: Invocation): Promise<ExitCode> {
+  return withClient(world, options.text('nats'), async (client) => {
+    const all = await listRuns(client);
+    if (options.flag('json')) await printJson(world.terminal, all);
+    else {
+      const shown = options.flag('all') ? all : all.slice(0, RUNS_SHOWN);
+      const more = all.length - shown.length;
+      await printLines(world.terminal, [
+        ...runTable(shown, world.now()),
+        ...(more > 0 ? [`and ${more} older: podmesh ps --all`] : []),
+      ]);
+    }
+    return EXIT.success;
+  });
+}
+
+async function listRuns(client: Client): Promise<readonly ListedRun[]> {
+  const newestFirst = [...(await client.runLog.runs())].reverse();
+  const unfinished = newestFirst.filter(({ ended }) => ended === undefined);
+  const counted = new Set(unfinished.slice(0, COUNTED_MAX));
+  return Promise.all(
+    newestFirst.map((summary) => toListed(summary, client, counted.has(summary))),
+  );
+}
+
+async function toListed(
+  { run, name, taskCount, publisher, publishedAt, cancelRequested, ended }: RunSummary,
+  client: Client,
+  isCounted: boolean,
+): Promise<ListedRun> {
+  const counts = ended?.event.counts ?? (isCounted ? await countsNow(client, run) : undefined);
+  return {
+    run,
+    ...(name === undefined ? {} : { name }),
+    state: ended?.event.state ?? (cancelRequested ? 'cancelling' : 'running'),
+    tasks: taskCount,
+    ...(counts === undefined ? {} : { counts }),
+    publisher,
+    publishedAt,
+    ...(ended === undefined ? {} : { endedAt: ended.at }),
+  };
+}
+
+/** One broken run must not hide the others. */
+async function countsNow(
+  client: Client,
+  run: RunSummary['run'],
+): Promise<ListedRun['counts'] | undefined> {
+  try {
+    const { tasks: _, ...counts } = toHeader(await loadRun(client, run)).counts;
+    return counts;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,45 @@
+import { recordTask } from '@podmesh/core';
+import type { Invocation } from '../arguments/parse-command-line.ts';
+import { parseRun } from '../arguments/parse-target.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { findRun } from '../mesh/find-run.ts';
+import { type LoadedRun, loadRun, toHeader, toRecord } from '../mesh/load-run.ts';
+import { withClient } from '../mesh/open-client.ts';
+import { printLines } from '../render/print.ts';
+import { recordTable } from '../render/record-table.ts';
+import type { World } from '../world.ts';
+
+/** Tasks turned into text at a time: the record of a large run is no single string. */
+const TASKS_AT_ONCE = 500;
+
+/** `podmesh show RUN`: the record of a run as it is now. */
+export async function show(world: World, { operands, options }: Invocation): Promise<ExitCode> {
+  const named = parseRun(operands[0] ?? '');
+  return withClient(world, options.text('nats'), async (client) => {
+    const loaded = await loadRun(client, await findRun(client, world.home, named));
+    if (options.flag('json')) {
+      for (const piece of recordJson(loaded)) await world.terminal.out(piece);
+    } else {
+      await printLines(world.terminal, recordTable(toRecord(loaded), options.flag('all')));
+    }
+    return EXIT.success;
+  });
+}
+
+/** A `RunRecord` as one line of JSON, in pieces. */
+export function* recordJson(loaded: LoadedRun): Iterable<string> {
+  const header = JSON.stringify(toHeader(loaded));
+  yield `${header.slice(0, -1)},"tasks":[`;
+  const count = loaded.kind === 'logged' ? loaded.state.index.taskCount : loaded.record.tasks.length;
+  for (let first = 0; first < count; first += TASKS_AT_ONCE) {
+    const last = Math.min(count, first + TASKS_AT_ONCE);
+    const texts: string[] = [];
+    for (let task = first; task < last; task += 1) texts.push(JSON.stringify(taskAt(loaded, task)));
+    yield `${texts.join(',')}${last < count ? ',' : ''}`;
+  }
+  yield ']}\n';
+}
+
+function taskAt(loaded: LoadedRun, task: number) {
+  return loaded.kind === 'logged' ? recordTask(loaded.state, task) : loaded.record.tasks[task];
+}

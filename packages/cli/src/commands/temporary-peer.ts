@@ -1,0 +1,39 @@
+import type { Options } from '../arguments/parse-command-line.ts';
+import { CliError } from '../cli-error.ts';
+import { meshUrl } from '../mesh/open-client.ts';
+import type { World } from '../world.ts';
+
+/** As long as a daemon may take to be ready. */
+const OTHER_READY_MS = 60_000;
+const HINT = 'no daemon runs here: starting a temporary peer ("podmesh up" makes one that stays)\n';
+
+/** The mesh to publish in; when nobody names one and none runs here, that of a temporary peer. */
+export async function meshForRun(world: World, options: Options): Promise<string> {
+  const url = await meshUrl(world, options.text('nats'));
+  if (url !== undefined) return url;
+  world.terminal.err(HINT);
+  return startTemporaryPeer(world, options);
+}
+
+/**
+ * A temporary peer may have decided to leave just before something was published through it. Its home
+ * keeps the run, and its server comes back at the same address.
+ */
+export async function keepPeer(world: World, options: Options): Promise<void> {
+  if ((await meshUrl(world, options.text('nats'))) !== undefined) return;
+  world.terminal.err('the temporary peer has just left: starting another one\n');
+  await startTemporaryPeer(world, options);
+}
+
+async function startTemporaryPeer(world: World, options: Options): Promise<string> {
+  const words = ['--until-idle', ...(options.flag('allow-root') ? ['--allow-root'] : [])];
+  try {
+    return (await world.daemon.startInBackground(words)).nats;
+  } catch (error) {
+    // Another "podmesh run" may have been a moment faster: then its peer is as good as ours.
+    const isBusy = error instanceof CliError && error.message.includes('another podmesh daemon');
+    const other = await world.home.daemonWithin(isBusy ? OTHER_READY_MS : 0);
+    if (other !== undefined) return other.nats;
+    throw error;
+  }
+}

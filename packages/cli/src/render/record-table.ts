@@ -1,0 +1,51 @@
+import type { RunRecord, TaskRecord } from '@podmesh/core';
+import { alignColumns } from './align-columns.ts';
+import { durationText } from './amounts.ts';
+import { countsText } from './run-summary.ts';
+
+const TASKS_SHOWN = 200;
+const DETAIL_LETTERS = 60;
+const HEADER = ['TASK', 'STATE', 'TRY', 'PEER', 'TOOK', 'DETAIL'];
+
+/** A run and its tasks for people; all of them, or the first 200. */
+export function recordTable(record: RunRecord, all: boolean): readonly string[] {
+  const tasks = all ? record.tasks : record.tasks.slice(0, TASKS_SHOWN);
+  const more = record.tasks.length - tasks.length;
+  const { run, name, state, publisher, publishedAt, endedAt } = record;
+  return [
+    `run        ${run}${name === undefined ? '' : ` (${name})`}`,
+    `state      ${state}: ${countsText(record)}`,
+    `published  ${publishedAt} by ${publisher}`,
+    ...(endedAt === undefined ? [] : [`ended      ${endedAt}`]),
+    '',
+    ...alignColumns([HEADER, ...tasks.map(row)]),
+    ...(more > 0 ? [`and ${more} more tasks: podmesh show ${run} --all`] : []),
+  ];
+}
+
+function row(task: TaskRecord): readonly string[] {
+  const last = task.attempts.at(-1);
+  return [
+    task.task,
+    task.cached ? 'cached' : task.state,
+    last === undefined ? '' : String(last.attempt),
+    last?.peer ?? '',
+    task.cached || task.usage === undefined ? '' : durationText(task.usage.wallMs),
+    detail(task),
+  ];
+}
+
+function detail({ failure, because, outputs, attempts }: TaskRecord): string {
+  if (failure !== undefined) return shorten(`${failure.kind}: ${failure.message}`);
+  if (because !== undefined) return `because ${because} failed`;
+  const last = attempts.at(-1);
+  if (last?.outcome !== undefined && last.outcome !== 'succeeded' && last.outcome !== 'running') {
+    return shorten(`attempt ${last.attempt} failed: ${last.outcome}`);
+  }
+  return shorten(Object.keys(outputs).join(', '));
+}
+
+function shorten(text: string): string {
+  const line = text.replace(/\s+/g, ' ');
+  return line.length <= DETAIL_LETTERS ? line : `${line.slice(0, DETAIL_LETTERS - 1)}…`;
+}
