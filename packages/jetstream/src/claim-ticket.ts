@@ -5,6 +5,8 @@ import { ClaimForgottenError } from './mesh-errors.ts';
 import { jittered, pause } from './pause.ts';
 import { portError } from './port-error.ts';
 
+/** An answer takes a millisecond; without one the claim may be forgotten, see below. */
+const FIRST_ANSWER_MS = 1_500;
 const ANSWER_MS = 5_000;
 /** An acknowledgement that cannot be delivered for this long is left to redelivery, which is harmless. */
 const PATIENCE_MS = 30_000;
@@ -33,7 +35,8 @@ async function settle(mesh: MeshConnection, ticket: ClaimTicket, word: string): 
   for (let attempt = 1; ; attempt++) {
     try {
       await mesh.untilConnected(deadline - monotonicMs());
-      const answer = mesh.request(ticket, word, { timeoutMs: ANSWER_MS });
+      const timeoutMs = attempt === 1 ? FIRST_ANSWER_MS : ANSWER_MS;
+      const answer = mesh.request(ticket, word, { timeoutMs });
       await (attempt === 1 ? answer : orForgotten(mesh, ticket, answer));
       return;
     } catch (cause) {

@@ -147,9 +147,7 @@ export class Offerer {
     const { results, log, sha256, platform } = this.#parts;
     const actions = new Map(
       candidates
-        .filter(
-          ({ offer }) => offer.cache && offer.attempt === 1 && offer.image.kind !== 'reference',
-        )
+        .filter(({ offer }) => offer.cache && offer.image.kind !== 'reference')
         .map((candidate) => {
           const { image, requirements } = candidate.offer;
           const id = image.kind === 'digest' ? image.digest : '';
@@ -170,7 +168,7 @@ export class Offerer {
         continue;
       }
       const { run, task, sequence } = candidate.offer;
-      this.#offered.set(candidate.task, { attempt: 1, age: 0 });
+      this.#offered.set(candidate.task, { attempt: candidate.offer.attempt, age: 0 });
       // Refused: somebody wrote first, and the log will tell us what.
       taken.push(log.append({ kind: 'task-cached', run, task, action, result }, sequence));
     }

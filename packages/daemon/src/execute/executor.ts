@@ -20,6 +20,7 @@ import {
   type Sequence,
   type SessionId,
   type Sha256,
+  type TaskEvent,
   type TaskResult,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
@@ -197,34 +198,34 @@ export class Executor {
     };
   }
 
-  /** Appends the outcome behind our own start, then acknowledges, then cleans up. */
+  /** Appends the outcome behind our own start, then acknowledges, and cleans up whatever happens. */
   async #publish(entry: JournalEntry, ending: Ending, containerRun: ContainerRun): Promise<void> {
-    const { offer, claim } = entry;
-    const { run, task, attempt } = offer;
-    const { log, offers, logger } = this.#parts;
+    const { run, task, attempt } = entry.offer;
     try {
-      if (ending.kind === 'succeeded') {
-        const action = this.#actionOf(offer, ending.result.image);
-        const { result } = ending;
-        const appended = await log.append(
-          { kind: 'attempt-succeeded', run, task, attempt, claim, action, result },
-          entry.startedSequence,
-        );
-        if (!appended.ok) return this.#noteFenced(entry);
-        if (offer.cache) await this.#record(action, result);
-      } else {
-        const { failure } = ending;
-        const appended = await log.append(
-          { kind: 'attempt-failed', run, task, attempt, claim, failure },
-          entry.startedSequence,
-        );
-        if (!appended.ok) return this.#noteFenced(entry);
-        logger.info({ run, task, attempt, failure: failure.kind }, failure.message);
-      }
-      await offers.settle(entry.ticket);
+      const event = await this.#outcomeOf(entry, ending);
+      const appended = await this.#parts.log.append(event, entry.startedSequence);
+      if (appended.ok) await this.#parts.offers.settle(entry.ticket);
+      else this.#parts.logger.warn({ run, task, attempt }, 'came too late: the attempt was lost');
     } finally {
       await this.#cleanUp(entry, containerRun);
     }
+  }
+
+  /**
+   * The event that tells the ending. A result goes into the cache before it is published: whoever
+   * sees the end of a run and publishes the same graph again must find all of it there.
+   */
+  async #outcomeOf({ offer, claim }: JournalEntry, ending: Ending): Promise<TaskEvent> {
+    const { run, task, attempt } = offer;
+    if (ending.kind === 'failed') {
+      const { failure } = ending;
+      this.#parts.logger.info({ run, task, attempt, failure: failure.kind }, failure.message);
+      return { kind: 'attempt-failed', run, task, attempt, claim, failure };
+    }
+    const { result } = ending;
+    const action = this.#actionOf(offer, result.image);
+    if (offer.cache) await this.#record(action, result);
+    return { kind: 'attempt-succeeded', run, task, attempt, claim, action, result };
   }
 
   /** The outcome is in the log or void; what is left on the machine must not stay, nor stop us. */
@@ -238,11 +239,6 @@ export class Executor {
       const { run, task } = offer;
       this.#parts.logger.warn({ run, task, err: error }, 'left a container behind; will remove it');
     }
-  }
-
-  #noteFenced({ offer, claim }: JournalEntry): void {
-    const { run, task, attempt } = offer;
-    this.#parts.logger.warn({ run, task, attempt, claim }, 'came too late: the attempt was lost');
   }
 
   /** Keeps the claim alive while `work` goes on, and stops the work when it is lost. */
@@ -278,7 +274,7 @@ export class Executor {
   /** Where the driver could not know the image, the cache is asked here, before anything starts. */
   async #takeFromCache(claimed: Claimed<Offer>, image: string): Promise<boolean> {
     const offer = claimed.value;
-    if (!offer.cache || offer.image.kind !== 'reference' || offer.attempt > 1) return false;
+    if (!offer.cache || offer.image.kind !== 'reference') return false;
     const action = this.#actionOf(offer, image);
     const result = (await this.#parts.results.lookUp([action])).get(action);
     if (result === undefined || !(await isRetrievable(this.#parts.artifacts, [result])))

@@ -1,0 +1,109 @@
+import type { TaskId } from '@podmesh/core';
+import type { Invocation, Options } from '../arguments/parse-command-line.ts';
+import { parseRunTarget } from '../arguments/parse-target.ts';
+import { CliError } from '../cli-error.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { findLog, type LogPlace } from '../logs/find-log.ts';
+import { followLogs } from '../logs/follow-logs.ts';
+import { LinePrinter, type LogPrinter, RawPrinter } from '../logs/log-printer.ts';
+import { printMany, printOne, TASKS_PRINTED_MAX, type TaskLog } from '../logs/print-logs.ts';
+import type { Client } from '../mesh/client.ts';
+import { findRun } from '../mesh/find-run.ts';
+import { type LoadedRun, type LoggedRun, loadRun } from '../mesh/load-run.ts';
+import { selectTasks } from '../mesh/select-tasks.ts';
+import { withClient } from '../mesh/open-client.ts';
+import type { World } from '../world.ts';
+
+/** `podmesh logs RUN[/TASK]`: what tasks wrote, as one stream. */
+export async function logs(world: World, { operands, options }: Invocation): Promise<ExitCode> {
+  const target = parseRunTarget(operands[0] ?? '');
+  const attempt = readAttempt(options.text('attempt'));
+  return withClient(world, options.text('nats'), async (client) => {
+    const loaded = await loadRun(client, await findRun(client, world.home, target.run));
+    const tasks = logsOf(loaded, target.task, attempt);
+    const printer = printerFor(world, options, tasks.length === 1);
+    const forget = client.onConnection((connected) =>
+      world.terminal.err(connected ? 'the mesh is back\n' : 'lost the connection to the mesh\n'),
+    );
+    try {
+      await printLogs(world, client, { loaded, tasks, printer });
+      if (options.flag('follow') && loaded.kind === 'logged' && attempt === undefined) {
+        await followRest(world, client, { loaded, target: target.task, printer });
+      }
+    } finally {
+      forget();
+    }
+    return EXIT.success;
+  });
+}
+
+function readAttempt(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
+  throw new CliError('arguments', `--attempt ${text}: attempts are numbered from 1`);
+}
+
+function logsOf(
+  loaded: LoadedRun,
+  task: TaskId | undefined,
+  attempt: number | undefined,
+): readonly TaskLog[] {
+  if (loaded.kind === 'logged') {
+    const { state } = loaded;
+    return selectTasks(loaded, task).map((number) => ({
+      task: state.index.idOf(number),
+      place: findLog(state.tasks[number] ?? { kind: 'waiting' }, attempt),
+    }));
+  }
+  const { tasks } = loaded.record;
+  return selectTasks(loaded, task).flatMap((number) => {
+    const record = tasks[number];
+    if (record === undefined) return [];
+    const last = record.attempts.at(-1)?.attempt ?? 0;
+    const isKept = record.log !== undefined && (attempt === undefined || attempt === last);
+    const place: LogPlace =
+      isKept && record.log !== undefined
+        ? { kind: 'stored', attempt: last, log: record.log }
+        : { kind: 'none', why: 'of a run this old only the last logs are kept' };
+    return [{ task: record.task, place }];
+  });
+}
+
+function printerFor({ terminal }: World, options: Options, isOne: boolean): LogPrinter {
+  const json = options.flag('json');
+  return isOne && !json ? new RawPrinter(terminal) : new LinePrinter(terminal, json);
+}
+
+interface Asked {
+  readonly loaded: LoadedRun;
+  readonly tasks: readonly TaskLog[];
+  readonly printer: LogPrinter;
+}
+
+/** What is there; open attempts are left to the follower when there is one. */
+async function printLogs(
+  { terminal }: World,
+  client: Client,
+  { loaded: { run }, tasks, printer }: Asked,
+): Promise<void> {
+  const [only] = tasks;
+  if (tasks.length === 1 && only !== undefined) {
+    const { task, place } = only;
+    if (place.kind === 'none') terminal.err(`${task} has no log: ${place.why}\n`);
+    await printOne(client, printer, { run, ...only });
+    return;
+  }
+  await printMany(client, printer, { run, tasks });
+  const more = tasks.length - TASKS_PRINTED_MAX;
+  if (more > 0) terminal.err(`and ${more} more tasks; one by one: podmesh logs ${run}/TASK\n`);
+}
+
+async function followRest(
+  { terminal }: World,
+  client: Client,
+  rest: { loaded: LoggedRun; target: TaskId | undefined; printer: LogPrinter },
+): Promise<void> {
+  const { loaded, target, printer } = rest;
+  const remark = (text: string): void => terminal.err(`${text}\n`);
+  await followLogs(client, { loaded, tasks: selectTasks(loaded, target), printer, remark });
+}

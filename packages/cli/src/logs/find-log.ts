@@ -1,0 +1,56 @@
+import { type ArtifactId, type PastAttempt, type TaskState, unreachable } from '@podmesh/core';
+
+/** Where the log of a task is to be had. */
+export type LogPlace =
+  | { readonly kind: 'stored'; readonly attempt: number; readonly log: ArtifactId }
+  /** The attempt is open: what there is of it comes live. */
+  | { readonly kind: 'live'; readonly attempt: number }
+  | { readonly kind: 'none'; readonly why: string };
+
+/** The log of one attempt, or of the newest that has one. */
+export function findLog(state: TaskState, attempt?: number): LogPlace {
+  if (attempt === undefined) return newestLog(state);
+  if (state.kind === 'running' && state.attempt === attempt) return { kind: 'live', attempt };
+  const past = 'past' in state ? state.past.find((one) => one.attempt === attempt) : undefined;
+  if (past === undefined) return { kind: 'none', why: `it has no attempt ${attempt}` };
+  return pastLog(state, past);
+}
+
+function newestLog(state: TaskState): LogPlace {
+  switch (state.kind) {
+    case 'running':
+      return { kind: 'live', attempt: state.attempt };
+    case 'succeeded':
+      return {
+        kind: 'stored',
+        attempt: state.past.at(-1)?.attempt ?? 0,
+        log: state.result.log.digest,
+      };
+    case 'failed':
+    case 'ready':
+    case 'cancelled': {
+      const last = state.past.at(-1);
+      return last === undefined
+        ? { kind: 'none', why: `it never started: it is ${state.kind}` }
+        : pastLog(state, last);
+    }
+    case 'waiting':
+      return { kind: 'none', why: 'it has not started: it waits for other jobs' };
+    case 'skipped':
+      return { kind: 'none', why: `it never ran, because ${state.because} failed` };
+    default:
+      return unreachable(state);
+  }
+}
+
+function pastLog(state: TaskState, { attempt, outcome }: PastAttempt): LogPlace {
+  if (outcome === 'succeeded') {
+    const log = state.kind === 'succeeded' ? state.result.log.digest : undefined;
+    return log === undefined
+      ? { kind: 'none', why: 'its log is not known' }
+      : { kind: 'stored', attempt, log };
+  }
+  const { kind, log } = outcome.failure;
+  if (log !== undefined) return { kind: 'stored', attempt, log: log.digest };
+  return { kind: 'none', why: `attempt ${attempt} left no log (${kind})` };
+}

@@ -1,0 +1,51 @@
+import type { RunId } from '@podmesh/core';
+import type { Client } from '../mesh/client.ts';
+import type { LogPrinter } from './log-printer.ts';
+import { LiveReader } from './live-reader.ts';
+import type { LogPlace } from './find-log.ts';
+import { printTail, printWhole } from './stored-log.ts';
+import type { TaskId } from '@podmesh/core';
+
+/** A task that was asked about, and where its log is. */
+export interface TaskLog {
+  readonly task: TaskId;
+  readonly place: LogPlace;
+}
+
+/** More tasks than this are not listed together. */
+export const TASKS_PRINTED_MAX = 200;
+
+/** Prints the whole log of one task as far as it is there. */
+export async function printOne(
+  client: Client,
+  printer: LogPrinter,
+  { run, task, place }: TaskLog & { readonly run: RunId },
+): Promise<void> {
+  if (place.kind === 'stored') await printWhole(client, printer, { task, ...place });
+  if (place.kind === 'live') {
+    await new LiveReader(client.liveLog, { run, task }, async (chunk) => {
+      if (chunk.attempt === place.attempt) await printer.write(task, chunk.attempt, chunk.bytes);
+    }).drain();
+  }
+  await printer.finish();
+}
+
+/** Prints the ends of the logs of many tasks, in order, and then what is there of those that run. */
+export async function printMany(
+  client: Client,
+  printer: LogPrinter,
+  { run, tasks }: { readonly run: RunId; readonly tasks: readonly TaskLog[] },
+): Promise<void> {
+  const open = new Map<TaskId, number>();
+  for (const { task, place } of tasks.slice(0, TASKS_PRINTED_MAX)) {
+    if (place.kind === 'stored') await printTail(client, printer, { task, ...place });
+    if (place.kind === 'live') open.set(task, place.attempt);
+  }
+  if (open.size > 0) {
+    await new LiveReader(client.liveLog, { run, task: undefined }, async (chunk) => {
+      if (open.get(chunk.task) !== chunk.attempt) return;
+      await printer.write(chunk.task, chunk.attempt, chunk.bytes);
+    }).drain();
+  }
+  await printer.finish();
+}
