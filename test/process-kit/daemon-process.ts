@@ -136,6 +136,7 @@ export class DaemonProcess {
       child.once('error', reject);
       child.once('close', (code, signal) => {
         if (this.#child === child) this.#child = undefined;
+        if (signal !== 'SIGKILL') this.#said += `(ended with ${signal ?? `code ${code}`})\n`;
         resolve({ code, signal, said: this.#said });
       });
     });

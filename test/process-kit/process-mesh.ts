@@ -11,6 +11,8 @@ import { removeContainers } from './podman-containers.ts';
 import { PublishedRun } from './published-run.ts';
 
 const CONNECT_MS = 30_000;
+/** Of each daemon's words in the message of a failure. */
+const SAID_MAX = 3_000;
 
 /** What a test says about a peer it wants. */
 export interface PeerWish {
@@ -26,6 +28,7 @@ export class ProcessMesh {
   readonly server: NatsServerProcess;
   readonly mesh: Mesh;
   readonly #ending: Ending;
+  readonly #peers: DaemonProcess[] = [];
 
   private constructor(
     folder: string,
@@ -78,6 +81,7 @@ export class ProcessMesh {
       home: join(this.folder, unique),
       nats: this.server.url,
     });
+    this.#peers.push(daemon);
     this.#ending.defer(() => removeContainers({ peer: unique }));
     this.#ending.defer(() => daemon.endPodmanService());
     this.#ending.defer(() => daemon.stop());
@@ -85,7 +89,7 @@ export class ProcessMesh {
   }
 
   async publish(graph: Graph): Promise<PublishedRun> {
-    const run = await PublishedRun.publish(this.mesh, graph);
+    const run = await PublishedRun.publish(this.mesh, graph, () => this.#told());
     this.#ending.defer(() => run.stop());
     return run;
   }
@@ -93,5 +97,10 @@ export class ProcessMesh {
   /** Ends everything that was started, also what a failed test left half done. */
   async stop(): Promise<void> {
     await this.#ending.end();
+  }
+
+  /** The end of what each daemon said. */
+  #told(): string {
+    return this.#peers.map(({ said }) => said.slice(-SAID_MAX)).join('\n');
   }
 }

@@ -27,23 +27,26 @@ export class PublishedRun {
   readonly facts: Logged[] = [];
   readonly #stop = new AbortController();
   #following: Promise<void> = Promise.resolve();
+  readonly #witness: () => string;
   #failure: Error | undefined;
   #arrived: () => void = () => undefined;
   #arrival: Promise<void> = Promise.resolve();
 
-  private constructor(run: RunId) {
+  private constructor(run: RunId, witness: () => string) {
     this.run = run;
+    this.#witness = witness;
     this.#nextArrival();
   }
 
-  static async publish(mesh: Mesh, graph: Graph): Promise<PublishedRun> {
+  /** `witness` tells what else is known of the mesh when a wait fails. */
+  static async publish(mesh: Mesh, graph: Graph, witness = () => ''): Promise<PublishedRun> {
     const run = newRunId();
     await putGraph(mesh, run, graph);
-    return PublishedRun.follow(mesh, run);
+    return PublishedRun.follow(mesh, run, witness);
   }
 
-  static follow(mesh: Mesh, run: RunId): PublishedRun {
-    const published = new PublishedRun(run);
+  static follow(mesh: Mesh, run: RunId, witness = () => ''): PublishedRun {
+    const published = new PublishedRun(run, witness);
     published.#following = published.#collect(mesh);
     return published;
   }
@@ -123,7 +126,8 @@ export class PublishedRun {
       const { kind, task, peer, attempt, failure } = event as Partial<Record<string, unknown>>;
       return JSON.stringify({ at, kind, task, attempt, peer, failure });
     });
-    return `run ${this.run} has ${JSON.stringify(Object.fromEntries(counts))}, last:\n${last.join('\n')}`;
+    const kinds = JSON.stringify(Object.fromEntries(counts));
+    return `run ${this.run} has ${kinds}, last:\n${last.join('\n')}\n${this.#witness()}`;
   }
 
   async stop(): Promise<void> {
