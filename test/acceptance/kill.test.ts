@@ -104,7 +104,9 @@ describe('three daemons on real Podman', () => {
       expect(storm.blows.some(({ driver }) => driver)).toBe(true);
       await untilGone({ run: run.run });
       outputsOfTheStorm = run.outputs();
-      console.log(`attempts: ${run.of('attempt-started').length}, lost: ${run.of('attempt-lost').length}`);
+      console.log(
+        `attempts: ${run.of('attempt-started').length}, lost: ${run.of('attempt-lost').length}`,
+      );
     },
     6 * MINUTES,
   );

@@ -49,14 +49,30 @@ export class BenchMesh {
 
   /** A peer whose containers cost nothing; with `cores` 0 it only drives. */
   async addPeer(name: string, cores: number): Promise<void> {
+    await this.#add(await this.connect(name), name, cores);
+  }
+
+  /** A peer that only works: its queue of drives is always empty. */
+  async addWorker(name: string, cores: number): Promise<void> {
     const mesh = await this.connect(name);
-    const peer = new Peer(idlePeerParts(mesh, name, cores), capacityOf(cores));
+    const drives: Mesh['drives'] = {
+      publish: (run) => mesh.drives.publish(run),
+      waiting: () => mesh.drives.waiting(),
+      async *pull(_limit, waitMs, signal) {
+        await systemClock.sleep(waitMs, signal);
+      },
+    };
+    await this.#add({ ...mesh, drives }, name, cores);
+  }
+
+  async #add(mesh: Mesh, name: string, cores: number): Promise<void> {
+    const peer = new Peer(idlePeerParts(mesh, name, cores), idleCapacity(cores));
     this.#stops.push(() => peer.stop());
     await peer.start();
   }
 }
 
-const capacityOf = (cores: number) => ({
+export const idleCapacity = (cores: number) => ({
   cpus: cores,
   memoryBytes: 2 ** 50,
   diskBytes: 2 ** 50,
@@ -78,7 +94,7 @@ export function idlePeerParts(mesh: Mesh, name: string, cores: number): PeerPart
     },
     hardware: { cpuFlags: [], gpus: [], battery: false },
     labels: [],
-    capacity: capacityOf(cores),
+    capacity: idleCapacity(cores),
     images: {},
     limits: 'unenforced',
     ...(cores === 0 ? { paused: 'only drives' } : {}),

@@ -1,3 +1,4 @@
+import { EMPTY_ARTIFACT } from '../artifact/artifact.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
@@ -93,8 +94,8 @@ function onStarted(state: RunState, task: number, event: AttemptStarted, place: 
     past: before.past,
     sequence: place.sequence,
     attempt: event.attempt,
-    peer: event.peer,
-    session: event.session,
+    peer: shareText(state, event.peer),
+    session: shareText(state, event.session),
     claim: event.claim,
     startedAt: place.at,
   };
@@ -137,7 +138,7 @@ function settleSuccess(
 ): void {
   state.ready.delete(task);
   state.running.delete(task);
-  const result = shareMachine(state, success.result);
+  const result = shareParts(state, success.result);
   state.tasks[task] = { kind: 'succeeded', past: success.past, cached: success.cached, result };
   state.counts.succeeded += 1;
   for (const job of state.index.dependentsOfTask(task)) meetDependency(state, job);
@@ -261,13 +262,24 @@ function lostFailure(event: AttemptLost): Failure {
   return { kind: 'peer-lost', message: `peer ${event.peer} vanished: ${event.reason}` };
 }
 
-function shareMachine(state: RunState, result: TaskResult): TaskResult {
-  const known = state.machines.get(result.peer);
-  if (known !== undefined && sameMachine(known, result.machine)) {
-    return { ...result, machine: known };
-  }
-  state.machines.set(result.peer, result.machine);
-  return result;
+/** Results of one mesh repeat themselves: each distinct machine and name is kept once. */
+function shareParts(state: RunState, result: TaskResult): TaskResult {
+  const { machines } = state;
+  const known = machines.get(result.peer);
+  const machine =
+    known !== undefined && sameMachine(known, result.machine) ? known : result.machine;
+  machines.set(result.peer, machine);
+  const { digest } = result.log;
+  const log = digest === EMPTY_ARTIFACT ? { ...result.log, digest: EMPTY_ARTIFACT } : result.log;
+  const image = shareText(state, result.image);
+  return { ...result, machine, log, image, peer: shareText(state, result.peer) };
+}
+
+function shareText<T extends string>(state: RunState, text: T): T {
+  const known = state.texts.get(text);
+  if (known !== undefined) return known as T;
+  state.texts.set(text, text);
+  return text;
 }
 
 function sameMachine(a: Machine, b: Machine): boolean {

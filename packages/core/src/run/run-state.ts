@@ -29,6 +29,8 @@ export interface RunState {
   sequence: Sequence;
   /** One object per distinct machine, so that many results do not hold many copies. */
   readonly machines: Map<PeerId, Machine>;
+  /** Names that many results repeat, each kept once. */
+  readonly texts: Map<string, string>;
 }
 
 export interface JobProgress {
@@ -60,6 +62,7 @@ export function initialRunState(graph: Graph): RunState {
     ended: undefined,
     sequence: 0,
     machines: new Map(),
+    texts: new Map(),
   };
   state.jobs.forEach((progress, job) => {
     if (progress.unmet === 0) makeReady(state, job);

@@ -1,0 +1,43 @@
+import { containers } from './containers.ts';
+import { type ControlPlaneFigures, chain, independentTasks } from './control-plane.ts';
+import { largeGraph } from './large-graph.ts';
+
+/** `npm run bench [control|containers|large]`: prints the tables of this folder's README. */
+const only = process.argv[2];
+const wanted = (part: string): boolean => only === undefined || only === part;
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const row = (...cells: readonly (string | number)[]): void => print(`| ${cells.join(' | ')} |`);
+const short = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
+if (wanted('control')) {
+  row('control plane alone, every fact synced', 'tasks/s', 'ready → started p50 ms', 'p99 ms');
+  row('---', '---:', '---:', '---:');
+  const tell = (name: string, figures: ControlPlaneFigures): void =>
+    row(name, short(figures.tasksPerSecond), short(figures.p50Ms), short(figures.p99Ms));
+  tell('10,000 independent tasks', await independentTasks(10_000));
+  tell('chain of 1,000', await chain(1_000));
+  print('');
+}
+if (wanted('containers')) {
+  const parallel = 4;
+  const figures = await containers(120, parallel);
+  row('containers (`true`, no network)', 'per second', 'podmesh / podman');
+  row('---', '---:', '---:');
+  row('`podman run --rm` in a loop', short(figures.podmanOneByOne), '');
+  const alone = figures.podmeshOneByOne / figures.podmanOneByOne;
+  row('podmesh, one core', short(figures.podmeshOneByOne), short(alone));
+  row(`GNU parallel -j${parallel} podman run --rm`, short(figures.podmanParallel), '');
+  const together = figures.podmeshParallel / figures.podmanParallel;
+  row(`podmesh, ${parallel} cores`, short(figures.podmeshParallel), short(together));
+  print('');
+}
+if (wanted('large')) {
+  const large = await largeGraph(100_000);
+  row('100,000 jobs in one document', 'figure');
+  row('---', '---:');
+  row('document', `${short(large.documentMiB)} MiB`);
+  row('published in', `${short(large.publishSeconds)} s`);
+  row('all tasks done after', `${short(large.runSeconds)} s`);
+  row('most memory of the driver', `${short(large.driverMiB)} MiB`);
+}
+process.exit(0);
