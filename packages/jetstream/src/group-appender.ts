@@ -42,7 +42,7 @@ const GROUP_MESSAGES_MAX = 500;
 const GROUP_BYTES_MAX = 512 * 1024;
 /** Survives a server that is gone for 60 s, and its election. */
 const PATIENCE_MS = 90_000;
-const ANSWER_MS = 5_000;
+const ANSWER_MS = 2_500;
 const RETRY_MS = 250;
 /** Headers of our own making (expectation, batch id, its sequence) stay below this. */
 const HEADER_BYTES = 256;

@@ -6,7 +6,6 @@ import {
   type LaneId,
   laneId,
   type PeerId,
-  peerId,
   type RunEvent,
   type RunId,
   runId,
@@ -107,7 +106,6 @@ export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
 export const peerKey = (peer: PeerId): string => peer;
 export const laneOfSubject = (subject: string): LaneId => laneId(lastToken(subject));
-export const peerOfSubject = (subject: string): PeerId => peerId(lastToken(subject));
 
 export const resultKey = (action: ActionDigest): string => action.slice('sha256:'.length);
 export const resultSubject = (action: ActionDigest): string =>

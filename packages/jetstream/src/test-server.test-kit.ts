@@ -14,6 +14,7 @@ export class TestServer {
   readonly directory: string;
   readonly #binary: string;
   #child: ChildProcess | undefined;
+  #removed = false;
 
   private constructor(binary: string, port: number, directory: string) {
     this.#binary = binary;
@@ -35,6 +36,8 @@ export class TestServer {
 
   /** Starts it (again) on the same port and data. */
   async run(): Promise<void> {
+    // A test that timed out goes on in the dark: it must not leave a server behind.
+    if (this.#removed) throw new Error('the test server is removed');
     const config = join(this.directory, 'nats.conf');
     await writeFile(
       config,
@@ -63,6 +66,7 @@ export class TestServer {
   }
 
   async remove(): Promise<void> {
+    this.#removed = true;
     await this.kill();
     await rm(this.directory, { recursive: true, force: true });
   }

@@ -45,6 +45,7 @@ export class ContainerRun {
   readonly #stop: AbortSignal;
   #image = '';
   #container: RunningContainer | undefined;
+  #isAdopted = false;
 
   /** `stop` aborts with a `StopReason` as its reason. */
   constructor(parts: ContainerRunParts, offer: Offer, spool: LogSpool, stop: AbortSignal) {
@@ -71,6 +72,8 @@ export class ContainerRun {
 
   /** Goes on with a container that an earlier daemon started; never throws. */
   async adopt(container: RunningContainer): Promise<Ending> {
+    this.#container = container;
+    this.#isAdopted = true;
     try {
       this.#image = await this.resolveImage();
       return await this.#finish(container);
@@ -174,7 +177,9 @@ export class ContainerRun {
     this.#stop.addEventListener('abort', onStop, { once: true });
     if (this.#stop.aborted) onStop();
     try {
-      const exit = await container.wait();
+      const exit = await container.wait().catch((error: unknown) => {
+        throw this.#isAdopted ? neverRan(error) : error;
+      });
       return { exit, stopped };
     } finally {
       ended.abort();
@@ -227,6 +232,12 @@ export class ContainerRun {
     const reason = this.#stop.reason as StopReason;
     throw new AttemptFailure(reason, 'ended before its container was started');
   }
+}
+
+/** Killed between creating a container and starting it, a daemon finds one that will never end. */
+function neverRan(error: unknown): AttemptFailure {
+  const why = error instanceof Error ? error.message : String(error);
+  return new AttemptFailure('peer-lost', `this peer was killed at the start of a task: ${why}`, error);
 }
 
 /** The local image id of a reference or digest, asking the machine's own registries if it has any. */

@@ -204,10 +204,20 @@ export class Executor {
     try {
       const event = await this.#outcomeOf(entry, ending);
       const appended = await this.#parts.log.append(event, entry.startedSequence);
-      if (appended.ok) await this.#parts.offers.settle(entry.ticket);
+      if (appended.ok) await this.#settle(entry);
       else this.#parts.logger.warn({ run, task, attempt }, 'came too late: the attempt was lost');
     } finally {
       await this.#cleanUp(entry, containerRun);
+    }
+  }
+
+  /** Not settled: the offer comes again, to us or another, and is seen to be history. */
+  async #settle({ ticket, offer }: JournalEntry): Promise<void> {
+    try {
+      await this.#parts.offers.settle(ticket);
+    } catch (error) {
+      const { run, task } = offer;
+      this.#parts.logger.debug({ run, task, err: error }, 'could not acknowledge a settled offer');
     }
   }
 
