@@ -42,7 +42,13 @@ module.exports = {
       from: { path: '^(packages|test)/', pathNot: '^packages/podman/' },
       to: { path: npm('dockerode') },
     },
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no-cycles',
+      comment: 'types may know each other; at run time nothing does',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

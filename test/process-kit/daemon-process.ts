@@ -3,12 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { RunId } from '@podmesh/core';
 import { within } from './within.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/daemon/dist/main.js', import.meta.url));
 const READY_MS = 90_000;
 const STOP_MS = 60_000;
 const WORDS_MAX = 16_000;
+const DRIVING = / (no longer )?driving \(run=([a-z0-9]+)/;
 
 export interface DaemonOptions {
   readonly name: string;
@@ -34,6 +36,7 @@ export class DaemonProcess {
   readonly options: DaemonOptions;
   #child: ChildProcess | undefined;
   #end: Promise<DaemonEnd> | undefined;
+  readonly #driving = new Set<string>();
   #said = '';
   #nats = '';
 
@@ -52,6 +55,11 @@ export class DaemonProcess {
   /** Address of the mesh, as the daemon told it. */
   get nats(): string {
     return this.#nats;
+  }
+
+  /** Whether it drives the run, by its own words: no heartbeat tells it this soon. */
+  isDriving(run: RunId): boolean {
+    return this.#driving.has(run);
   }
 
   /** The end of everything its processes said on standard error, over all starts. */
@@ -129,9 +137,10 @@ export class DaemonProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
-    child.stderr?.on('data', (bytes: Buffer) => {
-      this.#said = `${this.#said}${bytes.toString('utf8')}`.slice(-WORDS_MAX);
-    });
+    this.#driving.clear();
+    if (child.stderr !== null) {
+      createInterface({ input: child.stderr }).on('line', (line) => this.#hear(line));
+    }
     this.#end = new Promise((resolve, reject) => {
       child.once('error', reject);
       child.once('close', (code, signal) => {
@@ -142,5 +151,13 @@ export class DaemonProcess {
     });
     this.#end.catch(() => undefined);
     return child;
+  }
+
+  #hear(line: string): void {
+    this.#said = `${this.#said}${line}\n`.slice(-WORDS_MAX);
+    const [, noLonger, run] = DRIVING.exec(line) ?? [];
+    if (run === undefined) return;
+    if (noLonger === undefined) this.#driving.add(run);
+    else this.#driving.delete(run);
   }
 }

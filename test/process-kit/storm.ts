@@ -10,12 +10,12 @@ const TASKS_PER_BLOW = 15;
 /** What befalls a peer: SIGKILL and a new start, or SIGSTOP until its claims have passed on. */
 export interface Blow {
   readonly kind: 'kill' | 'freeze';
-  /** Whether it was meant for the peer that drives. */
+  /** Whether it fell on the peer that drove the run. */
   readonly driver: boolean;
   readonly peer: string;
 }
 
-/** In turn; then from the start again. */
+/** In turn, then from the start again; `driver`: whoever drives then, else anybody. */
 const PLAN: readonly Omit<Blow, 'peer'>[] = [
   { kind: 'kill', driver: true },
   { kind: 'freeze', driver: false },
@@ -60,36 +60,36 @@ export class Storm {
 
   async #strike(number: number): Promise<void> {
     const planned = PLAN[number % PLAN.length];
-    const victim = await this.#choose(planned?.driver === true);
+    const victim = this.#choose(planned?.driver === true);
     if (planned === undefined || victim === undefined) return;
     // Never two at once: one peer has to be left that can notice.
     const frozen = this.#standing.size < this.#peers.length;
     this.#standing.delete(victim);
-    if (planned.kind === 'freeze' && !frozen) await this.#freeze(victim, planned.driver);
+    if (planned.kind === 'freeze' && !frozen) await this.#freeze(victim);
     else {
-      this.blows.push({ kind: 'kill', driver: planned.driver, peer: victim.name });
+      this.#note('kill', victim);
       await victim.kill();
       await victim.start();
     }
     this.#standing.add(victim);
   }
 
-  async #choose(driver: boolean): Promise<DaemonProcess | undefined> {
+  #choose(driver: boolean): DaemonProcess | undefined {
     const standing = this.#peers.filter((peer) => this.#standing.has(peer));
     const any = this.#random.pick(standing);
-    if (!driver) return any;
-    const driving = new Set<string>();
-    for (const entry of await this.#mesh.peers.list()) {
-      if (entry.driving > 0) driving.add(entry.peer);
-    }
-    return standing.find((peer) => this.#standing.has(peer) && driving.has(peer.name)) ?? any;
+    const drives = (peer: DaemonProcess): boolean => peer.isDriving(this.#run.run);
+    return driver ? (standing.find(drives) ?? any) : any;
+  }
+
+  #note(kind: Blow['kind'], victim: DaemonProcess): void {
+    this.blows.push({ kind, driver: victim.isDriving(this.#run.run), peer: victim.name });
   }
 
   /** Stops it in the middle of an attempt, and wakes it up when another peer has declared that lost. */
-  async #freeze(victim: DaemonProcess, driver: boolean): Promise<void> {
+  async #freeze(victim: DaemonProcess): Promise<void> {
     const claim = await this.#freezeAtWork(victim);
     if (claim === undefined) return;
-    this.blows.push({ kind: 'freeze', driver, peer: victim.name });
+    this.#note('freeze', victim);
     try {
       await this.#run.until('attempt-lost', (event) => event.claim === claim);
     } finally {

@@ -72,10 +72,14 @@ export function toCliError(error: unknown): CliError {
 function fromPort(error: PortError): CliError {
   // The stream or bucket is missing: a server on which no peer has ever been.
   if (/stream not found/.test(error.message)) {
-    return new CliError('no-mesh', 'the nats-server answers, but no peer has made a mesh of it yet', {
-      advice: 'Start a peer with it: podmesh up --nats URL',
-      cause: error,
-    });
+    return new CliError(
+      'no-mesh',
+      'the nats-server answers, but no peer has made a mesh of it yet',
+      {
+        advice: 'Start a peer with it: podmesh up --nats URL',
+        cause: error,
+      },
+    );
   }
   if (error.retryable) return new CliError('no-mesh', error.message, { cause: error });
   return new CliError('mesh', error.message, { cause: error });

@@ -28,7 +28,7 @@ export class ProcessTerminal implements Terminal {
   }
 
   get columns(): number {
-    return this.#stderr.columns ?? COLUMNS_DEFAULT;
+    return this.#stderr.columns || COLUMNS_DEFAULT;
   }
 
   out(text: string | Uint8Array): Promise<void> {

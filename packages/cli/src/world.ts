@@ -1,6 +1,6 @@
-import type { Client } from './mesh/client.ts';
 import type { DaemonProgram } from './home/daemon-program.ts';
 import type { Home } from './home/home.ts';
+import type { Client } from './mesh/client.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Everything a command may touch, so that tests can hand in another world. `main.ts` builds the real one. */

@@ -25,6 +25,7 @@ export async function awaitEnd(
   sink: LogSink | undefined,
   attached?: Readable,
 ): Promise<ContainerAnswer> {
+  const { socketPath } = api;
   const seen: DemuxPosition = { stdout: 0, stderr: 0 };
   let stream = attached;
   let brokenSinceMs: number | undefined;
@@ -33,7 +34,7 @@ export async function awaitEnd(
       if (sink !== undefined) {
         stream ??= await reopen(api, id);
         brokenSinceMs = undefined;
-        await drain(stream, sink, seen, api.socketPath);
+        await drain(stream, sink, seen, { socketPath, isAttached: stream === attached });
       }
       // Asked at once: were the service dead, this would fail, and the stream's end mean nothing.
       return await exitOf(api, id);
@@ -56,11 +57,15 @@ async function drain(
   stream: Readable,
   sink: LogSink,
   seen: DemuxPosition,
-  socketPath: string,
+  { socketPath, isAttached }: { readonly socketPath: string; readonly isAttached: boolean },
 ): Promise<void> {
   const demux = new OutputDemux(sink, seen);
   try {
     for await (const chunk of stream) demux.push(chunk);
+    // Podman's copy of the log tells whose words these were, and what may be missing before them.
+    if (demux.isBroken && isAttached)
+      throw new Error('Podman lost its connection to the container');
+    demux.flush();
   } catch (error) {
     throw new PodmanUnreachableError(socketPath, error);
   } finally {

@@ -20,12 +20,11 @@ const spec: ContainerSpec = {
   requirements: { cpus: 0.5, memoryBytes: 1 << 20, diskBytes: 0, gpus: 0, labels: [] },
   scratchDir: '/s',
 };
-const plain = { limitsEnforced: false, selinux: false, network: 'pasta' };
+const plain = { hasHealthcheck: false, limitsEnforced: false, selinux: false, network: 'pasta' };
 
 describe('containerBody', () => {
   it('locks the container up', () => {
     expect(containerBody(spec, plain)).toMatchObject({
-      Healthcheck: { Test: ['NONE'] },
       OpenStdin: false,
       Env: ['A=b=c'],
       HostConfig: { NetworkMode: 'none', CapDrop: ['ALL'], SecurityOpt: ['no-new-privileges'] },
@@ -36,6 +35,12 @@ describe('containerBody', () => {
     expect(containerBody(spec, plain)).not.toHaveProperty('Entrypoint');
     const replaced = containerBody({ ...spec, command: ['a', 'b c'] }, plain);
     expect(replaced).toMatchObject({ Entrypoint: ['a', 'b c'], Cmd: [] });
+  });
+
+  it('has no health checks, though the image may', () => {
+    expect(containerBody(spec, plain)).not.toHaveProperty('Healthcheck');
+    const body = containerBody(spec, { ...plain, hasHealthcheck: true });
+    expect(body).toMatchObject({ Healthcheck: { Test: ['NONE'] } });
   });
 
   it('gives a network only to who asks', () => {

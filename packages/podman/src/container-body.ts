@@ -7,6 +7,7 @@ import { LOG_COPY_BYTES_MAX, PIDS_MAX } from './podman-limits.ts';
 export interface BodyContext {
   /** For a task with `fd` outputs, with the busybox that is its launcher. */
   readonly launch?: FdLaunch & { readonly busybox: string };
+  readonly hasHealthcheck: boolean;
   readonly limitsEnforced: boolean;
   readonly selinux: boolean;
   readonly network: string;
@@ -26,7 +27,8 @@ export function containerBody(spec: ContainerSpec, context: BodyContext): object
     Hostname: 'podmesh',
     OpenStdin: false,
     Tty: false,
-    Healthcheck: { Test: ['NONE'] },
+    // Only where the image has one: Podman looks for its timer at every removal, and complains.
+    ...(context.hasHealthcheck ? { Healthcheck: { Test: ['NONE'] } } : {}),
     HostConfig: {
       NetworkMode: spec.net ? context.network : 'none',
       CapDrop: ['ALL'],

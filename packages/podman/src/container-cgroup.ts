@@ -45,18 +45,30 @@ export async function findCgroupBase(): Promise<string | undefined> {
   return undefined;
 }
 
-/** What was used in it so far; undefined when it is not there. */
-export async function readUsage(cgroup: string): Promise<CgroupUsage | undefined> {
-  const read = (file: string) =>
-    readFile(join(CGROUP_ROOT, cgroup, file), 'utf8').catch(() => undefined);
-  const [cpu, peak, events] = await Promise.all(
-    ['cpu.stat', 'memory.peak', 'memory.events'].map(read),
-  );
+/**
+ * What the container used so far; undefined when the cgroup is not there. Podman puts its own `conmon` and
+ * clean-up beside the container: their CPU time is taken off. Peak memory comes from the container's own
+ * cgroup while that is still there; else it is an upper bound that includes them (about 40 MB).
+ */
+export async function readUsage(
+  cgroup: string,
+  container: string,
+): Promise<CgroupUsage | undefined> {
+  const read = (...path: string[]) =>
+    readFile(join(CGROUP_ROOT, cgroup, ...path), 'utf8').catch(() => undefined);
+  const [cpu, ownCpu, peak, upperPeak, events] = await Promise.all([
+    read('cpu.stat'),
+    read('conmon', 'cpu.stat'),
+    read(`libpod-${container}`, 'memory.peak'),
+    read('memory.peak'),
+    read('memory.events'),
+  ]);
   const cpuUsec = field(cpu, 'usage_usec');
   if (cpuUsec === undefined) return undefined;
-  const peakBytes = Number(peak?.trim() || Number.NaN);
+  const conmonUsec = field(ownCpu, 'usage_usec') ?? 0;
+  const peakBytes = Number((peak ?? upperPeak)?.trim() || Number.NaN);
   return {
-    cpuMs: Math.round(cpuUsec / 1_000),
+    cpuMs: Math.round(Math.max(0, cpuUsec - conmonUsec) / 1_000),
     ...(Number.isSafeInteger(peakBytes) ? { maxRssBytes: peakBytes } : {}),
     oomKilled: (field(events, 'oom_kill') ?? 0) > 0,
   };

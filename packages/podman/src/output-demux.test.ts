@@ -55,6 +55,22 @@ describe('OutputDemux', () => {
     expect(demux.position).toEqual({ stdout: 7, stderr: 3 });
   });
 
+  it("keeps Podman's own complaint at the end apart, and only there", () => {
+    const words =
+      'Error: read unixpacket @->/proc/self/fd/12/attach: read: connection reset by peer\n';
+    for (const cuts of [[], [3], [40], [130]]) {
+      const { got, demux } = collected();
+      const bytes = Buffer.concat([frame(2, words), frame(2, 'err'), frame(2, words)]);
+      for (const piece of split(bytes, cuts)) demux.push(piece);
+      expect(got.stderr).toBe(`${words}err`);
+      expect(demux.isBroken).toBe(true);
+      expect(demux.position.stderr).toBe(words.length + 3);
+      demux.flush();
+      expect(got.stderr).toBe(`${words}err${words}`);
+      expect(demux.isBroken).toBe(false);
+    }
+  });
+
   it('takes nothing else for output', () => {
     const { got, demux } = collected();
     demux.push(Buffer.concat([frame(3, 'complaint'), frame(0, 'input'), frame(1, 'out')]));

@@ -25,6 +25,7 @@ export interface ImageAnswer {
   readonly Config?: {
     readonly Entrypoint?: readonly string[] | null;
     readonly Cmd?: readonly string[] | null;
+    readonly Healthcheck?: object | null;
   };
 }
 

@@ -115,7 +115,7 @@ export class PodmanContainer implements RunningContainer {
     const { id, cgroup } = this.#origin;
     const exit = (async () => {
       const answer = await awaitEnd(this.#api, id, output?.log, output?.stream);
-      const usage = cgroup === undefined ? undefined : await readUsage(cgroup);
+      const usage = cgroup === undefined ? undefined : await readUsage(cgroup, id);
       return exitFrom(answer, usage, this.#sent);
     })();
     // Whoever waits gets the error; nobody waiting is no reason to crash.

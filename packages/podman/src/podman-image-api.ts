@@ -64,6 +64,17 @@ export class PodmanImageApi {
     return answer.Names ?? [];
   }
 
+  /** Takes a name away; the image itself stays. */
+  async untag(id: string, repository: string, tag: string): Promise<void> {
+    await this.#podman.call({
+      what: `untag image ${repository}:${tag}`,
+      method: 'POST',
+      path: `${LIBPOD}/images/${encodeURIComponent(id)}/untag`,
+      query: { repo: repository, tag },
+      deadlineMs: limits.QUERY_MS_MAX,
+    });
+  }
+
   async tag(id: string, repository: string, tag: string): Promise<void> {
     await this.#podman.call({
       what: `tag image ${repository}:${tag}`,

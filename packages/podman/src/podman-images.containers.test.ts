@@ -86,6 +86,9 @@ describe('loading an archive', () => {
       value: bed.image,
     });
     await bed.podman('untag', NAME, name);
+    await bed.runtime.loadImage(archive, signal);
+    const gone = await bed.runtime.resolveImage(name, false, signal);
+    expect(gone, 'a name that nobody had is not given either').toMatchObject({ ok: false });
     if (loaded.ok) await bed.podman('rmi', '-f', loaded.value);
   });
 });

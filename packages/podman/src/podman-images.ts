@@ -48,7 +48,7 @@ export async function resolveImage(
 /**
  * Loads an archive with exactly one image in it. Names that the archive brings along are taken away
  * from it again, and given back to the image that had them: a task's archive must not be able to
- * put itself in the place of `localhost/tool:1` for every later task.
+ * put itself in the place of `localhost/tool:1`, there or not yet there, for every later task.
  */
 export async function loadImage(
   api: PodmanImageApi,
@@ -65,9 +65,14 @@ export async function loadImage(
     const message = `${archivePath} is neither an OCI nor a docker archive: ${error.reason}`;
     return refused({ kind: 'not-an-image', message });
   }
-  const images = await Promise.all(names.map((name) => api.find(name)));
-  const ids = new Set(images.flatMap((image) => (image === undefined ? [] : [image.Id])));
-  for (const name of names) await restoreName(api, name, before);
+  const images: ImageAnswer[] = [];
+  for (const name of names) {
+    const image = await api.find(name);
+    if (image === undefined) continue;
+    images.push(image);
+    await restoreName(api, name, image, before);
+  }
+  const ids = new Set(images.map((image) => image.Id));
   const [first] = images;
   if (first === undefined || ids.size !== 1) {
     const message = `${archivePath} holds ${ids.size} images, and one is needed`;
@@ -76,16 +81,21 @@ export async function loadImage(
   return checkPlatform(first, arch, archivePath);
 }
 
+/** `image` is the one that holds the name now. */
 async function restoreName(
   api: PodmanImageApi,
   name: string,
+  image: ImageAnswer,
   before: readonly ImageListAnswer[],
 ): Promise<void> {
-  const owner = before.find((image) => namesOf(image).includes(name));
+  const owner = before.find((candidate) => namesOf(candidate).includes(name));
   const colon = name.lastIndexOf(':');
-  if (owner === undefined || name.startsWith('sha256:') || name.includes('@')) return;
-  if (colon <= name.lastIndexOf('/')) return;
-  await api.tag(owner.Id, name.slice(0, colon), name.slice(colon + 1));
+  const isName =
+    !name.startsWith('sha256:') && !name.includes('@') && colon > name.lastIndexOf('/');
+  if (!isName || owner?.Id === image.Id) return;
+  const [repository, tag] = [name.slice(0, colon), name.slice(colon + 1)];
+  if (owner === undefined) await api.untag(image.Id, repository, tag);
+  else await api.tag(owner.Id, repository, tag);
 }
 
 async function findLocal(api: PodmanImageApi, reference: string): Promise<ImageAnswer | undefined> {

@@ -56,3 +56,5 @@ export const SOCKET_PATH_BYTES_MAX = 107;
 export const SERVICE_LOG_TAIL_BYTES = 2_000;
 /** One command that `doctor` runs; the container it tries is the slowest. */
 export const DOCTOR_COMMAND_MS_MAX = 30_000;
+/** Images whose configuration is remembered between starts. */
+export const IMAGES_REMEMBERED_MAX = 256;

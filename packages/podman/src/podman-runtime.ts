@@ -20,11 +20,13 @@ import {
 } from './container-cgroup.ts';
 import { PEER_LABEL, readLabels } from './container-labels.ts';
 import { awaitLaunch, FD_DIRECTORY, outputFds, prepareFdLaunch } from './fd-launcher.ts';
+import type { ImageAnswer } from './podman-answers.ts';
 import { PodmanApi } from './podman-api.ts';
 import { PodmanContainer } from './podman-container.ts';
 import { PodmanAbortedError, PodmanRefusedError } from './podman-errors.ts';
 import { type PodmanHost, readHost } from './podman-host.ts';
 import { listImages, loadImage, resolveImage } from './podman-images.ts';
+import { IMAGES_REMEMBERED_MAX } from './podman-limits.ts';
 import { startProblem } from './start-problem.ts';
 import { findStaticBusybox } from './static-busybox.ts';
 
@@ -36,6 +38,8 @@ export class PodmanRuntime implements ContainerRuntime {
   readonly #busyboxPath: string | undefined;
   #host: Promise<PodmanHost> | undefined;
   #busybox: Promise<string | undefined> | undefined;
+  /** By image id, which never means another image. */
+  readonly #configs = new Map<string, NonNullable<ImageAnswer['Config']>>();
   /** Cgroups of containers that are being started or were not removed yet: not stale, though maybe empty. */
   readonly #cgroups = new Set<string>();
 
@@ -72,10 +76,12 @@ export class PodmanRuntime implements ContainerRuntime {
       host.cgroupBase === undefined
         ? undefined
         : attemptCgroup(host.cgroupBase, spec.labels.peer, spec.labels.claim);
-    const launch = await this.#launchOf(spec);
+    const image = await this.#configOf(spec.image);
+    const launch = await this.#launchOf(spec, image);
     if (launch !== undefined && !launch.ok) return launch;
     const context: BodyContext = {
       ...(launch === undefined ? {} : { launch: launch.value }),
+      hasHealthcheck: Boolean(image?.Healthcheck),
       limitsEnforced: host.description.limits === 'enforced',
       selinux: host.selinux,
       network: host.network,
@@ -150,6 +156,7 @@ export class PodmanRuntime implements ContainerRuntime {
 
   async #launchOf(
     spec: ContainerSpec,
+    image: ImageAnswer['Config'],
   ): Promise<Result<NonNullable<BodyContext['launch']>, StartProblem> | undefined> {
     const fds = outputFds(spec.outputs);
     if (fds.length === 0) return undefined;
@@ -161,14 +168,20 @@ export class PodmanRuntime implements ContainerRuntime {
         'Install it (Debian: apt-get install busybox-static) and start podmesh again';
       return refused({ kind: 'runtime', message });
     }
-    const command = spec.command?.length ? spec.command : await this.#commandOf(spec.image);
+    const own = [...(image?.Entrypoint ?? []), ...(image?.Cmd ?? [])];
+    const command = spec.command?.length ? spec.command : own;
     if (command.length === 0) return refused(startProblem('no command or entrypoint provided'));
     return ok({ ...(await prepareFdLaunch(spec.scratchDir, fds, command, spec.env)), busybox });
   }
 
-  async #commandOf(image: string): Promise<readonly string[]> {
+  /** Undefined for an image that is gone; creating the container says so. */
+  async #configOf(image: string): Promise<ImageAnswer['Config']> {
+    const known = this.#configs.get(image);
+    if (known !== undefined) return known;
     const config = (await this.#api.images.find(image))?.Config;
-    return [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])];
+    if (this.#configs.size >= IMAGES_REMEMBERED_MAX) this.#configs.clear();
+    if (config !== undefined) this.#configs.set(image, config);
+    return config;
   }
 
   async #startOrDetach(id: string, attached: Readable, signal: AbortSignal): Promise<void> {

@@ -23,7 +23,10 @@ export const UP: CommandShape = {
     'Runs the daemon in the foreground; Ctrl-C stops it. Without --nats it runs the server of a mesh',
     'of its own; with --nats it joins the mesh at that address.',
   ],
-  examples: ['podmesh up --detach', 'podmesh up --nats nats://TOKEN@10.0.0.5:4222 --label disk=ssd'],
+  examples: [
+    'podmesh up --detach',
+    'podmesh up --nats nats://TOKEN@10.0.0.5:4222 --label disk=ssd',
+  ],
 };
 
 export const DOWN: CommandShape = {

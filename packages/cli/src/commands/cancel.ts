@@ -25,7 +25,8 @@ export async function cancel(world: World, { operands, options }: Invocation): P
       { kind: 'run-cancel-requested', run, by: world.user, reason },
       0,
     );
-    if (options.flag('json')) await printJson(world.terminal, { run, alreadyRequested: !appended.ok });
+    if (options.flag('json'))
+      await printJson(world.terminal, { run, alreadyRequested: !appended.ok });
     else {
       const again = appended.ok ? 'is being cancelled' : 'was being cancelled already';
       await printLines(world.terminal, [`run ${run} ${again}; see the end: podmesh wait ${run}`]);

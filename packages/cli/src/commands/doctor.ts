@@ -27,7 +27,11 @@ async function examineMesh(world: World, given: string | undefined): Promise<Fin
     const client = await openClient(world, url);
     try {
       const peers = await client.peers.list();
-      return { check: 'mesh', ok: true, found: `${client.url}, ${countText(peers.length, 'peer')}` };
+      return {
+        check: 'mesh',
+        ok: true,
+        found: `${client.url}, ${countText(peers.length, 'peer')}`,
+      };
     } finally {
       await client.close();
     }

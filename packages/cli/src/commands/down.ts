@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
@@ -5,7 +6,6 @@ import type { Home } from '../home/home.ts';
 import { hasGone, sendSignal } from '../home/live-process.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
-import { rm } from 'node:fs/promises';
 
 /** A daemon gives back its claims, stops its containers (10 s grace) and its server. */
 const STOP_MS = 60_000;
@@ -33,9 +33,13 @@ export async function down(world: World, { options }: Invocation): Promise<ExitC
 async function stopDaemon(pid: number): Promise<void> {
   sendSignal(pid, 'SIGTERM');
   if (await hasGone(pid, STOP_MS)) return;
-  throw new CliError('daemon', `the daemon (process ${pid}) is still there after ${STOP_MS / 1_000} s`, {
-    advice: `Its log says why. To end it at once: kill -9 ${pid}; podmesh down`,
-  });
+  throw new CliError(
+    'daemon',
+    `the daemon (process ${pid}) is still there after ${STOP_MS / 1_000} s`,
+    {
+      advice: `Its log says why. To end it at once: kill -9 ${pid}; podmesh down`,
+    },
+  );
 }
 
 async function clearLeftovers(home: Home): Promise<readonly string[]> {

@@ -1,4 +1,4 @@
-import type { TaskId } from '@podmesh/core';
+import { EMPTY_ARTIFACT, type TaskId } from '@podmesh/core';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { parseRunTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
@@ -10,8 +10,8 @@ import { printMany, printOne, TASKS_PRINTED_MAX, type TaskLog } from '../logs/pr
 import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
 import { type LoadedRun, type LoggedRun, loadRun } from '../mesh/load-run.ts';
-import { selectTasks } from '../mesh/select-tasks.ts';
 import { withClient } from '../mesh/open-client.ts';
+import { selectTasks } from '../mesh/select-tasks.ts';
 import type { World } from '../world.ts';
 
 /** `podmesh logs RUN[/TASK]`: what tasks wrote, as one stream. */
@@ -21,13 +21,14 @@ export async function logs(world: World, { operands, options }: Invocation): Pro
   return withClient(world, options.text('nats'), async (client) => {
     const loaded = await loadRun(client, await findRun(client, world.home, target.run));
     const tasks = logsOf(loaded, target.task, attempt);
+    const isFollowed = options.flag('follow') && attempt === undefined;
     const printer = printerFor(world, options, tasks.length === 1);
     const forget = client.onConnection((connected) =>
       world.terminal.err(connected ? 'the mesh is back\n' : 'lost the connection to the mesh\n'),
     );
     try {
-      await printLogs(world, client, { loaded, tasks, printer });
-      if (options.flag('follow') && loaded.kind === 'logged' && attempt === undefined) {
+      await printLogs(world, client, { loaded, tasks, printer, isFollowed });
+      if (isFollowed && loaded.kind === 'logged') {
         await followRest(world, client, { loaded, target: target.task, printer });
       }
     } finally {
@@ -78,18 +79,31 @@ interface Asked {
   readonly loaded: LoadedRun;
   readonly tasks: readonly TaskLog[];
   readonly printer: LogPrinter;
+  readonly isFollowed: boolean;
 }
 
-/** What is there; open attempts are left to the follower when there is one. */
+/** What is there; open attempts, and what never started, are left to the follower when there is one. */
 async function printLogs(
   { terminal }: World,
   client: Client,
-  { loaded: { run }, tasks, printer }: Asked,
+  { loaded: { run }, tasks, printer, isFollowed }: Asked,
 ): Promise<void> {
   const [only] = tasks;
+  if (isFollowed) {
+    const stored = tasks.filter(({ place }) => place.kind === 'stored');
+    const [one] = stored;
+    if (tasks.length > 1) await printMany(client, printer, { run, tasks: stored });
+    else if (one !== undefined) await printOne(client, printer, { run, ...one });
+    return;
+  }
   if (tasks.length === 1 && only !== undefined) {
     const { task, place } = only;
     if (place.kind === 'none') terminal.err(`${task} has no log: ${place.why}\n`);
+    if (place.kind === 'stored' && place.log === EMPTY_ARTIFACT) {
+      terminal.err(
+        `${task} wrote nothing to its log; what goes to an output like fd:1 is no log\n`,
+      );
+    }
     await printOne(client, printer, { run, ...only });
     return;
   }

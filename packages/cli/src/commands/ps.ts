@@ -33,9 +33,7 @@ async function listRuns(client: Client): Promise<readonly ListedRun[]> {
   const newestFirst = [...(await client.runLog.runs())].reverse();
   const unfinished = newestFirst.filter(({ ended }) => ended === undefined);
   const counted = new Set(unfinished.slice(0, COUNTED_MAX));
-  return Promise.all(
-    newestFirst.map((summary) => toListed(summary, client, counted.has(summary))),
-  );
+  return Promise.all(newestFirst.map((summary) => toListed(summary, client, counted.has(summary))));
 }
 
 async function toListed(

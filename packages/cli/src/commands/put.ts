@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { storePath } from '@podmesh/jetstream';
 import type { Invocation } from '../arguments/parse-command-line.ts';
@@ -6,7 +7,6 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { printJson } from '../render/print.ts';
 import type { World } from '../world.ts';
-import { stat } from 'node:fs/promises';
 
 /** `podmesh put PATH`: stores a file or directory, prints its digest. */
 export async function put(world: World, { operands, options }: Invocation): Promise<ExitCode> {

@@ -30,7 +30,8 @@ export async function show(world: World, { operands, options }: Invocation): Pro
 export function* recordJson(loaded: LoadedRun): Iterable<string> {
   const header = JSON.stringify(toHeader(loaded));
   yield `${header.slice(0, -1)},"tasks":[`;
-  const count = loaded.kind === 'logged' ? loaded.state.index.taskCount : loaded.record.tasks.length;
+  const count =
+    loaded.kind === 'logged' ? loaded.state.index.taskCount : loaded.record.tasks.length;
   for (let first = 0; first < count; first += TASKS_AT_ONCE) {
     const last = Math.min(count, first + TASKS_AT_ONCE);
     const texts: string[] = [];

@@ -46,6 +46,11 @@ async function tellReady(
   if (options.flag('json')) return printJson(world.terminal, { peer, nats });
   await printLines(world.terminal, [
     `peer ${peer} is up`,
-    `others join with: podmesh up --nats ${nats}`,
+    `its mesh is at ${withoutToken(nats)}; the address with its token is in ${world.home.at('daemon.json')}`,
   ]);
+}
+
+/** Standard output may end in a journal that others can read. */
+function withoutToken(url: string): string {
+  return url.replace(/\/\/[^/@]*@/g, '//');
 }

@@ -1,5 +1,5 @@
-import { parseRun } from '../arguments/parse-target.ts';
 import type { Invocation } from '../arguments/parse-command-line.ts';
+import { parseRun } from '../arguments/parse-target.ts';
 import type { ExitCode } from '../exit-code.ts';
 import { followRun } from '../follow/follow-run.ts';
 import { LiveView, QuietView } from '../follow/run-view.ts';
@@ -33,9 +33,7 @@ async function waitFor(
   const forget = world.onInterrupt(() => interrupt.abort());
   try {
     const ended =
-      loaded.kind === 'recorded'
-        ? loaded
-        : await followRun(client, loaded, view, interrupt.signal);
+      loaded.kind === 'recorded' ? loaded : await followRun(client, loaded, view, interrupt.signal);
     if (ended === undefined) return tellDetached(world, run);
     const record = toRecord(ended);
     if (!json) return await reportEnd(world, client, record);

@@ -20,5 +20,7 @@ export async function checkDocument({ document, directory }: ReadDocument): Prom
 /** Says everything that is wrong with a document at once. */
 export function documentError(problems: readonly GraphProblem[]): CliError {
   const count = countText(problems.length, 'problem');
-  return new CliError('document', `the document has ${count}, so nothing was started`, { problems });
+  return new CliError('document', `the document has ${count}, so nothing was started`, {
+    problems,
+  });
 }

@@ -7,12 +7,15 @@ export interface JsonError {
 }
 
 /** What may come next. */
-type Expected = 'value' | 'first-item' | 'first-key' | 'key' | 'colon' | 'more' | 'end';
+type Expected = 'value' | 'first-item' | 'first-key' | 'key' | 'colon' | 'more' | 'end' | 'string';
 
 const SPACE = /[ \t\n\r]*/y;
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
-const OPEN_STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*/y;
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** The first character that may stand in a string as it is. */
+const SPACE_CODE = 0x20;
 
 /**
  * Finds the first place at which a text is no JSON, for a text that `JSON.parse` refused: Node 20 does
@@ -57,8 +60,6 @@ class Scan {
   }
 
   error(): JsonError {
-    // Inside of a bad string the bad character is the place, not the quote in front of it.
-    if (this.#text[this.#at] === '"') this.#take(OPEN_STRING);
     const before = this.#text.slice(0, this.#at);
     const line = before.split('\n').length;
     const column = this.#at - before.lastIndexOf('\n');
@@ -78,6 +79,8 @@ class Scan {
         return 'a name in double quotes';
       case 'colon':
         return 'a colon';
+      case 'string':
+        return 'the rest of a string (new lines are written \\n)';
       case 'more':
         return this.#open.at(-1) === '[' ? 'a comma or ]' : 'a comma or }';
       default:
@@ -90,13 +93,31 @@ class Scan {
       this.#open.push(next);
       return this.#move(next === '[' ? 'first-item' : 'first-key');
     }
-    return this.#take(next === '"' ? STRING : SCALAR) && this.#afterValue();
+    return (next === '"' ? this.#string() : this.#take(SCALAR)) && this.#afterValue();
   }
 
   #key(): boolean {
-    if (!this.#take(STRING)) return false;
+    if (this.#text[this.#at] !== '"' || !this.#string()) return false;
     this.#expected = 'colon';
     return true;
+  }
+
+  /** By hand: a pattern would need stack for each letter. Stops at the bad character when there is one. */
+  #string(): boolean {
+    this.#at += 1;
+    for (; this.#at < this.#text.length; this.#at += 1) {
+      const code = this.#text.charCodeAt(this.#at);
+      if (code === QUOTE) {
+        this.#at += 1;
+        return true;
+      }
+      if (code === BACKSLASH) {
+        if (!this.#take(ESCAPE)) break;
+        this.#at -= 1;
+      } else if (code < SPACE_CODE) break;
+    }
+    this.#expected = 'string';
+    return false;
   }
 
   #more(next: string | undefined): boolean {

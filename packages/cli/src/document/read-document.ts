@@ -68,9 +68,13 @@ async function readBounded(source: AsyncIterable<Uint8Array>, name: string): Pro
 
 function tooLarge(name: string, bytes: number): CliError {
   const most = bytesText(DOCUMENT_BYTES_MAX);
-  return new CliError('document', `${name} has ${bytesText(bytes)} or more, and ${most} is the most`, {
-    advice: 'Use array jobs ("count"), put data into files, or split it into several runs.',
-  });
+  return new CliError(
+    'document',
+    `${name} has ${bytesText(bytes)} or more, and ${most} is the most`,
+    {
+      advice: 'Use array jobs ("count"), put data into files, or split it into several runs.',
+    },
+  );
 }
 
 /** JSON or YAML, by content: JSON when it begins with a brace or bracket. Throws a `CliError` with the position. */

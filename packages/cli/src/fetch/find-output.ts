@@ -43,7 +43,7 @@ export async function findOutput(
     const wanted = await findArtifact(client, outputOf(one, output, record.run));
     return { ...wanted, name: baseName(output) };
   }
-  const elements = record.tasks.filter((known) => known.job === task);
+  const elements = record.tasks.filter((known) => known.job === (task as string));
   if (elements.length === 0) throw noSuchTask(record, task);
   return gather(client, elements, { ...target, run: record.run });
 }

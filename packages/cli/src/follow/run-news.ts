@@ -11,7 +11,12 @@ import { durationText } from '../render/amounts.ts';
 
 /** What a follower of a run is told; with `--json` one line each (a documented shape). */
 export type RunNews =
-  | { readonly kind: 'published'; readonly run: RunId; readonly name?: string; readonly tasks: number }
+  | {
+      readonly kind: 'published';
+      readonly run: RunId;
+      readonly name?: string;
+      readonly tasks: number;
+    }
   | {
       readonly kind: 'started';
       readonly task: TaskId;
@@ -72,6 +77,7 @@ export function runNews(
     }
     case 'run-cancel-requested':
       return { kind: 'cancel-requested', by: event.by, reason: event.reason };
+    case 'task-cancelled':
     case 'run-ended':
       return undefined;
     default:

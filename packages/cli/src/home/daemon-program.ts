@@ -81,7 +81,7 @@ export class InstalledDaemon implements DaemonProgram {
     });
     await said.close();
     const ready = await readyInTime(child);
-    child.stdout.destroy();
+    child.stdout?.destroy();
     child.unref();
     if (ready === 'late') throw this.#lateStart(child);
     if (ready === 'ended') throw await this.#failedStart();

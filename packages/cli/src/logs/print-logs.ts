@@ -1,10 +1,9 @@
-import type { RunId } from '@podmesh/core';
+import type { RunId, TaskId } from '@podmesh/core';
 import type { Client } from '../mesh/client.ts';
-import type { LogPrinter } from './log-printer.ts';
-import { LiveReader } from './live-reader.ts';
 import type { LogPlace } from './find-log.ts';
+import { LiveReader } from './live-reader.ts';
+import type { LogPrinter } from './log-printer.ts';
 import { printTail, printWhole } from './stored-log.ts';
-import type { TaskId } from '@podmesh/core';
 
 /** A task that was asked about, and where its log is. */
 export interface TaskLog {

@@ -32,7 +32,8 @@ export async function printTail(
   const say = (text: string) => printer.write(task, attempt, Buffer.from(`[podmesh: ${text}]\n`));
   const ref = (await client.artifacts.stat([log])).get(log);
   if (ref === undefined) return say('its log is not stored any more');
-  if (ref.bytes > READ_BYTES_MAX) return say(`its log has ${bytesText(ref.bytes)}; ask for it alone`);
+  if (ref.bytes > READ_BYTES_MAX)
+    return say(`its log has ${bytesText(ref.bytes)}; ask for it alone`);
   let tail = Buffer.alloc(0);
   for await (const bytes of client.artifacts.get(log)) {
     tail = Buffer.concat([tail, bytes]).subarray(-TAIL_BYTES);

@@ -80,7 +80,8 @@ export function toRecord(loaded: LoadedRun): RunRecord {
 
 /** The record without its tasks. */
 export function toHeader(loaded: LoadedRun): Omit<RunRecord, 'tasks'> {
-  if (loaded.kind === 'logged') return recordHeader(loaded.published, loaded.state, timesOf(loaded));
+  if (loaded.kind === 'logged')
+    return recordHeader(loaded.published, loaded.state, timesOf(loaded));
   const { tasks: _, ...header } = loaded.record;
   return header;
 }

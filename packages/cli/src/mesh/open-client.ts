@@ -4,7 +4,10 @@ import type { World } from '../world.ts';
 import type { Client } from './client.ts';
 
 /** Where the mesh is, as far as anybody said: `--nats`, `PODMESH_NATS`, or the daemon of this machine. */
-export async function meshUrl(world: World, given: string | undefined): Promise<string | undefined> {
+export async function meshUrl(
+  world: World,
+  given: string | undefined,
+): Promise<string | undefined> {
   const named = given ?? world.env.PODMESH_NATS;
   if (named !== undefined && named !== '') return named;
   return (await world.home.daemon())?.nats;
@@ -44,7 +47,6 @@ export async function openClient(world: World, url: string): Promise<Client> {
 
 function noMesh(home: string): CliError {
   return new CliError('no-mesh', `no podmesh daemon runs on this machine (in ${home})`, {
-    advice:
-      'Start one with "podmesh up --detach", or name a mesh with --nats URL or PODMESH_NATS.',
+    advice: 'Start one with "podmesh up --detach", or name a mesh with --nats URL or PODMESH_NATS.',
   });
 }

@@ -25,7 +25,7 @@ export function peerTable(peers: readonly PeerEntry[]): readonly string[] {
 }
 
 function row(entry: PeerEntry): readonly string[] {
-  const { peer, machine, free, capacity, running, driving, limits, labels, paused } = entry;
+  const { peer, machine, free, capacity, claims, driving, limits, labels, paused } = entry;
   return [
     peer,
     machine.hostname,
@@ -34,7 +34,7 @@ function row(entry: PeerEntry): readonly string[] {
     `${bytesText(free.memoryBytes)}/${bytesText(capacity.memoryBytes)}`,
     `${bytesText(free.diskBytes)}/${bytesText(capacity.diskBytes)}`,
     capacity.gpus === 0 ? '-' : `${free.gpus}/${capacity.gpus}`,
-    String(running),
+    String(claims.length),
     String(driving),
     limits,
     labels.join(',') || '-',

@@ -1,0 +1,66 @@
+import type { Invocation } from '../arguments/parse-command-line.ts';
+import { parseRunTarget, type RunTarget } from '../arguments/parse-target.ts';
+import { CliError } from '../cli-error.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { explainRecordedRun, explainRun, type RunExplanation } from '../explain/explain-run.ts';
+import { explainRecorded, explainTask, type TaskExplanation } from '../explain/explain-task.ts';
+import { runExplanationText, taskExplanationText } from '../explain/explanation-text.ts';
+import type { Client } from '../mesh/client.ts';
+import { findRun } from '../mesh/find-run.ts';
+import { type LoggedRun, loadRun, type RecordedRun } from '../mesh/load-run.ts';
+import { withClient } from '../mesh/open-client.ts';
+import { selectTasks } from '../mesh/select-tasks.ts';
+import { printJson, printLines } from '../render/print.ts';
+import type { World } from '../world.ts';
+
+/** `podmesh explain RUN[/TASK]`: why something waits, or what happened. */
+export async function explain(world: World, { operands, options }: Invocation): Promise<ExitCode> {
+  const target = parseRunTarget(operands[0] ?? '');
+  return withClient(world, options.text('nats'), async (client) => {
+    const loaded = await loadRun(client, await findRun(client, world.home, target.run));
+    const explained =
+      loaded.kind === 'logged' ? await fromLog(client, loaded, target) : fromRecord(loaded, target);
+    if (options.flag('json')) await printJson(world.terminal, explained);
+    else {
+      const isTask = explained.kind === 'task';
+      const lines = isTask ? taskExplanationText(explained) : runExplanationText(explained);
+      await printLines(world.terminal, lines);
+    }
+    return EXIT.success;
+  });
+}
+
+async function fromLog(
+  client: Client,
+  loaded: LoggedRun,
+  target: RunTarget,
+): Promise<TaskExplanation | RunExplanation> {
+  const { run, state } = loaded;
+  const peers = await client.peers.list();
+  if (target.task !== undefined) {
+    const task = chooseTask(loaded, target);
+    return explainTask({ run, state, task, peers });
+  }
+  const driveQueued = (await client.drives.waiting()).has(run);
+  return explainRun({ run, state, peers, driveQueued });
+}
+
+/** Of a whole array job: the element that tells most about why it is not done. */
+function chooseTask({ run, state, ...rest }: LoggedRun, { task }: RunTarget): number {
+  const tasks = selectTasks({ run, state, ...rest }, task);
+  for (const kind of ['failed', 'ready', 'waiting', 'running'] as const) {
+    const telling = tasks.find((number) => state.tasks[number]?.kind === kind);
+    if (telling !== undefined) return telling;
+  }
+  return tasks[0] ?? 0;
+}
+
+function fromRecord(loaded: RecordedRun, { task }: RunTarget): TaskExplanation | RunExplanation {
+  const { run, record } = loaded;
+  if (task !== undefined) {
+    const found = record.tasks[selectTasks(loaded, task)[0] ?? 0];
+    if (found === undefined) throw new CliError('no-such-task', `there is no task ${task}`);
+    return explainRecorded(run, found);
+  }
+  return explainRecordedRun(record);
+}

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { failed, graphOf, peerEntry, RUN, started, stateOf } from '../sample-run.test-kit.ts';
+import { type ExplainedRun, explainRun } from './explain-run.ts';
+import { runExplanationText } from './explanation-text.ts';
+
+const graph = graphOf([
+  { id: 'many', count: 5 },
+  { id: 'huge', needs: { memory: '1000GiB' } },
+  { id: 'end', after: ['many'] },
+]);
+
+function explained(changes: Partial<ExplainedRun> = {}) {
+  return explainRun({
+    run: RUN,
+    state: stateOf(graph, []),
+    peers: [peerEntry('oak')],
+    driveQueued: true,
+    ...changes,
+  });
+}
+
+describe('explainRun', () => {
+  it('groups ready tasks by what they need and says where they could go', () => {
+    const { counts, ready, summary, advice } = explained();
+    expect(counts).toMatchObject({ tasks: 7, waiting: 1, ready: 6, running: 0 });
+    expect(ready.map(({ count, example }) => [count, example])).toEqual([
+      [5, 'many:0'],
+      [1, 'huge'],
+    ]);
+    expect(summary).toContain('5 ready tasks like many:0: oak could take it now');
+    expect(advice.join(' ')).toContain('Ask for less');
+  });
+
+  it('says that nobody is there, or that nobody drives it', () => {
+    expect(explained({ peers: [] }).summary).toContain('no peer is there');
+    expect(explained({ driveQueued: false }).summary).toContain('no driver is asked for');
+  });
+
+  it('says that it goes on, and what has failed', () => {
+    const state = stateOf(graph, [started('many:0'), failed('many:0'), started('many:1')]);
+    const { summary, failed: names, advice } = explained({ state });
+    expect(summary).toBe('it goes on; running now: 1 task');
+    expect(names).toEqual(['many:0']);
+    expect(advice[0]).toBe(`What failed: podmesh show ${RUN}`);
+  });
+
+  it('reads well', () => {
+    const text = runExplanationText(explained()).join('\n');
+    expect(text).toContain(`run ${RUN} is running`);
+    expect(text).toContain('tasks: 7 tasks, 1 waiting, 6 ready');
+    expect(text).toContain(
+      '1 ready like huge (1 core, 1000 GiB memory): no peer could ever run it',
+    );
+  });
+});

@@ -1,0 +1,46 @@
+import type { PeerVerdict } from './judge-peers.ts';
+
+const NAMED_MAX = 5;
+
+/** Whether and where a task could run, in a sentence without its full stop. `peers`: the nearest first. */
+export function placementText(peers: readonly PeerVerdict[]): string {
+  const [nearest] = peers;
+  if (nearest === undefined) return 'no peer is there';
+  const named = (verdict: PeerVerdict['verdict']): readonly string[] =>
+    peers.filter((peer) => peer.verdict === verdict).map(({ peer }) => peer);
+  const [free, busy, paused] = [named('free'), named('busy'), named('paused')];
+  if (free.length > 0) return `${listed(free)} could take it now, and will in a moment`;
+  if (busy.length > 0) return `${listed(busy)} could take it but ${are(busy)} busy`;
+  if (paused.length > 0) {
+    return `${listed(paused)} could take it but ${are(paused)} paused (${nearest.because.join('; ')})`;
+  }
+  return `no peer could ever run it; the closest is ${nearest.peer}: ${nearest.because.join('; ')}`;
+}
+
+/** What the user can do about a task that waits for a peer. */
+export function placementAdvice(peers: readonly PeerVerdict[]): readonly string[] {
+  const [nearest] = peers;
+  if (nearest === undefined) {
+    return ['Start a peer: podmesh up, or on another machine: podmesh up --nats URL'];
+  }
+  switch (nearest.verdict) {
+    case 'free':
+      return ['If it still waits in half a minute: podmesh doctor, on that machine.'];
+    case 'busy':
+      return ['Wait, or add a machine: podmesh up --nats URL'];
+    case 'paused':
+      return [`On ${nearest.peer}: podmesh doctor`];
+    default:
+      return [
+        'Ask for less under "needs" in the document and publish again, or add a machine that has it: podmesh up --nats URL',
+        `If ${nearest.peer} has it and does not offer it, start it again with --cores, --memory, --disk or --label.`,
+      ];
+  }
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length - NAMED_MAX;
+  return `${names.slice(0, NAMED_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+const are = (names: readonly string[]): string => (names.length === 1 ? 'is' : 'are');

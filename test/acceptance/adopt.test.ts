@@ -1,0 +1,157 @@
+import type { AttemptStarted } from '@podmesh/core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
+import type { DaemonProcess } from '../process-kit/daemon-process.ts';
+import {
+  awaitGate,
+  BUSYBOX,
+  type FoundContainer,
+  findContainers,
+  openGate,
+  podman,
+  removeContainers,
+} from '../process-kit/podman-containers.ts';
+import { ProcessMesh } from '../process-kit/process-mesh.ts';
+import type { PublishedRun } from '../process-kit/published-run.ts';
+
+const MINUTES = 60_000;
+
+/** Says a word before, between and behind two gates, and leaves a file. */
+const gated = busyboxGraph([
+  {
+    id: 'gated',
+    cache: false,
+    command: shell(
+      'echo begun',
+      awaitGate('alone'),
+      'echo alone; echo alone >&2',
+      awaitGate('end'),
+      'echo ended | tee /tmp/out',
+    ),
+    outputs: { out: 'file:/tmp/out' },
+  },
+]);
+
+describe('a daemon that was killed while its container ran', () => {
+  let cluster: ProcessMesh;
+  let ann: DaemonProcess;
+
+  beforeAll(async () => {
+    cluster = await ProcessMesh.start();
+    ann = await cluster.addPeer('ann');
+  }, 3 * MINUTES);
+
+  afterAll(() => cluster.stop(), 3 * MINUTES);
+
+  it(
+    'adopts the container and ends attempt 1 with its whole log',
+    async () => {
+      const run = await cluster.publish(gated);
+      const { container, started } = await untilItSpeaks(cluster, run);
+      await ann.kill();
+      // Nobody listens to these words.
+      await openGate(container.id, 'alone');
+      await ann.start();
+      expect(await findContainers({ run: run.run })).toMatchObject([{ id: container.id }]);
+      await openGate(container.id, 'end');
+
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      await expectOneAttempt(cluster, run, started);
+    },
+    5 * MINUTES,
+  );
+
+  it(
+    'takes the result of a container that ended while no daemon was there',
+    async () => {
+      const run = await cluster.publish(gated);
+      const { container, started } = await untilItSpeaks(cluster, run);
+      await ann.kill();
+      await openGate(container.id, 'alone');
+      await openGate(container.id, 'end');
+      await podman('wait', container.id);
+      await ann.start();
+
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      await expectOneAttempt(cluster, run, started);
+    },
+    5 * MINUTES,
+  );
+
+  it(
+    'removes the container when the task has passed on, and touches no container of others',
+    async () => {
+      const foreign = (await podman('run', '--detach', BUSYBOX, 'sleep', '3600')).trim();
+      try {
+        const run = await cluster.publish(gated);
+        const { container, started } = await untilItSpeaks(cluster, run);
+        await ann.kill();
+        const bob = await cluster.addPeer('bob');
+        const again = await run.until('attempt-started', ({ attempt }) => attempt === 2);
+        expect(again.event.peer).toBe(bob.name);
+        await untilLogged(cluster, run, 2);
+        expect(await findContainers({ claim: started.claim })).toMatchObject([
+          { id: container.id, state: 'running' },
+        ]);
+
+        await ann.start();
+        expect(await findContainers({ claim: started.claim })).toEqual([]);
+        expect((await podman('inspect', '--format', '{{.State.Status}}', foreign)).trim()).toBe(
+          'running',
+        );
+        const [second] = await findContainers({ claim: again.event.claim });
+        if (second === undefined) throw new Error(`the container of bob is gone; ${run.told()}`);
+        await openGate(second.id, 'alone');
+        await openGate(second.id, 'end');
+        expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+        expect(run.of('attempt-succeeded')).toMatchObject([{ event: { attempt: 2 } }]);
+        expect(run.violations()).toEqual([]);
+      } finally {
+        await podman('rm', '--force', '--time', '0', foreign);
+        await removeContainers({ peer: ann.name });
+      }
+    },
+    5 * MINUTES,
+  );
+});
+
+/** The container of the first attempt, once its first word has reached the mesh: it surely runs. */
+async function untilItSpeaks(
+  { mesh }: ProcessMesh,
+  run: PublishedRun,
+): Promise<{ container: FoundContainer; started: AttemptStarted }> {
+  const { event } = await run.until('attempt-started');
+  await untilLogged({ mesh }, run, 1);
+  const [container] = await findContainers({ run: run.run });
+  if (container === undefined) throw new Error(`no container runs; ${run.told()}`);
+  return { container, started: event };
+}
+
+async function untilLogged(
+  { mesh }: Pick<ProcessMesh, 'mesh'>,
+  { run }: PublishedRun,
+  attempt: number,
+): Promise<void> {
+  const stop = new AbortController();
+  for await (const chunk of mesh.liveLog.follow(run, undefined, stop.signal)) {
+    if (chunk.attempt === attempt) stop.abort();
+  }
+}
+
+async function expectOneAttempt(
+  { mesh }: ProcessMesh,
+  run: PublishedRun,
+  started: AttemptStarted,
+): Promise<void> {
+  expect(run.violations()).toEqual([]);
+  expect(run.of('attempt-started')).toHaveLength(1);
+  const [succeeded] = run.of('attempt-succeeded');
+  if (succeeded === undefined) throw new Error(run.told());
+  expect(succeeded.event).toMatchObject({ attempt: 1, claim: started.claim });
+  const pieces: Uint8Array[] = [];
+  for await (const piece of mesh.artifacts.get(succeeded.event.result.log.digest)) {
+    pieces.push(piece);
+  }
+  const words = Buffer.concat(pieces).toString('utf8').split('\n').sort();
+  expect(words).toEqual(['', 'alone', 'alone', 'begun', 'ended']);
+}
