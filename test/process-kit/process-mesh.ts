@@ -20,6 +20,8 @@ export interface PeerWish {
   readonly words?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly under?: readonly string[];
+  /** Folder of its home, where that is not the mesh's own. */
+  readonly homeIn?: string;
 }
 
 /** One nats-server, real daemons on real Podman, and the test's own connection, all on this machine. */
@@ -74,11 +76,12 @@ export class ProcessMesh {
   /** The same, not started yet. Whatever becomes of it is ended with the mesh. */
   newPeer(name: string, wish: PeerWish = {}): DaemonProcess {
     const unique = `${name}-${randomBytes(3).toString('hex')}`;
+    const { homeIn = this.folder, ...rest } = wish;
     const daemon = new DaemonProcess({
       cores: 4,
-      ...wish,
+      ...rest,
       name: unique,
-      home: join(this.folder, unique),
+      home: join(homeIn, unique),
       nats: this.server.url,
     });
     this.#peers.push(daemon);

@@ -29,10 +29,10 @@ test('a peer is there while it announces itself, and gone after its time', async
   const [here, there] = [new JetStreamPeerDirectory(mesh), new JetStreamPeerDirectory(other)];
   expect(await here.list()).toEqual([]);
   await here.announce(entry('a'));
-  await here.announce({ ...entry('a'), running: 1 });
+  await here.announce({ ...entry('a'), driving: 1 });
   await there.announce(entry('b'));
   expect((await there.list()).map(({ peer }) => peer).sort()).toEqual(['a', 'b']);
-  expect((await there.find(entry('a').peer))?.running).toBe(1);
+  expect((await there.find(entry('a').peer))?.driving).toBe(1);
   await there.withdraw(entry('b').peer);
   expect(await here.find(entry('b').peer)).toBeUndefined();
   expect(await here.list()).toHaveLength(1);

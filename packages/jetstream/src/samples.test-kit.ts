@@ -73,6 +73,7 @@ export const offer = (run: RunId, of: TaskId, inLane: LaneId): Offer => ({
   net: false,
   requirements,
   timeoutMs: 1000,
+  avoid: [],
   cache: true,
 });
 
@@ -109,7 +110,7 @@ export const entry = (name: string): PeerEntry => ({
   labels: [],
   capacity,
   free: capacity,
-  running: 0,
+  claims: [],
   driving: 0,
   images: {},
   limits: 'enforced',

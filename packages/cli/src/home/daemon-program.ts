@@ -46,9 +46,12 @@ const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 /** The program in `@podmesh/daemon`, run by the Node that runs us. */
 export class InstalledDaemon implements DaemonProgram {
   readonly #home: Home;
+  readonly #path: () => string;
 
-  constructor(home: Home) {
+  /** `path`: the program, looked for when it is needed; throws a `CliError` when it is not there. */
+  constructor(home: Home, path: () => string = daemonPath) {
     this.#home = home;
+    this.#path = path;
   }
 
   async runInForeground(
@@ -105,7 +108,7 @@ export class InstalledDaemon implements DaemonProgram {
   }
 
   #command(words: readonly string[], verb?: 'doctor'): string[] {
-    const command = [daemonPath(), ...(verb === undefined ? [] : [verb])];
+    const command = [this.#path(), ...(verb === undefined ? [] : [verb])];
     return [...command, '--home', this.#home.path, ...words];
   }
 

@@ -22,7 +22,8 @@ export function leftoverTests(use: UseRuntime): void {
 
   it('finds a container that ended meanwhile, with its exit, log and outputs', async () => {
     const bench = use();
-    const output = { kind: 'fd', fd: 1 } as const;
+    // Not standard output: what is an output is data, and no part of the log.
+    const output = { kind: 'fd', fd: 3 } as const;
     const command = bench.commands.prints('printed\n', '');
     const { container } = await startContainer(bench, command, { outputs: { o: output } });
     await ended(bench, container);

@@ -1,0 +1,199 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RunId } from '@podmesh/core';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { FakeDriver } from '../fake-driver.test-kit.ts';
+import { FakeWorld } from '../fake-world.test-kit.ts';
+import { digestOf, peerEntry } from '../sample-run.test-kit.ts';
+
+let world: FakeWorld;
+let driver: FakeDriver;
+let run: RunId;
+
+/** Runs a command line; its exit code and what it printed, of this command alone. */
+async function podmesh(...argv: readonly string[]) {
+  world.terminal.stdout = '';
+  world.terminal.stderr = '';
+  const code = await world.run(argv);
+  return { code, out: world.terminal.stdout, err: world.terminal.stderr };
+}
+
+async function publish(...jobs: readonly object[]): Promise<FakeDriver> {
+  const document = {
+    version: 1,
+    jobs: jobs.map((job) => ({ container: 'localhost/a:1', ...job })),
+  };
+  await writeFile(join(world.directory, 'doc.json'), JSON.stringify(document));
+  expect((await podmesh('run', 'doc.json', '--detach')).code).toBe(0);
+  return FakeDriver.newest(world);
+}
+
+beforeEach(async () => {
+  world = new FakeWorld();
+  driver = await publish(
+    { id: 'a', outputs: { out: 'fd:1' } },
+    { id: 'arr', count: 2, outputs: { part: 'fd:1' } },
+    { id: 'end', after: ['a'] },
+  );
+  run = driver.run;
+});
+
+describe('naming runs', () => {
+  it('takes last, an id, and the beginning of one', async () => {
+    for (const name of ['last', run, run.slice(0, 6)]) {
+      expect((await podmesh('show', name)).out).toContain(`run        ${run}`);
+    }
+  });
+
+  it('refuses what names none or several with 2', async () => {
+    expect(await podmesh('show', 'zzzzzzzzzzzz')).toMatchObject({ code: 2 });
+    expect((await podmesh('show', 'UPPER')).err).toContain('there is no run "UPPER"');
+    expect((await podmesh('logs', 'last/nobody')).err).toContain('Its jobs: a, arr, end');
+    const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
+    for (const _ of letters) await publish({ id: 'x' });
+    // 37 runs and 36 letters: two begin alike.
+    const answers = await Promise.all([...letters].map((letter) => world.run(['show', letter])));
+    expect(answers).toContain(2);
+    expect(world.terminal.stderr).toContain('several runs begin with');
+  });
+});
+
+describe('ps, show, wait and cancel', () => {
+  it('list a running run and its counts', async () => {
+    await driver.start('a');
+    await driver.succeed('a', { out: 'x' });
+    const { code, out } = await podmesh('ps', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject([
+      { run, state: 'running', tasks: 4, counts: { succeeded: 1 }, publisher: 'me@here' },
+    ]);
+    expect((await podmesh('ps')).out).toContain('1/4');
+  });
+
+  it('show the record as one line of JSON', async () => {
+    await driver.start('a');
+    const record = JSON.parse((await podmesh('show', 'last', '--json')).out);
+    expect(record).toMatchObject({ podmeshRecord: 1, run, state: 'running' });
+    expect(record.tasks.map(({ task }: { task: string }) => task)).toEqual([
+      'a',
+      'arr:0',
+      'arr:1',
+      'end',
+    ]);
+  });
+
+  it('show what the record tells once the log is purged', async () => {
+    const kept = { podmeshRecord: 1, run, state: 'succeeded', counts: { tasks: 0 }, tasks: [] };
+    await driver.end('succeeded', JSON.stringify(kept));
+    const { out } = await podmesh('show', 'last', '--json');
+    expect(JSON.parse(out)).toMatchObject({ ...kept, endedAt: expect.any(String) });
+    expect((await podmesh('wait', 'last')).code).toBe(0);
+    expect((await podmesh('explain', 'last')).out).toContain('only its record is left');
+  });
+
+  it('wait exits like run', async () => {
+    const code = world.run(['wait', 'last', '--json']);
+    await driver.start('a');
+    await driver.fail('a');
+    for (const task of ['arr:0', 'arr:1']) {
+      await driver.start(task);
+      await driver.succeed(task);
+    }
+    await driver.end('failed');
+    expect(await code).toBe(1);
+    expect(JSON.parse(world.terminal.stdout.split('\n').at(-2) ?? '')).toMatchObject({
+      run,
+      state: 'failed',
+    });
+  });
+
+  it('cancel once, say so the second time, and refuse after the end', async () => {
+    expect((await podmesh('cancel', 'last', '--reason', 'no')).out).toContain('is being cancelled');
+    expect((await podmesh('cancel', 'last')).out).toContain('was being cancelled already');
+    expect((await podmesh('ps')).out).toContain('cancelling');
+    await driver.end('cancelled');
+    const again = await podmesh('cancel', 'last', '--json');
+    expect(again.code).toBe(1);
+    expect(JSON.parse(again.err)).toMatchObject({ error: { kind: 'not-available', exitCode: 1 } });
+    expect((await podmesh('wait', 'last')).code).toBe(1);
+  });
+});
+
+describe('logs and explain', () => {
+  it('print the log of one task as it is, and of many with marks', async () => {
+    await driver.start('a');
+    await driver.succeed('a');
+    expect((await podmesh('logs', 'last/a')).out).toBe('log of a\n');
+    expect((await podmesh('logs', 'last')).out).toBe('a | log of a\n');
+    expect((await podmesh('logs', 'last/end')).err).toContain('end has no log: it never started');
+  });
+
+  it('explain a task and a run', async () => {
+    await world.others.peers.announce(peerEntry('oak'));
+    expect((await podmesh('explain', 'last/a')).out).toContain('oak could take it now');
+    expect((await podmesh('explain', 'last/end')).out).toContain('it waits for a');
+    const explained = JSON.parse((await podmesh('explain', 'last', '--json')).out);
+    expect(explained).toMatchObject({ kind: 'run', driveQueued: true, peers: 1 });
+    expect((await podmesh('peers')).out).toContain('oak');
+  });
+});
+
+describe('get and put', () => {
+  beforeEach(async () => {
+    for (const task of ['a', 'arr:0', 'arr:1']) await driver.start(task);
+    await driver.succeed('a', { out: 'result' });
+    await driver.succeed('arr:0', { part: 'zero' });
+    await driver.succeed('arr:1', { part: 'one' });
+  });
+  const read = (...names: readonly string[]) => readFile(join(world.directory, ...names), 'utf8');
+
+  it('fetch a file, by name, element or digest', async () => {
+    expect((await podmesh('get', 'last/a/out')).code).toBe(0);
+    expect(await read('out')).toBe('result');
+    expect((await podmesh('get', 'last/arr:1/part', '-o', '-')).out).toBe('one');
+    expect((await podmesh('get', digestOf('zero'), '-o', 'new/zero')).code).toBe(0);
+    expect(await read('new', 'zero')).toBe('zero');
+  });
+
+  it('fetch all elements of an array job as a directory, in order', async () => {
+    expect((await podmesh('get', 'last/arr/part', '-o', 'all')).code).toBe(0);
+    expect([await read('all', '0'), await read('all', '1')]).toEqual(['zero', 'one']);
+    expect((await podmesh('get', 'last/arr/part', '-o', '-')).code).toBe(2);
+  });
+
+  it('refuse to overwrite unless told, and put into an existing directory', async () => {
+    await writeFile(join(world.directory, 'out'), 'mine');
+    const refused = await podmesh('get', 'last/a/out');
+    expect([refused.code, await read('out')]).toEqual([2, 'mine']);
+    expect((await podmesh('get', 'last/a/out', '--force')).code).toBe(0);
+    expect(await read('out')).toBe('result');
+    await mkdir(join(world.directory, 'there'));
+    const { out } = await podmesh('get', 'last/a/out', '-o', 'there', '--force', '--json');
+    expect(JSON.parse(out)).toMatchObject({ path: join(world.directory, 'there', 'out') });
+  });
+
+  it('say why there is nothing to fetch', async () => {
+    expect(await podmesh('get', 'last/end/x')).toMatchObject({ code: 1 });
+    expect((await podmesh('get', 'last/a/x')).err).toContain('It has: out.');
+    expect(await podmesh('get', 'last/nobody/x')).toMatchObject({ code: 2 });
+    expect(await podmesh('get', digestOf('never'))).toMatchObject({ code: 1 });
+  });
+
+  it('store files and directories and print their digest', async () => {
+    await writeFile(join(world.directory, 'f'), 'stored');
+    expect((await podmesh('put', 'f')).out).toBe(`${digestOf('stored')}\n`);
+    const { out } = await podmesh('put', '.', '--json');
+    expect(JSON.parse(out)).toMatchObject({ kind: 'dir' });
+    expect(await podmesh('put', 'gone')).toMatchObject({ code: 2 });
+  });
+});
+
+describe('doctor', () => {
+  it('exits with 1 when something is wrong, and prints the repair', async () => {
+    expect((await podmesh('doctor')).code).toBe(0);
+    const wrong = [{ check: 'subuid', ok: false, found: 'none', repair: 'usermod …' }];
+    const daemon = { ...world.world().daemon, examine: async () => wrong };
+    expect(await world.run(['doctor'], { daemon })).toBe(1);
+    expect(world.terminal.stdout).toMatch(/WRONG +subuid +none\n +usermod …\n/);
+  });
+});

@@ -1,0 +1,183 @@
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { PodmanService } from '@podmesh/podman';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
+import { DaemonProcess } from '../process-kit/daemon-process.ts';
+import { Ending } from '../process-kit/ending.ts';
+import { freePort } from '../process-kit/free-port.ts';
+import { ProcessMesh } from '../process-kit/process-mesh.ts';
+
+const MINUTES = 60_000;
+const OLD_VERSION = '2.9.10';
+
+const hello = busyboxGraph([
+  { id: 'hello', cache: false, command: shell('echo hello'), outputs: { words: 'fd:1' } },
+]);
+
+describe('a daemon in bad circumstances', () => {
+  const ending = new Ending();
+  let cluster: ProcessMesh;
+
+  beforeAll(async () => {
+    cluster = await ProcessMesh.start();
+    ending.defer(() => cluster.stop());
+  }, 3 * MINUTES);
+
+  afterAll(() => ending.end(), 3 * MINUTES);
+
+  it(
+    'refuses a home in which another one works, and does not disturb that one',
+    async () => {
+      const first = await cluster.addPeer('first');
+      const announced = await readFile(join(first.options.home, 'daemon.json'), 'utf8');
+      const second = new DaemonProcess(first.options);
+      ending.defer(() => second.stop());
+      const end = await second.startUntilItEnds();
+
+      expect(end.code, end.said).toBe(1);
+      expect(end.said).toContain(`another podmesh daemon uses ${first.options.home}`);
+      expect(await readFile(join(first.options.home, 'daemon.json'), 'utf8')).toBe(announced);
+      const run = await cluster.publish(hello);
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      await first.stop();
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'names the version of a nats-server that is too old, and what to do',
+    async () => {
+      const fake = await fakeNatsServer(cluster.folder);
+      const daemon = lonely('old-server', { PODMESH_NATS_SERVER: fake });
+      const end = await daemon.startUntilItEnds();
+      expect(end.code, end.said).toBe(1);
+      expect(end.said).toMatch(/nats-server is too old/);
+      expect(end.said).toContain(OLD_VERSION);
+      expect(end.said).toMatch(/install .*nats-server/);
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'passes over a nats-server in the PATH that is too old when there is a newer one',
+    async () => {
+      const fake = await fakeNatsServer(cluster.folder);
+      const daemon = lonely('old-first', { PATH: `${join(fake, '..')}:${process.env.PATH}` });
+      await daemon.start();
+      expect(daemon.nats).toMatch(/^nats:\/\//);
+      await daemon.stop();
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'names the version of a mesh that is too old',
+    async () => {
+      const port = await freePort();
+      const server = await oldServer(port);
+      ending.defer(async () => server.close());
+      const daemon = lonely('old-mesh', {}, `nats://127.0.0.1:${port}`);
+      const end = await daemon.startUntilItEnds();
+      expect(end.code, end.said).toBe(1);
+      expect(end.said).toContain(`nats-server ${OLD_VERSION} at nats://127.0.0.1:${port}`);
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'says where it looked for Podman when nothing answers there',
+    async () => {
+      const daemon = cluster.newPeer('no-podman', {
+        env: { PODMESH_PODMAN_SOCKET: '/nowhere/podman.sock' },
+      });
+      const end = await daemon.startUntilItEnds();
+      expect(end.code, end.said).toBe(1);
+      expect(end.said).toContain('PODMESH_PODMAN_SOCKET names /nowhere/podman.sock');
+      expect(end.said).toContain('podman system service');
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'reports a full disk as the failure of the machine, and works on',
+    async () => {
+      // Podman stays outside: only the daemon's home lies on a small file system.
+      const service = new PodmanService({
+        env: process.env,
+        directory: join(cluster.folder, 'podman'),
+      });
+      ending.defer(() => service.stop());
+      await service.start();
+      const daemon = await cluster.addPeer('small', {
+        env: { PODMESH_PODMAN_SOCKET: service.socketPath },
+        under: onSmallDisk(join(cluster.folder, 'small-disk')),
+        homeIn: join(cluster.folder, 'small-disk'),
+      });
+      const write = (mebibytes: number) => ({
+        id: 'write',
+        cache: false,
+        command: shell(`dd if=/dev/zero of=/tmp/out bs=1M count=${mebibytes}`),
+        outputs: { out: 'file:/tmp/out' },
+      });
+      const large = await cluster.publish(busyboxGraph([write(64)]));
+      expect((await large.untilEnd()).state, large.told()).toBe('failed');
+      const [failed] = large.of('attempt-failed');
+      expect(failed?.event.failure).toMatchObject({ kind: 'disk-host' });
+      expect(failed?.event.failure.message).toContain("the machine's disk is full");
+      expect(large.violations()).toEqual([]);
+
+      const small = await cluster.publish(busyboxGraph([write(1)]));
+      expect((await small.untilEnd()).state, small.told()).toBe('succeeded');
+      await daemon.stop();
+    },
+    5 * MINUTES,
+  );
+
+  /** A daemon of no mesh of ours. */
+  function lonely(name: string, env: Record<string, string>, nats?: string): DaemonProcess {
+    const home = join(cluster.folder, name);
+    const daemon = new DaemonProcess({ name, home, env, ...(nats === undefined ? {} : { nats }) });
+    ending.defer(() => daemon.endPodmanService());
+    ending.defer(() => daemon.stop());
+    return daemon;
+  }
+});
+
+async function fakeNatsServer(folder: string): Promise<string> {
+  const directory = join(folder, 'old-bin');
+  await mkdir(directory, { recursive: true });
+  const path = join(directory, 'nats-server');
+  await writeFile(path, `#!/bin/sh\necho "nats-server: v${OLD_VERSION}"\n`);
+  await chmod(path, 0o755);
+  return path;
+}
+
+/** As much of NATS as it takes to be asked for one's version. */
+function oldServer(port: number): Promise<Server> {
+  const greeting = JSON.stringify({
+    server_id: 'old',
+    version: OLD_VERSION,
+    proto: 1,
+    host: '127.0.0.1',
+    port,
+    headers: true,
+    max_payload: 1_048_576,
+    jetstream: true,
+  });
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes) => {
+      if (bytes.toString('utf8').includes('PING')) socket.write('PONG\r\n');
+    });
+    socket.write(`INFO ${greeting}\r\n`);
+  });
+  return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(server)));
+}
+
+/** Runs a command in a mount namespace of its own, where `folder` is a file system of 48 MiB. */
+function onSmallDisk(folder: string): readonly string[] {
+  const script = 'mkdir -p "$0" && mount -t tmpfs -o size=48m small "$0" && exec "$@"';
+  return ['unshare', '--map-current-user', '--keep-caps', '--mount', 'sh', '-c', script, folder];
+}

@@ -1,0 +1,90 @@
+import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
+import { Peer } from '@podmesh/daemon';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { graphOf, idlePeerParts } from '../bench/bench-mesh.ts';
+import { Ending } from '../process-kit/ending.ts';
+import { NatsCluster, untilHealthy } from '../process-kit/nats-cluster.ts';
+import { PublishedRun } from '../process-kit/published-run.ts';
+
+const MINUTES = 60_000;
+const CONNECT_MS = 60_000;
+/** The stream of the run log, whose leader takes every fact. */
+const RUN_STREAM = 'PM_RUN';
+const STEPS = 20;
+const WIDTH = 30;
+const CORES = 16;
+
+/** Each step waits for the one before, so that somebody has to decide all the time. */
+const steps = graphOf(
+  Array.from({ length: STEPS }, (_, step) => ({
+    id: `step-${step}`,
+    count: WIDTH,
+    after: step === 0 ? [] : [`step-${step - 1}`],
+    cache: false,
+    needs: { memory: 0 },
+  })),
+);
+
+describe('a mesh of three servers', () => {
+  const ending = new Ending();
+  let cluster: NatsCluster;
+  let mesh: Mesh;
+
+  beforeAll(async () => {
+    cluster = await NatsCluster.start();
+    ending.defer(() => cluster.stop());
+    mesh = await connect(cluster, ending, 'acceptance');
+    for (const name of ['ann', 'bob', 'cid']) await addIdlePeer(cluster, ending, name);
+  }, 3 * MINUTES);
+
+  afterAll(() => ending.end(), 3 * MINUTES);
+
+  it(
+    'finishes a run although the server that leads its log is killed in the middle and comes back',
+    async () => {
+      const run = await PublishedRun.publish(mesh, steps);
+      ending.defer(() => run.stop());
+      const finished = () => run.of('attempt-succeeded').length;
+      const before = await run.until('attempt-succeeded', () => finished() >= 100);
+      const leader = await cluster.leaderOf(RUN_STREAM);
+      await leader.kill();
+      const atTheKill = run.facts.length;
+      // A fact from after the kill: the two that are left have agreed on a new leader.
+      const next = await run.until('attempt-started', () => run.facts.length > atTheKill + WIDTH);
+      await leader.start();
+      await untilHealthy(leader);
+
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      const gapMs = longestGapMs(run);
+      console.log(`killed ${leader.place?.name} after ${before.sequence}; silent for ${gapMs} ms`);
+      expect(next.sequence).toBeGreaterThan(before.sequence);
+      expect(finished()).toBe(STEPS * WIDTH);
+      expect(run.violations()).toEqual([]);
+    },
+    5 * MINUTES,
+  );
+});
+
+async function connect(cluster: NatsCluster, ending: Ending, name: string): Promise<Mesh> {
+  const connection = await connectMesh({ url: cluster.url, name, timeoutMs: CONNECT_MS });
+  ending.defer(() => connection.close());
+  await connection.ensureStreams({ replicas: 3 });
+  const mesh = openMesh(connection);
+  ending.defer(() => mesh.stop());
+  return mesh;
+}
+
+/** The daemon's own peer in this process; its containers do nothing. */
+async function addIdlePeer(cluster: NatsCluster, ending: Ending, name: string): Promise<void> {
+  const parts = idlePeerParts(await connect(cluster, ending, name), name, CORES);
+  const big = 2 ** 50;
+  const peer = new Peer(parts, { cpus: CORES, memoryBytes: big, diskBytes: big, gpus: 0 });
+  ending.defer(() => peer.stop());
+  await peer.start();
+}
+
+/** Between two facts, by the server's stamps. */
+function longestGapMs({ facts }: PublishedRun): number {
+  const stamps = facts.map(({ at }) => Date.parse(at));
+  return Math.max(...stamps.map((at, number) => at - (stamps[number - 1] ?? at)));
+}
