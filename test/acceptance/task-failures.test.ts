@@ -1,7 +1,12 @@
 import { type Graph, type Requirements, STDERR_TAIL_BYTES_MAX, type TaskId } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import { awaitGate, findContainers, openGate, untilGone } from '../process-kit/podman-containers.ts';
+import {
+  awaitGate,
+  findContainers,
+  openGate,
+  untilGone,
+} from '../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../process-kit/published-run.ts';
 

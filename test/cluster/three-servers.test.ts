@@ -1,5 +1,5 @@
-import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
 import { Peer } from '@podmesh/daemon';
+import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { graphOf, idlePeerParts } from '../bench/bench-mesh.ts';
 import { Ending } from '../process-kit/ending.ts';

@@ -123,7 +123,9 @@ export class PublishedRun {
     const counts = new Map<Kind, number>();
     for (const { event } of this.facts) counts.set(event.kind, (counts.get(event.kind) ?? 0) + 1);
     const last = this.facts.slice(-FACTS_SHOWN).map(({ event, at }) => {
-      const { kind, task, peer, attempt, failure } = { ...event } as Partial<Record<string, unknown>>;
+      const { kind, task, peer, attempt, failure } = { ...event } as Partial<
+        Record<string, unknown>
+      >;
       return JSON.stringify({ at, kind, task, attempt, peer, failure });
     });
     const kinds = JSON.stringify(Object.fromEntries(counts));
