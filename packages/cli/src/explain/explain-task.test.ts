@@ -92,14 +92,22 @@ describe('other tasks', () => {
       succeeded('arr:1'),
     ];
     const { summary, waitingFor, advice } = explained(4, events);
-    expect(summary).toBe('it waits for arr');
+    expect(summary).toBe('it waits for arr, and in the end for arr:0, which is ready');
     expect(waitingFor).toEqual([{ task: 'arr', progress: '1 of 3 succeeded' }]);
-    expect(advice).toEqual([`Why that takes long: podmesh explain ${RUN}/arr`]);
+    expect(advice).toEqual([`Why that takes long: podmesh explain ${RUN}/arr:0`]);
     expect(
       explained(4, [])
         .waitingFor?.map(({ task }) => task)
         .sort(),
     ).toEqual(['a', 'arr']);
+  });
+
+  it('waiting at the end of a chain: for whom in the end', () => {
+    const chain = graphOf([{ id: 'x' }, { id: 'y', after: ['x'] }, { id: 'z', after: ['y'] }]);
+    const state = stateOf(chain, [started('x')]);
+    const { summary, advice } = explainTask({ run: RUN, state, task: 2, peers: [] });
+    expect(summary).toBe('it waits for y, and in the end for x, which is running');
+    expect(advice).toEqual([`Why that takes long: podmesh explain ${RUN}/x`]);
   });
 
   it('running: where and since when', () => {

@@ -138,7 +138,24 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
 }
 
 function whileWaiting({ run, state, task }: ExplainedTask): Specifics {
-  const waitingFor = state.index
+  const waitingFor = unmetOf(state, task);
+  const names = waitingFor.map((one) => one.task).join(', ');
+  const root = rootOf(state, task);
+  const direct = waitingFor.some((one) => one.task === root?.task);
+  const chain =
+    root === undefined || direct
+      ? ''
+      : `, and in the end for ${root.task}, which is ${root.progress}`;
+  return {
+    summary: `it waits for ${names === '' ? 'its turn' : names}${chain}`,
+    waitingFor,
+    advice: root === undefined ? [] : [`Why that takes long: podmesh explain ${run}/${root.task}`],
+  };
+}
+
+/** What the task waits for itself, and is not there yet. */
+function unmetOf(state: RunState, task: number): readonly Awaited[] {
+  return state.index
     .dependenciesOf(state.index.jobOf(task))
     .flatMap((dependency): readonly Awaited[] => {
       if (dependency.kind === 'task') {
@@ -151,14 +168,33 @@ function whileWaiting({ run, state, task }: ExplainedTask): Specifics {
       if (left === 0 || awaited === undefined) return [];
       return [{ task: awaited.id, progress: jobProgress(state, dependency.job) }];
     });
-  const names = waitingFor.map((one) => one.task).join(', ');
-  const [first] = waitingFor;
-  return {
-    summary: `it waits for ${names === '' ? 'its turn' : names}`,
-    waitingFor,
-    advice:
-      first === undefined ? [] : [`Why that takes long: podmesh explain ${run}/${first.task}`],
-  };
+}
+
+/** The task at the other end of the chain of waiting: one that could move. Ends, for a graph has no cycles. */
+function rootOf(state: RunState, from: number): Awaited | undefined {
+  let at = from;
+  for (;;) {
+    const next = firstUnmet(state, at);
+    if (next === undefined) break;
+    at = next;
+  }
+  const kind = state.tasks[at]?.kind;
+  if (at === from || kind === undefined) return undefined;
+  return { task: state.index.idOf(at), progress: kind };
+}
+
+/** A task that has not succeeded and that this one, still waiting, depends on. */
+function firstUnmet(state: RunState, task: number): number | undefined {
+  const { index, tasks } = state;
+  if (tasks[task]?.kind !== 'waiting') return undefined;
+  for (const dependency of index.dependenciesOf(index.jobOf(task))) {
+    const first = dependency.kind === 'task' ? dependency.task : index.firstTaskOf(dependency.job);
+    const count = dependency.kind === 'task' ? 1 : index.sizeOf(dependency.job);
+    for (let other = first; other < first + count; other += 1) {
+      if (tasks[other]?.kind !== 'succeeded') return other;
+    }
+  }
+  return undefined;
 }
 
 function jobProgress(state: RunState, job: number): string {
