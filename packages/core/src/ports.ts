@@ -121,7 +121,7 @@ export interface OfferQueue {
   waiting(run: RunId): Promise<ReadonlySet<TaskId>>;
   /** Removes all offers of a run. */
   discard(run: RunId): Promise<void>;
-  /** Settles a claim of an earlier session by its ticket. */
+  /** Acknowledges by ticket, for whoever the log tells that it is settled: sent, not confirmed. */
   settle(ticket: ClaimTicket): Promise<void>;
 }
 

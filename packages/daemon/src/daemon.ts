@@ -83,6 +83,12 @@ export class Daemon {
     if (this.#mesh !== undefined) await untilIdle(this.#mesh.runLog, systemClock, signal);
   }
 
+  /** Whether a run is unfinished. */
+  async hasWork(): Promise<boolean> {
+    const runs = (await this.#mesh?.runLog.runs()) ?? [];
+    return runs.some((run) => run.ended === undefined);
+  }
+
   async #startServer(): Promise<string> {
     const { home, logger } = this.#parts;
     const server = new EmbeddedNatsServer({

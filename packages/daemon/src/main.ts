@@ -4,7 +4,7 @@ import { type Configuration, parseConfiguration } from './configuration.ts';
 import { Daemon } from './daemon.ts';
 import { openDaemonLog } from './daemon-log.ts';
 import { examineMachine } from './doctor.ts';
-import { Home } from './home.ts';
+import { type DaemonFile, Home } from './home.ts';
 
 const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -53,10 +53,11 @@ async function run(configuration: Configuration): Promise<number> {
     await daemon.start();
     const nats = daemon.natsUrl;
     const { untilIdle: temporary } = configuration;
-    await home.announce({ pid: process.pid, peer, nats, version: VERSION, temporary });
+    const announcement = { pid: process.pid, peer, nats, version: VERSION, temporary };
+    await home.announce(announcement);
     process.stdout.write(`${JSON.stringify({ ready: true, peer, nats })}\n`);
     logger.info(`peer ${peer} is up`);
-    if (temporary) await daemon.untilIdle(stop.signal);
+    if (temporary) await untilIdle(home, daemon, announcement, stop.signal);
     else await aborted(stop.signal);
     logger.info('stopping');
     return 0;
@@ -68,6 +69,24 @@ async function run(configuration: Configuration): Promise<number> {
     await home.withdraw();
     await daemon?.stop();
     await home.release();
+  }
+}
+
+/**
+ * Withdraws first and then looks once more: a run that was published while we were still announced is
+ * seen, and one that comes later finds no daemon and starts its own.
+ */
+async function untilIdle(
+  home: Home,
+  daemon: Daemon,
+  announcement: DaemonFile,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    await daemon.untilIdle(signal);
+    await home.withdraw();
+    if (signal.aborted || !(await daemon.hasWork())) return;
+    await home.announce(announcement);
   }
 }
 

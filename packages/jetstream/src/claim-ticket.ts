@@ -18,6 +18,11 @@ const RETRY_MS = 250;
 export const acknowledge = (mesh: MeshConnection, ticket: ClaimTicket): Promise<void> =>
   settle(mesh, ticket, '+ACK');
 
+/** Acknowledges without asking for an answer: lost, the message comes again and is seen to be history. */
+export function acknowledgeUnconfirmed(mesh: MeshConnection, ticket: ClaimTicket): void {
+  if (!mesh.isClosed) mesh.nc.publish(ticket, '+ACK');
+}
+
 /** Gives the message back for delivery after `delayMs`. */
 export const giveBack = (
   mesh: MeshConnection,

@@ -1,7 +1,7 @@
 import type { Msg } from '@nats-io/transport-node';
 import type { Claimed, ClaimTicket, LaneId, Offer, OfferQueue, RunId, TaskId } from '@podmesh/core';
 import { ClaimQueue, queuedSubjects } from './claim-queue.ts';
-import { acknowledge } from './claim-ticket.ts';
+import { acknowledgeUnconfirmed } from './claim-ticket.ts';
 import { GroupAppender, type GroupAppenderOptions } from './group-appender.ts';
 import { decodeJson, encodeJson } from './json-codec.ts';
 import type { MeshConnection } from './mesh-connection.ts';
@@ -71,8 +71,8 @@ export class JetStreamOfferQueue implements OfferQueue {
     );
   }
 
-  settle(ticket: ClaimTicket): Promise<void> {
-    return acknowledge(this.#mesh, ticket);
+  async settle(ticket: ClaimTicket): Promise<void> {
+    acknowledgeUnconfirmed(this.#mesh, ticket);
   }
 
   #lane(lane: LaneId): ClaimQueue<Offer> {

@@ -14,7 +14,7 @@ import { connect } from '@nats-io/transport-node';
  * @property {number} extendMs
  * @property {number} giveUpMs
  */
-/** @typedef {{ kind: 'keep' | 'release', id: number, ticket: string } | { kind: 'stop' }} Order */
+/** @typedef {{ kind: 'keep' | 'release', id: number, ticket: string } | { kind: 'stop' } | { kind: 'orders', orders: Order[] }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
 
 const WORK_IN_PROGRESS = '+WPI';
@@ -69,6 +69,9 @@ async function watchConnection(nc) {
 /** @param {Order} order */
 function obey(order) {
   switch (order.kind) {
+    case 'orders':
+      for (const one of order.orders) obey(one);
+      return;
     case 'keep':
       kept.set(order.id, { ticket: order.ticket, confirmedAt: nowMs() });
       setWatch(order.id);

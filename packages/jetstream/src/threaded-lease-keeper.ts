@@ -18,6 +18,12 @@ export interface LeaseKeeperOptions {
   readonly name?: string;
 }
 
+interface LeaseOrder {
+  readonly kind: 'keep' | 'release';
+  readonly id: number;
+  readonly ticket: ClaimTicket;
+}
+
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./lease-worker.js', import.meta.url);
 const STOP_MS = 2_000;
@@ -32,6 +38,7 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
   readonly #onLost = new Map<number, () => void>();
   #worker: Worker | undefined;
   #lastId = 0;
+  #orders: LeaseOrder[] = [];
 
   constructor(mesh: MeshConnection, options: LeaseKeeperOptions = {}) {
     this.#mesh = mesh;
@@ -74,12 +81,25 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
     this.start();
     const id = ++this.#lastId;
     this.#onLost.set(id, onLost);
-    this.#worker?.postMessage({ kind: 'keep', id, ticket });
+    this.#order({ kind: 'keep', id, ticket });
     return {
       release: () => {
-        if (this.#onLost.delete(id)) this.#worker?.postMessage({ kind: 'release', id, ticket });
+        if (this.#onLost.delete(id)) this.#order({ kind: 'release', id, ticket });
       },
     };
+  }
+
+  /**
+   * Orders of one turn of the event loop travel together: a message to a thread costs as much as a
+   * request to the server. A turn would have to last longer than a lease for a claim to lapse by it.
+   */
+  #order(order: LeaseOrder): void {
+    this.#orders.push(order);
+    if (this.#orders.length > 1) return;
+    setImmediate(() => {
+      this.#worker?.postMessage({ kind: 'orders', orders: this.#orders });
+      this.#orders = [];
+    });
   }
 
   #lost(id: number): void {

@@ -1,6 +1,12 @@
-import { type ArtifactRef, TREE_ENTRIES_MAX, type Tree, type TreeEntry } from '@podmesh/core';
+import {
+  type ArtifactRef,
+  canonicalJson,
+  TREE_ENTRIES_MAX,
+  type Tree,
+  type TreeEntry,
+} from '@podmesh/core';
 import { artifactIdOf } from './digest-stream.ts';
-import { decodeJson, encodeJson } from './json-codec.ts';
+import { decodeJson } from './json-codec.ts';
 import { UnreadableMessageError } from './mesh-errors.ts';
 
 export interface TreeArtifact {
@@ -21,7 +27,7 @@ export function makeTree(entries: readonly TreeEntry[]): TreeArtifact {
   const sorted = [...kept].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
   checkEntries(sorted, 'directory');
   const tree: Tree = { podmeshTree: 1, entries: sorted };
-  const bytes = encodeJson(tree);
+  const bytes = new TextEncoder().encode(canonicalJson(tree));
   return { ref: { digest: artifactIdOf(bytes), kind: 'dir', bytes: bytes.length }, bytes };
 }
 

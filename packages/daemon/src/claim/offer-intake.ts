@@ -20,6 +20,8 @@ const PULL_WAIT_MS = 5_000;
 const RELIST_MS = 15_000;
 /** An offer that does not fit any more rests this long before somebody else gets it. */
 const GIVE_BACK_MS = 50;
+/** Room that is made within this time is filled by one request. */
+const GATHER_MS = 2;
 /** Rest after a failed request. */
 const RETRY_MS = 1_000;
 
@@ -79,6 +81,8 @@ export class OfferIntake {
         for (const [lane, loop] of this.#loops) this.#ask(lane, loop);
       }
       await this.changed.next(signal);
+      // Tasks end in bursts: one request for all the room they made, not one for each.
+      await this.#parts.clock.sleep(GATHER_MS, signal);
     }
   }
 

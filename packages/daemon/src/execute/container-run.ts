@@ -182,7 +182,8 @@ export class ContainerRun {
       });
       return { exit, stopped };
     } finally {
-      ended.abort();
+      // A reason of our own: the default one is an exception with a stack, made for every task.
+      ended.abort('ended');
       this.#stop.removeEventListener('abort', onStop);
       await timer;
     }
@@ -237,7 +238,11 @@ export class ContainerRun {
 /** Killed between creating a container and starting it, a daemon finds one that will never end. */
 function neverRan(error: unknown): AttemptFailure {
   const why = error instanceof Error ? error.message : String(error);
-  return new AttemptFailure('peer-lost', `this peer was killed at the start of a task: ${why}`, error);
+  return new AttemptFailure(
+    'peer-lost',
+    `this peer was killed at the start of a task: ${why}`,
+    error,
+  );
 }
 
 /** The local image id of a reference or digest, asking the machine's own registries if it has any. */
