@@ -58,9 +58,7 @@ export class BenchMesh {
     const drives: Mesh['drives'] = {
       publish: (run) => mesh.drives.publish(run),
       waiting: () => mesh.drives.waiting(),
-      async *pull(_limit, waitMs, signal) {
-        await systemClock.sleep(waitMs, signal);
-      },
+      pull: (_limit, waitMs, signal) => nothing(systemClock.sleep(waitMs, signal)),
     };
     await this.#add({ ...mesh, drives }, name, cores);
   }
@@ -70,6 +68,11 @@ export class BenchMesh {
     this.#stops.push(() => peer.stop());
     await peer.start();
   }
+}
+
+async function* nothing(wait: Promise<void>): AsyncIterable<never> {
+  await wait;
+  yield* [];
 }
 
 export const idleCapacity = (cores: number) => ({

@@ -11,7 +11,7 @@ export function openDaemonLog(path: string, fields: Record<string, string>): Log
   return pino(
     { base: fields, level: process.env.PODMESH_LOG_LEVEL || 'info' },
     pino.multistream([
-      { level: 'debug', stream: pino.destination({ dest: path, mode: 0o600, sync: false }) },
+      { level: 'debug', stream: pino.destination({ dest: path, mode: 0o600, sync: true }) },
       { level: 'info', stream: new HumanLines() },
     ]),
   );

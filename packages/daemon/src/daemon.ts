@@ -36,7 +36,7 @@ export interface DaemonParts {
 export class Daemon {
   readonly #parts: DaemonParts;
   /** What has been started, as the ways to stop it; the last one first. */
-  readonly #stops: (() => Promise<void>)[] = [];
+  readonly #stops: { readonly part: string; readonly stop: () => Promise<void> }[] = [];
   #mesh: Mesh | undefined;
   #url = '';
 
@@ -58,7 +58,7 @@ export class Daemon {
       name: this.#parts.peer,
       timeoutMs: CONNECT_MS,
     });
-    this.#stops.push(() => connection.close());
+    this.#stops.push({ part: 'connection', stop: () => connection.close() });
     connection.onStatus((status) => {
       if (status.kind === 'disconnected') logger.warn('lost the mesh; trying to reconnect');
       if (status.kind === 'connected') logger.info('reconnected to the mesh');
@@ -71,10 +71,14 @@ export class Daemon {
 
   /** Ends everything that was started; works at any time, and twice. */
   async stop(): Promise<void> {
-    for (let stop = this.#stops.pop(); stop !== undefined; stop = this.#stops.pop()) {
+    const { logger } = this.#parts;
+    for (let last = this.#stops.pop(); last !== undefined; last = this.#stops.pop()) {
+      const { part, stop } = last;
+      const from = systemClock.nowMs();
       await stop().catch((error: unknown) => {
-        this.#parts.logger.warn({ err: error }, 'a part did not stop cleanly');
+        logger.warn({ part, err: error }, 'a part did not stop cleanly');
       });
+      logger.debug({ part, ms: Math.round(systemClock.nowMs() - from) }, 'stopped');
     }
   }
 
@@ -96,7 +100,7 @@ export class Daemon {
       env: process.env,
       onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
     });
-    this.#stops.push(() => server.stop());
+    this.#stops.push({ part: 'nats-server', stop: () => server.stop() });
     await server.start();
     return server.url;
   }
@@ -105,11 +109,12 @@ export class Daemon {
     const { configuration, home, logger, version } = this.#parts;
     const mesh = openMesh(connection);
     this.#mesh = mesh;
-    this.#stops.push(() => mesh.stop());
+    this.#stops.push({ part: 'mesh', stop: () => mesh.stop() });
     const service = new PodmanService({ directory: home.path, env: process.env });
-    this.#stops.push(() => service.stop());
+    this.#stops.push({ part: 'podman service', stop: () => service.stop() });
     await service.start();
     const runtime = new PodmanRuntime({ socketPath: service.socketPath });
+    this.#stops.push({ part: 'container runtime', stop: async () => runtime.close() });
     const files = new LocalTaskFiles(home.at('store'), mesh.artifacts);
     await files.prepare();
     const facts = await readHardware();
@@ -126,7 +131,7 @@ export class Daemon {
       onChange: () => onChange(),
     });
     await source.start();
-    this.#stops.push(() => source.stop());
+    this.#stops.push({ part: 'machine facts', stop: () => source.stop() });
     const peer = new Peer(
       {
         ...mesh,
@@ -150,7 +155,7 @@ export class Daemon {
       logger.info(paused === undefined ? 'claims tasks' : `claims nothing: ${paused}`);
       peer.notice();
     };
-    this.#stops.push(() => peer.stop());
+    this.#stops.push({ part: 'peer', stop: () => peer.stop() });
     return peer;
   }
 }

@@ -16,7 +16,8 @@ const VERSION = (
 const FAILED = 1;
 const WRONG_ARGUMENTS = 2;
 
-process.exitCode = await main();
+// All that was started has been stopped by then; a forgotten timer must not keep its owner waiting.
+process.exit(await main());
 
 async function main(): Promise<number> {
   const parsed = parseConfiguration(process.argv.slice(2), process.env);

@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const PROGRAM = fileURLToPath(new URL('../../packages/cli/bin/podmesh', import.meta.url));
+
+/** What one command said and how it ended. */
+export interface Said {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The real `podmesh` command as a user of one home types it. */
+export class CommandLine {
+  readonly #home: string;
+  readonly #directory: string;
+
+  constructor(home: string, directory: string) {
+    this.#home = home;
+    this.#directory = directory;
+  }
+
+  run(...words: readonly string[]): Promise<Said> {
+    return this.feed('', ...words);
+  }
+
+  /** With this text on standard input. */
+  feed(input: string, ...words: readonly string[]): Promise<Said> {
+    return new Promise((resolve, reject) => {
+      const env = { ...process.env, PODMESH_HOME: this.#home, PODMESH_NATS: '' };
+      const child = spawn(process.execPath, [PROGRAM, ...words], { cwd: this.#directory, env });
+      let out = '';
+      let err = '';
+      child.stdout.on('data', (piece: Buffer) => {
+        out += piece.toString('utf8');
+      });
+      child.stderr.on('data', (piece: Buffer) => {
+        err += piece.toString('utf8');
+      });
+      child.on('error', reject);
+      child.on('close', (code) => resolve({ code, out, err }));
+      // A command that does not read its input closes it first.
+      child.stdin.on('error', () => undefined);
+      child.stdin.end(input);
+    });
+  }
+}
