@@ -13,6 +13,7 @@ import {
 } from '../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../process-kit/published-run.ts';
+import { untilSpoken } from '../process-kit/tasks-that-speak.ts';
 
 const MINUTES = 60_000;
 
@@ -89,7 +90,7 @@ describe('a daemon that was killed while its container ran', () => {
         const bob = await cluster.addPeer('bob');
         const again = await run.until('attempt-started', ({ attempt }) => attempt === 2);
         expect(again.event.peer).toBe(bob.name);
-        await untilLogged(cluster, run, 2);
+        await untilSpoken(cluster.mesh, run, { attempt: 2 });
         expect(await findContainers({ claim: started.claim })).toMatchObject([
           { id: container.id, state: 'running' },
         ]);
@@ -121,21 +122,10 @@ async function untilItSpeaks(
   run: PublishedRun,
 ): Promise<{ container: FoundContainer; started: AttemptStarted }> {
   const { event } = await run.until('attempt-started');
-  await untilLogged({ mesh }, run, 1);
+  await untilSpoken(mesh, run);
   const [container] = await findContainers({ run: run.run });
   if (container === undefined) throw new Error(`no container runs; ${run.told()}`);
   return { container, started: event };
-}
-
-async function untilLogged(
-  { mesh }: Pick<ProcessMesh, 'mesh'>,
-  { run }: PublishedRun,
-  attempt: number,
-): Promise<void> {
-  const stop = new AbortController();
-  for await (const chunk of mesh.liveLog.follow(run, undefined, stop.signal)) {
-    if (chunk.attempt === attempt) stop.abort();
-  }
 }
 
 async function expectOneAttempt(

@@ -1,16 +1,25 @@
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { peerId } from '@podmesh/core';
 import { PodmanService } from '@podmesh/podman';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
 import { DaemonProcess } from '../process-kit/daemon-process.ts';
 import { Ending } from '../process-kit/ending.ts';
 import { freePort } from '../process-kit/free-port.ts';
+import { awaitGate, findContainers, openGate } from '../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
+import type { PublishedRun } from '../process-kit/published-run.ts';
+import { untilSpoken } from '../process-kit/tasks-that-speak.ts';
+import { within } from '../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const OLD_VERSION = '2.9.10';
+/** A peer claims nothing below 512 MiB. */
+const SMALL_DISK_MIB = 600;
+const OUTPUT_MIB = 32;
+const PAUSE_MS = 60_000;
 
 const hello = busyboxGraph([
   { id: 'hello', cache: false, command: shell('echo hello'), outputs: { words: 'fd:1' } },
@@ -101,35 +110,44 @@ describe('a daemon in bad circumstances', () => {
   );
 
   it(
-    'reports a full disk as the failure of the machine, and works on',
+    'reports a full disk as the failure of the machine, waits for room, and then goes on',
     async () => {
-      // Podman stays outside: only the daemon's home lies on a small file system.
+      // Podman stays outside: only the daemon's home lies on the small file system.
       const service = new PodmanService({
         env: process.env,
         directory: join(cluster.folder, 'podman'),
       });
       ending.defer(() => service.stop());
       await service.start();
+      const disk = join(cluster.folder, 'small-disk');
       const daemon = await cluster.addPeer('small', {
         env: { PODMESH_PODMAN_SOCKET: service.socketPath },
-        under: onSmallDisk(join(cluster.folder, 'small-disk')),
-        homeIn: join(cluster.folder, 'small-disk'),
+        under: onSmallDisk(disk),
+        homeIn: disk,
       });
-      const write = (mebibytes: number) => ({
-        id: 'write',
-        cache: false,
-        command: shell(`dd if=/dev/zero of=/tmp/out bs=1M count=${mebibytes}`),
-        outputs: { out: 'file:/tmp/out' },
-      });
-      const large = await cluster.publish(busyboxGraph([write(64)]));
-      expect((await large.untilEnd()).state, large.told()).toBe('failed');
-      const [failed] = large.of('attempt-failed');
-      expect(failed?.event.failure).toMatchObject({ kind: 'disk-host' });
-      expect(failed?.event.failure.message).toContain("the machine's disk is full");
-      expect(large.violations()).toEqual([]);
+      const command = shell(
+        'echo begun',
+        awaitGate('end'),
+        `dd if=/dev/zero of=/tmp/out bs=1M count=${OUTPUT_MIB}`,
+      );
+      const outputs = { out: 'file:/tmp/out' };
+      const job = { id: 'write', cache: false, command, outputs };
+      const run = await cluster.publish(busyboxGraph([job]));
+      await untilSpoken(cluster.mesh, run);
+      // The daemon's own view of its mount namespace.
+      const filler = `/proc/${daemon.pid}/root${disk}/filler`;
+      await fill(filler, SMALL_DISK_MIB - OUTPUT_MIB / 2);
+      await untilPaused(cluster, daemon.name, true);
+      await openGates(run);
+      const failed = await run.until('attempt-failed');
+      expect(failed.event.failure).toMatchObject({ kind: 'disk-host' });
+      expect(failed.event.failure.message).toContain("the machine's disk is full");
 
-      const small = await cluster.publish(busyboxGraph([write(1)]));
-      expect((await small.untilEnd()).state, small.told()).toBe('succeeded');
+      await rm(filler);
+      await untilSpoken(cluster.mesh, run, { attempt: 2 });
+      await openGates(run);
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      expect(run.violations()).toEqual([]);
       await daemon.stop();
     },
     5 * MINUTES,
@@ -176,8 +194,36 @@ function oldServer(port: number): Promise<Server> {
   return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(server)));
 }
 
-/** Runs a command in a mount namespace of its own, where `folder` is a file system of 48 MiB. */
+/** Runs a command in a mount namespace of its own, where `folder` is a small file system. */
 function onSmallDisk(folder: string): readonly string[] {
-  const script = 'mkdir -p "$0" && mount -t tmpfs -o size=48m small "$0" && exec "$@"';
+  const mount = `mount -t tmpfs -o size=${SMALL_DISK_MIB}m small "$0"`;
+  const script = `mkdir -p "$0" && ${mount} && exec "$@"`;
   return ['unshare', '--map-current-user', '--keep-caps', '--mount', 'sh', '-c', script, folder];
+}
+
+async function fill(path: string, mebibytes: number): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    for (let written = 0; written < mebibytes; written += 1)
+      await file.write(Buffer.alloc(2 ** 20));
+  } finally {
+    await file.close();
+  }
+}
+
+async function openGates(run: PublishedRun): Promise<void> {
+  const running = await findContainers({ run: run.run });
+  expect(running.length, run.told()).toBe(1);
+  for (const { id } of running) await openGate(id, 'end');
+}
+
+/** Whether a peer claims is part of its heartbeat. */
+async function untilPaused({ mesh }: ProcessMesh, peer: string, wanted: boolean): Promise<void> {
+  const look = async (): Promise<void> => {
+    for (;;) {
+      const entry = await mesh.peers.find(peerId(peer));
+      if (entry !== undefined && (entry.paused !== undefined) === wanted) return;
+    }
+  };
+  await within(PAUSE_MS, () => `${peer} to tell that it claims nothing`, look());
 }

@@ -1,5 +1,5 @@
 import { type Graph, type Requirements, STDERR_TAIL_BYTES_MAX, type TaskId } from '@podmesh/core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
 import {
   awaitGate,
@@ -9,6 +9,7 @@ import {
 } from '../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../process-kit/published-run.ts';
+import { tasksThatSpeak, untilSpoken } from '../process-kit/tasks-that-speak.ts';
 
 const MINUTES = 60_000;
 const CORES = 4;
@@ -20,6 +21,9 @@ describe('a daemon with four cores', () => {
     cluster = await ProcessMesh.start();
     await cluster.addPeer('four', { cores: CORES });
   }, 3 * MINUTES);
+
+  // Tasks of a test that failed must not take the cores of the next one.
+  afterEach(() => cluster.cancelRuns());
 
   afterAll(() => cluster.stop(), 3 * MINUTES);
 
@@ -87,18 +91,17 @@ describe('a daemon with four cores', () => {
       const job = { id: 'core', count: 10, cache: false };
       const command = shell('echo begun', awaitGate('end'));
       const run = await cluster.publish(busyboxGraph([{ ...job, command }]));
-      const begun = new Set<TaskId>();
-      const stop = new AbortController();
-      for await (const { task } of cluster.mesh.liveLog.follow(run.run, undefined, stop.signal)) {
-        begun.add(task);
-        if (begun.size === CORES) {
+      let begun = 0;
+      for await (const task of tasksThatSpeak(cluster.mesh, run)) {
+        begun += 1;
+        if (begun === CORES) {
           const running = await findContainers({ run: run.run });
           expect(running.map(({ state }) => state)).toEqual(Array(CORES).fill('running'));
           for (const { id } of running) await openGate(id, 'end');
-        } else if (begun.size > CORES) {
+        } else if (begun > CORES) {
           await openGateOf(run, task);
         }
-        if (begun.size === 10) stop.abort();
+        if (begun === job.count) break;
       }
       expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
       expect(Math.max(...coresInUse(run, () => 1))).toBe(CORES);
@@ -132,11 +135,7 @@ describe('a daemon with four cores', () => {
       const job = { id: 'endless', count: 6, cache: false };
       const command = shell("trap 'exit 9' TERM", 'echo begun', awaitGate('never'));
       const run = await cluster.publish(busyboxGraph([{ ...job, command }]));
-      const stop = new AbortController();
-      const begun = new Set<TaskId>();
-      for await (const { task } of cluster.mesh.liveLog.follow(run.run, undefined, stop.signal)) {
-        if (begun.add(task).size === CORES) stop.abort();
-      }
+      await untilSpoken(cluster.mesh, run, { tasks: CORES });
       await cluster.mesh.runLog.append(
         { kind: 'run-cancel-requested', run: run.run, by: 'acceptance', reason: 'enough' },
         0,

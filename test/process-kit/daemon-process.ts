@@ -48,8 +48,8 @@ export class DaemonProcess {
     return this.options.name;
   }
 
-  get isRunning(): boolean {
-    return this.#child !== undefined;
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   /** Address of the mesh, as the daemon told it. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Graph } from '@podmesh/core';
+import type { Graph, RunCancelRequested } from '@podmesh/core';
 import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
 import { DaemonProcess } from './daemon-process.ts';
 import { Ending } from './ending.ts';
@@ -31,6 +31,7 @@ export class ProcessMesh {
   readonly mesh: Mesh;
   readonly #ending: Ending;
   readonly #peers: DaemonProcess[] = [];
+  readonly #runs: PublishedRun[] = [];
 
   private constructor(
     folder: string,
@@ -93,8 +94,22 @@ export class ProcessMesh {
 
   async publish(graph: Graph): Promise<PublishedRun> {
     const run = await PublishedRun.publish(this.mesh, graph, () => this.#told());
+    this.#runs.push(run);
     this.#ending.defer(() => run.stop());
     return run;
+  }
+
+  /** Asks for the end of every run that has none yet. */
+  async cancelRuns(): Promise<void> {
+    for (const { run } of this.#runs.filter((one) => one.of('run-ended').length === 0)) {
+      const request: RunCancelRequested = {
+        kind: 'run-cancel-requested',
+        run,
+        by: 'acceptance',
+        reason: 'the test is over',
+      };
+      await this.mesh.runLog.append(request, 0);
+    }
   }
 
   /** Ends everything that was started, also what a failed test left half done. */
