@@ -7,6 +7,7 @@ import {
   BUSYBOX,
   type FoundContainer,
   findContainers,
+  MAKE_GATES,
   openGate,
   podman,
   removeContainers,
@@ -23,10 +24,11 @@ const gated = busyboxGraph([
     id: 'gated',
     cache: false,
     command: shell(
+      MAKE_GATES,
       'echo begun',
-      awaitGate('alone'),
+      awaitGate('first'),
       'echo alone; echo alone >&2',
-      awaitGate('end'),
+      awaitGate('last'),
       'echo ended | tee /tmp/out',
     ),
     outputs: { out: 'file:/tmp/out' },
@@ -51,10 +53,10 @@ describe('a daemon that was killed while its container ran', () => {
       const { container, started } = await untilItSpeaks(cluster, run);
       await ann.kill();
       // Nobody listens to these words.
-      await openGate(container.id, 'alone');
+      await openGate(container.id, 'first');
       await ann.start();
       expect(await findContainers({ run: run.run })).toMatchObject([{ id: container.id }]);
-      await openGate(container.id, 'end');
+      await openGate(container.id, 'last');
 
       expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
       await expectOneAttempt(cluster, run, started);
@@ -68,8 +70,8 @@ describe('a daemon that was killed while its container ran', () => {
       const run = await cluster.publish(gated);
       const { container, started } = await untilItSpeaks(cluster, run);
       await ann.kill();
-      await openGate(container.id, 'alone');
-      await openGate(container.id, 'end');
+      await openGate(container.id, 'first');
+      await openGate(container.id, 'last');
       await podman('wait', container.id);
       await ann.start();
 
@@ -102,8 +104,8 @@ describe('a daemon that was killed while its container ran', () => {
         );
         const [second] = await findContainers({ claim: again.event.claim });
         if (second === undefined) throw new Error(`the container of bob is gone; ${run.told()}`);
-        await openGate(second.id, 'alone');
-        await openGate(second.id, 'end');
+        await openGate(second.id, 'first');
+        await openGate(second.id, 'last');
         expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
         expect(run.of('attempt-succeeded')).toMatchObject([{ event: { attempt: 2 } }]);
         expect(run.violations()).toEqual([]);

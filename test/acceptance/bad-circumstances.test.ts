@@ -8,7 +8,12 @@ import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
 import { DaemonProcess } from '../process-kit/daemon-process.ts';
 import { Ending } from '../process-kit/ending.ts';
 import { freePort } from '../process-kit/free-port.ts';
-import { awaitGate, findContainers, openGate } from '../process-kit/podman-containers.ts';
+import {
+  awaitGate,
+  findContainers,
+  MAKE_GATES,
+  openGate,
+} from '../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../process-kit/published-run.ts';
 import { untilSpoken } from '../process-kit/tasks-that-speak.ts';
@@ -126,8 +131,9 @@ describe('a daemon in bad circumstances', () => {
         homeIn: disk,
       });
       const command = shell(
+        MAKE_GATES,
         'echo begun',
-        awaitGate('end'),
+        awaitGate('last'),
         `dd if=/dev/zero of=/tmp/out bs=1M count=${OUTPUT_MIB}`,
       );
       const outputs = { out: 'file:/tmp/out' };
@@ -214,7 +220,7 @@ async function fill(path: string, mebibytes: number): Promise<void> {
 async function openGates(run: PublishedRun): Promise<void> {
   const running = await findContainers({ run: run.run });
   expect(running.length, run.told()).toBe(1);
-  for (const { id } of running) await openGate(id, 'end');
+  for (const { id } of running) await openGate(id, 'last');
 }
 
 /** Whether a peer claims is part of its heartbeat. */

@@ -4,6 +4,7 @@ import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
 import {
   awaitGate,
   findContainers,
+  MAKE_GATES,
   openGate,
   untilGone,
 } from '../process-kit/podman-containers.ts';
@@ -89,7 +90,7 @@ describe('a daemon with four cores', () => {
     'runs four tasks of one core at a time, and never a fifth',
     async () => {
       const job = { id: 'core', count: 10, cache: false };
-      const command = shell('echo begun', awaitGate('end'));
+      const command = shell(MAKE_GATES, 'echo begun', awaitGate('last'));
       const run = await cluster.publish(busyboxGraph([{ ...job, command }]));
       let begun = 0;
       for await (const task of tasksThatSpeak(cluster.mesh, run)) {
@@ -97,7 +98,7 @@ describe('a daemon with four cores', () => {
         if (begun === CORES) {
           const running = await findContainers({ run: run.run });
           expect(running.map(({ state }) => state)).toEqual(Array(CORES).fill('running'));
-          for (const { id } of running) await openGate(id, 'end');
+          for (const { id } of running) await openGate(id, 'last');
         } else if (begun > CORES) {
           await openGateOf(run, task);
         }
@@ -133,7 +134,7 @@ describe('a daemon with four cores', () => {
     'stops the containers of a run that is cancelled',
     async () => {
       const job = { id: 'endless', count: 6, cache: false };
-      const command = shell("trap 'exit 9' TERM", 'echo begun', awaitGate('never'));
+      const command = shell("trap 'exit 9' TERM", MAKE_GATES, 'echo begun', awaitGate('never'));
       const run = await cluster.publish(busyboxGraph([{ ...job, command }]));
       await untilSpoken(cluster.mesh, run, { tasks: CORES });
       await cluster.mesh.runLog.append(
@@ -155,7 +156,7 @@ async function openGateOf(run: PublishedRun, task: TaskId): Promise<void> {
   if (open === undefined) throw new Error(`${task} speaks but does not run; ${run.told()}`);
   const [container] = await findContainers({ claim: open.claim });
   if (container === undefined) throw new Error(`${task} has no container; ${run.told()}`);
-  await openGate(container.id, 'end');
+  await openGate(container.id, 'last');
 }
 
 const coresOf =

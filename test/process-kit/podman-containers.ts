@@ -53,11 +53,22 @@ export async function removeContainers(whose: Whose): Promise<void> {
   if (ids.length > 0) await podman('rm', '--force', '--time', '0', '--ignore', ...ids);
 }
 
-/** The shell words by which a task waits until the test opens its gate: no test guesses how long. */
-export const awaitGate = (gate: string): string => `until [ -e /tmp/${gate} ]; do sleep 0.1; done`;
+/** Where a task waits until the test lets it go on; `never` is opened by nobody. */
+export type Gate = 'first' | 'last' | 'never';
 
-export async function openGate(container: string, gate: string): Promise<void> {
-  await podman('exec', container, 'touch', `/tmp/${gate}`);
+const SIGNAL_OF: Record<Gate, string> = { first: 'USR1', last: 'USR2', never: 'HUP' };
+
+/** Shell words for the beginning of a task with gates: a signal before them would be lost. */
+export const MAKE_GATES = Object.entries(SIGNAL_OF)
+  .map(([gate, signal]) => `trap '${gate}=open' ${signal}`)
+  .join('; ');
+
+/** Shell words by which a task waits at a gate: no test guesses how long. */
+export const awaitGate = (gate: Gate): string => `until [ "$${gate}" ]; do sleep 0.1; done`;
+
+/** By a signal: `podman exec` fails when the container ends before its own clean-up does. */
+export async function openGate(container: string, gate: Gate): Promise<void> {
+  await podman('kill', '--signal', SIGNAL_OF[gate], container);
 }
 
 /** Its standard output. Throws with what Podman said. */

@@ -155,6 +155,8 @@ export class Daemon {
       logger.info(paused === undefined ? 'claims tasks' : `claims nothing: ${paused}`);
       peer.notice();
     };
+    const { paused } = source.current();
+    if (paused !== undefined) logger.warn(`claims nothing: ${paused}`);
     this.#stops.push({ part: 'peer', stop: () => peer.stop() });
     return peer;
   }

@@ -14,7 +14,7 @@ import { connect } from '@nats-io/transport-node';
  * @property {number} extendMs
  * @property {number} giveUpMs
  */
-/** @typedef {{ kind: 'keep' | 'release', id: number, ticket: string } | { kind: 'stop' } | { kind: 'orders', orders: Order[] }} Order */
+/** @typedef {{ kind: 'keep', id: number, ticket: string } | { kind: 'release', ids: number[] } | { kind: 'stop' }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
 
 const WORK_IN_PROGRESS = '+WPI';
@@ -69,16 +69,13 @@ async function watchConnection(nc) {
 /** @param {Order} order */
 function obey(order) {
   switch (order.kind) {
-    case 'orders':
-      for (const one of order.orders) obey(one);
-      return;
     case 'keep':
       kept.set(order.id, { ticket: order.ticket, confirmedAt: nowMs() });
       setWatch(order.id);
       setTimeout(() => void extend(order.id), FIRST_MS);
       return;
     case 'release':
-      drop(order.id);
+      for (const id of order.ids) drop(id);
       return;
     case 'stop':
       stopping = true;

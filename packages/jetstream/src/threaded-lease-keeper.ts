@@ -18,12 +18,6 @@ export interface LeaseKeeperOptions {
   readonly name?: string;
 }
 
-interface LeaseOrder {
-  readonly kind: 'keep' | 'release';
-  readonly id: number;
-  readonly ticket: ClaimTicket;
-}
-
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./lease-worker.js', import.meta.url);
 const STOP_MS = 2_000;
@@ -38,7 +32,7 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
   readonly #onLost = new Map<number, () => void>();
   #worker: Worker | undefined;
   #lastId = 0;
-  #orders: LeaseOrder[] = [];
+  #released: number[] = [];
 
   constructor(mesh: MeshConnection, options: LeaseKeeperOptions = {}) {
     this.#mesh = mesh;
@@ -81,24 +75,22 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
     this.start();
     const id = ++this.#lastId;
     this.#onLost.set(id, onLost);
-    this.#order({ kind: 'keep', id, ticket });
+    // At once: the caller may block this thread in the same breath.
+    this.#worker?.postMessage({ kind: 'keep', id, ticket });
     return {
       release: () => {
-        if (this.#onLost.delete(id)) this.#order({ kind: 'release', id, ticket });
+        if (this.#onLost.delete(id)) this.#release(id);
       },
     };
   }
 
-  /**
-   * Orders of one turn of the event loop travel together: a message to a thread costs as much as a
-   * request to the server. A turn would have to last longer than a lease for a claim to lapse by it.
-   */
-  #order(order: LeaseOrder): void {
-    this.#orders.push(order);
-    if (this.#orders.length > 1) return;
+  /** Releases have time: those of one turn travel together, a message to a thread is not cheap. */
+  #release(id: number): void {
+    this.#released.push(id);
+    if (this.#released.length > 1) return;
     setImmediate(() => {
-      this.#worker?.postMessage({ kind: 'orders', orders: this.#orders });
-      this.#orders = [];
+      this.#worker?.postMessage({ kind: 'release', ids: this.#released });
+      this.#released = [];
     });
   }
 
