@@ -17,12 +17,12 @@ export interface Blow {
 
 /** In turn, then from the start again; `driver`: whoever drives then, else anybody. */
 const PLAN: readonly Omit<Blow, 'peer'>[] = [
-  { kind: 'kill', driver: true },
-  { kind: 'freeze', driver: false },
-  { kind: 'kill', driver: false },
-  { kind: 'kill', driver: true },
   { kind: 'freeze', driver: true },
   { kind: 'kill', driver: false },
+  { kind: 'kill', driver: true },
+  { kind: 'kill', driver: false },
+  { kind: 'freeze', driver: false },
+  { kind: 'kill', driver: true },
 ];
 
 /** Kills and freezes peers all through one run: when is told by the run's facts, whom by the seed. */

@@ -98,10 +98,12 @@ async function dial(address: MeshAddress, name: string, deadline: number): Promi
   let last: unknown;
   while (monotonicMs() < deadline) {
     const attempt = connect(connectionOptions(address, name));
+    // A timer left behind would keep a process alive that has nothing more to do.
+    const settled = new AbortController();
     const won = await Promise.race([
       attempt.catch((error: unknown) => ({ error })),
-      pause(deadline - monotonicMs()).then(() => undefined),
-    ]);
+      pause(deadline - monotonicMs(), settled.signal).then(() => undefined),
+    ]).finally(() => settled.abort());
     if (won === undefined) {
       void attempt.then((late) => late.close()).catch(() => undefined);
       break;
