@@ -5,6 +5,7 @@ import {
   type ContainerExit,
   type ContainerRuntime,
   type Failure,
+  isDigest,
   KILL_GRACE_MS,
   type LogRef,
   type LogSink,
@@ -255,7 +256,7 @@ export async function resolveNamedImage(
   const found = await runtime.resolveImage(name, false, signal);
   if (found.ok) return found.value;
   const reference = image.kind === 'digest' ? (image.reference ?? name) : name;
-  const pulled = await runtime.resolveImage(reference, true, signal);
+  const pulled = isLocal(reference) ? found : await runtime.resolveImage(reference, true, signal);
   if (!pulled.ok) {
     const kind = pulled.error.kind === 'platform' ? 'image-platform' : 'image-unavailable';
     throw new AttemptFailure(kind, pulled.error.message);
@@ -267,4 +268,9 @@ export async function resolveNamedImage(
     );
   }
   return pulled.value;
+}
+
+/** An id, or a name that Podman gives to what was built here: no registry could have it. */
+function isLocal(reference: string): boolean {
+  return isDigest(reference) || reference.startsWith('localhost/');
 }
