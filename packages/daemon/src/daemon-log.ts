@@ -8,10 +8,14 @@ const LOG_BYTES_MAX = 64 * 2 ** 20;
 /** JSON lines into the file for programs, short lines on standard error for the person who watches. */
 export function openDaemonLog(path: string, fields: Record<string, string>): Logger {
   putAside(path);
+  const file = pino.destination({ dest: path, mode: 0o600, sync: true });
+  // A full disk costs the log, never the daemon.
+  file.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
   return pino(
     { base: fields, level: process.env.PODMESH_LOG_LEVEL || 'info' },
     pino.multistream([
-      { level: 'debug', stream: pino.destination({ dest: path, mode: 0o600, sync: true }) },
+      { level: 'debug', stream: file },
       { level: 'info', stream: new HumanLines() },
     ]),
   );

@@ -70,16 +70,15 @@ export class Home {
   /** The peer's name: given, or made once and kept. */
   async peer(given: string | undefined): Promise<PeerId> {
     const path = this.at('peer-id');
-    const kept = await readFile(path, 'utf8').catch(() => undefined);
-    const id = peerId(given ?? kept?.trim() ?? `${hostSlug()}-${nanoid(6)}`);
-    await writeFile(path, `${id}\n`, { mode: 0o600 });
+    const kept = (await readFile(path, 'utf8').catch(() => '')).trim();
+    const id = peerId(given || kept || `${hostSlug()}-${nanoid(6)}`);
+    if (id !== kept) await replaceFile(path, `${id}\n`);
     return id;
   }
 
   async announce(daemon: DaemonFile): Promise<void> {
     const path = this.at('daemon.json');
-    await writeFile(`${path}.new`, `${JSON.stringify(daemon)}\n`, { mode: 0o600 });
-    await rename(`${path}.new`, path);
+    await replaceFile(path, `${JSON.stringify(daemon)}\n`);
   }
 
   /** From now on no program of this machine finds the daemon. */
@@ -90,6 +89,12 @@ export class Home {
   at(...names: readonly string[]): string {
     return join(this.path, ...names);
   }
+}
+
+/** Whole or not at all: a disk that is full leaves the old content. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode: 0o600 });
+  await rename(`${path}.new`, path);
 }
 
 function hostSlug(): string {

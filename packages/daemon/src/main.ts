@@ -51,7 +51,9 @@ async function run(configuration: Configuration): Promise<number> {
     const peer = await home.peer(configuration.name);
     const logger = openDaemonLog(home.at('daemon.log'), { peer });
     daemon = new Daemon({ configuration, home, logger, peer, version: VERSION });
-    await daemon.start();
+    // A signal need not wait for a mesh or a Podman that does not answer.
+    await Promise.race([daemon.start(), aborted(stop.signal)]);
+    if (stop.signal.aborted) return 0;
     const nats = daemon.natsUrl;
     const { untilIdle: temporary } = configuration;
     const announcement = { pid: process.pid, peer, nats, version: VERSION, temporary };

@@ -1,17 +1,15 @@
 import {
   type Capacity,
-  type ContainerLabels,
   type DriveQueue,
   type Graph,
   HEARTBEAT_MS,
   type LaneDirectory,
-  type Offer,
   type PeerEntry,
   type Requirements,
   type RunPublished,
   satisfies,
 } from '@podmesh/core';
-import { CapacityLedger, type Reservation } from './claim/capacity-ledger.ts';
+import { CapacityLedger } from './claim/capacity-ledger.ts';
 import { OfferIntake } from './claim/offer-intake.ts';
 import { Driver } from './drive/driver.ts';
 import { Drives } from './drive/drives.ts';
@@ -175,5 +173,3 @@ export class Peer {
     }
   }
 }
-
-export type { ContainerLabels, Offer, Reservation };

@@ -88,7 +88,7 @@ export class JetStreamRunLog implements RunLog {
     ]);
     const cancelled = new Set<RunId>();
     const ended = new Map<RunId, { event: RunEnded; at: string }>();
-    for (const { event, at } of marks.map(logged)) {
+    for (const { event, at } of marks.flatMap(readable)) {
       if (event.kind === 'run-cancel-requested') cancelled.add(event.run);
       if (event.kind === 'run-ended') ended.set(event.run, { event, at });
     }
@@ -141,6 +141,15 @@ export class JetStreamRunLog implements RunLog {
 function logged({ message, delivery }: StreamMessage): Logged {
   const event = decodeJson<RunEvent>(message.data, `${RUN_STREAM} ${delivery.streamSequence}`);
   return { event, sequence: delivery.streamSequence, at: delivery.at };
+}
+
+/** One mark that nobody can read must not hide all runs. */
+function readable(message: StreamMessage): readonly Logged[] {
+  try {
+    return [logged(message)];
+  } catch {
+    return [];
+  }
 }
 
 /** Base64, because headers are plain ASCII and names are not. */

@@ -126,3 +126,18 @@ describe('applyEvent', () => {
     expect(() => run.succeed('a')).toThrow('broken invariant');
   });
 });
+
+describe('a large array whose every element fails', () => {
+  it('looks at its dependents once, not once for each element', () => {
+    const count = 20_000;
+    const run = new RunFixture([
+      { id: 'map', count, outputs: { out: 'file:/o' } },
+      { id: 'all', inputs: { m: 'jobs:map/out' } },
+    ]);
+    for (let element = 0; element < count; element += 1) {
+      run.start(`map:${element}`);
+      run.fail(`map:${element}`, 'exit');
+    }
+    expect(run.state.counts).toMatchObject({ failed: count, skipped: 1 });
+  });
+});

@@ -171,32 +171,34 @@ function onFailed(
   }
   state.tasks[task] = { kind: 'failed', past, failure: end.failure };
   state.counts.failed += 1;
-  doom(state, job);
+  doom(state, job, task);
 }
 
-/** Whatever waits for a job that can no longer succeed is skipped, and so on down the graph. */
-function doom(state: RunState, job: number): void {
+/**
+ * Whatever waits for a task that failed, or for all of its job, is skipped, and so on down the graph.
+ * Other elements of an array job may still succeed, and whoever wants just those may still run. Of
+ * an array that fails element by element only the first one looks at those that wait for all of it.
+ */
+function doom(state: RunState, job: number, failed: number): void {
   const culprit = jobIdOf(state, job);
-  const pending = [job];
+  const first = progressOf(state, job).doomedBy === undefined;
   progressOf(state, job).doomedBy = culprit;
+  const pending = [...state.index.dependentsOfTask(failed)];
+  if (first) pending.push(...state.index.dependentsOfJob(job));
   for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    for (const dependent of dependentsOf(state, at)) {
-      const progress = progressOf(state, dependent);
-      if (progress.doomedBy !== undefined || progress.unmet === 0) continue;
-      progress.doomedBy = culprit;
-      skipWaiting(state, dependent, culprit);
-      pending.push(dependent);
-    }
+    const progress = progressOf(state, at);
+    if (progress.doomedBy !== undefined || progress.unmet === 0) continue;
+    progress.doomedBy = culprit;
+    skipWaiting(state, at, culprit);
+    pending.push(...state.index.dependentsOfJob(at), ...elementDependents(state, at));
   }
 }
 
-function* dependentsOf(state: RunState, job: number): Iterable<number> {
-  yield* state.index.dependentsOfJob(job);
+/** Jobs that wait for single elements of a job, of which none can succeed any more. */
+function* elementDependents(state: RunState, job: number): Iterable<number> {
   const first = state.index.firstTaskOf(job);
   for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
-    const { kind } = stateOf(state, task);
-    // Other elements of an array job may still succeed, and whoever wants just those may still run.
-    if (kind === 'failed' || kind === 'skipped') yield* state.index.dependentsOfTask(task);
+    yield* state.index.dependentsOfTask(task);
   }
 }
 
@@ -226,7 +228,8 @@ function onCancelRequested(state: RunState): void {
 }
 
 function onEnded(state: RunState, event: RunEnded): void {
-  assert(state.tasks.every(isSettled), 'a run ended before all of its tasks were settled');
+  const settled = event.problem !== undefined || state.tasks.every(isSettled);
+  assert(settled, 'a run ended before all of its tasks were settled');
   state.ended = event;
 }
 

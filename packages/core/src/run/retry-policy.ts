@@ -13,7 +13,10 @@ export function afterFailure(past: readonly PastAttempt[], retries: number): 're
   if (last === undefined || kinds.length >= ATTEMPTS_PER_TASK_MAX) return 'give-up';
   const policy = FAILURE_POLICIES[last];
   const alike = kinds.filter((kind) => kind === last).length;
-  const charged = kinds.filter((kind) => FAILURE_POLICIES[kind].charges === policy.charges).length;
+  // Whoever stops a machine in good order must not use up what is meant for losses.
+  const charged = kinds.filter(
+    (kind) => FAILURE_POLICIES[kind].charges === policy.charges && kind !== 'drained',
+  ).length;
   const budget =
     policy.charges === 'task' ? retries : Math.max(MESH_RETRIES_MAX, policy.retriesMax);
   return alike <= policy.retriesMax && charged <= budget ? 'retry' : 'give-up';

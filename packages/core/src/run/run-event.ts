@@ -52,6 +52,8 @@ export interface RunEnded {
   readonly counts: TaskCounts;
   /** The result record (`RunRecord` as JSON), which outlives the log. */
   readonly record: ArtifactId;
+  /** Why the run could not even be begun; its tasks are then not counted. */
+  readonly problem?: string;
 }
 
 export interface TaskCounts {

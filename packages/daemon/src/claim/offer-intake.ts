@@ -1,12 +1,11 @@
-import type { Clock } from '@podmesh/core';
-import {
-  type Claimed,
-  type LaneDirectory,
-  type LaneId,
-  type Offer,
-  type OfferQueue,
-  PortError,
-  type Requirements,
+import type {
+  Claimed,
+  Clock,
+  LaneDirectory,
+  LaneId,
+  Offer,
+  OfferQueue,
+  Requirements,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { WakeUp } from '../wake-up.ts';
@@ -126,7 +125,7 @@ export class OfferIntake {
       try {
         for await (const _ of this.#parts.lanes.changes(signal)) await this.#readLanes();
       } catch (error) {
-        if (!(error instanceof PortError)) throw error;
+        this.#parts.logger.warn({ err: error }, 'no longer hears of new lanes; trying again');
       }
       await this.#parts.clock.sleep(RETRY_MS, signal);
     }
@@ -153,7 +152,11 @@ export class OfferIntake {
   }
 
   #track(task: Promise<void>): void {
-    this.#tasks.add(task);
-    void task.finally(() => this.#tasks.delete(task));
+    const work = task
+      .catch((error: unknown) => {
+        this.#parts.logger.error({ err: error }, 'a loop of the intake broke; please report it');
+      })
+      .finally(() => this.#tasks.delete(work));
+    this.#tasks.add(work);
   }
 }

@@ -5,6 +5,7 @@ import {
   decide,
   type Graph,
   initialRunState,
+  PortError,
   type RunId,
   type RunPublished,
   type RunState,
@@ -13,7 +14,7 @@ import {
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
-import { endRun } from './end-run.ts';
+import { endRun, endUnreadable } from './end-run.ts';
 import { Offerer, type OffererParts } from './offerer.ts';
 import { type Offered, Sweeper } from './sweeper.ts';
 
@@ -45,6 +46,7 @@ export class Driver {
   readonly #offered: Offered = new Map();
   #published: { event: RunPublished; at: string } | undefined;
   #state: RunState | undefined;
+  #isOver = false;
 
   constructor(parts: DriverParts, run: RunId) {
     this.#parts = parts;
@@ -52,7 +54,7 @@ export class Driver {
     this.#offerer = new Offerer(parts, run, this.#offered, this.#wake);
   }
 
-  /** Drives until the run has ended or the signal aborts; throws only what is no IO failure. */
+  /** Drives until the run has ended or the signal aborts; throws what keeps it from reading the run. */
   async drive(signal: AbortSignal): Promise<DriveEnding> {
     if (!(await this.#hasLog(signal))) return signal.aborted ? 'stopped' : 'no-such-run';
     const done = new AbortController();
@@ -65,7 +67,10 @@ export class Driver {
       done.abort();
       await Promise.all([act, sweep]);
     }
-    return this.#state?.ended === undefined ? 'stopped' : 'ended';
+    if (this.#state?.ended === undefined && !this.#isOver) return 'stopped';
+    // Whoever ended it may have died before this, or another driver may have offered late.
+    await this.#parts.offers.discard(this.#run);
+    return 'ended';
   }
 
   async #hasLog(signal: AbortSignal): Promise<boolean> {
@@ -81,12 +86,25 @@ export class Driver {
       for (const logged of batch) {
         if (logged.event.kind === 'run-published') {
           this.#published = { event: logged.event, at: logged.at };
-          this.#state = initialRunState(await this.#parts.loadGraph(logged.event));
+          this.#state = await this.#begin(logged.event);
         }
         if (this.#state !== undefined) applyEvent(this.#state, logged);
       }
-      if (this.#state?.ended !== undefined) return;
+      if (this.#state === undefined || this.#state.ended !== undefined) return;
       this.#wake.ring();
+    }
+  }
+
+  /** A graph that is nowhere, or is none, never will be: the run ends with the reason. */
+  async #begin(published: RunPublished): Promise<RunState | undefined> {
+    try {
+      return initialRunState(await this.#parts.loadGraph(published));
+    } catch (error) {
+      if (error instanceof PortError && error.retryable) throw error;
+      this.#parts.logger.error({ run: this.#run, err: error }, 'the graph of a run cannot be read');
+      await endUnreadable(this.#parts, published, error);
+      this.#isOver = true;
+      return undefined;
     }
   }
 

@@ -3,7 +3,6 @@ import { Readable } from 'node:stream';
 import {
   type ArtifactStore,
   artifactId,
-  type OfferQueue,
   type RunEnded,
   type RunLog,
   type RunPublished,
@@ -11,10 +10,11 @@ import {
   recordHeader,
   recordTask,
 } from '@podmesh/core';
+import { sha256 } from '../store/local-task-files.ts';
+import { putText } from '../store/put-text.ts';
 
 export interface EndRunParts {
   readonly log: RunLog;
-  readonly offers: OfferQueue;
   readonly artifacts: ArtifactStore;
 }
 
@@ -33,7 +33,22 @@ export async function endRun(parts: EndRunParts, state: RunState, end: End): Pro
     { kind: 'run-ended', run, state: end.state, counts: end.counts, record: ref.digest },
     0,
   );
-  await parts.offers.discard(run);
+}
+
+/** Ends a run whose graph nobody can read: it must not be driven for ever. */
+export async function endUnreadable(
+  parts: EndRunParts,
+  { run, name, taskCount }: RunPublished,
+  error: unknown,
+): Promise<void> {
+  const problem = `the graph of the run cannot be read: ${error instanceof Error ? error.message : error}`;
+  const text = JSON.stringify({ podmeshRecord: 1, run, name, state: 'failed', problem, tasks: [] });
+  const record = await putText(parts.artifacts, sha256, 'file', text);
+  const counts = { succeeded: 0, cached: 0, failed: taskCount, skipped: 0, cancelled: 0 };
+  await parts.log.append(
+    { kind: 'run-ended', run, state: 'failed', counts, record: record.digest, problem },
+    0,
+  );
 }
 
 /** The record piece by piece: that of a large run does not fit into memory as one text. */

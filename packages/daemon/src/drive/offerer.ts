@@ -17,10 +17,9 @@ import {
   type RunState,
   retryDelayMs,
   type Sha256,
-  type TaskResult,
 } from '@podmesh/core';
+import { KnownResults } from '../store/known-results.ts';
 import { putText } from '../store/put-text.ts';
-import { artifactsOf } from '../store/retrievable.ts';
 import type { WakeUp } from '../wake-up.ts';
 import type { ImageFinder } from './image-finder.ts';
 import type { Offered, SweeperParts } from './sweeper.ts';
@@ -47,6 +46,7 @@ export class Offerer {
   readonly #run: RunId;
   readonly #offered: Offered;
   readonly #wake: WakeUp;
+  readonly #results: KnownResults;
   readonly #lanesOpened = new Set<LaneId>();
   readonly #gathered = new Map<string, ArtifactRef>();
   readonly #artifacts = new Map<ArtifactId, ArtifactRef>();
@@ -58,6 +58,7 @@ export class Offerer {
     this.#run = run;
     this.#offered = offered;
     this.#wake = wake;
+    this.#results = new KnownResults(parts);
   }
 
   /** Afterwards each task is in `offered`, or its result was taken, or its time has not come yet. */
@@ -144,7 +145,7 @@ export class Offerer {
 
   /** Those that are not in the cache. The others get their `task-cached`, fenced like any start. */
   async #takeFromCache(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
-    const { results, log, sha256, platform } = this.#parts;
+    const { log, sha256, platform } = this.#parts;
     const actions = new Map(
       candidates
         .filter(({ offer }) => offer.cache && offer.image.kind !== 'reference')
@@ -156,14 +157,13 @@ export class Offerer {
         }),
     );
     if (actions.size === 0) return candidates;
-    const found = await results.lookUp([...new Set(actions.values())]);
-    const usable = await this.#retrievable([...found.values()]);
+    const found = await this.#results.find([...actions.values()]);
     const fresh: Candidate[] = [];
     const taken: Promise<unknown>[] = [];
     for (const candidate of candidates) {
       const action = actions.get(candidate);
       const result = action === undefined ? undefined : found.get(action);
-      if (action === undefined || result === undefined || !usable.has(result)) {
+      if (action === undefined || result === undefined) {
         fresh.push(candidate);
         continue;
       }
@@ -174,13 +174,6 @@ export class Offerer {
     }
     await Promise.all(taken);
     return fresh;
-  }
-
-  async #retrievable(found: readonly TaskResult[]): Promise<ReadonlySet<TaskResult>> {
-    if (found.length === 0) return new Set();
-    const wanted = new Set(found.flatMap(artifactsOf));
-    const there = await this.#parts.artifacts.stat([...wanted]);
-    return new Set(found.filter((result) => artifactsOf(result).every((id) => there.has(id))));
   }
 
   async #openLane({ lane, requirements }: Offer): Promise<void> {

@@ -7,6 +7,8 @@ export interface JournalEntry {
   /** Sequence of our `attempt-started`: where the outcome has to land. */
   readonly startedSequence: Sequence;
   readonly ticket: ClaimTicket;
+  /** The image id behind a reference when the attempt began: a tag may have been moved since. */
+  readonly image?: string;
 }
 
 /** Attempts that were begun and not settled, on this machine's disk. */

@@ -30,6 +30,9 @@ export type Ending =
   | { readonly kind: 'succeeded'; readonly result: TaskResult }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
+/** Rest before a container is told again to stop. */
+const STOP_AGAIN_MS = 200;
+
 export interface ContainerRunParts {
   readonly runtime: ContainerRuntime;
   readonly files: TaskFiles;
@@ -67,25 +70,28 @@ export class ContainerRun {
       const container = await this.#start(labels, log);
       return await this.#finish(container);
     } catch (error) {
-      return this.#failed(failureOfError(error));
+      return this.fail(error);
     }
   }
 
   /** Goes on with a container that an earlier daemon started; never throws. */
-  async adopt(container: RunningContainer): Promise<Ending> {
+  async adopt(container: RunningContainer, image: string | undefined): Promise<Ending> {
     this.#container = container;
     this.#isAdopted = true;
     try {
-      this.#image = await this.resolveImage();
+      this.#image = image ?? (await this.resolveImage());
       return await this.#finish(container);
     } catch (error) {
-      return this.#failed(failureOfError(error));
+      return this.fail(error);
     }
   }
 
   /** Ends the attempt before there is a container; never throws. */
   fail(error: unknown): Promise<Ending> {
-    return this.#failed(failureOfError(error));
+    if (!this.#stop.aborted) return this.#failed(failureOfError(error));
+    // Whatever broke, it broke because we were told to stop.
+    const kind = this.#stop.reason as StopReason;
+    return this.#failed({ kind, message: `the attempt was ended by its peer: ${kind}` });
   }
 
   /** Removes the container; after the outcome is in the log, so that a restart can adopt until then. */
@@ -169,7 +175,7 @@ export class ContainerRun {
       stopped = reason;
       // A lost lease may pass to somebody else at any moment: no grace.
       const graceMs = reason === 'lease-lost' ? 0 : KILL_GRACE_MS;
-      container.stop(graceMs).catch(() => container.remove().catch(() => undefined));
+      void this.#stopForSure(container, graceMs, ended.signal);
     };
     const onStop = (): void => stop(this.#stop.reason as StopReason);
     const timer = this.#parts.clock
@@ -187,6 +193,22 @@ export class ContainerRun {
       ended.abort('ended');
       this.#stop.removeEventListener('abort', onStop);
       await timer;
+    }
+  }
+
+  /** Podman's service may be away for a moment: a stop that was not heard is said again. */
+  async #stopForSure(
+    container: RunningContainer,
+    graceMs: number,
+    ended: AbortSignal,
+  ): Promise<void> {
+    for (let grace = graceMs; !ended.aborted; grace = 0) {
+      try {
+        await container.stop(grace);
+        return;
+      } catch {
+        await this.#parts.clock.sleep(STOP_AGAIN_MS, ended);
+      }
     }
   }
 

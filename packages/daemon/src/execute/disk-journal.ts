@@ -29,7 +29,10 @@ export class DiskJournal implements AttemptJournal {
       // The others are being written at this moment, or never were finished.
       if (!name.endsWith('.json')) continue;
       const path = join(this.#folder, name);
-      const entry = parse(await readFile(path, 'utf8'));
+      const text = await readFile(path, 'utf8').catch(() => undefined);
+      // Settled while we looked.
+      if (text === undefined) continue;
+      const entry = parse(text);
       if (entry === undefined) await rm(path, { force: true });
       else entries.push(entry);
     }

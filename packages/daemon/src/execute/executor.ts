@@ -17,15 +17,14 @@ import {
   type RunId,
   type RunLog,
   type RunningContainer,
-  type Sequence,
   type SessionId,
   type Sha256,
+  satisfies,
   type TaskEvent,
-  type TaskResult,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { Reservation } from '../claim/capacity-ledger.ts';
-import { isRetrievable } from '../store/retrievable.ts';
+import { KnownResults } from '../store/known-results.ts';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
 import {
   ContainerRun,
@@ -61,7 +60,6 @@ export interface ExecutorParts extends ContainerRunParts {
 interface ActiveAttempt {
   readonly run: RunId;
   readonly stop: AbortController;
-  readonly done: Promise<void>;
 }
 
 /**
@@ -72,15 +70,15 @@ export class Executor {
   readonly #parts: ExecutorParts;
   readonly #runsOver: RunsOver;
   readonly #refused: RefusedOffers;
+  readonly #results: KnownResults;
   readonly #active = new Map<ClaimId, ActiveAttempt>();
   readonly #pending = new Set<Promise<void>>();
-  /** Offers that were given back once for the sake of others. */
-  readonly #yielded = new Set<Sequence>();
   #draining = false;
 
   constructor(parts: ExecutorParts) {
     this.#parts = parts;
     this.#runsOver = new RunsOver(parts.log, parts.clock);
+    this.#results = new KnownResults(parts);
     this.#refused = new RefusedOffers(parts, (claim) => this.holds(claim));
   }
 
@@ -117,7 +115,7 @@ export class Executor {
       const spool = this.#parts.files.openLog();
       container.replayLog(this.#logSink(offer, spool));
       const containerRun = new ContainerRun(this.#parts, offer, spool, stop);
-      await this.#publish(entry, await containerRun.adopt(container), containerRun);
+      await this.#publish(entry, await containerRun.adopt(container, entry.image), containerRun);
     });
     this.#follow(attempt, offer, reservation);
     return true;
@@ -154,7 +152,7 @@ export class Executor {
   async #handle(claimed: Claimed<Offer>): Promise<void> {
     const offer = claimed.value;
     if (this.#draining) return claimed.giveBack(0);
-    if (this.#letsOthersGoFirst(claimed)) return claimed.giveBack(AVOID_DELAY_MS);
+    if (await this.#letsOthersGoFirst(claimed)) return claimed.giveBack(AVOID_DELAY_MS);
     if (await this.#runsOver.has(offer.run)) return claimed.ack();
     const claim = claimId(this.#parts.randomId());
     await this.#attempt({ claim, run: offer.run, ticket: claimed.ticket }, async (stop) => {
@@ -172,7 +170,9 @@ export class Executor {
       };
       const appended = await this.#parts.log.append(started, offer.sequence);
       if (!appended.ok) return this.#refused.settle(claimed);
-      const entry = { claim, offer, startedSequence: appended.value, ticket: claimed.ticket };
+      const { ticket } = claimed;
+      const named = image === undefined ? {} : { image };
+      const entry = { claim, offer, startedSequence: appended.value, ticket, ...named };
       await this.#run(entry, image, stop);
     });
   }
@@ -234,7 +234,7 @@ export class Executor {
     }
     const { result } = ending;
     const action = this.#actionOf(offer, result.image);
-    if (offer.cache) await this.#record(action, result);
+    if (offer.cache) await this.#results.record(action, result);
     return { kind: 'attempt-succeeded', run, task, attempt, claim, action, result };
   }
 
@@ -264,7 +264,7 @@ export class Executor {
       lease.release();
       this.#active.delete(claim.claim);
     });
-    this.#active.set(claim.claim, { run: claim.run, stop, done });
+    this.#active.set(claim.claim, { run: claim.run, stop });
     if (this.#draining) stop.abort('drained' satisfies StopReason);
     await done;
   }
@@ -286,9 +286,8 @@ export class Executor {
     const offer = claimed.value;
     if (!offer.cache || offer.image.kind !== 'reference') return false;
     const action = this.#actionOf(offer, image);
-    const result = (await this.#parts.results.lookUp([action])).get(action);
-    if (result === undefined || !(await isRetrievable(this.#parts.artifacts, [result])))
-      return false;
+    const result = (await this.#results.find([action])).get(action);
+    if (result === undefined) return false;
     const { run, task } = offer;
     await this.#parts.log.append(
       { kind: 'task-cached', run, task, action, result },
@@ -302,19 +301,15 @@ export class Executor {
     return digestAction(offer, image, `linux/${this.#parts.machine().arch}`, this.#parts.sha256);
   }
 
-  /** The cache is a convenience: a result that could not be recorded is still published. */
-  async #record(action: ReturnType<typeof digestAction>, result: TaskResult): Promise<void> {
-    try {
-      await this.#parts.results.record(action, result);
-    } catch (error) {
-      this.#parts.logger.warn({ action, err: error }, 'could not put a result into the cache');
-    }
-  }
-
-  #letsOthersGoFirst(claimed: Claimed<Offer>): boolean {
-    if (!claimed.value.avoid.includes(this.#parts.peer)) return false;
-    if (this.#yielded.has(claimed.sequence)) return false;
-    this.#yielded.add(claimed.sequence);
-    return true;
+  /** A peer on which an attempt of the task failed leaves it to others, while there are any. */
+  async #letsOthersGoFirst({ value }: Claimed<Offer>): Promise<boolean> {
+    if (!value.avoid.includes(this.#parts.peer)) return false;
+    const peers = await this.#parts.peers.list();
+    return peers.some(
+      ({ peer, paused, capacity, machine, labels }) =>
+        !value.avoid.includes(peer) &&
+        paused === undefined &&
+        satisfies(value.requirements, { capacity, arch: machine.arch, labels }).length === 0,
+    );
   }
 }

@@ -29,12 +29,25 @@ export class Leftovers {
       const entries = new Map<ClaimId, JournalEntry>();
       for (const entry of await this.#parts.journal.list()) entries.set(entry.claim, entry);
       for (const container of await this.#parts.runtime.leftovers(this.#parts.peer)) {
-        await this.#settle(container, entries.get(container.labels.claim));
+        const entry = entries.get(container.labels.claim);
+        await this.#each(() => this.#settle(container, entry));
         entries.delete(container.labels.claim);
       }
-      for (const entry of entries.values()) await this.#forget(entry);
+      for (const entry of entries.values()) await this.#each(() => this.#forget(entry));
     } catch (error) {
       this.#parts.logger.warn({ err: error }, 'could not look for containers left behind');
+    }
+  }
+
+  /** One that cannot be settled now must not keep the others from it. */
+  async #each(settle: () => Promise<void>): Promise<void> {
+    try {
+      await settle();
+    } catch (error) {
+      this.#parts.logger.warn(
+        { err: error },
+        'could not settle what was left behind; will try again',
+      );
     }
   }
 

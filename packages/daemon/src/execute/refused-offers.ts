@@ -17,6 +17,9 @@ const HOLDER_AT_WORK_MS = 5_000;
 /** Rest where the log and the refusal do not agree yet. */
 const LOOK_AGAIN_MS = 2_000;
 
+/** Remembered; forgetting costs one more look. */
+const UNSPOKEN_MAX = 10_000;
+
 export interface RefusedOffersParts {
   readonly log: RunLog;
   readonly peers: PeerDirectory;
@@ -70,6 +73,7 @@ export class RefusedOffers {
     if (holder === undefined) return false;
     if (holder.claims.includes(event.claim)) return true;
     const seenBefore = this.#unspoken.has(event.claim);
+    if (this.#unspoken.size >= UNSPOKEN_MAX) this.#unspoken.clear();
     this.#unspoken.add(event.claim);
     return !seenBefore;
   }

@@ -27,11 +27,13 @@ export class RunsOver {
     const askedAtMs = this.#askedAtMs.get(run);
     const nowMs = this.#clock.nowMs();
     if (askedAtMs !== undefined && nowMs - askedAtMs < BELIEVED_MS) return false;
+    if (await this.#log.isOver(run)) {
+      this.note(run);
+      return true;
+    }
     this.#askedAtMs.set(run, nowMs);
     forgetOldest(this.#askedAtMs);
-    if (!(await this.#log.isOver(run))) return false;
-    this.note(run);
-    return true;
+    return false;
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ArtifactId, artifactId } from '@podmesh/core';
 
@@ -103,15 +103,6 @@ export class DiskStore {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await rename(temporary, path);
     return path;
-  }
-
-  /** How many artifacts are kept here. */
-  async count(): Promise<number> {
-    const shards = await readdir(this.#files);
-    const sizes = await Promise.all(
-      shards.map(async (name) => (await readdir(join(this.#files, name))).length),
-    );
-    return sizes.reduce((sum, size) => sum + size, 0);
   }
 }
 

@@ -12,6 +12,7 @@ import {
   type TreeEntry,
 } from '@podmesh/core';
 import { makeTree, parseTree } from '@podmesh/jetstream';
+import { AttemptFailure } from '../execute/attempt-failure.ts';
 import type { LogSpool, TaskFiles } from '../execute/task-files.ts';
 import { DiskStore, type StoredFile } from './disk-store.ts';
 import { LogFile } from './log-file.ts';
@@ -96,7 +97,7 @@ export class LocalTaskFiles implements TaskFiles {
       await this.#uploadBeside(uploads, stored);
     }
     await Promise.all(uploads);
-    const { ref, bytes } = makeTree(listed);
+    const { ref, bytes } = listing(listed);
     await this.#store.write(once(bytes));
     await this.#publish(ref);
     return ref;
@@ -141,6 +142,21 @@ export class LocalTaskFiles implements TaskFiles {
 
 /** SHA-256 of UTF-8 text, as core wants it handed in. */
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** A link that leads outside of its directory would mean something else on every machine. */
+function listing(entries: readonly TreeEntry[]): ReturnType<typeof makeTree> {
+  try {
+    return makeTree(entries);
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    const advice = 'make the link relative, or leave it out of the output';
+    throw new AttemptFailure(
+      'output-missing',
+      `the directory cannot be kept: ${what}; ${advice}`,
+      error,
+    );
+  }
+}
 
 async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];

@@ -38,9 +38,7 @@ export class LogFile implements LogSpool {
     if (kept.length < bytes.length) this.#truncated = true;
     if (kept.length === 0 || this.#stored !== undefined) return;
     try {
-      writeSync(this.#open(), kept);
-      this.#hash.update(kept);
-      this.#bytes += kept.length;
+      this.#append(kept);
     } catch {
       // A full disk must not end the task because of its log.
       this.#truncated = true;
@@ -55,8 +53,8 @@ export class LogFile implements LogSpool {
       return this.#stored;
     }
     const { digest, bytes } = await this.#store.adopt(file, this.#hash, this.#bytes);
-    this.#stored = { digest, bytes, truncated: this.#truncated };
     await this.#publish({ digest, kind: 'file', bytes });
+    this.#stored = { digest, bytes, truncated: this.#truncated };
     return this.#stored;
   }
 
@@ -67,6 +65,16 @@ export class LogFile implements LogSpool {
   async discard(): Promise<void> {
     const file = this.#close();
     if (file !== undefined && this.#stored === undefined) await rm(file, { force: true });
+  }
+
+  /** A disk that fills up takes a part of what it was given: only that part counts. */
+  #append(bytes: Uint8Array): void {
+    for (let rest = bytes; rest.length > 0; ) {
+      const count = writeSync(this.#open(), rest);
+      this.#hash.update(rest.subarray(0, count));
+      this.#bytes += count;
+      rest = rest.subarray(count);
+    }
   }
 
   #open(): number {
