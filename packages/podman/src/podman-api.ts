@@ -167,13 +167,16 @@ export class PodmanApi {
     });
   }
 
-  /** Containers in any state that carry the label. */
+  /**
+   * Containers in any state that carry the label. Not by the Docker-compatible list: one container whose
+   * removal was interrupted makes that fail as a whole (Podman 4.3.1, HTTP 500).
+   */
   async list(label: string): Promise<readonly ContainerListAnswer[]> {
     return (await this.#podman.call({
       what: 'list containers',
       method: 'GET',
-      path: '/containers/json',
-      query: { all: 1, filters: JSON.stringify({ label: [label] }) },
+      path: `${LIBPOD}/containers/json`,
+      query: { all: true, filters: JSON.stringify({ label: [label] }) },
       deadlineMs: limits.QUERY_MS_MAX,
     })) as readonly ContainerListAnswer[];
   }

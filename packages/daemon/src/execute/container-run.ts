@@ -1,17 +1,20 @@
 import type { Clock } from '@podmesh/core';
 import {
   type ArtifactRef,
-  type Claimed,
   type ContainerExit,
   type ContainerRuntime,
   type Failure,
-  isDigest,
   KILL_GRACE_MS,
   type LogRef,
   type LogSink,
   type Machine,
   type Offer,
+  type OutputProblem,
+  type OutputRef,
+  ok,
   type PeerId,
+  PortError,
+  type Result,
   type RunningContainer,
   type TaskResult,
 } from '@podmesh/core';
@@ -23,6 +26,7 @@ import {
   reportUsage,
   type StopReason,
 } from './outcome.ts';
+import { resolveNamedImage } from './resolve-named-image.ts';
 import type { LogSpool, TaskFiles } from './task-files.ts';
 
 /** How an attempt ended, before anybody was told. */
@@ -30,6 +34,9 @@ export type Ending =
   | { readonly kind: 'succeeded'; readonly result: TaskResult }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
+/** How long an attempt waits for a service of its machine, or the mesh, that does not answer. */
+const PATIENCE_MS = 60_000;
+const PATIENCE_STEP_MS = 500;
 /** Rest before a container is told again to stop. */
 const STOP_AGAIN_MS = 200;
 
@@ -66,8 +73,8 @@ export class ContainerRun {
     log: LogSink,
   ): Promise<Ending> {
     try {
-      this.#image = image ?? (await this.resolveImage());
-      const container = await this.#start(labels, log);
+      this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
+      const container = await this.#patiently(() => this.#start(labels, log));
       return await this.#finish(container);
     } catch (error) {
       return this.fail(error);
@@ -79,7 +86,7 @@ export class ContainerRun {
     this.#container = container;
     this.#isAdopted = true;
     try {
-      this.#image = image ?? (await this.resolveImage());
+      this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
       return await this.#finish(container);
     } catch (error) {
       return this.fail(error);
@@ -220,15 +227,39 @@ export class ContainerRun {
   > {
     const stored: Record<string, ArtifactRef> = {};
     for (const [name, output] of Object.entries(this.#offer.outputs)) {
-      const entries = await container.readOutput(output);
-      if (!entries.ok) {
-        const message = `output ${name}: ${entries.error.message}`;
+      const kept = await this.#patiently(() => this.#storeOutput(container, output));
+      if (!kept.ok) {
+        const message = `output ${name}: ${kept.error.message}`;
         return { kind: 'missing', failure: { kind: 'output-missing', message } };
       }
-      const kind = output.kind === 'dir' ? 'dir' : 'file';
-      stored[name] = await this.#parts.files.storeOutput(kind, entries.value);
+      stored[name] = kept.value;
     }
     return { stored };
+  }
+
+  async #storeOutput(
+    container: RunningContainer,
+    output: OutputRef,
+  ): Promise<Result<ArtifactRef, OutputProblem>> {
+    const entries = await container.readOutput(output);
+    if (!entries.ok) return entries;
+    const kind = output.kind === 'dir' ? 'dir' : 'file';
+    return ok(await this.#parts.files.storeOutput(kind, entries.value));
+  }
+
+  /** Podman's service and the mesh may be away for a while: work that can be repeated waits for them. */
+  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#parts;
+    const untilMs = clock.nowMs() + PATIENCE_MS;
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        const passing = error instanceof PortError && error.retryable;
+        if (!passing || this.#stop.aborted || clock.nowMs() >= untilMs) throw error;
+        await clock.sleep(PATIENCE_STEP_MS, this.#stop);
+      }
+    }
   }
 
   async #failed(what: Pick<Failure, 'kind' | 'message'>, exit?: ContainerExit): Promise<Ending> {
@@ -266,33 +297,4 @@ function neverRan(error: unknown): AttemptFailure {
     `this peer was killed at the start of a task: ${why}`,
     error,
   );
-}
-
-/** The local image id of a reference or digest, asking the machine's own registries if it has any. */
-export async function resolveNamedImage(
-  runtime: ContainerRuntime,
-  image: Exclude<Claimed<Offer>['value']['image'], { kind: 'archive' }>,
-  signal: AbortSignal,
-): Promise<string> {
-  const name = image.kind === 'digest' ? image.digest : image.reference;
-  const found = await runtime.resolveImage(name, false, signal);
-  if (found.ok) return found.value;
-  const reference = image.kind === 'digest' ? (image.reference ?? name) : name;
-  const pulled = isLocal(reference) ? found : await runtime.resolveImage(reference, true, signal);
-  if (!pulled.ok) {
-    const kind = pulled.error.kind === 'platform' ? 'image-platform' : 'image-unavailable';
-    throw new AttemptFailure(kind, pulled.error.message);
-  }
-  if (image.kind === 'digest' && pulled.value !== image.digest) {
-    throw new AttemptFailure(
-      'image-unavailable',
-      `${reference} is ${pulled.value} here, the run wants ${image.digest}; the tag was moved`,
-    );
-  }
-  return pulled.value;
-}
-
-/** An id, or a name that Podman gives to what was built here: no registry could have it. */
-function isLocal(reference: string): boolean {
-  return isDigest(reference) || reference.startsWith('localhost/');
 }

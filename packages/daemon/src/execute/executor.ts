@@ -26,14 +26,10 @@ import type { Logger } from 'pino';
 import type { Reservation } from '../claim/capacity-ledger.ts';
 import { KnownResults } from '../store/known-results.ts';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
-import {
-  ContainerRun,
-  type ContainerRunParts,
-  type Ending,
-  resolveNamedImage,
-} from './container-run.ts';
+import { ContainerRun, type ContainerRunParts, type Ending } from './container-run.ts';
 import type { StopReason } from './outcome.ts';
 import { RefusedOffers } from './refused-offers.ts';
+import { resolveNamedImage } from './resolve-named-image.ts';
 import { RunsOver } from './runs-over.ts';
 import type { LogSpool } from './task-files.ts';
 

@@ -1,0 +1,48 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { claimId } from '@podmesh/core';
+import { freshLane, freshRun, sampleOffer } from '@podmesh/testkit';
+import { expect, it } from 'vitest';
+import { namesIn, temporaryFolder } from '../store/store.test-kit.ts';
+import { DiskJournal } from './disk-journal.ts';
+
+const entryOf = (name: string) => ({
+  claim: claimId(name),
+  offer: sampleOffer(freshRun(), freshLane()),
+  startedSequence: 7,
+  ticket: 'offers:1',
+  image: 'sha256:1',
+});
+
+it('the journal gives back what was written, to the next daemon too', async () => {
+  const folder = join(await temporaryFolder(), 'journal');
+  const [a, b] = [entryOf('a'), entryOf('b')];
+  await new DiskJournal(folder).write(a);
+  await new DiskJournal(folder).write(b);
+  await new DiskJournal(folder).remove(a.claim);
+  await new DiskJournal(folder).remove(a.claim);
+  expect(await new DiskJournal(folder).list()).toEqual([b]);
+});
+
+it('a journal that was never written is empty', async () => {
+  expect(await new DiskJournal(join(await temporaryFolder(), 'none')).list()).toEqual([]);
+});
+
+it.each(['', '{"claim":"torn', 'null', '{"claim":"torn"}', '[]'])(
+  'the torn file %j is dropped and the others stay',
+  async (text) => {
+    const folder = await temporaryFolder();
+    const whole = entryOf('whole');
+    await new DiskJournal(folder).write(whole);
+    await writeFile(join(folder, 'torn.json'), text);
+    expect(await new DiskJournal(folder).list()).toEqual([whole]);
+    expect(await namesIn(folder)).toEqual(['whole.json']);
+  },
+);
+
+it('a file that is being written is neither read nor dropped', async () => {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, 'c.json.new'), '{"claim":');
+  expect(await new DiskJournal(folder).list()).toEqual([]);
+  expect(await namesIn(folder)).toEqual(['c.json.new']);
+});
