@@ -32,15 +32,16 @@ export function parseConfiguration(
   const problems: string[] = [];
   const command = positionals[0] ?? 'up';
   if (command !== 'up' && command !== 'doctor') problems.push(`unknown command ${command}`);
+  if (positionals.length > 1) problems.push(`unexpected words: ${positionals.slice(1).join(' ')}`);
   const amount = (name: 'memory' | 'disk'): number | undefined => {
     const text = values[name];
     if (text === undefined) return undefined;
     const bytes = parseBytes(text);
-    if (bytes === undefined) problems.push(`--${name} ${text}: give bytes or an amount like 8GiB`);
+    if (!bytes) problems.push(`--${name} ${text}: give bytes or an amount like 8GiB`);
     return bytes;
   };
   const cpus = values.cores === undefined ? undefined : Number(values.cores);
-  if (cpus !== undefined && !(cpus > 0))
+  if (cpus !== undefined && !(Number.isFinite(cpus) && cpus > 0))
     problems.push(`--cores ${values.cores}: give a number > 0`);
   const labels = values.label ?? [];
   for (const label of labels) {
@@ -53,10 +54,10 @@ export function parseConfiguration(
   const memoryBytes = amount('memory');
   const diskBytes = amount('disk');
   if (problems.length > 0) return refused(problems);
-  const nats = values.nats ?? (env.PODMESH_NATS || undefined);
+  const nats = values.nats || env.PODMESH_NATS || undefined;
   return ok({
     command: command === 'doctor' ? 'doctor' : 'up',
-    home: values.home ?? defaultHome(env),
+    home: values.home || defaultHome(env),
     ...(nats === undefined ? {} : { nats }),
     ...(name === undefined ? {} : { name }),
     ...(cpus === undefined ? {} : { cpus }),

@@ -51,6 +51,7 @@ export class Peer {
   readonly #stop = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
   #started = false;
+  #starting: Promise<void> = Promise.resolve();
 
   constructor(parts: PeerParts, capacity: Capacity) {
     this.#parts = parts;
@@ -82,6 +83,11 @@ export class Peer {
   async start(): Promise<void> {
     if (this.#started || this.#stop.signal.aborted) return;
     this.#started = true;
+    this.#starting = this.#begin();
+    await this.#starting;
+  }
+
+  async #begin(): Promise<void> {
     // Before anything is claimed: whoever judges our claims must find us. The heartbeat repeats it.
     await this.#tryToAnnounce();
     await this.#leftovers.reconcile();
@@ -99,6 +105,8 @@ export class Peer {
   /** Hands over drives, ends attempts as `drained`, and says goodbye. Works at any time, and twice. */
   async stop(): Promise<void> {
     this.#stop.abort();
+    // What it adopts at its start must be there to be drained.
+    await this.#starting;
     await this.#intake.stop();
     await Promise.all([this.#drives.stop(), this.#executor.drain(), this.#loops]);
     if (this.#started) await this.#parts.peers.withdraw(this.#parts.peer).catch(() => undefined);

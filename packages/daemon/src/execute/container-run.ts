@@ -178,8 +178,10 @@ export class ContainerRun {
     const ended = new AbortController();
     let stopped: StopReason | undefined;
     const stop = (reason: StopReason): void => {
-      if (stopped !== undefined || ended.signal.aborted) return;
-      stopped = reason;
+      if (ended.signal.aborted) return;
+      // Whatever grace was given before: the claim may pass to somebody else at any moment.
+      if (stopped !== undefined && reason !== 'lease-lost') return;
+      stopped ??= reason;
       // A lost lease may pass to somebody else at any moment: no grace.
       const graceMs = reason === 'lease-lost' ? 0 : KILL_GRACE_MS;
       void this.#stopForSure(container, graceMs, ended.signal);

@@ -300,7 +300,8 @@ export class Executor {
   /** A peer on which an attempt of the task failed leaves it to others, while there are any. */
   async #letsOthersGoFirst({ value }: Claimed<Offer>): Promise<boolean> {
     if (!value.avoid.includes(this.#parts.peer)) return false;
-    const peers = await this.#parts.peers.list();
+    // Not known: then nobody else is either.
+    const peers = await this.#parts.peers.list().catch(() => []);
     return peers.some(
       ({ peer, paused, capacity, machine, labels }) =>
         !value.avoid.includes(peer) &&

@@ -9,7 +9,7 @@ it('a run is over once it is cancelled, and the log is asked at most every 10 s 
   mesh.log.append(samplePublished(run), 0);
   const over = new RunsOver(ports.log, process.clock);
   expect(await over.has(run)).toBe(false);
-  mesh.log.append({ kind: 'run-cancel-requested', run, by: 'me' }, 0);
+  mesh.log.append({ kind: 'run-cancel-requested', run, by: 'me', reason: '' }, 0);
   await clock.advance(9_999);
   expect(await over.has(run)).toBe(false);
   await clock.advance(1);

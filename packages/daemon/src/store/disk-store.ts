@@ -98,10 +98,16 @@ export class DiskStore {
     const path = shard(this.#executables, artifact);
     if (await exists(path)) return path;
     const temporary = this.temporaryPath();
-    await copyFile(this.pathOf(artifact), temporary);
-    await chmod(temporary, EXECUTABLE_MODE);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await rename(temporary, path);
+    try {
+      await copyFile(this.pathOf(artifact), temporary);
+      await syncFile(temporary);
+      await chmod(temporary, EXECUTABLE_MODE);
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
     return path;
   }
 }

@@ -1,6 +1,7 @@
 import type {
   ActionDigest,
   ArtifactId,
+  ArtifactRef,
   ArtifactStore,
   ResultCache,
   TaskResult,
@@ -31,7 +32,7 @@ export class KnownResults {
   async find(actions: readonly ActionDigest[]): Promise<ReadonlyMap<ActionDigest, TaskResult>> {
     try {
       const records = await this.#parts.results.lookUp([...new Set(actions)]);
-      const results = [...records].filter(([, result]) => isResult(result));
+      const results = [...records].filter(([, record]) => isResult(record));
       if (results.length === 0) return new Map();
       const wanted = new Set(results.flatMap(([, result]) => artifactsOf(result)));
       const there = await this.#parts.artifacts.stat([...wanted]);
@@ -54,8 +55,10 @@ export class KnownResults {
 }
 
 /** Whether a record has the parts we read: another version may have written it. */
-function isResult({ outputs, log, machine, exit }: Partial<TaskResult>): boolean {
-  return Boolean(outputs && log?.digest && machine && exit);
+function isResult(record: Partial<TaskResult> | null): boolean {
+  if (!record?.outputs || !record.log?.digest || !record.machine || !record.exit) return false;
+  const outputs: readonly (Partial<ArtifactRef> | null)[] = Object.values(record.outputs);
+  return outputs.every((output) => output?.digest !== undefined);
 }
 
 function artifactsOf(result: TaskResult): readonly ArtifactId[] {

@@ -9,7 +9,7 @@ import {
   STDERR_TAIL_BYTES_MAX,
 } from '@podmesh/core';
 import type { LogSpool } from '../execute/task-files.ts';
-import type { DiskStore } from './disk-store.ts';
+import type { DiskStore, StoredFile } from './disk-store.ts';
 
 /**
  * The log of one attempt in a file. Writes are synchronous on purpose: a task that floods its log is
@@ -23,6 +23,9 @@ export class LogFile implements LogSpool {
   #bytes = 0;
   #truncated = false;
   #tail = Buffer.alloc(0);
+  /** In this machine's store already. */
+  #kept: StoredFile | undefined;
+  /** And where every peer can reach it. */
   #stored: LogRef | undefined;
 
   /** `publish` puts the stored log where every peer can reach it. */
@@ -36,7 +39,7 @@ export class LogFile implements LogSpool {
     const room = LOG_BYTES_MAX - this.#bytes;
     const kept = bytes.length <= room ? bytes : bytes.subarray(0, room);
     if (kept.length < bytes.length) this.#truncated = true;
-    if (kept.length === 0 || this.#stored !== undefined) return;
+    if (kept.length === 0 || this.#kept !== undefined) return;
     try {
       this.#append(kept);
     } catch {
@@ -48,12 +51,12 @@ export class LogFile implements LogSpool {
   async store(): Promise<LogRef> {
     if (this.#stored !== undefined) return this.#stored;
     const file = this.#close();
-    if (file === undefined) {
-      this.#stored = { digest: EMPTY_ARTIFACT, bytes: 0, truncated: this.#truncated };
-      return this.#stored;
+    if (file !== undefined) {
+      this.#kept = await this.#store.adopt(file, this.#hash, this.#bytes);
     }
-    const { digest, bytes } = await this.#store.adopt(file, this.#hash, this.#bytes);
-    await this.#publish({ digest, kind: 'file', bytes });
+    if (this.#kept === undefined && this.#bytes > 0) throw new Error('the log could not be kept');
+    const { digest, bytes } = this.#kept ?? { digest: EMPTY_ARTIFACT, bytes: 0 };
+    if (bytes > 0) await this.#publish({ digest, kind: 'file', bytes });
     this.#stored = { digest, bytes, truncated: this.#truncated };
     return this.#stored;
   }

@@ -1,0 +1,65 @@
+import { expect, it } from 'vitest';
+import { parseConfiguration } from './configuration.ts';
+
+const words = (text: string): readonly string[] => text.split(' ').filter((word) => word !== '');
+const parse = (text: string, env: NodeJS.ProcessEnv = { PODMESH_HOME: '/home' }) =>
+  parseConfiguration(words(text), env);
+
+it('all problems are told at once, each by the word that causes it', () => {
+  const told = parse('dance --cores none --memory much --disk 1x --label x --name a.b');
+  const problems = told.ok ? [] : told.error;
+  for (const word of [
+    'dance',
+    '--cores none',
+    '--memory much',
+    '--disk 1x',
+    '--label x',
+    '--name a.b',
+  ]) {
+    expect(problems.filter((problem) => problem.includes(word))).toHaveLength(1);
+  }
+  expect(told.ok).toBe(false);
+});
+
+it.each([
+  '--cores 0',
+  '--cores -1',
+  '--cores x',
+  '--memory 1.2.3',
+  '--disk 1pound',
+  '--label =x',
+  '--surprise',
+  '--home',
+])('%s is refused', (text) => {
+  expect(parse(text).ok).toBe(false);
+});
+
+it('everything that can be told is understood', () => {
+  const text =
+    'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
+    ' --label room=kitchen --label a/b=c:d --allow-root --until-idle';
+  expect(parse(text)).toEqual({
+    ok: true,
+    value: {
+      command: 'doctor',
+      home: '/h',
+      nats: 'nats://n',
+      name: 'n-1',
+      cpus: 1.5,
+      memoryBytes: 2 ** 31,
+      diskBytes: 1024,
+      labels: ['room=kitchen', 'a/b=c:d'],
+      allowRoot: true,
+      untilIdle: true,
+    },
+  });
+});
+
+it('nothing told means a daemon with the defaults, and the mesh of the environment', () => {
+  const defaults = { command: 'up', home: '/h', labels: [], allowRoot: false, untilIdle: false };
+  expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
+  const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };
+  expect(parse('up', env)).toEqual({ ok: true, value: { ...defaults, nats: 'nats://there' } });
+  expect(parse('--nats nats://here', env)).toMatchObject({ value: { nats: 'nats://here' } });
+  expect(parse('', { ...env, PODMESH_NATS: '' })).toEqual({ ok: true, value: defaults });
+});

@@ -1,0 +1,135 @@
+import { PortError, type RunPublished, taskId } from '@podmesh/core';
+import {
+  freshLane,
+  freshRun,
+  SMALL,
+  sampleArtifact,
+  sampleEnded,
+  sampleOffer,
+  samplePublished,
+  sampleStarted,
+  sampleSucceeded,
+} from '@podmesh/testkit';
+import { describe, expect, it } from 'vitest';
+import {
+  eventsOf,
+  graphOf,
+  newBench,
+  peerParts,
+  publishGraph,
+  settled,
+} from '../daemon.test-kit.ts';
+import { Driver, type DriverParts } from './driver.ts';
+import { ImageFinder } from './image-finder.ts';
+
+function newCase(changes: Partial<DriverParts> = {}) {
+  const bench = newBench();
+  const parts: DriverParts = {
+    ...peerParts(bench, 'p'),
+    images: new ImageFinder(bench.runtime, bench.ports.peers, bench.process.clock),
+    platform: () => 'linux/amd64',
+    ...changes,
+  };
+  const stop = new AbortController();
+  const drive = (run: RunPublished['run']) => new Driver(parts, run).drive(stop.signal);
+  return { ...bench, parts, stop, drive };
+}
+
+describe('a driver', () => {
+  it('ends a run whose graph is nowhere, and says so', async () => {
+    const { drive, mesh, clock } = newCase();
+    const run = freshRun();
+    const { digest: artifact } = sampleArtifact(Buffer.from('a graph')).ref;
+    mesh.log.append({ ...samplePublished(run, 5), graph: { kind: 'artifact', artifact } }, 0);
+    expect(await settled(clock, drive(run))).toBe('ended');
+    const end = eventsOf(mesh, run).at(-1);
+    expect(end).toMatchObject({ kind: 'run-ended', state: 'failed', counts: { failed: 5 } });
+    expect(end).toHaveProperty('problem', expect.stringContaining(artifact));
+    if (end?.kind === 'run-ended') expect(mesh.artifacts.has(end.record)).toBe(true);
+  });
+
+  it('leaves a run to others when its graph cannot be had at the moment', async () => {
+    const away = new PortError('the server is away', { retryable: true });
+    const { drive, mesh, clock } = newCase({ loadGraph: () => Promise.reject(away) });
+    const run = freshRun();
+    mesh.log.append(samplePublished(run), 0);
+    await expect(settled(clock, drive(run))).rejects.toThrow('away');
+    expect(eventsOf(mesh, run)).toHaveLength(1);
+  });
+
+  it('believes another one that could not read the graph', async () => {
+    const { drive, mesh, clock } = newCase();
+    const run = publishGraph(mesh, graphOf({ id: 'a' }));
+    const driving = drive(run);
+    await clock.advance(1_000);
+    mesh.log.append({ ...sampleEnded(run, 0), state: 'failed', problem: 'unreadable' }, 0);
+    expect(await settled(clock, driving)).toBe('ended');
+    expect(mesh.offers.all()).toEqual([]);
+  });
+
+  it('knows a run without a log', async () => {
+    const { drive, clock } = newCase();
+    expect(await settled(clock, drive(freshRun()))).toBe('no-such-run');
+  });
+
+  it('takes late offers away from a run that has ended', async () => {
+    const { drive, mesh, clock, parts } = newCase();
+    const run = publishGraph(mesh, graphOf({ id: 'a' }));
+    const started = sampleStarted(run, taskId('a'));
+    mesh.log.append(started, 0);
+    mesh.log.append(sampleSucceeded(started), 2);
+    mesh.log.append(sampleEnded(run), 0);
+    const lane = freshLane();
+    mesh.lanes.open(lane, SMALL);
+    await parts.offers.publish([{ ...sampleOffer(run, lane), task: taskId('a') }]);
+    expect(await settled(clock, drive(run))).toBe('ended');
+    expect(mesh.offers.all()).toEqual([]);
+  });
+
+  it('offers what is ready once, although others drove before it', async () => {
+    const { drive, mesh, clock, stop } = newCase();
+    const run = publishGraph(mesh, graphOf({ id: 'a', count: 3 }, { id: 'b', after: ['a'] }));
+    const drives = [drive(run)];
+    await clock.advance(1_000);
+    drives.push(drive(run));
+    await clock.advance(1_000);
+    expect(mesh.offers.all().map(({ value }) => value.task)).toEqual(['a:0', 'a:1', 'a:2']);
+    stop.abort();
+    expect(await settled(clock, Promise.all(drives))).toEqual(['stopped', 'stopped']);
+  });
+
+  it('offers again what the queue has lost', async () => {
+    const { drive, mesh, clock, stop } = newCase();
+    const run = publishGraph(mesh, graphOf({ id: 'a', count: 3 }));
+    const driving = drive(run);
+    await clock.advance(1_000);
+    expect(mesh.loseOffers()).toBe(3);
+    await clock.advance(21_000);
+    expect(mesh.offers.all()).toHaveLength(3);
+    stop.abort();
+    await settled(clock, driving);
+  });
+
+  it('goes on after a step that failed', async () => {
+    const real = newCase();
+    let failures = 2;
+    const { offers } = real.parts;
+    const flaky: DriverParts['offers'] = {
+      publish: async (list) => {
+        failures -= 1;
+        if (failures >= 0) throw new Error('no responders');
+        await offers.publish(list);
+      },
+      pull: offers.pull.bind(offers),
+      waiting: offers.waiting.bind(offers),
+      discard: offers.discard.bind(offers),
+      settle: offers.settle.bind(offers),
+    };
+    const run = publishGraph(real.mesh, graphOf({ id: 'a' }));
+    const driving = new Driver({ ...real.parts, offers: flaky }, run).drive(real.stop.signal);
+    await real.clock.advance(5_000);
+    expect(real.mesh.offers.all()).toHaveLength(1);
+    real.stop.abort();
+    await settled(real.clock, driving);
+  });
+});

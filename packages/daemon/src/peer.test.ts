@@ -1,0 +1,113 @@
+import type { ContainerScript } from '@podmesh/testkit';
+import { describe, expect, it } from 'vitest';
+import {
+  CAPACITY,
+  eventsOf,
+  graphOf,
+  newBench,
+  peerParts,
+  publishGraph,
+  settled,
+} from './daemon.test-kit.ts';
+import { Peer } from './peer.ts';
+
+const SUCCEEDS: ContainerScript = () => ({ kind: 'runs', durationMs: 1_000 });
+
+function newPeer(name = 'p', script = SUCCEEDS, joining?: Parameters<typeof newBench>[2]) {
+  const bench = newBench(script, name, joining);
+  const parts = peerParts(bench, name);
+  const peer = new Peer(parts, CAPACITY);
+  const stop = () => settled(bench.clock, peer.stop());
+  return { ...bench, parts, peer, stop };
+}
+
+describe('a peer that is stopped', () => {
+  it('before it was started ends, and never starts', async () => {
+    const { peer, stop, ports, clock } = newPeer();
+    await stop();
+    await settled(clock, peer.start());
+    await clock.advance(60_000);
+    expect(await ports.peers.list()).toEqual([]);
+  });
+
+  it('twice says goodbye and holds nothing', async () => {
+    const { peer, stop, ports, mesh, clock, host } = newPeer();
+    const run = publishGraph(mesh, graphOf({ id: 'a', count: 8 }));
+    mesh.drives.publish(run);
+    await settled(clock, peer.start());
+    await clock.advance(500);
+    expect(host.containers.length).toBeGreaterThan(0);
+    await Promise.all([stop(), peer.stop()]);
+    await stop();
+    expect(await ports.peers.list()).toEqual([]);
+    expect(host.containers).toEqual([]);
+    const failed = eventsOf(mesh, run).filter((event) => event.kind === 'attempt-failed');
+    expect(new Set(failed.map(({ failure }) => failure.kind))).toEqual(new Set(['drained']));
+    // The drive waits for somebody else.
+    expect(mesh.drives.all()).toHaveLength(1);
+  });
+
+  it('while it starts ends, and claims nothing afterwards', async () => {
+    const { peer, stop, mesh, clock, host, ports } = newPeer();
+    mesh.drives.publish(publishGraph(mesh, graphOf({ id: 'a' })));
+    const started = peer.start();
+    await stop();
+    await settled(clock, started);
+    await clock.advance(120_000);
+    expect(host.executions).toEqual([]);
+    expect(await ports.peers.list()).toEqual([]);
+  });
+});
+
+it('a run goes to its end on one peer, and leaves nothing', async () => {
+  const { peer, stop, mesh, clock, host, parts } = newPeer();
+  const graph = graphOf({ id: 'a', count: 9 }, { id: 'b', inputs: { all: 'jobs:a/out' } });
+  const run = publishGraph(mesh, graph);
+  mesh.drives.publish(run);
+  await settled(clock, peer.start());
+  await clock.advance(60_000);
+  expect(eventsOf(mesh, run).at(-1)).toMatchObject({ kind: 'run-ended', state: 'succeeded' });
+  expect(host.containers).toEqual([]);
+  expect(parts.journal.entries.size).toBe(0);
+  expect([...mesh.drives.all(), ...mesh.offers.all()]).toEqual([]);
+  await stop();
+});
+
+it('where one peer fails to start any container, every task succeeds on the other', async () => {
+  const problem = { kind: 'runtime', message: 'crun is missing' } as const;
+  const broken = newPeer('broken', () => ({ kind: 'start-failed', problem }));
+  const whole = newPeer('whole', SUCCEEDS, broken);
+  const { mesh, clock } = broken;
+  const run = publishGraph(mesh, graphOf({ id: 'a', count: 24 }, { id: 'b', after: ['a'] }));
+  mesh.drives.publish(run);
+  await settled(clock, broken.peer.start());
+  await settled(clock, whole.peer.start());
+  await clock.advance(300_000);
+  const events = eventsOf(mesh, run);
+  expect(events.at(-1)).toMatchObject({
+    kind: 'run-ended',
+    state: 'succeeded',
+    counts: { succeeded: 25, failed: 0 },
+  });
+  expect(events.some((event) => event.kind === 'attempt-failed')).toBe(true);
+  await settled(clock, Promise.all([broken.peer.stop(), whole.peer.stop()]));
+});
+
+it('a cached result is taken, unless its record is garbage', async () => {
+  const { peer, stop, mesh, clock, host } = newPeer();
+  const graph = graphOf({ id: 'a', count: 3 });
+  await settled(clock, peer.start());
+  const again = async () => {
+    const before = host.executions.length;
+    const run = publishGraph(mesh, graph);
+    mesh.drives.publish(run);
+    await clock.advance(30_000);
+    expect(eventsOf(mesh, run).at(-1)).toMatchObject({ kind: 'run-ended', state: 'succeeded' });
+    return host.executions.length - before;
+  };
+  expect(await again()).toBe(3);
+  expect(await again()).toBe(0);
+  for (const action of mesh.results.keys()) mesh.results.set(action, {} as never);
+  expect(await again()).toBe(3);
+  await stop();
+});
