@@ -2,15 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Graph, parseGraph, peerId, type RunId, runId, sessionId } from '@podmesh/core';
+import { Peer, type PeerFacts, type PeerParts, sha256, systemClock } from '@podmesh/daemon';
 import {
+  connectMesh,
+  EmbeddedNatsServer,
   loadGraph,
-  Peer,
-  type PeerFacts,
-  type PeerParts,
-  sha256,
-  systemClock,
-} from '@podmesh/daemon';
-import { connectMesh, EmbeddedNatsServer, type Mesh, openMesh } from '@podmesh/jetstream';
+  type Mesh,
+  openMesh,
+} from '@podmesh/jetstream';
 import pino from 'pino';
 import { idleRuntime, noFiles, noJournal } from './idle-runtime.ts';
 

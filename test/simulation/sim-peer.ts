@@ -1,5 +1,6 @@
 import { type PeerId, peerId, sessionId } from '@podmesh/core';
-import { loadGraph, Peer, type PeerFacts, sha256 } from '@podmesh/daemon';
+import { Peer, type PeerFacts, sha256 } from '@podmesh/daemon';
+import { loadGraph } from '@podmesh/jetstream';
 import type { ContainerHost, FakeMesh, SimMachine, SimProcess } from '@podmesh/testkit';
 import pino from 'pino';
 import { SimJournal, SimTaskFiles } from './sim-task-files.ts';

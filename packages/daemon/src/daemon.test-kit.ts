@@ -9,6 +9,7 @@ import {
   type RunId,
   sessionId,
 } from '@podmesh/core';
+import { loadGraph } from '@podmesh/jetstream';
 import {
   ContainerHost,
   type ContainerScript,
@@ -24,7 +25,6 @@ import {
 import pino from 'pino';
 import type { AttemptJournal, JournalEntry } from './execute/attempt-journal.ts';
 import type { TaskFiles } from './execute/task-files.ts';
-import { loadGraph } from './load-graph.ts';
 import type { PeerFacts, PeerParts } from './peer.ts';
 import { sha256 } from './store/local-task-files.ts';
 

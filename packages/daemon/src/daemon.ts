@@ -2,6 +2,7 @@ import { sessionId } from '@podmesh/core';
 import {
   connectMesh,
   EmbeddedNatsServer,
+  loadGraph,
   type Mesh,
   type MeshConnection,
   openMesh,
@@ -12,7 +13,6 @@ import type { Logger } from 'pino';
 import type { Configuration } from './configuration.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import type { Home } from './home.ts';
-import { loadGraph } from './load-graph.ts';
 import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';

@@ -7,7 +7,6 @@ export * from './execute/disk-journal.ts';
 export * from './execute/executor.ts';
 export * from './execute/task-files.ts';
 export * from './home.ts';
-export * from './load-graph.ts';
 export * from './peer.ts';
 export * from './store/local-task-files.ts';
 export * from './store/put-text.ts';

@@ -11,6 +11,7 @@ export {
   type EmbeddedNatsServerOptions,
   type EmbeddedServerEvent,
 } from './embedded-nats-server.ts';
+export * from './load-graph.ts';
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';
 export * from './mesh-errors.ts';
 export type { EnsureStreamsOptions } from './mesh-streams.ts';

@@ -11,9 +11,9 @@ import {
   recordHeader,
   unsettledCount,
 } from '@podmesh/core';
+import { loadGraph } from '@podmesh/jetstream';
 import type { Client } from './client.ts';
 import { noSuchRun } from './find-run.ts';
-import { loadGraph } from './load-graph.ts';
 import { readWhole } from './read-whole.ts';
 
 /** A run whose log is there: what it says, folded. */
@@ -63,7 +63,7 @@ interface Folding {
 }
 
 async function begin(client: Client, published: RunPublished, at: string): Promise<Folding> {
-  const state = initialRunState(await loadGraph(client, published));
+  const state = initialRunState(await loadGraph(client.artifacts, published));
   return { published, publishedAt: at, state };
 }
 
