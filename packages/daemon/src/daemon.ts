@@ -64,7 +64,9 @@ export class Daemon {
       if (status.kind === 'connected') logger.info('reconnected to the mesh');
       if (status.kind === 'trouble') logger.warn(status.message);
     });
-    await connection.ensureStreams({ replicas: 1 });
+    // Whoever names three servers or more has a cluster, and its facts belong on three of them.
+    const replicas = connection.address.servers.length >= 3 ? 3 : 1;
+    await connection.ensureStreams({ replicas });
     const peer = await this.#buildPeer(connection);
     await peer.start();
   }
