@@ -6,7 +6,7 @@ import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
 import { bucketSubjects, PEER_BUCKET, PEER_STREAM, peerKey } from './subjects.ts';
 
-/** Peers in a memory KV bucket whose entries the server removes after `PEER_TTL_MS`. */
+/** Peers in a KV bucket whose entries the server removes after `PEER_TTL_MS`. */
 export class JetStreamPeerDirectory implements PeerDirectory {
   readonly #mesh: MeshConnection;
   readonly #bucket: Promise<KV>;

@@ -47,7 +47,7 @@ export class Drives {
     this.#loops = Promise.all([this.#pull(), this.#readoptOrphans()]);
   }
 
-  /** Hands all drives over to other peers, at once. */
+  /** Gives all drives back to the queue, without waiting for their runs. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await Promise.all([this.#loops, ...this.#driving.values()]);

@@ -20,7 +20,7 @@ export class ImageFinder {
     this.#clock = clock;
   }
 
-  /** What `find` found out; one finder serves one run, so that a moved tag does not split it. */
+  /** What `find` found out; kept for as long as this driver drives, so that a tag moved meanwhile does not split its run. */
   known(reference: string): string | undefined {
     return this.#known.get(reference);
   }
