@@ -7,6 +7,7 @@ export * from './graph/parse-quantity.ts';
 export type { GraphProblem } from './graph/problem-list.ts';
 export * from './graph/task-index.ts';
 export * from './placement/lane.ts';
+export * from './placement/leave-to-others.ts';
 export * from './placement/peer-entry.ts';
 export * from './ports.ts';
 export * from './run/action.ts';

@@ -18,6 +18,9 @@ import type { Result } from './words/result.ts';
 /**
  * What the core wants of the world, in our words (STYLE rule 8). Adapters throw `PortError`
  * subclasses for IO failures; an expected refusal is a value. Every wait ends when its signal aborts.
+ *
+ * All ports in one file, longer than others: together they are the list of what an adapter, a fake
+ * and a newcomer have to know, and nothing in it is code.
  */
 
 /** Position in a stream, from 1; 0 means "nothing yet". */

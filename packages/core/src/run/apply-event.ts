@@ -1,4 +1,3 @@
-import { EMPTY_ARTIFACT } from '../artifact/artifact.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
@@ -9,13 +8,13 @@ import type {
   AttemptStarted,
   AttemptSucceeded,
   Failure,
-  Machine,
   RunEnded,
   TaskCached,
   TaskEvent,
   TaskResult,
 } from './run-event.ts';
 import { makeReady, type RunState } from './run-state.ts';
+import { shareParts, shareText } from './share-parts.ts';
 import { isSettled, type PastAttempt, type TaskRunning, type TaskState } from './task-state.ts';
 
 /**
@@ -263,30 +262,6 @@ function closeAttempt(
 
 function lostFailure(event: AttemptLost): Failure {
   return { kind: 'peer-lost', message: `peer ${event.peer} vanished: ${event.reason}` };
-}
-
-/** Results of one mesh repeat themselves: each distinct machine and name is kept once. */
-function shareParts(state: RunState, result: TaskResult): TaskResult {
-  const { machines } = state;
-  const known = machines.get(result.peer);
-  const machine =
-    known !== undefined && sameMachine(known, result.machine) ? known : result.machine;
-  machines.set(result.peer, machine);
-  const { digest } = result.log;
-  const log = digest === EMPTY_ARTIFACT ? { ...result.log, digest: EMPTY_ARTIFACT } : result.log;
-  const image = shareText(state, result.image);
-  return { ...result, machine, log, image, peer: shareText(state, result.peer) };
-}
-
-function shareText<T extends string>(state: RunState, text: T): T {
-  const known = state.texts.get(text);
-  if (known !== undefined) return known as T;
-  state.texts.set(text, text);
-  return text;
-}
-
-function sameMachine(a: Machine, b: Machine): boolean {
-  return (Object.keys(a) as (keyof Machine)[]).every((name) => a[name] === b[name]);
 }
 
 function stateOf(state: RunState, task: number): TaskState {

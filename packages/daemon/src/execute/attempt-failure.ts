@@ -10,6 +10,16 @@ export class AttemptFailure extends Error {
   }
 }
 
+/** Killed between creating a container and starting it, a daemon finds one that will never end. */
+export function neverRan(error: unknown): AttemptFailure {
+  const why = error instanceof Error ? error.message : String(error);
+  return new AttemptFailure(
+    'peer-lost',
+    `this peer was killed at the start of a task: ${why}`,
+    error,
+  );
+}
+
 /** Any error as the one failure kind it means. */
 export function failureOfError(error: unknown): Pick<Failure, 'kind' | 'message'> {
   if (error instanceof AttemptFailure) return { kind: error.kind, message: error.message };

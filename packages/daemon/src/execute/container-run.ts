@@ -18,7 +18,7 @@ import {
   type RunningContainer,
   type TaskResult,
 } from '@podmesh/core';
-import { AttemptFailure, failureOfError } from './attempt-failure.ts';
+import { AttemptFailure, failureOfError, neverRan } from './attempt-failure.ts';
 import {
   failureOfExit,
   failureOfStart,
@@ -289,14 +289,4 @@ export class ContainerRun {
     const reason = this.#stop.reason as StopReason;
     throw new AttemptFailure(reason, 'ended before its container was started');
   }
-}
-
-/** Killed between creating a container and starting it, a daemon finds one that will never end. */
-function neverRan(error: unknown): AttemptFailure {
-  const why = error instanceof Error ? error.message : String(error);
-  return new AttemptFailure(
-    'peer-lost',
-    `this peer was killed at the start of a task: ${why}`,
-    error,
-  );
 }

@@ -7,6 +7,7 @@ import {
   type ContainerLabels,
   claimId,
   digestAction,
+  isLeftToOthers,
   type LeaseKeeper,
   type LiveLog,
   type LogSink,
@@ -19,7 +20,6 @@ import {
   type RunningContainer,
   type SessionId,
   type Sha256,
-  satisfies,
   type TaskEvent,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
@@ -297,16 +297,10 @@ export class Executor {
     return digestAction(offer, image, `linux/${this.#parts.machine().arch}`, this.#parts.sha256);
   }
 
-  /** A peer on which an attempt of the task failed leaves it to others, while there are any. */
   async #letsOthersGoFirst({ value }: Claimed<Offer>): Promise<boolean> {
-    if (!value.avoid.includes(this.#parts.peer)) return false;
+    const { peer, peers } = this.#parts;
+    if (!value.avoid.includes(peer)) return false;
     // Not known: then nobody else is either.
-    const peers = await this.#parts.peers.list().catch(() => []);
-    return peers.some(
-      ({ peer, paused, capacity, machine, labels }) =>
-        !value.avoid.includes(peer) &&
-        paused === undefined &&
-        satisfies(value.requirements, { capacity, arch: machine.arch, labels }).length === 0,
-    );
+    return isLeftToOthers(value, peer, await peers.list().catch(() => []));
   }
 }
