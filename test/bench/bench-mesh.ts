@@ -98,7 +98,8 @@ export function idlePeerParts(mesh: Mesh, name: string, cores: number): PeerPart
     labels: [],
     capacity: idleCapacity(cores),
     images: {},
-    limits: 'unenforced',
+    limits: { memory: 'watched', cpus: 'none', pids: 'watched', disk: 'watched' },
+    runtimes: ['podman'],
     ...(cores === 0 ? { paused: 'only drives' } : {}),
   };
   let ids = 0;

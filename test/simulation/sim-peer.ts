@@ -34,7 +34,8 @@ export async function bootPeer(
     labels: [],
     capacity,
     images: {},
-    limits: 'enforced',
+    limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
+    runtimes: ['podman'],
   };
   const peer = new Peer(
     {

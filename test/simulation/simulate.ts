@@ -1,4 +1,12 @@
-import { type RunEvent, runId } from '@podmesh/core';
+import {
+  applyEvent,
+  initialRunState,
+  type Logged,
+  type RunEvent,
+  type RunId,
+  type RunState,
+  runId,
+} from '@podmesh/core';
 import {
   CALM,
   ContainerHost,
@@ -22,6 +30,8 @@ import { bootPeer } from './sim-peer.ts';
 const STORM_MS = 120_000;
 /** Virtual time in which a run must have ended; days, because nobody waits for it. */
 const PATIENCE_MS = 6 * 60 * 60 * 1_000;
+/** A person looks after held tasks this often. */
+const PERSON_LOOKS_MS = 10 * 60 * 1_000;
 /** After the last end: drives are acknowledged, offers forgotten, containers removed. */
 const SETTLE_MS = 5 * 60 * 1_000;
 
@@ -71,7 +81,11 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
 
   const ended = () => checkAllEnded(mesh.log.entries).length === 0;
   await world.run(Math.max(plan.faultsUntilMs, 0));
-  await world.run(PATIENCE_MS, ended);
+  // Somebody looks at what is held from time to time, after the storm.
+  while (!ended() && world.nowMs() < PATIENCE_MS) {
+    releaseHeld(mesh);
+    await world.run(Math.min(world.nowMs() + PERSON_LOOKS_MS, PATIENCE_MS), ended);
+  }
   await world.run(world.nowMs() + SETTLE_MS);
   const { entries } = mesh.log;
   return {
@@ -116,6 +130,31 @@ function publish(mesh: FakeMesh, random: Random): void {
   };
   mesh.log.append(event, 0);
   mesh.drives.publish(run);
+}
+
+/** What `podmesh release` does, for all that is held. */
+function releaseHeld(mesh: FakeMesh): void {
+  for (const [run, state] of foldRuns(mesh.log.entries)) {
+    for (const task of state.held) {
+      const now = state.tasks[task];
+      if (now?.kind !== 'held') continue;
+      const id = state.index.idOf(task);
+      mesh.log.append({ kind: 'task-released', run, task: id, by: 'simulator' }, now.sequence);
+    }
+  }
+}
+
+function foldRuns(entries: readonly Logged[]): ReadonlyMap<RunId, RunState> {
+  const states = new Map<RunId, RunState>();
+  for (const entry of entries) {
+    const { event } = entry;
+    if (event.kind === 'run-published' && event.graph.kind === 'inline') {
+      states.set(event.run, initialRunState(event.graph.graph));
+    }
+    const state = states.get(event.run);
+    if (state !== undefined) applyEvent(state, entry);
+  }
+  return states;
 }
 
 function cancelFirst(mesh: FakeMesh): void {

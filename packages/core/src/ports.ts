@@ -1,7 +1,7 @@
 import './words/abort-signal.ts';
 import type { ArtifactRef } from './artifact/artifact.ts';
-import type { OutputRef, Requirements } from './graph/graph.ts';
-import type { PeerEntry } from './placement/peer-entry.ts';
+import type { OutputRef, Requirements, RuntimeName } from './graph/graph.ts';
+import type { LimitsEnforced, PeerEntry } from './placement/peer-entry.ts';
 import type { Offer } from './run/offer.ts';
 import type { RunEnded, RunEvent, TaskEvent, TaskResult } from './run/run-event.ts';
 import type {
@@ -200,10 +200,13 @@ export interface ContainerRuntime {
   describe(): Promise<RuntimeDescription>;
   /** Local images: image id (`sha256:…`) → its references. */
   images(): Promise<ReadonlyMap<string, readonly string[]>>;
-  /** The image id behind a reference or digest; `pull` allows asking the registries configured on the machine. */
+  /**
+   * The image id behind a reference or digest; `pull` allows asking the registries configured on the
+   * machine, and is told how far that is, in words. Callers that want the same share one pull.
+   */
   resolveImage(
     reference: string,
-    pull: boolean,
+    pull: false | PullProgress,
     signal: AbortSignal,
   ): Promise<Result<string, ImageProblem>>;
   /** Loads an OCI or docker archive from a file; the image id. */
@@ -216,7 +219,15 @@ export interface ContainerRuntime {
   ): Promise<Result<RunningContainer, StartProblem>>;
   /** Containers with our label and this peer's id, whatever state they are in. */
   leftovers(peer: PeerId): Promise<readonly RunningContainer[]>;
+  /**
+   * Runs a canary: a container of the runtime's own, with all that a task's has, that does nothing.
+   * Undefined when it ended well; else what is wrong with this machine.
+   */
+  probe(peer: PeerId, signal: AbortSignal): Promise<string | undefined>;
 }
+
+/** One line for people, such as `pulling docker.io/library/debian:12: 34 of 49 MiB`; must not throw. */
+export type PullProgress = (line: string) => void;
 
 /** Called in order; must not throw and must not block. */
 export type LogSink = (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
@@ -235,8 +246,10 @@ export interface ContainerSpec {
   readonly image: string;
   readonly command?: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Name → absolute host path of a file or directory, mounted read-only at `/in/<name>`. */
+  /** Name → absolute host path of a file or directory, mounted read-only at `/in/<name>`, or where `mountAt` says. */
   readonly inputs: Readonly<Record<string, string>>;
+  /** Input name → absolute path in the container, of inputs that are not mounted at `/in/<name>`. */
+  readonly mountAt?: Readonly<Record<string, string>>;
   /** Only `fd` outputs matter before the end: they must be open when the command starts. */
   readonly outputs: Readonly<Record<string, OutputRef>>;
   readonly net: boolean;
@@ -256,8 +269,19 @@ export interface RunningContainer {
   stop(graceMs: number): Promise<void>;
   /** After the end: what the task left at a declared output. */
   readOutput(output: OutputRef): Promise<Result<AsyncIterable<OutputEntry>, OutputProblem>>;
+  /** What it uses at this moment; a member that cannot be measured here, or not any more, is absent. Never throws. */
+  sample(): Promise<ContainerSample>;
   /** Removes it and its anonymous volumes; stops it if needed; harmless when it is gone. */
   remove(): Promise<void>;
+}
+
+/** What a container uses, measured from outside. */
+export interface ContainerSample {
+  /** Of all its processes, shared pages counted once where the kernel tells (PSS). */
+  readonly memoryBytes?: number;
+  readonly processes?: number;
+  /** What it wrote to its scratch layer and its `fd` outputs. */
+  readonly scratchBytes?: number;
 }
 
 export interface ContainerExit {
@@ -307,16 +331,18 @@ export interface StartProblem {
 }
 
 export interface RuntimeDescription {
-  /** `podman`, … */
-  readonly name: string;
+  /** What runs a task that does not ask for one. */
+  readonly name: RuntimeName;
+  /** All that a task may ask for here. */
+  readonly runtimes: readonly RuntimeName[];
   readonly version: string;
   readonly rootless: boolean;
   /** OCI runtime, storage driver and cgroup version, for `doctor` and `peers`. */
   readonly ociRuntime: string;
   readonly storageDriver: string;
   readonly cgroupVersion: string;
-  /** Whether memory, cpu and pids limits are enforced by the kernel here. */
-  readonly limits: 'enforced' | 'unenforced';
+  /** What holds a task to its limits here. */
+  readonly limits: LimitsEnforced;
   readonly arch: string;
 }
 

@@ -144,7 +144,8 @@ export function peerParts(bench: Bench, name: string): PeerParts & { journal: Me
     labels: [],
     capacity: CAPACITY,
     images: {},
-    limits: 'enforced',
+    limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
+    runtimes: ['podman'],
   };
   return {
     ...ports,

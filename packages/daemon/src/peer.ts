@@ -118,9 +118,9 @@ export class Peer {
   }
 
   #suits(requirements: Requirements): boolean {
-    const { labels, machine } = this.#parts.describe();
+    const { labels, machine, runtimes } = this.#parts.describe();
     const capacity = this.#ledger.capacity;
-    return satisfies(requirements, { capacity, arch: machine.arch, labels }).length === 0;
+    return satisfies(requirements, { capacity, arch: machine.arch, labels, runtimes }).length === 0;
   }
 
   async #tryToAnnounce(): Promise<void> {

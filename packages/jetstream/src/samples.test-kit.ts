@@ -113,5 +113,6 @@ export const entry = (name: string): PeerEntry => ({
   claims: [],
   driving: 0,
   images: {},
-  limits: 'enforced',
+  limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
+  runtimes: ['podman'],
 });

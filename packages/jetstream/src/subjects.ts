@@ -60,6 +60,7 @@ export function eventSubject(event: RunEvent): string {
     case 'attempt-failed':
     case 'attempt-lost':
     case 'task-cached':
+    case 'task-released':
     case 'task-cancelled':
       return taskSubject(event.run, event.task);
     default:

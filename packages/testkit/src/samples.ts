@@ -156,7 +156,8 @@ export function samplePeer(name = `peer-${randomText(6)}`): PeerEntry {
     claims: [],
     driving: 0,
     images: {},
-    limits: 'enforced',
+    limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
+    runtimes: ['podman'],
   };
 }
 

@@ -1,3 +1,6 @@
+import type { FailureKind } from '../run/failure-kind.ts';
+import type { RuntimeName } from './graph.ts';
+
 /**
  * The document as a person writes it, once `graphSchema` has accepted its shape. What the members
  * mean is said there, in the descriptions that editors show; `parseGraph` turns it into a `Graph`.
@@ -19,7 +22,9 @@ export interface DocumentDefaults {
   readonly needs?: DocumentNeeds;
   /** Seconds, or text such as `"90s"`. */
   readonly timeout?: number | string;
-  readonly retries?: number;
+  /** A number for all kinds of the task's own failures together, or a table by failure kind. */
+  readonly retries?: number | Readonly<Partial<Record<FailureKind, number>>>;
+  readonly runtime?: RuntimeName;
   readonly cache?: boolean;
 }
 

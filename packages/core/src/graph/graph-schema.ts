@@ -1,3 +1,4 @@
+import { FAILURE_KINDS } from '../run/failure-kind.ts';
 import {
   ARRAY_ELEMENTS_MAX,
   ENV_PER_JOB_MAX,
@@ -148,10 +149,29 @@ const retries: JsonSchema = {
   title: 'retries',
   description:
     "How often an attempt that failed by the task's own doing is repeated: a whole number " +
-    `from 0 to ${RETRIES_MAX}. Left out: 0.`,
-  type: 'integer',
+    `from 0 to ${RETRIES_MAX}, or a table by failure kind such as {"exit": 2, "timeout": 1}. Left out: 0. ` +
+    'What the mesh did wrong is repeated for free; "oom-task" up to 3 times, with twice the memory each.',
+  type: ['integer', 'object'],
   minimum: 0,
   maximum: RETRIES_MAX,
+  propertyNames: {
+    description: `The failure kinds are ${FAILURE_KINDS.join(', ')}.`,
+    enum: FAILURE_KINDS,
+  },
+  additionalProperties: {
+    description: `Write how often it is repeated: a whole number from 0 to ${RETRIES_MAX}.`,
+    type: 'integer',
+    minimum: 0,
+    maximum: RETRIES_MAX,
+  },
+};
+
+const runtime: JsonSchema = {
+  title: 'runtime',
+  description:
+    'How the container is run: "podman" through Podman\'s API, or "crun" in the fast lane. ' +
+    'Left out: as each peer prefers.',
+  enum: ['podman', 'crun'],
 };
 
 const cache: JsonSchema = {
@@ -238,7 +258,7 @@ const count: JsonSchema = {
   maximum: ARRAY_ELEMENTS_MAX,
 };
 
-const shared = { container, command, env, net, needs, timeout, retries, cache };
+const shared = { container, command, env, net, needs, timeout, retries, runtime, cache };
 
 const job: JsonSchema = {
   title: 'job',

@@ -1,3 +1,4 @@
+import type { FailureKind } from '../run/failure-kind.ts';
 import type { ArtifactId, JobId, LaneId } from '../words/ids.ts';
 
 /**
@@ -26,17 +27,33 @@ export interface Job {
   readonly requirements: Requirements;
   readonly lane: LaneId;
   readonly timeoutMs: number;
-  /** How often an attempt that failed by the task's own doing is repeated. */
-  readonly retries: number;
+  readonly retries: Retries;
+  /** Input name → absolute path in the container, of inputs that are not mounted at `/in/<name>`. */
+  readonly mountAt?: Readonly<Record<string, string>>;
   /** Number of elements; absent for a job that is a single task. */
   readonly count?: number;
   /** Whether the result may be taken from, and is put into, the result cache. */
   readonly cache: boolean;
 }
 
+/** How often a failed attempt is repeated, beyond what the policy of each kind allows by itself. */
+export interface Retries {
+  /** Attempts repeated for failures of the task's own doing, all such kinds together. */
+  readonly task: number;
+  /** Attempts repeated for one kind; what is named here does not count against `task`. */
+  readonly byKind?: Readonly<Partial<Record<FailureKind, number>>>;
+}
+
 export type ContainerRef =
-  /** An image reference such as `docker.io/library/debian:12` or `localhost/tool:1`. */
-  | { readonly kind: 'reference'; readonly reference: string }
+  /**
+   * An image reference such as `docker.io/library/debian:12` or `localhost/tool:1`. `pins`: what it
+   * meant when the run was published, by architecture, as image ids.
+   */
+  | {
+      readonly kind: 'reference';
+      readonly reference: string;
+      readonly pins?: Readonly<Record<string, string>>;
+    }
   /** An image digest (Podman's image id), `sha256:…`. */
   | { readonly kind: 'digest'; readonly digest: string }
   /** An OCI or docker archive that another job wrote. */
@@ -65,6 +82,9 @@ export type OutputRef =
   /** 1 standard output (0 is read as 1), 2 standard error, 3 and up are opened for the task. */
   | { readonly kind: 'fd'; readonly fd: number };
 
+/** Ways of running a container: through Podman's API, or the fast lane (DESIGN §9). */
+export type RuntimeName = 'podman' | 'crun';
+
 /** What a task needs of a peer, rounded up and canonical, so that like tasks share a lane. */
 export interface Requirements {
   /** Cores, in steps of 0.25. */
@@ -76,4 +96,6 @@ export interface Requirements {
   readonly arch?: string;
   /** Sorted `key=value` labels that the peer must carry. */
   readonly labels: readonly string[];
+  /** Absent: whatever the peer prefers. */
+  readonly runtime?: RuntimeName;
 }

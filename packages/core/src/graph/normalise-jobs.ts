@@ -4,7 +4,7 @@ import { type JobId, jobId, type LaneId } from '../words/ids.ts';
 import { ENV_PER_JOB_MAX, TASK_TIMEOUT_MS_DEFAULT } from '../words/limits.ts';
 import type { Result } from '../words/result.ts';
 import type { ShapedDocument } from './check-shape.ts';
-import type { ContainerRef, Job, OutputRef, Requirements } from './graph.ts';
+import type { ContainerRef, Job, OutputRef, Requirements, Retries } from './graph.ts';
 import type { DocumentJob } from './graph-document.ts';
 import { parseInputRef, parseOutputRef } from './parse-reference.ts';
 import { type Finding, inWords, type Path, type ProblemList } from './problem-list.ts';
@@ -67,7 +67,7 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
     after: (said.after ?? NO_IDS).map(jobId),
     ...basis.placementOf(own.needs),
     timeoutMs: own.timeoutMs ?? defaults.timeoutMs ?? TASK_TIMEOUT_MS_DEFAULT,
-    retries: own.retries ?? defaults.retries ?? 0,
+    retries: own.retries ?? defaults.retries ?? NO_RETRIES,
     ...(said.count === undefined ? {} : { count: said.count }),
     // What a network answered yesterday is no promise for today, unless the author says so.
     cache: own.cache ?? defaults.cache ?? !net,
@@ -75,6 +75,7 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
 }
 
 const NO_IDS: readonly string[] = [];
+const NO_RETRIES: Retries = { task: 0 };
 
 function missingContainer(path: Path, problems: ProblemList): ContainerRef {
   problems.add(path, () => ({
@@ -128,6 +129,7 @@ function mergeNeeds(defaults: Needs, own: Needs): Needs {
     gpus: own.gpus ?? defaults.gpus,
     arch: own.arch ?? defaults.arch,
     labels: own.labels ?? defaults.labels,
+    runtime: own.runtime ?? defaults.runtime,
   };
 }
 

@@ -211,6 +211,9 @@ describe('what is refused', () => {
     ],
     ['a bad time limit', jobsOf({ timeout: 'soon' }), 'jobs[0].timeout', /"90s"/],
     ['a long time limit', jobsOf({ timeout: '31d' }), 'jobs[0].timeout', /at most "30d"/],
+    ['retries of nothing', jobsOf({ retries: { crash: 1 } }), 'jobs[0].retries.crash', /cannot be/],
+    ['retries in words', jobsOf({ retries: { exit: 'x' } }), 'jobs[0].retries.exit', /must be/],
+    ['another runtime', jobsOf({ runtime: 'docker' }), 'jobs[0].runtime', /must be/],
     ['many retries', jobsOf({ retries: 21 }), 'jobs[0].retries', /must be <= 20/],
     ['an empty array', jobsOf({ count: 0 }), 'jobs[0].count', /must be >= 1/],
     [

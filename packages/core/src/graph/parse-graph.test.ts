@@ -66,7 +66,7 @@ describe('what is accepted', () => {
       requirements: { cpus: 1, memoryBytes: 2 ** 28, diskBytes: 0, gpus: 0, labels: [] },
       lane: expect.stringMatching(/^[0-9a-f]{16}$/),
       timeoutMs: TASK_TIMEOUT_MS_DEFAULT,
-      retries: 0,
+      retries: { task: 0 },
       cache: false,
     });
     expect(j2?.container).toEqual({ kind: 'output', job: 'j1', output: 'out1' });
@@ -99,7 +99,7 @@ describe('what is accepted', () => {
     };
     const own = { env: ['B=no', 'C='], needs: { cpus: '0.3', labels: { y: 2 } }, timeout: 1.5 };
     const { jobs } = accepted({ version: 1, name: 'n', defaults, jobs: [{}, own] });
-    const shared = { command: ['a'], net: true, retries: 3, cache: true };
+    const shared = { command: ['a'], net: true, retries: { task: 3 }, cache: true };
     expect(jobs[0]).toMatchObject({ ...shared, env: { A: '1', B: 'true' }, timeoutMs: 600_000 });
     expect(jobs[1]).toMatchObject({ ...shared, env: { A: '1', B: 'no', C: '' }, timeoutMs: 1_500 });
     expect(jobs[1]?.requirements).toMatchObject({
@@ -107,6 +107,22 @@ describe('what is accepted', () => {
       memoryBytes: 2 * 2 ** 30,
       labels: ['y=2'],
     });
+  });
+
+  test('retries by failure kind, and a runtime, which is part of what a peer must have', () => {
+    const table = { exit: 2, 'oom-task': 0 };
+    const { jobs } = accepted(
+      jobsOf(
+        { retries: table },
+        { runtime: 'crun' },
+        { runtime: 'podman', needs: { cpus: 2 } },
+        { needs: { cpus: 2 } },
+      ),
+    );
+    expect(jobs[0]?.retries).toEqual({ task: 0, byKind: table });
+    expect(jobs[1]?.requirements).toMatchObject({ cpus: 1, runtime: 'crun' });
+    expect(jobs[2]?.requirements).toMatchObject({ cpus: 2, runtime: 'podman' });
+    expect(new Set(jobs.map((job) => job.lane)).size).toBe(4);
   });
 
   test('array jobs, single elements of them, and order without data', () => {

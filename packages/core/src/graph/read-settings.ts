@@ -1,7 +1,7 @@
 import type { Needs } from '../placement/lane.ts';
 import { COMMAND_BYTES_MAX, TASK_TIMEOUT_MS_MAX } from '../words/limits.ts';
-import type { ContainerRef } from './graph.ts';
-import type { DocumentDefaults, DocumentEnv, DocumentNeeds } from './graph-document.ts';
+import type { ContainerRef, Retries } from './graph.ts';
+import type { DocumentDefaults, DocumentEnv } from './graph-document.ts';
 import { bytesOf, millisecondsOf } from './parse-quantity.ts';
 import { parseContainerRef } from './parse-reference.ts';
 import { inWords, type Path, type ProblemList } from './problem-list.ts';
@@ -14,7 +14,7 @@ export interface Settings {
   readonly needs: Needs;
   readonly net?: boolean | undefined;
   readonly timeoutMs?: number | undefined;
-  readonly retries?: number | undefined;
+  readonly retries?: Retries | undefined;
   readonly cache?: boolean | undefined;
 }
 
@@ -29,10 +29,10 @@ export function readSettings(said: DocumentDefaults, path: Path, problems: Probl
     container: readContainer(said.container, path, problems),
     command: readCommand(said.command, path, problems),
     env: readEnv(said.env, [...path, 'env'], problems),
-    needs: readNeeds(said.needs, [...path, 'needs'], problems),
+    needs: readNeeds(said, [...path, 'needs'], problems),
     net: said.net,
     timeoutMs: readTimeout(said.timeout, path, problems),
-    retries: said.retries,
+    retries: readRetries(said.retries),
     cache: said.cache,
   };
 }
@@ -106,8 +106,14 @@ function splitList(
   });
 }
 
-function readNeeds(needs: DocumentNeeds | undefined, path: Path, problems: ProblemList): Needs {
-  if (needs === undefined) return NO_NEEDS;
+function readRetries(said: DocumentDefaults['retries']): Retries | undefined {
+  if (said === undefined) return undefined;
+  return typeof said === 'number' ? { task: said } : { task: 0, byKind: said };
+}
+
+/** `runtime` stands beside `needs` in the document, because it is no amount; placement asks for both alike. */
+function readNeeds({ needs, runtime }: DocumentDefaults, path: Path, problems: ProblemList): Needs {
+  if (needs === undefined) return runtime === undefined ? NO_NEEDS : { runtime };
   const { cpus, gpus, arch, labels } = needs;
   return {
     cpus: cpus === undefined ? undefined : readCpus(Number(cpus), [...path, 'cpus'], problems),
@@ -116,6 +122,7 @@ function readNeeds(needs: DocumentNeeds | undefined, path: Path, problems: Probl
     gpus,
     arch,
     labels: labels === undefined || isList(labels) ? labels : Object.entries(labels).map(join),
+    runtime,
   };
 }
 

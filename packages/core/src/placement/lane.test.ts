@@ -67,7 +67,12 @@ describe('requirements', () => {
 
 describe('a peer', () => {
   const capacity = { cpus: 4, memoryBytes: 8 * GIB - 1, diskBytes: 100 * GIB, gpus: 0 };
-  const peer = { capacity, arch: 'x86_64', labels: ['zone=lab'] };
+  const peer = {
+    capacity,
+    arch: 'x86_64',
+    labels: ['zone=lab'],
+    runtimes: ['podman' as const],
+  };
 
   test('that has everything lacks nothing', () => {
     expect(

@@ -1,4 +1,4 @@
-import type { Requirements } from '../graph/graph.ts';
+import type { Requirements, RuntimeName } from '../graph/graph.ts';
 import { canonicalJson, type Sha256 } from '../words/digest.ts';
 import { type LaneId, laneId } from '../words/ids.ts';
 import { unreachable } from '../words/unreachable.ts';
@@ -16,6 +16,7 @@ export interface Needs {
   readonly arch?: string | undefined;
   /** As `key=value`. */
   readonly labels?: readonly string[] | undefined;
+  readonly runtime?: RuntimeName | undefined;
 }
 
 /**
@@ -23,7 +24,15 @@ export interface Needs {
  * opening a queue each. Applying it to its own result changes nothing.
  */
 export function toRequirements(needs: Needs): Requirements {
-  const { cpus = 1, memoryBytes = 256 * MIB, diskBytes = 0, gpus = 0, arch, labels = [] } = needs;
+  const {
+    cpus = 1,
+    memoryBytes = 256 * MIB,
+    diskBytes = 0,
+    gpus = 0,
+    arch,
+    labels = [],
+    runtime,
+  } = needs;
   const memoryStep = memoryBytes < GIB ? 64 * MIB : 256 * MIB;
   return {
     cpus: Math.max(0.25, Math.ceil(cpus * 4) / 4),
@@ -32,6 +41,7 @@ export function toRequirements(needs: Needs): Requirements {
     gpus: Math.ceil(gpus),
     ...(arch === undefined ? {} : { arch: canonicalArch(arch) }),
     labels: [...new Set(labels)].sort(),
+    ...(runtime === undefined ? {} : { runtime }),
   };
 }
 
@@ -61,12 +71,14 @@ export interface PeerOffering {
   readonly capacity: Capacity;
   readonly arch: string;
   readonly labels: readonly string[];
+  readonly runtimes: readonly RuntimeName[];
 }
 
 /** One way in which a peer falls short of requirements, even when it is idle. */
 export type Shortfall =
   | { readonly kind: Resource; readonly needed: number; readonly offered: number }
   | { readonly kind: 'arch'; readonly needed: string; readonly offered: string }
+  | { readonly kind: 'runtime'; readonly needed: RuntimeName; readonly offered: string }
   /** `offered`: the peer's label with the same key, when it has one. */
   | { readonly kind: 'label'; readonly needed: string; readonly offered?: string };
 
@@ -88,8 +100,18 @@ export function satisfies(requirements: Requirements, peer: PeerOffering): reado
     arch === undefined || arch === offered
       ? []
       : [{ kind: 'arch', needed: arch, offered } as const];
+  const { runtime } = requirements;
+  const unable =
+    runtime === undefined || peer.runtimes.includes(runtime)
+      ? []
+      : [{ kind: 'runtime', needed: runtime, offered: peer.runtimes.join(', ') } as const];
   const lacking = requirements.labels.filter((label) => !peer.labels.includes(label));
-  return [...resources, ...foreign, ...lacking.map((label) => labelShortfall(label, peer.labels))];
+  return [
+    ...resources,
+    ...foreign,
+    ...unable,
+    ...lacking.map((label) => labelShortfall(label, peer.labels)),
+  ];
 }
 
 function labelShortfall(needed: string, labels: readonly string[]): Shortfall {
@@ -116,6 +138,8 @@ export function shortfallText(shortfall: Shortfall): string {
       return `needs ${shortfall.needed} GPU${shortfall.needed === 1 ? '' : 's'}, peer offers ${shortfall.offered}`;
     case 'arch':
       return `needs architecture ${shortfall.needed}, peer is ${shortfall.offered}`;
+    case 'runtime':
+      return `needs the runtime ${shortfall.needed}, peer has ${shortfall.offered || 'none'}`;
     case 'label':
       return `needs label ${shortfall.needed}, peer ${shortfall.offered === undefined ? 'has none such' : `has ${shortfall.offered}`}`;
     default:

@@ -26,7 +26,8 @@ const peer = (name: string, more: Partial<PeerEntry> = {}): PeerEntry => ({
   claims: [],
   driving: 0,
   images: {},
-  limits: 'enforced',
+  limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
+  runtimes: ['podman'],
   ...more,
 });
 const offer = { avoid: [peerId('bad')], requirements: toRequirements({ cpus: 2 }) };

@@ -11,9 +11,9 @@ export function isLeftToOthers(
 ): boolean {
   if (!avoid.includes(self)) return false;
   return peers.some(
-    ({ peer, paused, capacity, machine, labels }) =>
+    ({ peer, paused, capacity, machine, labels, runtimes }) =>
       !avoid.includes(peer) &&
       paused === undefined &&
-      satisfies(requirements, { capacity, arch: machine.arch, labels }).length === 0,
+      satisfies(requirements, { capacity, arch: machine.arch, labels, runtimes }).length === 0,
   );
 }

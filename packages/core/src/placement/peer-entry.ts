@@ -1,3 +1,4 @@
+import type { RuntimeName } from '../graph/graph.ts';
 import type { Machine } from '../run/run-event.ts';
 import type { ClaimId, PeerId, SessionId } from '../words/ids.ts';
 
@@ -18,9 +19,20 @@ export interface PeerEntry {
   readonly driving: number;
   /** Image id → references, of images it holds; bounded. */
   readonly images: Readonly<Record<string, readonly string[]>>;
-  readonly limits: 'enforced' | 'unenforced';
+  readonly limits: LimitsEnforced;
+  readonly runtimes: readonly RuntimeName[];
   /** Why it claims nothing at present; absent while it claims. */
   readonly paused?: string;
+}
+
+/** What holds a task to a limit: the kernel; the daemon, which measures and ends what exceeds it; nobody. */
+export type LimitEnforcer = 'kernel' | 'watched' | 'none';
+
+export interface LimitsEnforced {
+  readonly memory: LimitEnforcer;
+  readonly cpus: LimitEnforcer;
+  readonly pids: LimitEnforcer;
+  readonly disk: LimitEnforcer;
 }
 
 export interface Capacity {

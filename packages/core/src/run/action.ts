@@ -10,6 +10,7 @@ export interface Action {
   readonly command?: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly inputs: Readonly<Record<string, ArtifactId>>;
+  readonly mountAt?: Readonly<Record<string, string>>;
   readonly outputs: Readonly<Record<string, OutputRef>>;
   readonly net: boolean;
   /** `linux/amd64`, … */
@@ -21,7 +22,7 @@ export interface Action {
  * names a reference; an archive counts by its own digest, so that it need not be loaded to know.
  */
 export function digestAction(
-  offer: Pick<Offer, 'image' | 'command' | 'env' | 'inputs' | 'outputs' | 'net'>,
+  offer: Pick<Offer, 'image' | 'command' | 'env' | 'inputs' | 'mountAt' | 'outputs' | 'net'>,
   image: string,
   platform: string,
   sha256: Sha256,
@@ -33,6 +34,7 @@ export function digestAction(
     ...(offer.command === undefined ? {} : { command: offer.command }),
     env: offer.env,
     inputs,
+    ...(offer.mountAt === undefined ? {} : { mountAt: offer.mountAt }),
     outputs: offer.outputs,
     net: offer.net,
     platform,

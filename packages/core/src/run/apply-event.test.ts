@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { taskId } from '../words/ids.ts';
 import { MESH_RETRIES_MAX } from '../words/limits.ts';
+import { decide } from './decide.ts';
 import { RUN, RunFixture } from './run-fixture.test-kit.ts';
 
 describe('applyEvent', () => {
@@ -73,6 +75,45 @@ describe('applyEvent', () => {
     run.start('a', 3);
     run.fail('a', 'exit', 3);
     expect(run.task('a')).toMatchObject({ kind: 'failed', failure: { kind: 'exit' } });
+  });
+
+  it('holds a task that lost two peers until a person releases it, who forgives what was', () => {
+    const run = new RunFixture([
+      { id: 'a', outputs: { out: 'file:/o' } },
+      { id: 'b', after: ['a'] },
+    ]);
+    for (const attempt of [1, 2]) {
+      run.start('a', attempt, `p${attempt}`);
+      run.lose('a', attempt, `p${attempt}`);
+    }
+    expect(run.task('a')).toMatchObject({
+      kind: 'held',
+      sequence: 4,
+      failure: { kind: 'peer-lost' },
+    });
+    expect([...run.state.held, ...run.state.ready]).toEqual([0]);
+    expect(decide(run.state, new Set())).toEqual([]);
+    run.tell({ kind: 'task-released', run: RUN, task: taskId('a'), by: 'me' });
+    expect(run.task('a')).toMatchObject({ kind: 'ready', sequence: 5, forgiven: 2 });
+    expect(run.state.held.size).toBe(0);
+    run.start('a', 3, 'p3');
+    run.lose('a', 3, 'p3');
+    expect(run.task('a')).toMatchObject({ kind: 'ready', past: { length: 3 } });
+    run.start('a', 4, 'p4');
+    run.lose('a', 4, 'p4');
+    expect(run.task('a').kind).toBe('held');
+  });
+
+  it('cancels what is held; a release that comes later releases nothing', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    for (const attempt of [1, 2]) {
+      run.start('a', attempt, `p${attempt}`);
+      run.lose('a', attempt, `p${attempt}`);
+    }
+    run.tell({ kind: 'run-cancel-requested', run: RUN, by: 'me', reason: 'enough' });
+    run.tell({ kind: 'task-released', run: RUN, task: taskId('a'), by: 'me' });
+    expect(run.kinds()).toEqual({ a: 'cancelled' });
+    expect(decide(run.state, new Set())).toMatchObject([{ kind: 'end-run', state: 'cancelled' }]);
   });
 
   it('gives up in the end when the mesh loses a task again and again', () => {

@@ -1,3 +1,4 @@
+import type { Retries } from '../graph/graph.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
@@ -39,6 +40,7 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
     case 'attempt-failed':
     case 'attempt-lost':
     case 'task-cached':
+    case 'task-released':
     case 'task-cancelled':
       onTaskEvent(state, event, { sequence, at });
       return;
@@ -70,6 +72,9 @@ function onTaskEvent(state: RunState, event: TaskEvent, place: Place): void {
     case 'task-cached':
       onCached(state, task, event);
       return;
+    case 'task-released':
+      onReleased(state, task, place);
+      return;
     case 'task-cancelled':
       onFenced(state, task);
       return;
@@ -91,6 +96,7 @@ function onStarted(state: RunState, task: number, event: AttemptStarted, place: 
   state.tasks[task] = {
     kind: 'running',
     past: before.past,
+    forgiven: before.forgiven ?? 0,
     sequence: place.sequence,
     attempt: event.attempt,
     peer: shareText(state, event.peer),
@@ -104,6 +110,20 @@ function onStarted(state: RunState, task: number, event: AttemptStarted, place: 
 function reopen(state: RunState, task: number): void {
   state.counts.cancelled -= 1;
   state.unfenced.delete(task);
+}
+
+/** A release that came after the cancellation releases nothing. */
+function onReleased(state: RunState, task: number, { sequence }: Place): void {
+  const before = stateOf(state, task);
+  assert(
+    before.kind === 'held' || before.kind === 'cancelled',
+    `task number ${task} was released while ${before.kind}`,
+  );
+  if (before.kind === 'cancelled') return;
+  state.held.delete(task);
+  const { past } = before;
+  state.tasks[task] = { kind: 'ready', past, forgiven: past.length, sequence };
+  state.ready.add(task);
 }
 
 function onFenced(state: RunState, task: number): void {
@@ -162,16 +182,29 @@ function onFailed(
     return;
   }
   const job = state.index.jobOf(task);
-  const retries = state.graph.jobs[job]?.retries ?? 0;
-  if (afterFailure(past, retries) === 'retry') {
-    state.tasks[task] = { kind: 'ready', past, sequence: end.sequence };
-    state.ready.add(task);
-    return;
+  const { forgiven } = open;
+  const { sequence, failure } = end;
+  const next = afterFailure(past.slice(forgiven), state.graph.jobs[job]?.retries ?? NO_RETRIES);
+  switch (next) {
+    case 'retry':
+      state.tasks[task] = { kind: 'ready', past, forgiven, sequence };
+      state.ready.add(task);
+      return;
+    case 'hold':
+      state.tasks[task] = { kind: 'held', past, sequence, failure };
+      state.held.add(task);
+      return;
+    case 'give-up':
+      state.tasks[task] = { kind: 'failed', past, failure };
+      state.counts.failed += 1;
+      doom(state, job, task);
+      return;
+    default:
+      unreachable(next);
   }
-  state.tasks[task] = { kind: 'failed', past, failure: end.failure };
-  state.counts.failed += 1;
-  doom(state, job, task);
 }
+
+const NO_RETRIES: Retries = { task: 0 };
 
 /**
  * Whatever waits for a task that failed, or for all of its job, is skipped, and so on down the graph.
@@ -214,16 +247,18 @@ function onCancelRequested(state: RunState): void {
   if (state.cancelRequested) return;
   state.cancelRequested = true;
   state.tasks.forEach((before, task) => {
-    if (before.kind !== 'waiting' && before.kind !== 'ready') return;
+    if (before.kind !== 'waiting' && before.kind !== 'ready' && before.kind !== 'held') return;
     state.counts.cancelled += 1;
-    if (before.kind === 'waiting') {
-      state.tasks[task] = { kind: 'cancelled', past: [] };
+    if (before.kind !== 'ready') {
+      state.tasks[task] = { kind: 'cancelled', past: before.kind === 'held' ? before.past : [] };
       return;
     }
-    state.tasks[task] = { kind: 'cancelled', past: before.past, fence: before.sequence };
+    const { past, forgiven, sequence } = before;
+    state.tasks[task] = { kind: 'cancelled', past, forgiven, fence: sequence };
     state.unfenced.add(task);
   });
   state.ready.clear();
+  state.held.clear();
 }
 
 function onEnded(state: RunState, event: RunEnded): void {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { laneOf } from '../placement/lane.ts';
 import { digestAction } from './action.ts';
 import { buildOffer, gathersOf, gatherTree, type Surroundings } from './build-offer.ts';
 import { digestOf, fakeSha256, RUN, RunFixture } from './run-fixture.test-kit.ts';
@@ -7,6 +8,7 @@ const known: Surroundings = {
   image: (reference) => (reference === 'localhost/tool:1' ? 'sha256:image' : undefined),
   artifact: (id) => ({ digest: id, kind: 'dir', bytes: 9 }),
   gathered: (job, output) => ({ digest: digestOf(`${job}+${output}`), kind: 'dir', bytes: 1 }),
+  place: (requirements) => ({ requirements, lane: laneOf(requirements, fakeSha256) }),
 };
 
 describe('buildOffer', () => {

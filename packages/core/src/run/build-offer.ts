@@ -1,11 +1,12 @@
 import type { ArtifactRef, Tree } from '../artifact/artifact.ts';
-import type { InputRef, Job } from '../graph/graph.ts';
-import { type ArtifactId, artifactId, type JobId } from '../words/ids.ts';
+import type { InputRef, Job, Requirements } from '../graph/graph.ts';
+import { type ArtifactId, artifactId, type JobId, type LaneId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
 import type { Offer, OfferedImage } from './offer.ts';
-import { peersToAvoid } from './retry-policy.ts';
+import { grownRequirements, peersToAvoid } from './retry-policy.ts';
 import type { RunEvent } from './run-event.ts';
 import type { RunState } from './run-state.ts';
+import type { PastAttempt } from './task-state.ts';
 
 /** What the driver found out about things that the graph only names. */
 export interface Surroundings {
@@ -15,6 +16,13 @@ export interface Surroundings {
   artifact(id: ArtifactId): ArtifactRef | undefined;
   /** The stored directory of all elements' outputs of an array job. */
   gathered(job: JobId, output: string): ArtifactRef;
+  /** Where a task goes that asks for more than its job does: no more than the largest peer has, no less than `asked`. */
+  place(grown: Requirements, asked: Requirements): Placement;
+}
+
+export interface Placement {
+  readonly requirements: Requirements;
+  readonly lane: LaneId;
 }
 
 /** The offer of a ready task, whose dependencies have therefore all succeeded. */
@@ -34,20 +42,26 @@ export function buildOffer(
   return {
     run,
     task: state.index.idOf(task),
-    lane: job.lane,
     attempt: before.past.length + 1,
     sequence: before.sequence,
     image: resolveContainer(state, job, known),
     ...(job.command === undefined ? {} : { command: job.command }),
     env: environment(job, state.index.elementOf(task)),
     inputs,
+    ...(job.mountAt === undefined ? {} : { mountAt: job.mountAt }),
     outputs: job.outputs,
     net: job.net,
-    requirements: job.requirements,
+    ...placementOf(job, before.past, known),
     timeoutMs: job.timeoutMs,
     avoid: peersToAvoid(before.past),
     cache: job.cache,
   };
+}
+
+function placementOf(job: Job, past: readonly PastAttempt[], known: Surroundings): Placement {
+  const { requirements, lane } = job;
+  const grown = grownRequirements(requirements, past);
+  return grown === requirements ? { requirements, lane } : known.place(grown, requirements);
 }
 
 /** What an array job's outputs look like as one directory: `0`, `1`, … padded so that names sort in order. */

@@ -1,5 +1,3 @@
-import { ATTEMPTS_PER_TASK_MAX, MESH_RETRIES_MAX, RETRIES_MAX } from '../words/limits.ts';
-
 /** Every attempt that does not succeed has exactly one of these (DESIGN §8). */
 export type FailureKind =
   | 'exit'
@@ -20,43 +18,64 @@ export type FailureKind =
   | 'dependency-failed'
   | 'internal';
 
-/** What follows a failure of one kind. */
+/** What follows a failure of one kind, unless the job's `retries` says otherwise for it. */
 export interface FailurePolicy {
-  /** Whose fault: `task` uses up the job's own `retries`, `mesh` has a budget of its own. */
+  /** Whose fault it is: `task` uses up attempts of the job, `mesh` does not. */
   readonly charges: 'task' | 'mesh';
-  /** Attempts repeated for failures of this kind, within the budget; 0: never again. */
-  readonly retriesMax: number;
+  /** From what it is repeated: the job's own `retries`, together with other kinds, or a budget of its own. */
+  readonly budget: 'job' | number;
+  /** Whether the next attempt prefers a peer on which the task did not fail. */
+  readonly nextPeer: 'any' | 'another';
+  /** What the next attempt gets. */
+  readonly memory: 'same' | 'double';
+  /** Whether a task that failed so on two different peers is held for a person. */
+  readonly holds: boolean;
   /** What a person reads beside the kind. */
   readonly meaning: string;
 }
 
 const task = (meaning: string): FailurePolicy => ({
   charges: 'task',
-  retriesMax: RETRIES_MAX,
+  budget: 'job',
+  nextPeer: 'any',
+  memory: 'same',
+  holds: false,
   meaning,
 });
-const mesh = (retriesMax: number, meaning: string): FailurePolicy => ({
+const mesh = (budget: number, meaning: string): FailurePolicy => ({
   charges: 'mesh',
-  retriesMax,
+  budget,
+  nextPeer: 'another',
+  memory: 'same',
+  holds: false,
   meaning,
 });
 
+/** The one table of what each kind means and what follows it. */
 export const FAILURE_POLICIES: Readonly<Record<FailureKind, FailurePolicy>> = {
   exit: task('the command ended with a failure'),
-  'oom-task': task('the task used more memory than it asked for'),
-  'oom-host': mesh(3, 'the machine ran out of memory'),
+  // Repeated without being asked for: with more memory it is another attempt, not the same again.
+  'oom-task': {
+    ...task('the task used more memory than it asked for'),
+    budget: 3,
+    memory: 'double',
+  },
+  'oom-host': mesh(5, 'the machine ran out of memory'),
   'disk-task': task('the task wrote more than it asked for'),
-  'disk-host': mesh(3, 'the machine ran out of disk space'),
+  'disk-host': mesh(5, 'the machine ran out of disk space'),
   timeout: task('the task ran longer than its time limit'),
-  'start-failed': mesh(2, 'the container could not be started'),
-  'image-unavailable': mesh(1, 'the image was not found'),
-  'image-platform': mesh(1, 'the image is for another platform'),
+  'start-failed': mesh(5, 'the container could not be started'),
+  'image-unavailable': mesh(3, 'the image was not found'),
+  'image-platform': mesh(3, 'the image is for another platform'),
   'input-missing': mesh(2, 'the bytes of an input were not found'),
   'output-missing': task('a declared output was not there at the end'),
-  'peer-lost': mesh(MESH_RETRIES_MAX, 'the peer that ran it vanished'),
-  'lease-lost': mesh(MESH_RETRIES_MAX, 'the peer could not extend its claim'),
-  drained: mesh(ATTEMPTS_PER_TASK_MAX, 'the peer was stopped by its owner'),
+  'peer-lost': { ...mesh(10, 'the peer that ran it vanished'), holds: true },
+  'lease-lost': mesh(10, 'the peer could not extend its claim'),
+  drained: mesh(49, 'the peer was stopped by its owner'),
   cancelled: mesh(0, 'the run was cancelled'),
   'dependency-failed': mesh(0, 'a job it depends on failed'),
   internal: mesh(2, 'podmesh itself failed; please report it'),
 };
+
+/** All kinds, for whoever has to name them. */
+export const FAILURE_KINDS = Object.keys(FAILURE_POLICIES) as readonly FailureKind[];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Logged } from '../ports.ts';
-import { claimId, peerId, sessionId, taskId } from '../words/ids.ts';
+import { claimId, laneId, peerId, sessionId, taskId } from '../words/ids.ts';
 import { buildOffer } from './build-offer.ts';
 import { judgeOffer } from './judge-offer.ts';
 import type { AttemptStarted, TaskEvent } from './run-event.ts';
@@ -11,6 +11,7 @@ const offer = buildOffer(new RunFixture([{ id: 'a' }]).state, 0, RUN, {
   image: () => undefined,
   artifact: () => undefined,
   gathered: () => ({ digest: digestOf(''), kind: 'dir', bytes: 0 }),
+  place: (requirements) => ({ requirements, lane: laneId('0'.repeat(16)) }),
 });
 const started: AttemptStarted = {
   kind: 'attempt-started',

@@ -43,6 +43,7 @@ export function judgeOffer(
     case 'attempt-failed':
     case 'attempt-lost':
     case 'task-cached':
+    case 'task-released':
     case 'task-cancelled':
       return { kind: 'forget', why: 'settled' };
     case 'attempt-started':

@@ -17,6 +17,8 @@ export interface Offer {
   readonly command?: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly inputs: Readonly<Record<string, ArtifactRef>>;
+  /** Input name → absolute path in the container, of inputs that are not mounted at `/in/<name>`. */
+  readonly mountAt?: Readonly<Record<string, string>>;
   readonly outputs: Readonly<Record<string, OutputRef>>;
   readonly net: boolean;
   readonly requirements: Requirements;
@@ -28,7 +30,12 @@ export interface Offer {
 
 export type OfferedImage =
   /** Not known to the driver's machine: the peer that runs the task resolves it. */
-  | { readonly kind: 'reference'; readonly reference: string }
+  | {
+      readonly kind: 'reference';
+      readonly reference: string;
+      /** What the reference meant when the run was published, by architecture, as image ids. */
+      readonly pins?: Readonly<Record<string, string>>;
+    }
   | {
       readonly kind: 'digest';
       readonly digest: string;

@@ -21,6 +21,7 @@ export type TaskEvent =
   | AttemptFailed
   | AttemptLost
   | TaskCached
+  | TaskReleased
   | TaskCancelled;
 
 /** The first event of every run: what is to be done. */
@@ -117,6 +118,15 @@ export interface TaskCached {
   readonly task: TaskId;
   readonly action: ActionDigest;
   readonly result: TaskResult;
+}
+
+/** A person let a held task be tried again; what happened before counts no more. */
+export interface TaskReleased {
+  readonly kind: 'task-released';
+  readonly run: RunId;
+  readonly task: TaskId;
+  /** `user@host`, for people. */
+  readonly by: string;
 }
 
 /** The driver of a cancelled run closed the task: an offer still on its way can start nothing any more. */

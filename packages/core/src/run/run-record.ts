@@ -121,6 +121,7 @@ function recordState(state: TaskState): Partial<TaskRecord> {
       return { attempts: [...state.past.map(recordAttempt), openAttempt(state)] };
     case 'skipped':
       return { because: state.because };
+    case 'held':
     case 'failed':
       return recordFailure(state.failure);
     case 'succeeded': {

@@ -20,6 +20,8 @@ export interface RunState {
   readonly ready: Set<number>;
   /** Tasks with an open attempt, by task number. */
   readonly running: Set<number>;
+  /** Tasks in quarantine, by task number. */
+  readonly held: Set<number>;
   /** Cancelled tasks that an offer, made before, could still start. */
   readonly unfenced: Set<number>;
   readonly counts: { -readonly [Name in keyof TaskCounts]: number };
@@ -56,6 +58,7 @@ export function initialRunState(graph: Graph): RunState {
     })),
     ready: new Set(),
     running: new Set(),
+    held: new Set(),
     unfenced: new Set(),
     counts: { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 0 },
     cancelRequested: false,
@@ -75,7 +78,7 @@ export function makeReady(state: RunState, job: number): void {
   const first = state.index.firstTaskOf(job);
   for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
     if (state.tasks[task]?.kind !== 'waiting') continue;
-    state.tasks[task] = { kind: 'ready', past: [], sequence: 0 };
+    state.tasks[task] = { kind: 'ready', past: [], forgiven: 0, sequence: 0 };
     state.ready.add(task);
   }
 }

@@ -9,6 +9,8 @@ import type { Failure, TaskResult } from './run-event.ts';
  *        │          ▲ │        │ │
  *        │          │ │        │ └──────▶ failed
  *        │          └─┼────────┘  (retry)
+ *        │          ▲ │        │
+ *        │          │ │        └────────▶ held ──▶ ready (released by a person), cancelled
  *        │            └─────────────────▶ succeeded (cached)
  *        ├──────────────────────────────▶ skipped    (a dependency failed)
  *        └──── and ready, running ──────▶ cancelled
@@ -20,6 +22,7 @@ export type TaskState =
   | { readonly kind: 'waiting' }
   | TaskReady
   | TaskRunning
+  | TaskHeld
   | TaskSucceeded
   | TaskFailed
   | TaskSkipped
@@ -28,6 +31,8 @@ export type TaskState =
 export interface TaskReady {
   readonly kind: 'ready';
   readonly past: readonly PastAttempt[];
+  /** How many of them a person forgave: they do not count against any budget. */
+  readonly forgiven: number;
   /** Last sequence of the task's subject: where `attempt-started` has to land. */
   readonly sequence: Sequence;
 }
@@ -35,12 +40,23 @@ export interface TaskReady {
 export interface TaskRunning {
   readonly kind: 'running';
   readonly past: readonly PastAttempt[];
+  readonly forgiven: number;
   readonly sequence: Sequence;
   readonly attempt: number;
   readonly peer: PeerId;
   readonly session: SessionId;
   readonly claim: ClaimId;
   readonly startedAt: string;
+}
+
+/** In quarantine: nothing happens to it until a person releases it or cancels the run. */
+export interface TaskHeld {
+  readonly kind: 'held';
+  readonly past: readonly PastAttempt[];
+  /** Where `task-released` has to land. */
+  readonly sequence: Sequence;
+  /** The last failure, which was one too many. */
+  readonly failure: Failure;
 }
 
 export interface TaskSucceeded {
@@ -66,6 +82,7 @@ export interface TaskSkipped {
 export interface TaskStopped {
   readonly kind: 'cancelled';
   readonly past: readonly PastAttempt[];
+  readonly forgiven?: number;
   /** Where `task-cancelled` has to land while an offer may still be out; absent: nothing can start it. */
   readonly fence?: Sequence;
 }

@@ -24,6 +24,10 @@ export const ATTEMPTS_PER_TASK_MAX = 50;
 export const RETRIES_MAX = 20;
 /** Attempts of one task that are repeated for free because the mesh, not the task, failed. */
 export const MESH_RETRIES_MAX = 10;
+/** Different peers that a task may lose before it is held for a person. */
+export const PEERS_LOST_MAX = 1;
+/** A task that ran out of memory gets at most so many times what it asked for. */
+export const MEMORY_GROWTH_MAX = 8;
 /** Bytes of the end of standard error that a failure carries. */
 export const STDERR_TAIL_BYTES_MAX = 16 * 1024;
 /** Log bytes kept of one attempt; the rest is counted, not stored. */

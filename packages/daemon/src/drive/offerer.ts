@@ -8,10 +8,15 @@ import {
   digestAction,
   gathersOf,
   gatherTree,
+  grownRequirements,
   type JobId,
   type LaneDirectory,
   type LaneId,
+  laneOf,
   type Offer,
+  type PeerDirectory,
+  type Placement,
+  type Requirements,
   type ResultCache,
   type RunId,
   type RunState,
@@ -28,12 +33,15 @@ export interface OffererParts extends SweeperParts {
   readonly lanes: LaneDirectory;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
+  readonly peers: PeerDirectory;
   readonly images: ImageFinder;
   readonly clock: Clock;
   readonly sha256: Sha256;
   /** Platform of tasks that do not name an architecture, as `linux/<arch>`. */
   readonly platform: () => string;
 }
+
+const MEMORY_STEP_BYTES = 256 * 2 ** 20;
 
 interface Candidate {
   readonly task: number;
@@ -50,6 +58,7 @@ export class Offerer {
   readonly #lanesOpened = new Set<LaneId>();
   readonly #gathered = new Map<string, ArtifactRef>();
   readonly #artifacts = new Map<ArtifactId, ArtifactRef>();
+  #largestMemoryBytes = 0;
   /** `<task>/<attempts so far>` of those that have had their rest. */
   readonly #rested = new Set<string>();
 
@@ -111,7 +120,18 @@ export class Offerer {
           throw new Error(`broken invariant: ${job}/${output} is not gathered`);
         return ref;
       },
+      place: (grown, asked) => this.#place(grown, asked),
     });
+  }
+
+  /** More memory than any peer has would be waited for in vain. */
+  #place(grown: Requirements, asked: Requirements): Placement {
+    const memoryBytes = Math.max(
+      asked.memoryBytes,
+      Math.min(grown.memoryBytes, this.#largestMemoryBytes),
+    );
+    const requirements = { ...grown, memoryBytes };
+    return { requirements, lane: laneOf(requirements, this.#parts.sha256) };
   }
 
   /** Finds out what the offers need to know: images, artifacts named in the document, gathered directories. */
@@ -130,10 +150,18 @@ export class Offerer {
       for (const { job, output } of gathersOf(state, task)) await this.#gather(state, job, output);
     }
     await this.#parts.images.find([...references]);
+    if (tasks.some((task) => hasGrown(state, task))) await this.#measurePeers();
     if (artifacts.size === 0) return;
     for (const [id, ref] of await this.#parts.artifacts.stat([...artifacts])) {
       this.#artifacts.set(id, ref);
     }
+  }
+
+  async #measurePeers(): Promise<void> {
+    const peers = await this.#parts.peers.list();
+    const largest = Math.max(0, ...peers.map(({ capacity }) => capacity.memoryBytes));
+    // In the steps in which requirements are rounded, so that rounding up does not exceed it again.
+    this.#largestMemoryBytes = Math.floor(largest / MEMORY_STEP_BYTES) * MEMORY_STEP_BYTES;
   }
 
   async #gather(state: RunState, job: JobId, output: string): Promise<void> {
@@ -181,4 +209,11 @@ export class Offerer {
     await this.#parts.lanes.open(lane, requirements);
     this.#lanesOpened.add(lane);
   }
+}
+
+function hasGrown(state: RunState, task: number): boolean {
+  const now = state.tasks[task];
+  const asked = state.graph.jobs[state.index.jobOf(task)]?.requirements;
+  if (now?.kind !== 'ready' || asked === undefined) return false;
+  return grownRequirements(asked, now.past) !== asked;
 }

@@ -47,7 +47,10 @@ export function taskEvents(facts: readonly Logged[]): ReadonlyMap<TaskId, readon
   return tasks;
 }
 
-/** First fact, last fact. A cancellation may come too late: nothing fences it against the end. */
+/** Facts of people, who may come too late: nothing fences them against the end. */
+const OF_PEOPLE: readonly string[] = ['run-cancel-requested', 'task-released'];
+
+/** First fact, last fact. */
 function checkShape(facts: readonly Logged[]): readonly Violation[] {
   const kinds = facts.map(({ event }) => event.kind);
   const violations: Violation[] = [];
@@ -56,21 +59,23 @@ function checkShape(facts: readonly Logged[]): readonly Violation[] {
   const end = kinds.indexOf('run-ended');
   if (end < 0) return violations;
   for (const kind of kinds.slice(end + 1)) {
-    if (kind !== 'run-cancel-requested') violations.push(`${kind} after its end`);
+    if (!OF_PEOPLE.includes(kind)) violations.push(`${kind} after its end`);
   }
   return violations;
 }
 
 /**
- * started(n) → exactly one of succeeded, failed, lost (n, same claim) → started(n+1) …; nothing
- * follows a success, a cached result or a cancellation of the task.
+ * started(n) → exactly one of succeeded, failed, lost (n, same claim) → (released →) started(n+1) …;
+ * nothing follows a success, a cached result or a cancellation of the task.
  */
 function checkTask(task: TaskId, events: readonly TaskEvent[]): readonly Violation[] {
   const violations: Violation[] = [];
   let last: TaskEvent | undefined;
+  let attempts = 0;
   for (const event of events) {
-    const problem = follows(last, event);
+    const problem = follows(last, event, attempts);
     if (problem !== undefined) violations.push(`task ${task}: ${problem}`);
+    if (event.kind === 'attempt-started') attempts = event.attempt;
     last = event;
   }
   return violations;
@@ -83,7 +88,12 @@ const SETTLING: ReadonlySet<TaskEvent['kind']> = new Set([
   'task-cancelled',
 ]);
 
-function follows(last: TaskEvent | undefined, event: TaskEvent): Violation | undefined {
+/** `attempts`: how many there were before `event`. */
+function follows(
+  last: TaskEvent | undefined,
+  event: TaskEvent,
+  attempts: number,
+): Violation | undefined {
   const after = last === undefined ? 'nothing' : name(last);
   if (last !== undefined && SETTLING.has(last.kind)) {
     return `${name(event)} after ${after}: it was settled`;
@@ -93,10 +103,14 @@ function follows(last: TaskEvent | undefined, event: TaskEvent): Violation | und
     case 'task-cancelled':
       return last?.kind === 'attempt-started' ? `${name(event)} while ${after} is open` : undefined;
     case 'attempt-started': {
-      const attempt = (last !== undefined && 'attempt' in last ? last.attempt : 0) + 1;
-      const fits = last?.kind !== 'attempt-started' && event.attempt === attempt;
+      const fits = last?.kind !== 'attempt-started' && event.attempt === attempts + 1;
       return fits ? undefined : `${name(event)} after ${after}`;
     }
+    case 'task-released':
+      // Which losses are one too many is the retry policy's matter.
+      return last?.kind === 'attempt-lost' || last?.kind === 'attempt-failed'
+        ? undefined
+        : `${name(event)} after ${after}`;
     case 'attempt-succeeded':
     case 'attempt-failed':
     case 'attempt-lost': {

@@ -24,6 +24,8 @@ export interface ContainerHostOptions {
   readonly images?: ReadonlyMap<string, readonly string[]>;
   /** Only `images` exist. */
   readonly strictImages?: boolean;
+  /** What a canary finds wrong with the machine. */
+  readonly trouble?: () => string | undefined;
   /** Reads an image archive; from the disk unless given. */
   readonly readArchive?: (path: string) => Uint8Array;
 }
@@ -66,6 +68,10 @@ export class ContainerHost {
     const container = new FakeContainer(this.scheduler, id, spec, plan);
     this.executions.push(container);
     return ok(container);
+  }
+
+  trouble(): string | undefined {
+    return this.options.trouble?.();
   }
 
   remove(container: FakeContainer): void {

@@ -1,5 +1,6 @@
 import {
   type ContainerLabels,
+  type ContainerSample,
   type ContainerSpec,
   type OutputRef,
   type StartProblem,
@@ -18,6 +19,8 @@ export interface ContainerLife {
   /** 0 unless given. */
   readonly code?: number;
   readonly oomKilled?: boolean;
+  /** What it uses while it runs. */
+  readonly sample?: ContainerSample;
   /** Only SIGKILL ends it before its time. */
   readonly ignoresTerm?: boolean;
   readonly stdout?: string;

@@ -1,4 +1,4 @@
-import type { ContainerExit, ContainerSpec, OutputRef } from '@podmesh/core';
+import type { ContainerExit, ContainerSample, ContainerSpec, OutputRef } from '@podmesh/core';
 import { wallTime } from '../mesh/wall-time.ts';
 import { Topic } from '../process/topic.ts';
 import type { Cancel, Scheduler } from '../time/scheduler.ts';
@@ -43,6 +43,10 @@ export class FakeContainer {
 
   get running(): boolean {
     return this.exit === undefined;
+  }
+
+  get sample(): ContainerSample {
+    return this.running ? (this.life.sample ?? {}) : {};
   }
 
   /** SIGTERM now, SIGKILL after `graceMs`. */

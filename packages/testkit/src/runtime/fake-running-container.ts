@@ -1,6 +1,7 @@
 import {
   type ContainerExit,
   type ContainerLabels,
+  type ContainerSample,
   type LogSink,
   type OutputEntry,
   type OutputProblem,
@@ -62,6 +63,10 @@ export class FakeRunningContainer implements RunningContainer {
         message: `${key} is a ${found.kind}`,
       });
     });
+  }
+
+  sample(): Promise<ContainerSample> {
+    return this.ask('sample', () => this.container.sample);
   }
 
   remove(): Promise<void> {

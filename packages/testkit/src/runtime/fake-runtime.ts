@@ -6,6 +6,7 @@ import {
   ok,
   type PeerId,
   PortError,
+  type PullProgress,
   type Result,
   type RunningContainer,
   type RuntimeDescription,
@@ -28,13 +29,14 @@ export class FakeRuntime implements ContainerRuntime {
 
   describe(): Promise<RuntimeDescription> {
     const description: RuntimeDescription = {
-      name: 'fake',
+      name: 'podman',
+      runtimes: ['podman', 'crun'],
       version: '1.0.0',
       rootless: true,
       ociRuntime: 'none',
       storageDriver: 'memory',
       cgroupVersion: 'v2',
-      limits: 'enforced',
+      limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
       arch: 'amd64',
     };
     return this.ask('describe', () => description);
@@ -46,7 +48,7 @@ export class FakeRuntime implements ContainerRuntime {
 
   resolveImage(
     reference: string,
-    _pull: boolean,
+    _pull: false | PullProgress,
     signal: AbortSignal,
   ): Promise<Result<string, ImageProblem>> {
     const answer = this.ask(`resolve ${reference}`, () => this.host.resolveImage(reference));
@@ -75,6 +77,10 @@ export class FakeRuntime implements ContainerRuntime {
   async leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
     const found = await this.ask(`leftovers ${peer}`, () => this.host.withPeer(peer));
     return found.map((container) => new FakeRunningContainer(this.process, this.host, container));
+  }
+
+  probe(peer: PeerId): Promise<string | undefined> {
+    return this.ask(`probe ${peer}`, () => this.host.trouble());
   }
 
   private ask<T>(label: string, effect: () => T): Promise<T> {
