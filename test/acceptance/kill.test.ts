@@ -11,11 +11,15 @@ const WORKERS = 198;
 const MINUTES = 60_000;
 const SEED = 2026;
 
+/** In a storm a task may lose more than one peer and be none the worse: it must not be held. */
+const STORM = { 'peer-lost': 20 };
+
 /** 1 → 198 → 1: every byte depends on the bytes before, and on nothing else. */
 const splitAndGather = busyboxGraph([
   {
     id: 'split',
     cache: false,
+    retries: STORM,
     command: shell(
       'mkdir /tmp/parts',
       'part=0',
@@ -28,6 +32,7 @@ const splitAndGather = busyboxGraph([
     id: 'work',
     count: WORKERS,
     cache: false,
+    retries: STORM,
     command: shell(
       'sleep 0.$((PODMESH_INDEX % 5 + 1))',
       '{ echo $PODMESH_INDEX; sha256sum < /in/parts/$PODMESH_INDEX; } > /tmp/out',
@@ -38,6 +43,7 @@ const splitAndGather = busyboxGraph([
   {
     id: 'gather',
     cache: false,
+    retries: STORM,
     command: shell('find /in/all -type f | sort | xargs cat > /tmp/all', 'wc -l < /tmp/all'),
     inputs: { all: 'jobs:work/out' },
     outputs: { all: 'file:/tmp/all', lines: 'fd:1' },

@@ -1,72 +1,114 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { parseGraph } from '@podmesh/core';
+import { parseGraph, type RuntimeName } from '@podmesh/core';
 import { sha256 } from '@podmesh/daemon';
-import { connectMesh, openMesh } from '@podmesh/jetstream';
+import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
 import { runGraph } from './control-plane.ts';
+import { rawCrun } from './raw-crun.ts';
 
 const IMAGE = 'localhost/podmesh/busybox:1';
 const run = promisify(execFile);
 
 export interface ContainerFigures {
   /** Containers per second. */
-  readonly podmanOneByOne: number;
-  readonly podmanParallel: number;
-  readonly podmeshOneByOne: number;
-  readonly podmeshParallel: number;
+  readonly podman: number;
+  readonly rawCrun: number;
+  readonly podmesh: Readonly<Record<RuntimeName, LaneFigures>>;
 }
 
-/** `true` in a container without network, by Podman's own command line and as podmesh tasks, in turn. */
+export interface LaneFigures {
+  readonly perSecond: number;
+  /** CPU time of the daemon itself for one task, its nats-server apart. */
+  readonly daemonCpuMs: number;
+  readonly natsCpuMs: number;
+}
+
+/**
+ * `true` in a container without network, so many at a time: by Podman's own command line, by crun alone
+ * with Podman's recipe, and as podmesh tasks in both lanes, one after the other on the same machine.
+ */
 export async function containers(count: number, parallel: number): Promise<ContainerFigures> {
-  const few = Math.ceil(count / 2);
+  const slow = Math.ceil(count / 5);
   return {
-    podmanOneByOne: few / (await podmanLoop(few)),
-    podmeshOneByOne: few / (await podmesh(few, 1)),
-    podmanParallel: count / (await podmanParallel(count, parallel)),
-    podmeshParallel: count / (await podmesh(count, parallel)),
+    podman: slow / (await podmanRuns(slow, parallel)),
+    rawCrun: count / (await rawCrun(IMAGE, count, parallel)),
+    podmesh: {
+      podman: await podmesh('podman', slow, parallel),
+      crun: await podmesh('crun', count, parallel),
+    },
   };
 }
 
-async function podmanLoop(count: number): Promise<number> {
-  const script = `for i in $(seq ${count}); do podman run --rm --network none ${IMAGE} true; done`;
-  return timed(() => run('sh', ['-c', script]));
-}
-
-async function podmanParallel(count: number, jobs: number): Promise<number> {
+async function podmanRuns(count: number, jobs: number): Promise<number> {
   const command = `seq ${count} | parallel -j${jobs} podman run --rm --network none ${IMAGE} true '#'`;
   return timed(() => run('sh', ['-c', command]));
 }
 
-/** A real daemon on a home of its own; the time from publication to the end of the run. */
-async function podmesh(count: number, cores: number): Promise<number> {
+/** A real daemon on a home of its own; from the publication to the end of the run. */
+async function podmesh(lane: RuntimeName, count: number, parallel: number): Promise<LaneFigures> {
   const home = await mkdtemp(join(tmpdir(), 'podmesh-bench-home-'));
   const main = fileURLToPath(import.meta.resolve('@podmesh/daemon/main'));
-  const daemon = spawn(process.execPath, [main, '--home', home, '--cores', String(cores)], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  const words = ['--home', home, '--runtime', lane];
+  const daemon = spawn(process.execPath, [main, ...words], { stdio: ['ignore', 'pipe', 'ignore'] });
   try {
     const [line] = await once(createInterface({ input: daemon.stdout }), 'line');
     const { nats } = JSON.parse(String(line)) as { nats: string };
     const connection = await connectMesh({ url: nats, name: 'bench' });
-    const job = { id: 't', container: IMAGE, command: ['true'], count, cache: false };
-    const graph = parseGraph({ version: 1, jobs: [job] }, sha256);
-    if (!graph.ok) throw new Error(JSON.stringify(graph.error));
-    const { seconds, events } = await runGraph(openMesh(connection), graph.value);
-    const end = events.at(-1)?.event;
-    if (end?.kind !== 'run-ended' || end.state !== 'succeeded') throw new Error('the run failed');
+    const mesh = openMesh(connection);
+    // The first one asks Podman for the recipe.
+    await succeed(mesh, lane, parallel, parallel);
+    const before = await cpuMsOf(daemon.pid);
+    const seconds = await succeed(mesh, lane, count, parallel);
+    const after = await cpuMsOf(daemon.pid);
     await connection.close();
-    return seconds;
+    return {
+      perSecond: count / seconds,
+      daemonCpuMs: (after.own - before.own) / count,
+      natsCpuMs: (after.nats - before.nats) / count,
+    };
   } finally {
     daemon.kill('SIGTERM');
     if (daemon.exitCode === null) await once(daemon, 'exit');
     await rm(home, { recursive: true, force: true });
   }
+}
+
+/** Seconds until all of them have succeeded, so many at a time by what each asks for. */
+async function succeed(mesh: Mesh, lane: RuntimeName, count: number, parallel: number) {
+  const needs = { cpus: availableParallelism() / parallel };
+  const job = { id: 't', container: IMAGE, command: ['true'], count, cache: false };
+  const graph = parseGraph({ version: 1, jobs: [{ ...job, runtime: lane, needs }] }, sha256);
+  if (!graph.ok) throw new Error(JSON.stringify(graph.error));
+  const { seconds, events } = await runGraph(mesh, graph.value);
+  const end = events.at(-1)?.event;
+  if (end?.kind !== 'run-ended' || end.state !== 'succeeded') throw new Error('the run failed');
+  return seconds;
+}
+
+/** CPU time of the daemon, all threads, without what it started; and of its nats-server. */
+async function cpuMsOf(daemon: number | undefined): Promise<{ own: number; nats: number }> {
+  const children = await readFile(`/proc/${daemon}/task/${daemon}/children`, 'utf8');
+  let nats = 0;
+  for (const child of children.trim().split(' ')) {
+    const name = await readFile(`/proc/${child}/comm`, 'utf8').catch(() => '');
+    if (name.startsWith('nats-server')) nats += await processCpuMs(child);
+  }
+  return { own: await processCpuMs(String(daemon)), nats };
+}
+
+/** A tick of the kernel's books, on every Linux there is. */
+const TICK_MS = 10;
+
+async function processCpuMs(pid: string): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const [user = 0, system = 0] = text.slice(text.lastIndexOf(')')).split(' ').slice(12).map(Number);
+  return (user + system) * TICK_MS;
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {

@@ -11,7 +11,7 @@ import type { AttemptJournal, TaskFiles } from '@podmesh/daemon';
 /** A machine whose containers do nothing and cost nothing: what is left to measure is podmesh itself. */
 export const idleRuntime: ContainerRuntime = {
   describe: async () => ({
-    name: 'idle',
+    name: 'podman',
     version: '0',
     rootless: true,
     ociRuntime: 'none',
@@ -26,6 +26,7 @@ export const idleRuntime: ContainerRuntime = {
   loadImage: async () => ok(`sha256:${'1'.repeat(64)}`),
   start: async (spec: ContainerSpec, _log: LogSink) => ok(idleContainer(spec)),
   leftovers: async () => [],
+  probe: async () => undefined,
 };
 
 function idleContainer({ labels }: ContainerSpec): RunningContainer {
@@ -45,6 +46,7 @@ function idleContainer({ labels }: ContainerSpec): RunningContainer {
     readOutput: async () => {
       throw new Error('an idle container leaves nothing behind');
     },
+    sample: async () => ({}),
     remove: async () => undefined,
   };
 }
@@ -65,6 +67,7 @@ export const noFiles: TaskFiles = {
 
 export const noJournal: AttemptJournal = {
   write: async () => undefined,
+  noteStarted: async () => undefined,
   remove: async () => undefined,
   list: async () => [],
 };

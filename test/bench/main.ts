@@ -20,15 +20,21 @@ if (wanted('control')) {
 }
 if (wanted('containers')) {
   const parallel = 4;
-  const figures = await containers(120, parallel);
-  row('containers (`true`, no network)', 'per second', 'podmesh / podman');
+  const { podman, rawCrun, podmesh } = await containers(400, parallel);
+  row('containers (`true`, no network), 4 at a time', 'per second', '/ podman run', '/ raw crun');
+  row('---', '---:', '---:', '---:');
+  const tell = (name: string, perSecond: number): void =>
+    row(name, short(perSecond), short(perSecond / podman), short(perSecond / rawCrun));
+  tell(`GNU parallel -j${parallel} podman run --rm`, podman);
+  tell(`GNU parallel -j${parallel} crun run, Podman's recipe, prepared bundle`, rawCrun);
+  tell('podmesh, lane `podman`', podmesh.podman.perSecond);
+  tell('podmesh, lane `crun`', podmesh.crun.perSecond);
+  print('');
+  row('CPU of a no-op task, ms', 'daemon', 'its nats-server');
   row('---', '---:', '---:');
-  row('`podman run --rm` in a loop', short(figures.podmanOneByOne), '');
-  const alone = figures.podmeshOneByOne / figures.podmanOneByOne;
-  row('podmesh, one core', short(figures.podmeshOneByOne), short(alone));
-  row(`GNU parallel -j${parallel} podman run --rm`, short(figures.podmanParallel), '');
-  const together = figures.podmeshParallel / figures.podmanParallel;
-  row(`podmesh, ${parallel} cores`, short(figures.podmeshParallel), short(together));
+  for (const [lane, { daemonCpuMs, natsCpuMs }] of Object.entries(podmesh)) {
+    row(`lane \`${lane}\``, short(daemonCpuMs), short(natsCpuMs));
+  }
   print('');
 }
 if (wanted('large')) {

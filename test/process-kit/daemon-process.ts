@@ -84,8 +84,12 @@ export class DaemonProcess {
   /** Of a daemon that is expected to refuse. */
   async startUntilItEnds(): Promise<DaemonEnd> {
     this.#spawn();
-    const end = this.#end ?? Promise.reject(new Error('never started'));
-    return within(READY_MS, () => `${this.name} to refuse; ${this.said}`, end);
+    return within(READY_MS, () => `${this.name} to refuse; ${this.said}`, this.end());
+  }
+
+  /** Resolves when it has ended, for whatever reason. */
+  end(): Promise<DaemonEnd> {
+    return this.#end ?? Promise.reject(new Error(`${this.name} was never started`));
   }
 
   /** SIGKILL: it gets no chance to say goodbye. */
@@ -131,9 +135,11 @@ export class DaemonProcess {
     const own = ['--home', home, '--name', name];
     if (nats !== undefined) own.push('--nats', nats);
     if (cores !== undefined) own.push('--cores', String(cores));
+    // The machine that runs the tests may have fewer, and a daemon offers none that are not there.
+    const pretence = cores === undefined ? {} : { PODMESH_PRETEND_CORES: String(cores) };
     const [program = process.execPath, ...rest] = [...under, process.execPath, PROGRAM, ...own];
     const child = spawn(program, [...rest, ...words], {
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...pretence, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Graph, RunCancelRequested } from '@podmesh/core';
+import type { Graph, RunCancelRequested, RuntimeName } from '@podmesh/core';
 import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
 import { DaemonProcess } from './daemon-process.ts';
 import { Ending } from './ending.ts';
@@ -17,6 +17,8 @@ const SAID_MAX = 3_000;
 /** What a test says about a peer it wants. */
 export interface PeerWish {
   readonly cores?: number;
+  /** `podman` unless given: most tests look at their containers with Podman's own eyes. */
+  readonly runtime?: RuntimeName | 'auto';
   readonly words?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly under?: readonly string[];
@@ -77,10 +79,11 @@ export class ProcessMesh {
   /** The same, not started yet. Whatever becomes of it is ended with the mesh. */
   newPeer(name: string, wish: PeerWish = {}): DaemonProcess {
     const unique = `${name}-${randomBytes(3).toString('hex')}`;
-    const { homeIn = this.folder, ...rest } = wish;
+    const { homeIn = this.folder, runtime = 'podman', words = [], ...rest } = wish;
     const daemon = new DaemonProcess({
       cores: 4,
       ...rest,
+      words: ['--runtime', runtime, ...words],
       name: unique,
       home: join(homeIn, unique),
       nats: this.server.url,

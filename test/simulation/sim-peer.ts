@@ -1,5 +1,5 @@
 import { type PeerId, peerId, sessionId } from '@podmesh/core';
-import { Peer, type PeerFacts, sha256 } from '@podmesh/daemon';
+import { Peer, type PeerFacts, type PeerParts, sha256 } from '@podmesh/daemon';
 import { loadGraph } from '@podmesh/jetstream';
 import type { ContainerHost, FakeMesh, SimMachine, SimProcess } from '@podmesh/testkit';
 import pino from 'pino';
@@ -9,12 +9,18 @@ const CORES = 4;
 const capacity = { cpus: CORES, memoryBytes: 2 ** 33, diskBytes: 2 ** 40, gpus: 0 };
 const silent = pino({ level: 'silent' });
 
+/** Where a peer lives in the simulation. */
+export interface SimPlace {
+  readonly process: SimProcess;
+  readonly machine: SimMachine;
+  readonly onStep?: PeerParts['onStep'];
+}
+
 /** Boots the real daemon's `Peer` in a simulated process, over the fakes and in virtual time. */
 export async function bootPeer(
   mesh: FakeMesh,
   host: ContainerHost,
-  process: SimProcess,
-  machine: SimMachine,
+  { process, machine, onStep }: SimPlace,
 ): Promise<void> {
   const ports = mesh.portsFor(process);
   const name: PeerId = peerId(machine.name);
@@ -42,7 +48,7 @@ export async function bootPeer(
       ...ports,
       runtime: host.runtimeFor(process),
       files: new SimTaskFiles(ports.artifacts),
-      journal: new SimJournal(machine),
+      journal: new SimJournal(machine, process),
       peer: name,
       session: sessionId(process.newId()),
       clock: process.clock,
@@ -51,6 +57,7 @@ export async function bootPeer(
       logger: silent,
       loadGraph: (published) => loadGraph(ports.artifacts, published),
       describe: () => facts,
+      onStep,
     },
     capacity,
   );

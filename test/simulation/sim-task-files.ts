@@ -9,7 +9,7 @@ import {
   type OutputEntry,
 } from '@podmesh/core';
 import type { AttemptJournal, JournalEntry, LogSpool, TaskFiles } from '@podmesh/daemon';
-import type { SimMachine } from '@podmesh/testkit';
+import type { SimMachine, SimProcess } from '@podmesh/testkit';
 
 /** The files of attempts on a simulated machine: in memory, with the mesh's artifact store behind. */
 export class SimTaskFiles implements TaskFiles {
@@ -61,25 +61,40 @@ export class SimTaskFiles implements TaskFiles {
   }
 }
 
-/** A journal on the machine's disk: it survives the process. */
+/** A journal on the machine's disk: it survives the process, which writes nothing once it is dead. */
 export class SimJournal implements AttemptJournal {
   readonly #disk: Map<string, unknown>;
+  readonly #process: SimProcess;
 
-  constructor(machine: SimMachine) {
+  constructor(machine: SimMachine, process: SimProcess) {
     this.#disk = machine.disk;
+    this.#process = process;
   }
 
   async write(entry: JournalEntry): Promise<void> {
+    await this.#unlessDead();
     this.#disk.set(`attempt ${entry.claim}`, entry);
   }
 
+  async noteStarted(claim: ClaimId): Promise<void> {
+    await this.#unlessDead();
+    const name = `attempt ${claim}`;
+    const entry = this.#disk.get(name) as JournalEntry | undefined;
+    if (entry !== undefined) this.#disk.set(name, { ...entry, hasStarted: true });
+  }
+
   async remove(claim: ClaimId): Promise<void> {
+    await this.#unlessDead();
     this.#disk.delete(`attempt ${claim}`);
   }
 
   async list(): Promise<readonly JournalEntry[]> {
     const entries = [...this.#disk].filter(([name]) => name.startsWith('attempt '));
     return entries.map(([, entry]) => entry as JournalEntry);
+  }
+
+  #unlessDead(): Promise<void> {
+    return this.#process.alive ? Promise.resolve() : new Promise(() => undefined);
   }
 }
 

@@ -72,7 +72,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
       script: number === broken ? BROKEN : script,
     });
     hosts.push(host);
-    world.machine(host.name, (process, machine) => bootPeer(mesh, host, process, machine)).start();
+    world.machine(host.name, (process, machine) => bootPeer(mesh, host, { process, machine })).start();
   }
   const runs = options.runs ?? random.between(1, 2);
   for (let number = 0; number < runs; number += 1) publish(mesh, random.fork(`run ${number}`));
@@ -119,8 +119,11 @@ function checkEveryContainerHasItsFact(
 }
 
 function publish(mesh: FakeMesh, random: Random): void {
-  const graph = randomGraph(random);
-  const run = runId(random.letters(12));
+  publishGraph(mesh, runId(random.letters(12)), randomGraph(random));
+}
+
+/** A run of this graph, and its drive. */
+export function publishGraph(mesh: FakeMesh, run: RunId, graph: Graph): void {
   const event: RunEvent = {
     kind: 'run-published',
     run,

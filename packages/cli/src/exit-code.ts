@@ -7,6 +7,8 @@ export const EXIT = {
   wrong: 2,
   /** No mesh could be reached. */
   noMesh: 3,
+  /** The run goes on only after a person has released a held task, or never: a person cancels it. */
+  held: 4,
   /** Ctrl-C while following a run: the run goes on, and nobody knows yet how it ends. */
   detached: 130,
 } as const;

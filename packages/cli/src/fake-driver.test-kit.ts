@@ -1,19 +1,19 @@
-import {
-  type ArtifactRef,
-  type RunEnded,
-  type RunEvent,
-  type RunId,
-  type Sequence,
-  taskId,
-} from '@podmesh/core';
+import type { ArtifactRef, Failure, RunEnded, RunEvent, RunId } from '@podmesh/core';
 import type { FakeWorld } from './fake-world.test-kit.ts';
-import { digestOf, failed, RESULT, refOf, started, succeeded } from './sample-run.test-kit.ts';
+import {
+  digestOf,
+  failed,
+  RESULT,
+  refOf,
+  started,
+  succeeded,
+  takesDownTwo,
+} from './sample-run.test-kit.ts';
 
 /** Plays the peers of a mesh: appends to a run's log what they would. */
 export class FakeDriver {
   readonly #world: FakeWorld;
   readonly run: RunId;
-  readonly #last = new Map<string, Sequence>();
 
   constructor(world: FakeWorld, run: RunId) {
     this.#world = world;
@@ -27,8 +27,14 @@ export class FakeDriver {
     return new FakeDriver(world, newest.run);
   }
 
-  async start(task: string): Promise<void> {
-    await this.#append({ ...started(task), run: this.run });
+  async start(task: string, attempt = 1): Promise<void> {
+    await this.#append({ ...started(task, attempt), run: this.run });
+  }
+
+  /** Lets the task take down two peers, with this attempt and the next. */
+  async hold(task: string, attempt = 1): Promise<void> {
+    for (const event of takesDownTwo(task, attempt))
+      await this.#append({ ...event, run: this.run });
   }
 
   /** Ends the task well, with these texts as outputs; a map is a directory of files. */
@@ -41,8 +47,8 @@ export class FakeDriver {
     await this.#append({ ...event, run: this.run });
   }
 
-  async fail(task: string, stderrTail = 'oh no\n'): Promise<void> {
-    await this.#append({ ...failed(task, { stderrTail }), run: this.run });
+  async fail(task: string, stderrTail = 'oh no\n', more: Partial<Failure> = {}): Promise<void> {
+    await this.#append({ ...failed(task, { stderrTail, ...more }), run: this.run });
   }
 
   async end(state: RunEnded['state'], record: string = ''): Promise<void> {
@@ -69,9 +75,9 @@ export class FakeDriver {
   }
 
   async #append(event: RunEvent): Promise<void> {
-    const subject = 'task' in event ? taskId(event.task) : event.kind;
-    const appended = await this.#world.others.log.append(event, this.#last.get(subject) ?? 0);
+    const { log } = this.#world.others;
+    const last = 'task' in event ? await log.lastOfTask(event.run, event.task) : undefined;
+    const appended = await log.append(event, last?.sequence ?? 0);
     if (!appended.ok) throw new Error(`stale: ${event.kind}`);
-    this.#last.set(subject, appended.value);
   }
 }

@@ -7,6 +7,7 @@ import { onTestFinished } from 'vitest';
 import { CliError } from './cli-error.ts';
 import type { DaemonProgram } from './home/daemon-program.ts';
 import { Home } from './home/home.ts';
+import type { ImageProgram } from './home/image-program.ts';
 import type { Client } from './mesh/client.ts';
 import { runCommandLine } from './run-command-line.ts';
 import type { Terminal } from './terminal.ts';
@@ -53,6 +54,16 @@ const NO_DAEMON: DaemonProgram = {
   examine: async () => [{ check: 'podman', ok: true, found: '5.0' }],
 };
 
+/** A machine without any image, unless a test replaces it. */
+const NO_IMAGES: ImageProgram = {
+  build: async () => {
+    throw new CliError('daemon', 'no image was built');
+  },
+  list: async () => ({}),
+  resolve: async (references) =>
+    references.map((reference) => ({ kind: 'unresolved', reference, message: 'it is nowhere.' })),
+};
+
 /** A world in memory with one mesh in it, at any address but those on port 1. */
 export class FakeWorld {
   readonly terminal = new FakeTerminal();
@@ -80,6 +91,7 @@ export class FakeWorld {
       stdin: (async function* () {})(),
       home: this.home,
       daemon: NO_DAEMON,
+      images: NO_IMAGES,
       connect: async (url) => this.client(url),
       onInterrupt: (listener) => {
         this.#interrupts.add(listener);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { InstalledDaemon } from './home/daemon-program.ts';
 import { Home, homePath } from './home/home.ts';
+import { InstalledImages } from './home/image-program.ts';
 import { connectClient } from './mesh/connect-client.ts';
 import { runCommandLine } from './run-command-line.ts';
 import { ProcessTerminal } from './terminal.ts';
@@ -20,6 +21,7 @@ function thisWorld(): World {
     stdin: process.stdin,
     home,
     daemon: new InstalledDaemon(home),
+    images: new InstalledImages(home),
     connect: connectClient,
     onInterrupt: (listener) => {
       process.on('SIGINT', listener);

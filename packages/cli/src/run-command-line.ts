@@ -8,10 +8,12 @@ import { doctor } from './commands/doctor.ts';
 import { down } from './commands/down.ts';
 import { explain } from './commands/explain.ts';
 import { get } from './commands/get.ts';
+import { image } from './commands/image.ts';
 import { logs } from './commands/logs.ts';
 import { peers } from './commands/peers.ts';
 import { ps } from './commands/ps.ts';
 import { put } from './commands/put.ts';
+import { release } from './commands/release.ts';
 import { run } from './commands/run.ts';
 import { show } from './commands/show.ts';
 import { up } from './commands/up.ts';
@@ -31,8 +33,10 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   logs,
   wait,
   cancel,
+  release,
   get,
   put,
+  image,
   peers,
   explain,
   doctor,

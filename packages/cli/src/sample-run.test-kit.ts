@@ -3,6 +3,7 @@ import {
   type ArtifactId,
   type ArtifactRef,
   type AttemptFailed,
+  type AttemptLost,
   type AttemptStarted,
   type AttemptSucceeded,
   actionDigest,
@@ -22,6 +23,7 @@ import {
   type RunState,
   runId,
   sessionId,
+  type TaskEvent,
   type TaskResult,
   taskId,
 } from '@podmesh/core';
@@ -63,17 +65,42 @@ export function published(graph: Graph): RunPublished {
   };
 }
 
-export function started(task: string, attempt = 1): AttemptStarted {
+export function started(task: string, attempt = 1, peer = 'oak'): AttemptStarted {
   return {
     kind: 'attempt-started',
     run: RUN,
     task: taskId(task),
     attempt,
-    peer: peerId('oak'),
+    peer: peerId(peer),
     session: sessionId('s'),
     claim: claimId(`c${attempt}`),
     offerSequence: 1,
   };
+}
+
+/** The peer vanished. */
+export function lost(task: string, attempt = 1, peer = 'oak'): AttemptLost {
+  const { run, claim } = started(task, attempt);
+  const reason = 'its claim passed on';
+  return {
+    kind: 'attempt-lost',
+    run,
+    task: taskId(task),
+    attempt,
+    claim,
+    peer: peerId(peer),
+    reason,
+  };
+}
+
+/** Two attempts that took down two peers: the task is held. */
+export function takesDownTwo(task: string, first = 1): readonly TaskEvent[] {
+  return [
+    started(task, first, 'oak'),
+    lost(task, first, 'oak'),
+    started(task, first + 1, 'fir'),
+    lost(task, first + 1, 'fir'),
+  ];
 }
 
 export function succeeded(task: string, result: Partial<TaskResult> = {}): AttemptSucceeded {
@@ -147,7 +174,8 @@ export function peerEntry(name: string, changes: Partial<PeerEntry> = {}): PeerE
     claims: [],
     driving: 0,
     images: {},
-    limits: 'enforced',
+    limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
+    runtimes: ['podman'],
     ...changes,
   };
 }

@@ -1,5 +1,6 @@
 import type { DaemonProgram } from './home/daemon-program.ts';
 import type { Home } from './home/home.ts';
+import type { ImageProgram } from './home/image-program.ts';
 import type { Client } from './mesh/client.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -15,6 +16,7 @@ export interface World {
   readonly stdin: AsyncIterable<Uint8Array>;
   readonly home: Home;
   readonly daemon: DaemonProgram;
+  readonly images: ImageProgram;
   /** Connects to the mesh at the address; throws a `PortError`, or a `TypeError` for what is no address. */
   readonly connect: (url: string) => Promise<Client>;
   /** Calls back at Ctrl-C instead of dying of it, until the returned function is called. */

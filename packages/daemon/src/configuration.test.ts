@@ -3,7 +3,7 @@ import { parseConfiguration } from './configuration.ts';
 
 const words = (text: string): readonly string[] => text.split(' ').filter((word) => word !== '');
 const parse = (text: string, env: NodeJS.ProcessEnv = { PODMESH_HOME: '/home' }) =>
-  parseConfiguration(words(text), env);
+  parseConfiguration(words(text), env, { cores: 8, memoryBytes: 16 * 2 ** 30 });
 
 it('all problems are told at once, each by the word that causes it', () => {
   const told = parse('dance --cores none --memory much --disk 1x --label x --name a.b');
@@ -25,6 +25,9 @@ it.each([
   '--cores 0',
   '--cores -1',
   '--cores x',
+  '--cores 64',
+  '--memory 17GiB',
+  '--runtime docker',
   '--memory 1.2.3',
   '--disk 1pound',
   '--label =x',
@@ -37,7 +40,7 @@ it.each([
 it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
-    ' --label room=kitchen --label a/b=c:d --allow-root --until-idle';
+    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle';
   expect(parse(text)).toEqual({
     ok: true,
     value: {
@@ -48,6 +51,7 @@ it('everything that can be told is understood', () => {
       cpus: 1.5,
       memoryBytes: 2 ** 31,
       diskBytes: 1024,
+      runtime: 'crun',
       labels: ['room=kitchen', 'a/b=c:d'],
       allowRoot: true,
       untilIdle: true,
@@ -56,10 +60,19 @@ it('everything that can be told is understood', () => {
 });
 
 it('nothing told means a daemon with the defaults, and the mesh of the environment', () => {
-  const defaults = { command: 'up', home: '/h', labels: [], allowRoot: false, untilIdle: false };
+  const told = { runtime: 'auto', labels: [], allowRoot: false, untilIdle: false };
+  const defaults = { command: 'up', home: '/h', ...told };
   expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
   const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };
   expect(parse('up', env)).toEqual({ ok: true, value: { ...defaults, nats: 'nats://there' } });
   expect(parse('--nats nats://here', env)).toMatchObject({ value: { nats: 'nats://here' } });
   expect(parse('', { ...env, PODMESH_NATS: '' })).toEqual({ ok: true, value: defaults });
+});
+
+it('what the machine has not cannot be offered, and the refusal says what it has', () => {
+  expect(parse('--cores 64 --memory 1TiB')).toEqual({
+    ok: false,
+    error: ['--cores 64: this machine has 8', '--memory 1TiB: this machine has 16,384 MiB'],
+  });
+  expect(parse('--cores 8 --memory 16GiB').ok).toBe(true);
 });

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
-import { bytesOf, ok, type Result, refused } from '@podmesh/core';
+import { bytesOf, ok, type Result, type RuntimeName, refused } from '@podmesh/core';
 import { defaultHome } from './home.ts';
+import { mebibytes } from './machine/mebibytes.ts';
 
 /** Everything a daemon can be told, parsed once. */
 export interface Configuration {
@@ -12,12 +13,21 @@ export interface Configuration {
   readonly cpus?: number;
   readonly memoryBytes?: number;
   readonly diskBytes?: number;
+  /** `auto`: the fast lane where this machine can have it, and Podman for whoever asks for that. */
+  readonly runtime: RuntimeName | 'auto';
   readonly labels: readonly string[];
   readonly allowRoot: boolean;
   /** A temporary peer: ends when no run is left to be done. */
   readonly untilIdle: boolean;
 }
 
+/** What is there to be offered: nobody can promise more. */
+export interface MachineSize {
+  readonly cores: number;
+  readonly memoryBytes: number;
+}
+
+const RUNTIMES = ['auto', 'podman', 'crun'] as const;
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/:-]{0,128}$/;
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -25,6 +35,7 @@ const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 export function parseConfiguration(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
+  machine: MachineSize,
 ): Result<Configuration, readonly string[]> {
   const parsed = parseWords(argv);
   if (!parsed.ok) return parsed;
@@ -43,6 +54,8 @@ export function parseConfiguration(
   const cpus = values.cores === undefined ? undefined : Number(values.cores);
   if (cpus !== undefined && !(Number.isFinite(cpus) && cpus > 0))
     problems.push(`--cores ${values.cores}: give a number > 0`);
+  if (cpus !== undefined && cpus > machine.cores)
+    problems.push(`--cores ${values.cores}: this machine has ${machine.cores}`);
   const labels = values.label ?? [];
   for (const label of labels) {
     if (!LABEL.test(label)) problems.push(`--label ${label}: give key=value`);
@@ -51,9 +64,14 @@ export function parseConfiguration(
   if (name !== undefined && !NAME.test(name)) {
     problems.push(`--name ${name}: letters, digits, - and _ only, at most 64`);
   }
+  const runtime = RUNTIMES.find((known) => known === (values.runtime ?? 'auto'));
+  if (runtime === undefined)
+    problems.push(`--runtime ${values.runtime}: give one of ${RUNTIMES.join(', ')}`);
   const memoryBytes = amount('memory');
+  if (memoryBytes !== undefined && memoryBytes > machine.memoryBytes)
+    problems.push(`--memory ${values.memory}: this machine has ${mebibytes(machine.memoryBytes)}`);
   const diskBytes = amount('disk');
-  if (problems.length > 0) return refused(problems);
+  if (problems.length > 0 || runtime === undefined) return refused(problems);
   const nats = values.nats || env.PODMESH_NATS || undefined;
   return ok({
     command: command === 'doctor' ? 'doctor' : 'up',
@@ -63,6 +81,7 @@ export function parseConfiguration(
     ...(cpus === undefined ? {} : { cpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(diskBytes === undefined ? {} : { diskBytes }),
+    runtime,
     labels,
     allowRoot: values['allow-root'] ?? false,
     untilIdle: values['until-idle'] ?? false,
@@ -81,6 +100,7 @@ function parseWords(argv: readonly string[]) {
         cores: { type: 'string' },
         memory: { type: 'string' },
         disk: { type: 'string' },
+        runtime: { type: 'string' },
         label: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },
         'until-idle': { type: 'boolean' },

@@ -12,6 +12,7 @@ import {
 import { loadGraph } from '@podmesh/jetstream';
 import {
   ContainerHost,
+  type ContainerHostOptions,
   type ContainerScript,
   DirectProcess,
   FakeMesh,
@@ -37,11 +38,13 @@ export function newBench(
   script?: ContainerScript,
   name = 'p',
   joining?: { readonly clock: VirtualClock; readonly mesh: FakeMesh },
+  machine: ContainerHostOptions = {},
 ) {
   const clock = joining?.clock ?? new VirtualClock();
   const mesh = joining?.mesh ?? new FakeMesh(clock);
   const process = new DirectProcess(name, clock);
-  const host = new ContainerHost(clock, name, script === undefined ? {} : { script });
+  const scripted = script === undefined ? {} : { script };
+  const host = new ContainerHost(clock, name, { ...machine, ...scripted });
   const ports = mesh.portsFor(process);
   return { clock, mesh, process, host, ports, runtime: host.runtimeFor(process) };
 }
@@ -120,6 +123,11 @@ export class MemoryJournal implements AttemptJournal {
 
   async write(entry: JournalEntry): Promise<void> {
     this.entries.set(entry.claim, entry);
+  }
+
+  async noteStarted(claim: ClaimId): Promise<void> {
+    const entry = this.entries.get(claim);
+    if (entry !== undefined) this.entries.set(claim, { ...entry, hasStarted: true });
   }
 
   async remove(claim: ClaimId): Promise<void> {

@@ -1,4 +1,4 @@
-import { sessionId } from '@podmesh/core';
+import { type ContainerRuntime, sessionId } from '@podmesh/core';
 import {
   connectMesh,
   EmbeddedNatsServer,
@@ -7,7 +7,7 @@ import {
   type MeshConnection,
   openMesh,
 } from '@podmesh/jetstream';
-import { PodmanRuntime, PodmanService } from '@podmesh/podman';
+import { openRuntime, PodmanService } from '@podmesh/podman';
 import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { Configuration } from './configuration.ts';
@@ -16,10 +16,11 @@ import type { Home } from './home.ts';
 import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
+import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { Peer, type PeerParts } from './peer.ts';
 import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
 import { systemClock } from './system-clock.ts';
-import { untilIdle } from './until-idle.ts';
+import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 /** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
 const CONNECT_MS = 30_000;
@@ -30,6 +31,7 @@ export interface DaemonParts {
   readonly logger: Logger;
   readonly peer: PeerParts['peer'];
   readonly version: string;
+  readonly onStep?: PeerParts['onStep'];
 }
 
 /** Everything a peer stands on, started in order and stopped in reverse. */
@@ -38,6 +40,7 @@ export class Daemon {
   /** What has been started, as the ways to stop it; the last one first. */
   readonly #stops: { readonly part: string; readonly stop: () => Promise<void> }[] = [];
   #mesh: Mesh | undefined;
+  #peer: Peer | undefined;
   #url = '';
 
   constructor(parts: DaemonParts) {
@@ -67,8 +70,8 @@ export class Daemon {
     // Whoever names three servers or more has a cluster, and its facts belong on three of them.
     const replicas = connection.address.servers.length >= 3 ? 3 : 1;
     await connection.ensureStreams({ replicas });
-    const peer = await this.#buildPeer(connection);
-    await peer.start();
+    this.#peer = await this.#buildPeer(connection);
+    await this.#peer.start();
   }
 
   /** Ends everything that was started; works at any time, and twice. */
@@ -86,13 +89,36 @@ export class Daemon {
 
   /** Of a temporary peer: resolves when there is nothing left to do in the mesh. */
   async untilIdle(signal: AbortSignal): Promise<void> {
-    if (this.#mesh !== undefined) await untilIdle(this.#mesh.runLog, systemClock, signal);
+    const work = this.#workInSight();
+    if (work !== undefined) await untilIdle(work, systemClock, signal);
   }
 
-  /** Whether a run is unfinished. */
+  /** Whether something is left to do that waits for no person. */
   async hasWork(): Promise<boolean> {
-    const runs = (await this.#mesh?.runLog.runs()) ?? [];
-    return runs.some((run) => run.ended === undefined);
+    const work = this.#workInSight();
+    return work !== undefined && (await isWorkLeft(work));
+  }
+
+  #workInSight(): WorkInSight | undefined {
+    const [mesh, peer] = [this.#mesh, this.#peer];
+    if (mesh === undefined || peer === undefined) return undefined;
+    return { log: mesh.runLog, outlookOf: (run) => peer.outlookOf(run) };
+  }
+
+  async #openRuntime(socketPath: string): Promise<ContainerRuntime> {
+    const { configuration, home, logger, peer } = this.#parts;
+    const { runtime, crunProblem, close } = await openRuntime({
+      socketPath,
+      env: process.env,
+      directory: home.at('crun'),
+      peer,
+      choice: configuration.runtime,
+    });
+    this.#stops.push({ part: 'container runtime', stop: close });
+    if (crunProblem !== undefined) {
+      logger.warn(`without the fast lane, containers take longer to start: ${crunProblem}`);
+    }
+    return runtime;
   }
 
   async #startServer(): Promise<string> {
@@ -108,15 +134,14 @@ export class Daemon {
   }
 
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
-    const { configuration, home, logger, version } = this.#parts;
+    const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
     this.#mesh = mesh;
     this.#stops.push({ part: 'mesh', stop: () => mesh.stop() });
     const service = new PodmanService({ directory: home.path, env: process.env });
     this.#stops.push({ part: 'podman service', stop: () => service.stop() });
     await service.start();
-    const runtime = new PodmanRuntime({ socketPath: service.socketPath });
-    this.#stops.push({ part: 'container runtime', stop: async () => runtime.close() });
+    const runtime = await this.#openRuntime(service.socketPath);
     const files = new LocalTaskFiles(home.at('store'), mesh.artifacts);
     await files.prepare();
     const facts = await readHardware();
@@ -129,7 +154,6 @@ export class Daemon {
       capacity,
       labels: configuration.labels,
       version,
-      disk: home.path,
       onChange: () => onChange(),
     });
     await source.start();
@@ -149,16 +173,16 @@ export class Daemon {
         logger,
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
         describe: () => source.current(),
+        host: {
+          memory: readMemory,
+          freeDiskBytes: () => readFreeDisk(home.path),
+          disk: home.path,
+        },
+        onStep,
       },
       capacity,
     );
-    onChange = () => {
-      const { paused } = source.current();
-      logger.info(paused === undefined ? 'claims tasks' : `claims nothing: ${paused}`);
-      peer.notice();
-    };
-    const { paused } = source.current();
-    if (paused !== undefined) logger.warn(`claims nothing: ${paused}`);
+    onChange = () => peer.notice();
     this.#stops.push({ part: 'peer', stop: () => peer.stop() });
     return peer;
   }

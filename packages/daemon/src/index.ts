@@ -3,6 +3,7 @@ export * from './claim/offer-intake.ts';
 export * from './drive/driver.ts';
 export * from './drive/drives.ts';
 export * from './execute/attempt-journal.ts';
+export * from './execute/attempt-step.ts';
 export * from './execute/disk-journal.ts';
 export * from './execute/executor.ts';
 export * from './execute/task-files.ts';

@@ -4,7 +4,11 @@ import { type Configuration, parseConfiguration } from './configuration.ts';
 import { Daemon } from './daemon.ts';
 import { openDaemonLog } from './daemon-log.ts';
 import { examineMachine } from './doctor.ts';
+import type { AttemptStep } from './execute/attempt-step.ts';
 import { type DaemonFile, Home } from './home.ts';
+import { type ImageVoice, runImageOrder } from './image/image-command.ts';
+import { parseImageOrder } from './image/image-order.ts';
+import { killOnceAt, machineSize, parseKillStep } from './test-hooks.ts';
 
 const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -20,53 +24,97 @@ const WRONG_ARGUMENTS = 2;
 process.exit(await main());
 
 async function main(): Promise<number> {
-  const parsed = parseConfiguration(process.argv.slice(2), process.env);
-  if (!parsed.ok) {
-    for (const problem of parsed.error) process.stderr.write(`podmesh: ${problem}\n`);
-    return WRONG_ARGUMENTS;
-  }
+  const [verb, ...words] = process.argv.slice(2);
+  return verb === 'image' ? runImage(words) : runPeer();
+}
+
+async function runPeer(): Promise<number> {
+  const parsed = parseConfiguration(process.argv.slice(2), process.env, machineSize(process.env));
+  if (!parsed.ok) return refuse(parsed.error);
+  const hook = parseKillStep(process.env);
+  if (!hook.ok) return refuse([hook.error]);
   const configuration = parsed.value;
   if (configuration.command === 'doctor') {
     const findings = await examineMachine(process.env);
     process.stdout.write(`${JSON.stringify(findings)}\n`);
     return 0;
   }
-  if (process.getuid?.() === 0 && !configuration.allowRoot) {
-    process.stderr.write(
-      'podmesh: containers run without root: use "scripts/rootless podmesh up", or an account of your own; --allow-root if you must\n',
-    );
-    return WRONG_ARGUMENTS;
-  }
-  return run(configuration);
+  if (isForbiddenRoot(configuration)) return refuse([refusalOfRoot('up')]);
+  return run(configuration, hook.value);
 }
 
-async function run(configuration: Configuration): Promise<number> {
-  await mkdir(configuration.home, { recursive: true, mode: 0o700 });
-  const home = new Home(configuration.home);
+/** `podmesh-daemon image …`: an errand on this machine, beside a daemon that may run or not. */
+async function runImage(words: readonly string[]): Promise<number> {
+  const parsed = parseImageOrder(words, process.env);
+  if (!parsed.ok) return refuse(parsed.error);
+  if (isForbiddenRoot(parsed.value)) return refuse([refusalOfRoot('image')]);
+  const voice: ImageVoice = {
+    tell: (line) => process.stdout.write(`${JSON.stringify(line)}\n`),
+    show: (bytes) => process.stderr.write(bytes),
+  };
+  const stop = stopSignal();
+  try {
+    await runImageOrder(parsed.value, process.env, voice, stop);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`podmesh: ${messageOf(error)}\n`);
+    return FAILED;
+  }
+}
+
+function refuse(problems: readonly string[]): number {
+  for (const problem of problems) process.stderr.write(`podmesh: ${problem}\n`);
+  return WRONG_ARGUMENTS;
+}
+
+function isForbiddenRoot({ allowRoot }: { readonly allowRoot: boolean }): boolean {
+  return process.getuid?.() === 0 && !allowRoot;
+}
+
+function refusalOfRoot(command: string): string {
+  return (
+    `containers run without root: use "scripts/rootless podmesh ${command}", ` +
+    'or an account of your own; --allow-root if you must'
+  );
+}
+
+function stopSignal(): AbortSignal {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
+  return stop.signal;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function run(configuration: Configuration, killAt?: AttemptStep): Promise<number> {
+  await mkdir(configuration.home, { recursive: true, mode: 0o700 });
+  const home = new Home(configuration.home);
+  const stop = stopSignal();
   let daemon: Daemon | undefined;
   try {
     await home.take();
     const peer = await home.peer(configuration.name);
     const logger = openDaemonLog(home.at('daemon.log'), { peer });
-    daemon = new Daemon({ configuration, home, logger, peer, version: VERSION });
+    const onStep = killAt && killOnceAt(killAt, home.path);
+    daemon = new Daemon({ configuration, home, logger, peer, version: VERSION, onStep });
     // A signal need not wait for a mesh or a Podman that does not answer.
-    await Promise.race([daemon.start(), aborted(stop.signal)]);
-    if (stop.signal.aborted) return 0;
+    await Promise.race([daemon.start(), aborted(stop)]);
+    if (stop.aborted) return 0;
     const nats = daemon.natsUrl;
     const { untilIdle: temporary } = configuration;
     const announcement = { pid: process.pid, peer, nats, version: VERSION, temporary };
     await home.announce(announcement);
     process.stdout.write(`${JSON.stringify({ ready: true, peer, nats })}\n`);
     logger.info(`peer ${peer} is up`);
-    if (temporary) await untilIdle(home, daemon, announcement, stop.signal);
-    else await aborted(stop.signal);
+    if (temporary) await untilIdle(home, daemon, announcement, stop);
+    else await aborted(stop);
     logger.info('stopping');
     return 0;
   } catch (error) {
-    if (stop.signal.aborted) return 0;
-    process.stderr.write(`podmesh: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (stop.aborted) return 0;
+    process.stderr.write(`podmesh: ${messageOf(error)}\n`);
     return FAILED;
   } finally {
     await home.withdraw();

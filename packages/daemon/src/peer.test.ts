@@ -1,3 +1,4 @@
+import type { RunId } from '@podmesh/core';
 import type { ContainerScript } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import {
@@ -9,6 +10,7 @@ import {
   publishGraph,
   settled,
 } from './daemon.test-kit.ts';
+import { ATTEMPT_STEPS, type AttemptStep } from './execute/attempt-step.ts';
 import { Peer } from './peer.ts';
 
 const SUCCEEDS: ContainerScript = () => ({ kind: 'runs', durationMs: 1_000 });
@@ -91,6 +93,97 @@ it('where one peer fails to start any container, every task succeeds on the othe
   });
   expect(events.some((event) => event.kind === 'attempt-failed')).toBe(true);
   await settled(clock, Promise.all([broken.peer.stop(), whole.peer.stop()]));
+});
+
+/** A peer whose canary and tasks fail while `isBroken`. */
+function newBrokenPeer(name: string, canarySees: boolean) {
+  const machine = { isBroken: true };
+  const problem = { kind: 'runtime', message: 'no overlay' } as const;
+  const script: ContainerScript = (spec) =>
+    machine.isBroken ? { kind: 'start-failed', problem } : SUCCEEDS(spec);
+  const trouble = () => (machine.isBroken && canarySees ? problem.message : undefined);
+  const bench = newBench(script, name, undefined, { trouble });
+  const parts = peerParts(bench, name);
+  const peer = new Peer(parts, CAPACITY);
+  const paused = async () => (await bench.ports.peers.find(parts.peer))?.paused;
+  const broken = (run: RunId) =>
+    eventsOf(bench.mesh, run).filter(
+      (event) => event.kind === 'attempt-failed' && event.failure.kind === 'start-failed',
+    ).length;
+  return { ...bench, machine, peer, paused, broken };
+}
+
+describe('a broken machine', () => {
+  it('that its canary sees wastes no attempt, says why, and works when it is repaired', async () => {
+    const { peer, mesh, clock, machine, paused, broken } = newBrokenPeer('p', true);
+    const run = publishGraph(mesh, graphOf({ id: 'a', count: 12 }));
+    mesh.drives.publish(run);
+    await settled(clock, peer.start());
+    await clock.advance(120_000);
+    expect(await paused()).toContain('a canary container failed: no overlay');
+    expect(broken(run)).toBe(0);
+    machine.isBroken = false;
+    await clock.advance(120_000);
+    expect(await paused()).toBeUndefined();
+    expect(eventsOf(mesh, run).at(-1)).toMatchObject({ kind: 'run-ended', state: 'succeeded' });
+    await settled(clock, peer.stop());
+  });
+
+  it('that its canary does not see wastes few attempts, and the others do the work', async () => {
+    const { peer, broken, paused, ...bench } = newBrokenPeer('broken', false);
+    const { mesh, clock } = bench;
+    const whole = newPeer('whole', SUCCEEDS, bench);
+    const run = publishGraph(mesh, graphOf({ id: 'a', count: 400 }));
+    mesh.drives.publish(run);
+    await settled(clock, Promise.all([peer.start(), whole.peer.start()]));
+    await clock.advance(60_000);
+    expect(await paused()).toContain('no overlay');
+    await clock.advance(240_000);
+    expect(eventsOf(mesh, run).at(-1)).toMatchObject({
+      kind: 'run-ended',
+      state: 'succeeded',
+      counts: { succeeded: 400, failed: 0 },
+    });
+    // Three, what was in hand beside them, and one for each canary that was believed.
+    expect(broken(run)).toBeLessThanOrEqual(3 + CAPACITY.cpus + 4);
+    await settled(clock, Promise.all([peer.stop(), whole.peer.stop()]));
+  });
+});
+
+it('every step of an attempt is told, in order', async () => {
+  const bench = newBench(SUCCEEDS);
+  const steps: AttemptStep[] = [];
+  const parts = { ...peerParts(bench, 'p'), onStep: (step: AttemptStep) => void steps.push(step) };
+  const peer = new Peer(parts, CAPACITY);
+  const { mesh, clock } = bench;
+  mesh.drives.publish(publishGraph(mesh, graphOf({ id: 'a' })));
+  await settled(clock, peer.start());
+  await clock.advance(60_000);
+  expect(steps).toEqual(ATTEMPT_STEPS);
+  await settled(clock, peer.stop());
+});
+
+it('under memory pressure nothing is claimed, and the mesh is told why', async () => {
+  const bench = newBench(SUCCEEDS);
+  const { mesh, clock, ports } = bench;
+  const memory = { totalBytes: 1_000, availableBytes: 40 };
+  const host = {
+    memory: async () => memory,
+    freeDiskBytes: async () => 2 ** 40,
+    disk: '/home',
+  };
+  const parts = { ...peerParts(bench, 'p'), host };
+  const peer = new Peer(parts, CAPACITY);
+  const run = publishGraph(mesh, graphOf({ id: 'a' }));
+  mesh.drives.publish(run);
+  await settled(clock, peer.start());
+  await clock.advance(60_000);
+  expect((await ports.peers.find(parts.peer))?.paused).toContain('memory pressure');
+  expect(bench.host.executions).toEqual([]);
+  memory.availableBytes = 500;
+  await clock.advance(30_000);
+  expect(eventsOf(mesh, run).at(-1)).toMatchObject({ kind: 'run-ended', state: 'succeeded' });
+  await settled(clock, peer.stop());
 });
 
 it('a cached result is taken, unless its record is garbage', async () => {

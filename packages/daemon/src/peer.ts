@@ -6,16 +6,19 @@ import {
   type LaneDirectory,
   type PeerEntry,
   type Requirements,
+  type RunId,
   type RunPublished,
   satisfies,
 } from '@podmesh/core';
 import { CapacityLedger } from './claim/capacity-ledger.ts';
+import { ClaimGate } from './claim/claim-gate.ts';
 import { OfferIntake } from './claim/offer-intake.ts';
-import { Driver } from './drive/driver.ts';
+import { type DriveEnding, Driver, type RunOutlook } from './drive/driver.ts';
 import { Drives } from './drive/drives.ts';
 import { ImageFinder } from './drive/image-finder.ts';
 import { Executor, type ExecutorParts } from './execute/executor.ts';
 import { Leftovers } from './execute/leftovers.ts';
+import type { HostMeasures } from './machine/host-guard.ts';
 import { WakeUp } from './wake-up.ts';
 
 /** A cancellation that went unnoticed is found at most this late. */
@@ -25,12 +28,14 @@ const RETRY_MS = 1_000;
 /** Containers are compared with claims this often, after the first time at the start. */
 const RECONCILE_MS = 60_000;
 
-export interface PeerParts extends Omit<ExecutorParts, 'machine'> {
+export interface PeerParts extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding'> {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
   /** What the machine is and offers; read again for every heartbeat. */
   readonly describe: () => PeerFacts;
+  /** Absent: a machine that nothing can happen to. */
+  readonly host?: HostMeasures;
 }
 
 /** What a heartbeat says besides the peer's own load. */
@@ -45,8 +50,10 @@ export class Peer {
   readonly #changed = new WakeUp();
   readonly #ledger: CapacityLedger;
   readonly #executor: Executor;
+  readonly #gate: ClaimGate;
   readonly #intake: OfferIntake;
   readonly #drives: Drives;
+  readonly #drivers = new Map<RunId, Driver>();
   readonly #leftovers: Leftovers;
   readonly #stop = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
@@ -56,14 +63,26 @@ export class Peer {
   constructor(parts: PeerParts, capacity: Capacity) {
     this.#parts = parts;
     this.#ledger = new CapacityLedger(capacity, this.#changed);
-    this.#executor = new Executor({ ...parts, machine: () => parts.describe().machine });
-    this.#leftovers = new Leftovers(parts, this.#executor, this.#ledger);
+    const machine = () => parts.describe().machine;
+    this.#executor = new Executor({
+      ...parts,
+      machine,
+      limits: () => parts.describe().limits,
+      onEnding: (ending) => this.#gate.note(ending),
+    });
+    this.#gate = new ClaimGate({
+      ...parts,
+      executor: this.#executor,
+      machinePaused: () => parts.describe().paused,
+      onChange: () => this.#changed.ring(),
+    });
+    this.#leftovers = new Leftovers({ ...parts, machine }, this.#executor, this.#ledger);
     this.#intake = new OfferIntake(
       {
         ...parts,
         ledger: this.#ledger,
         suits: (requirements) => this.#suits(requirements),
-        isOpen: () => parts.describe().paused === undefined,
+        isOpen: () => this.#gate.isOpen(),
         take: (claimed, reservation) => this.#executor.take(claimed, reservation),
       },
       this.#changed,
@@ -71,11 +90,7 @@ export class Peer {
     this.#drives = new Drives({
       ...parts,
       queue: parts.drives,
-      drive: (run, signal) => {
-        const images = new ImageFinder(parts.runtime, parts.peers, parts.clock);
-        const platform = () => `linux/${parts.describe().machine.arch}`;
-        return new Driver({ ...parts, images, platform }, run).drive(signal);
-      },
+      drive: (run, signal) => this.#drive(run, signal),
     });
   }
 
@@ -91,6 +106,7 @@ export class Peer {
     // Before anything is claimed: whoever judges our claims must find us. The heartbeat repeats it.
     await this.#tryToAnnounce();
     await this.#leftovers.reconcile();
+    await this.#gate.start();
     if (this.#stop.signal.aborted) return;
     this.#intake.start();
     this.#drives.start();
@@ -108,13 +124,32 @@ export class Peer {
     // What it adopts at its start must be there to be drained.
     await this.#starting;
     await this.#intake.stop();
+    await this.#gate.stop();
     await Promise.all([this.#drives.stop(), this.#executor.drain(), this.#loops]);
     if (this.#started) await this.#parts.peers.withdraw(this.#parts.peer).catch(() => undefined);
   }
 
+  /** Of a run that is driven elsewhere, or not yet: unknown. */
+  outlookOf(run: RunId): RunOutlook {
+    return this.#drivers.get(run)?.outlook ?? 'unknown';
+  }
+
   /** Call when something that `describe` tells has changed. */
   notice(): void {
-    this.#changed.ring();
+    this.#gate.notice();
+  }
+
+  async #drive(run: RunId, signal: AbortSignal): Promise<DriveEnding> {
+    const parts = this.#parts;
+    const images = new ImageFinder(parts.runtime, parts.peers, parts.clock);
+    const platform = () => `linux/${parts.describe().machine.arch}`;
+    const driver = new Driver({ ...parts, images, platform }, run);
+    this.#drivers.set(run, driver);
+    try {
+      return await driver.drive(signal);
+    } finally {
+      this.#drivers.delete(run);
+    }
   }
 
   #suits(requirements: Requirements): boolean {
@@ -132,8 +167,11 @@ export class Peer {
   }
 
   async #announce(): Promise<void> {
+    const { paused: _, ...facts } = this.#parts.describe();
+    const { paused } = this.#gate;
     await this.#parts.peers.announce({
-      ...this.#parts.describe(),
+      ...facts,
+      ...(paused === undefined ? {} : { paused }),
       peer: this.#parts.peer,
       session: this.#parts.session,
       free: this.#ledger.free(),

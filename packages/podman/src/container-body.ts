@@ -1,7 +1,7 @@
 import type { ContainerSpec } from '@podmesh/core';
 import { writeLabels } from './container-labels.ts';
 import { FD_DIRECTORY, type FdLaunch, LAUNCHER_PATH } from './fd-launcher.ts';
-import { LOG_COPY_BYTES_MAX, PIDS_MAX } from './podman-limits.ts';
+import { LOG_COPY_BYTES_MAX, PIDS_MAX, TASK_OOM_SCORE } from './podman-limits.ts';
 
 /** What the specification itself does not say. */
 export interface BodyContext {
@@ -33,6 +33,8 @@ export function containerBody(spec: ContainerSpec, context: BodyContext): object
       NetworkMode: spec.net ? context.network : 'none',
       CapDrop: ['ALL'],
       SecurityOpt: securityOptions(context),
+      // The task is to die before the daemon that watches it, when the machine runs out of memory.
+      OomScoreAdj: TASK_OOM_SCORE,
       ...mounts(spec, context),
       LogConfig: { Type: 'k8s-file', Config: { 'max-size': String(LOG_COPY_BYTES_MAX) } },
       ...(context.limitsEnforced ? limits(spec) : {}),
@@ -73,7 +75,7 @@ function mounts(spec: ContainerSpec, context: BodyContext): object {
 
 function inputBinds(spec: ContainerSpec): Bind[] {
   return Object.entries(spec.inputs).map(([name, source]) => {
-    return { source, target: `/in/${name}`, readOnly: true };
+    return { source, target: spec.mountAt?.[name] ?? `/in/${name}`, readOnly: true };
   });
 }
 

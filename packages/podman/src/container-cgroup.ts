@@ -2,7 +2,8 @@ import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ClaimId, PeerId } from '@podmesh/core';
 
-const CGROUP_ROOT = '/sys/fs/cgroup';
+/** Where cgroup v2 is mounted. */
+export const CGROUP_ROOT = '/sys/fs/cgroup';
 
 /**
  * A cgroup that stays when the container in it is gone. cgroup v2 sums over descendants, dead ones

@@ -151,16 +151,21 @@ async function checkLimits(
 ): Promise<DoctorFinding> {
   if (info instanceof Error) return finding('limits', false, info.message, {});
   const { cgroupVersion, cgroupManager, cgroupControllers } = info.host;
-  const ok = limitsOf(info, await machine.cgroupBase()) === 'enforced';
+  const ok = limitsOf(info, await machine.cgroupBase()).memory === 'kernel';
   const delegated = cgroupControllers?.join(', ') || 'none';
   const found = `cgroup ${cgroupVersion} by ${cgroupManager}, delegated controllers: ${delegated}`;
-  return finding('limits', ok, ok ? found : `${found}; memory, cpu and pids are not limited`, {
-    required: false,
-    repair:
-      'boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1) and delegate: as root, put ' +
-      '[Service] Delegate=cpu cpuset io memory pids into /etc/systemd/system/user@.service.d/delegate.conf, ' +
-      'then systemctl daemon-reload and log in again',
-  });
+  return finding(
+    'limits',
+    ok,
+    ok ? found : `${found}; cpus are not limited; memory and pids are watched`,
+    {
+      required: false,
+      repair:
+        'boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1) and delegate: as root, put ' +
+        '[Service] Delegate=cpu cpuset io memory pids into /etc/systemd/system/user@.service.d/delegate.conf, ' +
+        'then systemctl daemon-reload and log in again',
+    },
+  );
 }
 
 async function checkLinger(machine: DoctorMachine): Promise<DoctorFinding> {

@@ -1,7 +1,9 @@
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { OutputRef } from '@podmesh/core';
+import type { OutputEntry, OutputProblem, OutputRef, Result } from '@podmesh/core';
+import { ok, refused } from '@podmesh/core';
 import { LAUNCH_POLL_MS } from './podman-limits.ts';
 
 /** Where the launcher and the files behind the `fd` outputs appear inside. Busybox goes by its file's name. */
@@ -32,6 +34,23 @@ export function outputFds(outputs: Readonly<Record<string, OutputRef>>): readonl
 /** The host file behind a descriptor, below the directory of {@link FdLaunch}. */
 export function fdFile(directory: string, fd: number): string {
   return join(directory, String(fileOf(fd)));
+}
+
+/** What was written to a descriptor, from its file on the host. */
+export async function readFdFile(
+  directory: string | undefined,
+  fd: number,
+): Promise<Result<AsyncIterable<OutputEntry>, OutputProblem>> {
+  const file = fdFile(directory ?? '', fd);
+  const isThere =
+    directory !== undefined && (await stat(file).catch(() => undefined))?.isFile() === true;
+  if (isThere) return ok(oneFile(file));
+  const message = `descriptor ${fd} was not among the outputs this container was started with`;
+  return refused({ kind: 'missing', message });
+}
+
+async function* oneFile(file: string): AsyncIterable<OutputEntry> {
+  yield { kind: 'file', path: '', executable: false, content: createReadStream(file) };
 }
 
 /** Makes the files and the command line. Anybody inside may write them: an image may have its own user. */

@@ -1,6 +1,11 @@
+export { answeringSocket } from './answering-socket.ts';
 export * from './container-labels.ts';
+export { CrunUnavailableError } from './crun/crun-errors.ts';
 export * from './doctor-checks.ts';
 export { type Env, type SocketCandidate, socketCandidates } from './find-socket.ts';
+export { buildImage, builtName, type ImageBuild, ImageBuildError } from './image-build.ts';
+export { type OpenedRuntime, openRuntime, type RuntimeOptions } from './open-runtime.ts';
 export * from './podman-errors.ts';
 export { PodmanRuntime } from './podman-runtime.ts';
 export { PodmanService, type PodmanServiceOptions, type ServiceNote } from './podman-service.ts';
+export { RuntimeChoice } from './runtime-choice.ts';

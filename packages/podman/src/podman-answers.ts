@@ -13,7 +13,20 @@ export interface ContainerAnswer {
   };
   readonly Mounts?: readonly { readonly Source: string; readonly Destination: string }[];
   readonly HostConfig: { readonly CgroupParent?: string };
+  readonly GraphDriver?: GraphDriverAnswer;
   readonly Config: { readonly Labels?: Readonly<Record<string, string>> };
+}
+
+/** Where the layers of a container or an image are. */
+export interface GraphDriverAnswer {
+  readonly Name?: string;
+  readonly Data?: { readonly UpperDir?: string; readonly LowerDir?: string } | null;
+}
+
+/** libpod's own answer about a container. */
+export interface RecipeAnswer {
+  readonly OCIConfigPath?: string;
+  readonly Mounts?: readonly { readonly Type?: string; readonly Destination: string }[];
 }
 
 export interface ImageAnswer {
@@ -27,6 +40,7 @@ export interface ImageAnswer {
     readonly Cmd?: readonly string[] | null;
     readonly Healthcheck?: object | null;
   };
+  readonly GraphDriver?: GraphDriverAnswer;
 }
 
 export interface ImageListAnswer {
@@ -48,9 +62,17 @@ export interface InfoAnswer {
     readonly cgroupVersion: string;
     /** Since Podman 5. */
     readonly rootlessNetworkCmd?: string;
-    readonly ociRuntime: { readonly name: string; readonly version?: string };
+    readonly ociRuntime: {
+      readonly name: string;
+      readonly path?: string;
+      readonly version?: string;
+    };
     readonly security: { readonly rootless: boolean; readonly selinuxEnabled?: boolean };
   };
-  readonly store: { readonly graphDriverName: string };
+  readonly store: {
+    readonly graphDriverName: string;
+    /** Also tells, in `Native Overlay Diff` or `overlay.mount_program`, whether FUSE is in between. */
+    readonly graphOptions?: Readonly<Record<string, unknown>> | null;
+  };
   readonly version: { readonly Version: string };
 }

@@ -1,6 +1,11 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { ContainerAnswer, ContainerListAnswer, InfoAnswer } from './podman-answers.ts';
+import type {
+  ContainerAnswer,
+  ContainerListAnswer,
+  InfoAnswer,
+  RecipeAnswer,
+} from './podman-answers.ts';
 import { LIBPOD, PodmanConnection } from './podman-connection.ts';
 import { isStatus, PodmanRefusedError } from './podman-errors.ts';
 import { PodmanImageApi } from './podman-image-api.ts';
@@ -57,6 +62,30 @@ export class PodmanApi {
       signal,
     })) as { Id: string };
     return answer.Id;
+  }
+
+  /** Everything but running it: Podman writes its OCI configuration, and crun has made its namespaces. */
+  async init(id: string, signal: AbortSignal): Promise<void> {
+    await this.#podman.call({
+      what: 'initialise a container',
+      method: 'POST',
+      path: `${LIBPOD}/containers/${id}/init`,
+      deadlineMs: limits.START_MS_MAX,
+      signal,
+    });
+  }
+
+  /** The file with the OCI configuration of a container that was initialised, and where its volumes are mounted. */
+  async recipePath(id: string): Promise<{ path: string; volumes: ReadonlySet<string> }> {
+    const answer = (await this.#podman.call({
+      what: 'inspect a container',
+      method: 'GET',
+      path: `${LIBPOD}/containers/${id}/json`,
+      deadlineMs: limits.QUERY_MS_MAX,
+    })) as RecipeAnswer;
+    const volumes = (answer.Mounts ?? []).filter(({ Type }) => Type === 'volume');
+    const path = answer.OCIConfigPath ?? '';
+    return { path, volumes: new Set(volumes.map(({ Destination }) => Destination)) };
   }
 
   /** Runs the OCI runtime's `create`, so that a missing program shows here. */

@@ -1,10 +1,9 @@
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import type {
   ContainerExit,
   ContainerLabels,
+  ContainerSample,
   LogSink,
   OutputEntry,
   OutputProblem,
@@ -12,14 +11,16 @@ import type {
   Result,
   RunningContainer,
 } from '@podmesh/core';
-import { ok, refused, unreachable } from '@podmesh/core';
+import { unreachable } from '@podmesh/core';
 import { awaitEnd, isRunning } from './await-end.ts';
 import { type CgroupUsage, readUsage, removeCgroup } from './container-cgroup.ts';
-import { fdFile } from './fd-launcher.ts';
+import { readFdFile } from './fd-launcher.ts';
+import { measureProcesses, processTree } from './measure-processes.ts';
+import { measureTree } from './measure-tree.ts';
 import type { ContainerAnswer } from './podman-answers.ts';
 import type { PodmanApi } from './podman-api.ts';
 import { ContainerLostError } from './podman-errors.ts';
-import { CLEAN_UP_MS_MAX, EXIT_POLL_MS_SOON } from './podman-limits.ts';
+import { CLEAN_UP_MS_MAX, EXIT_POLL_MS_SOON, SCRATCH_ENTRIES_MAX } from './podman-limits.ts';
 import { readDirectory, readFileOutput } from './read-output.ts';
 
 /** What is known of a container when it is taken into our hands. */
@@ -45,6 +46,7 @@ export class PodmanContainer implements RunningContainer {
   readonly #origin: ContainerOrigin;
   #exit: Promise<ContainerExit> | undefined;
   #cleanedUp: Promise<void> | undefined;
+  #place: ContainerPlace | undefined;
   readonly #sent = new Set<OwnSignal>();
 
   constructor(api: PodmanApi, origin: ContainerOrigin) {
@@ -84,7 +86,7 @@ export class PodmanContainer implements RunningContainer {
   async readOutput(output: OutputRef): Promise<Result<AsyncIterable<OutputEntry>, OutputProblem>> {
     switch (output.kind) {
       case 'fd':
-        return await this.#readFd(output.fd);
+        return await readFdFile(this.#origin.fdDirectory, output.fd);
       case 'file':
         return await readFileOutput(this.#archive, output.path);
       case 'dir':
@@ -92,6 +94,18 @@ export class PodmanContainer implements RunningContainer {
       default:
         return unreachable(output);
     }
+  }
+
+  async sample(): Promise<ContainerSample> {
+    const { id, cgroup, fdDirectory } = this.#origin;
+    this.#place ??= await placeOf(this.#api, id);
+    const { pid = 0, upper } = this.#place ?? {};
+    const used = pid === 0 ? {} : await measureProcesses(await processTree(pid), cgroup);
+    const places = [upper, fdDirectory].filter((place) => place !== undefined);
+    const sizes = await Promise.all(places.map((place) => measureTree(place, SCRATCH_ENTRIES_MAX)));
+    // What cannot be read is not counted: only Podman itself could, at the price of a container.
+    const scratchBytes = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
+    return { ...used, ...(upper === undefined ? {} : { scratchBytes }) };
   }
 
   async remove(): Promise<void> {
@@ -144,22 +158,20 @@ export class PodmanContainer implements RunningContainer {
       abort.abort();
     }
   }
-
-  async #readFd(fd: number): Promise<Result<AsyncIterable<OutputEntry>, OutputProblem>> {
-    const file = fdFile(this.#origin.fdDirectory ?? '', fd);
-    const isThere =
-      this.#origin.fdDirectory !== undefined &&
-      (await stat(file).catch(() => undefined))?.isFile() === true;
-    if (!isThere) {
-      const message = `descriptor ${fd} was not among the outputs this container was started with`;
-      return refused({ kind: 'missing', message });
-    }
-    return ok(oneFile(file));
-  }
 }
 
-async function* oneFile(file: string): AsyncIterable<OutputEntry> {
-  yield { kind: 'file', path: '', executable: false, content: createReadStream(file) };
+/** Where a running container can be measured from outside. */
+interface ContainerPlace {
+  readonly pid: number;
+  readonly upper?: string;
+}
+
+/** Undefined while it is not known: it is asked again then. */
+async function placeOf(api: PodmanApi, id: string): Promise<ContainerPlace | undefined> {
+  const answer = await api.inspect(id).catch(() => undefined);
+  if (answer === undefined || answer.State.Pid === 0) return undefined;
+  const upper = answer.GraphDriver?.Data?.UpperDir;
+  return { pid: answer.State.Pid, ...(upper === undefined ? {} : { upper }) };
 }
 
 function exitFrom(

@@ -1,4 +1,4 @@
-import type { RuntimeDescription } from '@podmesh/core';
+import type { LimitsEnforced, RuntimeDescription } from '@podmesh/core';
 import { findCgroupBase } from './container-cgroup.ts';
 import type { InfoAnswer } from './podman-answers.ts';
 
@@ -21,6 +21,7 @@ export async function readHost(info: InfoAnswer): Promise<PodmanHost> {
   return {
     description: {
       name: 'podman',
+      runtimes: ['podman'],
       version: info.version.Version,
       rootless: info.host.security.rootless,
       ociRuntime: info.host.ociRuntime.name,
@@ -47,15 +48,26 @@ export function networkOf(info: InfoAnswer): string {
 
 /**
  * Rootless limits need all three controllers delegated, and somebody who makes the cgroup: systemd, or us.
- * Podman drops the limits of a container without one, silently.
+ * Podman drops the limits of a container without one, silently. The daemon watches what the kernel does not.
  */
-export function limitsOf(
-  info: InfoAnswer,
-  cgroupBase: string | undefined,
-): RuntimeDescription['limits'] {
+export function limitsOf(info: InfoAnswer, cgroupBase: string | undefined): LimitsEnforced {
   const { cgroupVersion, cgroupManager, cgroupControllers, security } = info.host;
   const delegated = NEEDED_CONTROLLERS.every((name) => cgroupControllers?.includes(name));
   const somebody =
     cgroupManager === 'systemd' || cgroupBase !== undefined || security.rootless === false;
-  return cgroupVersion === 'v2' && delegated && somebody ? 'enforced' : 'unenforced';
+  return cgroupVersion === 'v2' && delegated && somebody ? KERNEL_LIMITS : WATCHED_LIMITS;
 }
+
+/** Nobody but the daemon looks at what a task writes. */
+export const KERNEL_LIMITS: LimitsEnforced = {
+  memory: 'kernel',
+  cpus: 'kernel',
+  pids: 'kernel',
+  disk: 'watched',
+};
+export const WATCHED_LIMITS: LimitsEnforced = {
+  memory: 'watched',
+  cpus: 'none',
+  pids: 'watched',
+  disk: 'watched',
+};

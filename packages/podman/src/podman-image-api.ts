@@ -1,14 +1,22 @@
+import type { Readable } from 'node:stream';
+import type { PullProgress } from '@podmesh/core';
+import { registryOf } from './image-name.ts';
+import { ImagePuller, type PullLimits, type PullSource } from './image-puller.ts';
 import type { ImageAnswer, ImageListAnswer } from './podman-answers.ts';
 import { LIBPOD, type PodmanConnection } from './podman-connection.ts';
 import { isStatus, PodmanRefusedError } from './podman-errors.ts';
 import * as limits from './podman-limits.ts';
 
 /** The calls about images, each with its own deadline. */
-export class PodmanImageApi {
+export class PodmanImageApi implements PullSource {
+  readonly socketPath: string;
   readonly #podman: PodmanConnection;
+  readonly #puller: ImagePuller;
 
-  constructor(podman: PodmanConnection) {
+  constructor(podman: PodmanConnection, pullLimits: Partial<PullLimits> = {}) {
+    this.socketPath = podman.socketPath;
     this.#podman = podman;
+    this.#puller = new ImagePuller(this, pullLimits);
   }
 
   /** Undefined also for what cannot be the name of an image. */
@@ -36,19 +44,36 @@ export class PodmanImageApi {
     })) as readonly ImageListAnswer[];
   }
 
-  /** Resolves when pulled; throws `PodmanRefusedError` with the registry's words otherwise. */
-  async pull(reference: string, signal: AbortSignal): Promise<void> {
-    const progress = await this.#podman.call({
+  /** Resolves when pulled, by one pull for all who want it; see `ImagePuller`. */
+  pull(reference: string, progress: PullProgress, signal: AbortSignal): Promise<void> {
+    return this.#puller.pull(reference, progress, signal);
+  }
+
+  /**
+   * Podman's words about a new pull, as JSON lines. The Docker-compatible half counts bytes, but takes every
+   * short name for one of Docker's own registry; those go through libpod, which asks what is configured.
+   */
+  async openPull(reference: string, signal: AbortSignal): Promise<Readable> {
+    const isWhole = registryOf(reference) !== undefined;
+    return await this.#podman.open({
       what: `pull image ${reference}`,
       method: 'POST',
-      path: `${LIBPOD}/images/pull`,
-      query: { reference, quiet: true },
-      deadlineMs: limits.IMAGE_TRANSFER_MS_MAX,
+      path: isWhole ? '/images/create' : `${LIBPOD}/images/pull`,
+      query: isWhole ? { fromImage: reference } : { reference, compatMode: true },
+      deadlineMs: limits.STREAM_OPEN_MS_MAX,
       signal,
     });
-    // The status was sent before the pull began, so a failure comes as a line of the answer.
-    const problem = problemIn(progress);
-    if (problem !== undefined) throw new PodmanRefusedError(`pull ${reference}`, 404, problem);
+  }
+
+  /** Where short names are looked for, in the machine's configuration of Podman. */
+  async searchRegistries(): Promise<readonly string[]> {
+    const info = (await this.#podman.call({
+      what: 'ask about this machine',
+      method: 'GET',
+      path: `${LIBPOD}/info`,
+      deadlineMs: limits.QUERY_MS_MAX,
+    })) as { readonly registries?: { readonly search?: readonly string[] | null } | null };
+    return info.registries?.search ?? [];
   }
 
   /** The names (or `sha256:…` ids) of the images that the archive held. */
@@ -83,24 +108,5 @@ export class PodmanImageApi {
       query: { repo: repository, tag },
       deadlineMs: limits.QUERY_MS_MAX,
     });
-  }
-}
-
-/** Of an answer in JSON lines: the text of the first error. */
-function problemIn(answer: unknown): string | undefined {
-  const lines = Buffer.isBuffer(answer) ? answer.toString('utf8').split('\n') : [];
-  for (const entry of [answer, ...lines.map(parsed)]) {
-    if (typeof entry === 'object' && entry !== null && 'error' in entry && entry.error) {
-      return String(entry.error);
-    }
-  }
-  return undefined;
-}
-
-function parsed(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
   }
 }

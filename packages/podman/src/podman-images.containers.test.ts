@@ -26,9 +26,9 @@ describe('resolving an image', () => {
   it('names what is not there, and what pulling said', async () => {
     for (const [reference, pull] of [
       ['localhost/nope:1', false],
-      [`sha256:${'0'.repeat(64)}`, true],
-      ['localhost/nope:1', true],
-      ['not a reference', true],
+      [`sha256:${'0'.repeat(64)}`, () => undefined],
+      ['localhost/nope:1', () => undefined],
+      ['not a reference', () => undefined],
     ] as const) {
       const resolved = await bed.runtime.resolveImage(reference, pull, signal);
       expect(resolved).toMatchObject({ ok: false, error: { kind: 'unavailable' } });
@@ -45,6 +45,9 @@ describe('resolving an image', () => {
     );
     const resolved = await bed.runtime.resolveImage(name, false, signal);
     expect(resolved).toMatchObject({ ok: false, error: { kind: 'platform' } });
+    const words = ['linux/s390x', `linux/${(await bed.runtime.describe()).arch}`, name];
+    for (const word of words)
+      expect(resolved).toHaveProperty('error.message', expect.stringContaining(word));
     await bed.podman('rmi', '-f', name);
   });
 });

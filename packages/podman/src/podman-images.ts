@@ -1,6 +1,9 @@
 import { createReadStream } from 'node:fs';
-import type { ImageProblem, Result } from '@podmesh/core';
+import type { ImageProblem, PullProgress, Result } from '@podmesh/core';
 import { ok, refused } from '@podmesh/core';
+import { registryOf } from './image-name.ts';
+import { isUnpullable, looked, notHere, notPulled, otherPlatform } from './image-problems.ts';
+import { PullStalledError } from './image-puller.ts';
 import type { ImageAnswer, ImageListAnswer } from './podman-answers.ts';
 import { PodmanRefusedError } from './podman-errors.ts';
 import type { PodmanImageApi } from './podman-image-api.ts';
@@ -18,30 +21,24 @@ export async function resolveImage(
   api: PodmanImageApi,
   arch: string,
   reference: string,
-  options: { readonly pull: boolean; readonly signal: AbortSignal },
+  options: { readonly pull: false | PullProgress; readonly signal: AbortSignal },
 ): Promise<Result<string, ImageProblem>> {
   const local = await findLocal(api, reference);
   if (local !== undefined) return checkPlatform(local, arch, reference);
-  const looked = `image ${reference} is not in Podman's store of this machine`;
-  const isId = reference.startsWith('sha256:');
-  if (!options.pull || isId) {
-    const advice = isId
-      ? 'Only its name can be pulled, not its id: pull it, or build it here.'
-      : `Build it here, or pull it: podman pull ${reference}`;
-    return refused({ kind: 'unavailable', message: `${looked}. ${advice}` });
-  }
+  const { pull, signal } = options;
+  if (pull === false || isUnpullable(reference)) return refused(notHere(reference));
   try {
-    await api.pull(reference, options.signal);
+    await api.pull(reference, pull, signal);
   } catch (error) {
-    if (!(error instanceof PodmanRefusedError)) throw error;
-    const message = `${looked}, and it could not be pulled: ${error.reason}`;
-    return refused({ kind: 'unavailable', message });
+    const reason = reasonOf(error);
+    if (reason === undefined) throw error;
+    return refused(notPulled(reference, arch, reason, await searchedFor(api, reference)));
   }
   const pulled = await findLocal(api, reference);
   if (pulled !== undefined) return checkPlatform(pulled, arch, reference);
   return refused({
     kind: 'unavailable',
-    message: `${looked}, not even after a pull that succeeded`,
+    message: `${looked(reference)}, not even after a pull that succeeded`,
   });
 }
 
@@ -98,6 +95,17 @@ async function restoreName(
   else await api.tag(owner.Id, repository, tag);
 }
 
+/** Why a pull did not succeed, in words; undefined when that is not the image's or the registry's doing. */
+function reasonOf(error: unknown): string | undefined {
+  if (error instanceof PodmanRefusedError) return error.reason;
+  return error instanceof PullStalledError ? error.message : undefined;
+}
+
+async function searchedFor(api: PodmanImageApi, reference: string): Promise<readonly string[]> {
+  const named = registryOf(reference);
+  return named === undefined ? await api.searchRegistries() : [named];
+}
+
 async function findLocal(api: PodmanImageApi, reference: string): Promise<ImageAnswer | undefined> {
   const asIs = await api.find(reference);
   if (asIs !== undefined) return asIs;
@@ -122,8 +130,7 @@ function checkPlatform(
     (image.Os === '' || image.Os === 'linux') &&
     (image.Architecture === '' || image.Architecture === arch);
   if (fits) return ok(image.Id);
-  const message = `image ${name} is for ${image.Os}/${image.Architecture}, this machine is linux/${arch}`;
-  return refused({ kind: 'platform', message });
+  return refused(otherPlatform(name, `${image.Os}/${image.Architecture}`, arch));
 }
 
 function namesOf(image: ImageListAnswer): readonly string[] {

@@ -17,6 +17,14 @@ export const STREAM_OPEN_MS_MAX = 30_000;
 export const STREAM_IDLE_MS_MAX = 120_000;
 /** Pull or load one image, however large. */
 export const IMAGE_TRANSFER_MS_MAX = 60 * 60 * 1_000;
+/** A pull of which nothing more comes for this long has stalled, while bytes are expected. */
+export const PULL_IDLE_MS_MAX = 120_000;
+/** The same while Podman may be at work without a word: unpacking, or copying without counting. */
+export const PULL_SILENT_MS_MAX = 15 * 60 * 1_000;
+/** Between two lines about how far a pull is. */
+export const PULL_SAY_MS = 1_000;
+/** Build one image, all of its commands together. */
+export const IMAGE_BUILD_MS_MAX = 2 * 60 * 60 * 1_000;
 /** One answer to "is Podman there?" while looking for its socket. */
 export const PING_MS_MAX = 5_000;
 /** From spawning `podman system service` to its first answer; the first one ever sets up storage. */
@@ -48,6 +56,14 @@ export const LAUNCH_POLL_MS = 3;
 
 /** Processes and threads of one container, where the kernel enforces it: stops fork bombs only. */
 export const PIDS_MAX = 4_096;
+/** `oom_score_adj` of a task's processes: the kernel takes them before others of their size. */
+export const TASK_OOM_SCORE = 300;
+/** Processes of one container that are measured; more than {@link PIDS_MAX} cannot be. */
+export const PROCESSES_MEASURED_MAX = 4_096;
+/** Containers that cannot use more than this, shared pages counted fully, are not measured exactly. */
+export const PSS_WORTH_BYTES = 32 * 1024 * 1024;
+/** Files of a scratch layer that one measurement looks at; what is beyond is not counted. */
+export const SCRATCH_ENTRIES_MAX = 20_000;
 /** Podman's own copy of a container's output, read only when a killed daemon comes back. It is emptied when full. */
 export const LOG_COPY_BYTES_MAX = 512 * 1024 * 1024;
 /** The longest path of a unix socket on Linux, without the final zero. */
@@ -56,5 +72,7 @@ export const SOCKET_PATH_BYTES_MAX = 107;
 export const SERVICE_LOG_TAIL_BYTES = 2_000;
 /** One command that `doctor` runs; the container it tries is the slowest. */
 export const DOCTOR_COMMAND_MS_MAX = 30_000;
+/** A canary's whole flight, loading its image included. */
+export const CANARY_MS_MAX = 60_000;
 /** Images whose configuration is remembered between starts. */
 export const IMAGES_REMEMBERED_MAX = 256;

@@ -1,25 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ContainerCommands, describeContainerRuntime } from '@podmesh/testkit/conformance';
+import { describeContainerRuntime } from '@podmesh/testkit/conformance';
+import { BUSYBOX_COMMANDS } from './busybox-commands.test-kit.ts';
 import { openTestbed } from './container-testbed.test-kit.ts';
 import { PodmanRuntime } from './podman-runtime.ts';
-
-const sh = (script: string, ...args: string[]) => ['/bin/sh', '-c', script, 'sh', ...args];
-
-const commands: ContainerCommands = {
-  exits: (code) => sh(`exit ${code}`),
-  prints: (stdout, stderr) => sh('printf %s "$1"; printf %s "$2" >&2', stdout, stderr),
-  copies: (from, to) => ['cp', '-r', from, to],
-  fills: (path) =>
-    sh(
-      'mkdir -p "$1/sub"; echo a >"$1/a.txt"; echo run >"$1/sub/run"; chmod +x "$1/sub/run"; ' +
-        'ln -s ../a.txt "$1/sub/link"',
-      path,
-    ),
-  writesTo: (fd, text) => sh(`printf %s "$1" >&${fd}`, text),
-  waits: () => sh('trap "exit 143" TERM; echo ready; while :; do sleep 0.02; done'),
-  waitsDeafly: () => sh('trap "" TERM; echo ready; while :; do sleep 1; done'),
-};
 
 describeContainerRuntime('PodmanRuntime', async () => {
   const bed = await openTestbed();
@@ -29,8 +13,9 @@ describeContainerRuntime('PodmanRuntime', async () => {
   return {
     runtime: bed.runtime,
     image: bed.imageName,
-    commands,
+    commands: BUSYBOX_COMMANDS,
     peer: bed.peer,
+    replays: 'all',
     restarted: async () => {
       const runtime = new PodmanRuntime({ socketPath: bed.service.socketPath });
       restarted.push(runtime);

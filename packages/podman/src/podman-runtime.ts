@@ -5,12 +5,14 @@ import type {
   ImageProblem,
   LogSink,
   PeerId,
+  PullProgress,
   Result,
   RunningContainer,
   RuntimeDescription,
   StartProblem,
 } from '@podmesh/core';
 import { ok, refused } from '@podmesh/core';
+import { runCanary } from './canary.ts';
 import { type BodyContext, containerBody } from './container-body.ts';
 import {
   attemptCgroup,
@@ -34,7 +36,8 @@ type Started = Result<RunningContainer, StartProblem>;
 
 /** Containers through the API of a rootless Podman service, at the socket that a `PodmanService` found. */
 export class PodmanRuntime implements ContainerRuntime {
-  readonly #api: PodmanApi;
+  /** For the fast lane, which shares Podman's service with this one. */
+  readonly api: PodmanApi;
   readonly #busyboxPath: string | undefined;
   #host: Promise<PodmanHost> | undefined;
   #busybox: Promise<string | undefined> | undefined;
@@ -44,7 +47,7 @@ export class PodmanRuntime implements ContainerRuntime {
   readonly #cgroups = new Set<string>();
 
   constructor(options: { readonly socketPath: string; readonly busyboxPath?: string }) {
-    this.#api = new PodmanApi(options.socketPath);
+    this.api = new PodmanApi(options.socketPath);
     this.#busyboxPath = options.busyboxPath;
   }
 
@@ -53,21 +56,21 @@ export class PodmanRuntime implements ContainerRuntime {
   }
 
   images(): Promise<ReadonlyMap<string, readonly string[]>> {
-    return listImages(this.#api.images);
+    return listImages(this.api.images);
   }
 
   async resolveImage(
     reference: string,
-    pull: boolean,
+    pull: false | PullProgress,
     signal: AbortSignal,
   ): Promise<Result<string, ImageProblem>> {
     const { arch } = await this.describe();
-    return await resolveImage(this.#api.images, arch, reference, { pull, signal });
+    return await resolveImage(this.api.images, arch, reference, { pull, signal });
   }
 
   async loadImage(archivePath: string, signal: AbortSignal): Promise<Result<string, ImageProblem>> {
     const { arch } = await this.describe();
-    return await loadImage(this.#api.images, arch, archivePath, signal);
+    return await loadImage(this.api.images, arch, archivePath, signal);
   }
 
   async start(spec: ContainerSpec, log: LogSink, signal: AbortSignal): Promise<Started> {
@@ -82,7 +85,7 @@ export class PodmanRuntime implements ContainerRuntime {
     const context: BodyContext = {
       ...(launch === undefined ? {} : { launch: launch.value }),
       hasHealthcheck: Boolean(image?.Healthcheck),
-      limitsEnforced: host.description.limits === 'enforced',
+      limitsEnforced: host.description.limits.memory === 'kernel',
       selinux: host.selinux,
       network: host.network,
       ...(cgroup === undefined ? {} : { cgroupParent: cgroup }),
@@ -90,10 +93,10 @@ export class PodmanRuntime implements ContainerRuntime {
     if (cgroup !== undefined) this.#cgroups.add(cgroup);
     let id: string | undefined;
     try {
-      id = await this.#api.create(containerBody(spec, context), signal);
-      const stream = await this.#api.attach(id, signal);
+      id = await this.api.create(containerBody(spec, context), signal);
+      const stream = await this.api.attach(id, signal);
       await this.#startOrDetach(id, stream, signal);
-      const container = new PodmanContainer(this.#api, {
+      const container = new PodmanContainer(this.api, {
         id,
         labels: spec.labels,
         attached: { log, stream },
@@ -112,12 +115,12 @@ export class PodmanRuntime implements ContainerRuntime {
   }
 
   async leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
-    const listed = await this.#api.list(`${PEER_LABEL}=${peer}`);
+    const listed = await this.api.list(`${PEER_LABEL}=${peer}`);
     const adopted: RunningContainer[] = [];
     const cgroups = new Set<string>();
     for (const { Id, Labels } of listed) {
       const labels = readLabels(Labels ?? undefined);
-      const answer = labels === undefined ? undefined : await this.#api.inspect(Id);
+      const answer = labels === undefined ? undefined : await this.api.inspect(Id);
       if (labels === undefined || answer === undefined) continue;
       const fdDirectory = answer.Mounts?.find(
         (mount) => mount.Destination === FD_DIRECTORY,
@@ -126,7 +129,7 @@ export class PodmanRuntime implements ContainerRuntime {
       const cgroup = isAttemptCgroup(parent, peer) ? parent : undefined;
       if (cgroup !== undefined) cgroups.add(cgroup);
       adopted.push(
-        new PodmanContainer(this.#api, {
+        new PodmanContainer(this.api, {
           id: Id,
           labels,
           ...(fdDirectory === undefined ? {} : { fdDirectory }),
@@ -140,14 +143,22 @@ export class PodmanRuntime implements ContainerRuntime {
     return adopted;
   }
 
+  async probe(peer: PeerId, signal: AbortSignal): Promise<string | undefined> {
+    this.#busybox ??= findStaticBusybox(this.#busyboxPath ? [this.#busyboxPath] : undefined);
+    const busybox = await this.#busybox;
+    if (busybox === undefined)
+      return 'the canary needs a statically linked busybox on this machine';
+    return await runCanary(this, peer, busybox, signal);
+  }
+
   /** Gives idle connections back. Containers are left as they are. */
   close(): void {
-    this.#api.close();
+    this.api.close();
   }
 
   /** Asked once; asked again after a failure. */
   #machine(): Promise<PodmanHost> {
-    this.#host ??= this.#api.info().then(readHost);
+    this.#host ??= this.api.info().then(readHost);
     this.#host.catch(() => {
       this.#host = undefined;
     });
@@ -178,7 +189,7 @@ export class PodmanRuntime implements ContainerRuntime {
   async #configOf(image: string): Promise<ImageAnswer['Config']> {
     const known = this.#configs.get(image);
     if (known !== undefined) return known;
-    const config = (await this.#api.images.find(image))?.Config;
+    const config = (await this.api.images.find(image))?.Config;
     if (this.#configs.size >= IMAGES_REMEMBERED_MAX) this.#configs.clear();
     if (config !== undefined) this.#configs.set(image, config);
     return config;
@@ -186,7 +197,7 @@ export class PodmanRuntime implements ContainerRuntime {
 
   async #startOrDetach(id: string, attached: Readable, signal: AbortSignal): Promise<void> {
     try {
-      await this.#api.start(id, signal);
+      await this.api.start(id, signal);
     } catch (error) {
       attached.destroy();
       throw error;
@@ -195,7 +206,7 @@ export class PodmanRuntime implements ContainerRuntime {
 
   /** A start that failed leaves nothing; what cannot be removed now is found by its label later. */
   async #discard(id: string | undefined, cgroup: string | undefined): Promise<void> {
-    if (id !== undefined) await this.#api.remove(id).catch(() => undefined);
+    if (id !== undefined) await this.api.remove(id).catch(() => undefined);
     if (cgroup === undefined) return;
     await removeCgroup(cgroup);
     this.#cgroups.delete(cgroup);

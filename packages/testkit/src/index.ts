@@ -18,3 +18,4 @@ export * from './simulation/world.ts';
 export * from './time/real-time.ts';
 export * from './time/scheduler.ts';
 export * from './virtual-clock.ts';
+export * from './zip-file.ts';

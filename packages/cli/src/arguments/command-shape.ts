@@ -9,7 +9,7 @@ export interface OptionShape {
 }
 
 /** What an operand names, so that shells can complete it. */
-export type OperandKind = 'file' | 'run' | 'command' | 'shell';
+export type OperandKind = 'file' | 'run' | 'command' | 'shell' | 'image-action';
 
 /** A word that is no option. */
 export interface OperandShape {
@@ -17,6 +17,8 @@ export interface OperandShape {
   readonly name: string;
   readonly kind: OperandKind;
   readonly optional?: boolean;
+  /** The last one may be given several times. */
+  readonly repeated?: boolean;
 }
 
 /** What can be said to one command; parsing, help and completion all read this. */
@@ -44,6 +46,10 @@ export const GLOBAL_OPTIONS: Readonly<Record<string, OptionShape>> = {
 
 /** `podmesh run FILE [OPTION]...` */
 export function usageOf({ name, operands }: CommandShape): string {
-  const words = operands.map(({ name: word, optional }) => (optional ? `[${word}]` : word));
-  return ['podmesh', name, ...words, '[OPTION]...'].join(' ');
+  return ['podmesh', name, ...operands.map(operandText), '[OPTION]...'].join(' ');
+}
+
+/** `RUN`, `[TASK]...` */
+export function operandText({ name, optional, repeated }: OperandShape): string {
+  return `${optional ? `[${name}]` : name}${repeated ? '...' : ''}`;
 }

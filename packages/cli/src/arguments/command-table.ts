@@ -1,6 +1,7 @@
 import type { CommandShape } from './command-shape.ts';
+import { IMAGE } from './image-commands.ts';
 import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
-import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, SHOW, WAIT } from './run-commands.ts';
+import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, RELEASE, SHOW, WAIT } from './run-commands.ts';
 
 /** All commands, in the order of `podmesh help`. */
 export const COMMANDS = {
@@ -12,8 +13,10 @@ export const COMMANDS = {
   logs: LOGS,
   wait: WAIT,
   cancel: CANCEL,
+  release: RELEASE,
   get: GET,
   put: PUT,
+  image: IMAGE,
   peers: PEERS,
   explain: EXPLAIN,
   doctor: DOCTOR,

@@ -1,5 +1,11 @@
 import { alignColumns } from '../render/align-columns.ts';
-import { type CommandShape, GLOBAL_OPTIONS, type OptionShape, usageOf } from './command-shape.ts';
+import {
+  type CommandShape,
+  GLOBAL_OPTIONS,
+  type OptionShape,
+  operandText,
+  usageOf,
+} from './command-shape.ts';
 import { COMMANDS, type CommandName } from './command-table.ts';
 
 const EXIT_CODES = [
@@ -8,12 +14,13 @@ const EXIT_CODES = [
   '  1  the run failed or was cancelled, or what was asked for could not be done',
   '  2  the document or the arguments are wrong',
   '  3  no mesh could be reached',
+  '  4  the run waits for a person: its tasks are held (see podmesh explain), it is not over',
 ];
 
 /** What `podmesh help` prints. */
 export function overviewText(): string {
   const commands = Object.values(COMMANDS).map((shape): readonly string[] => {
-    const operands = shape.operands.map((operand) => operand.name).join(' ');
+    const operands = shape.operands.map(operandText).join(' ');
     return [`  ${shape.name} ${operands}`.trimEnd(), shape.summary];
   });
   return lines([

@@ -45,6 +45,14 @@ describe('parseCommandLine', () => {
     expect(parse('put -- --odd')).toMatchObject({ invocation: { operands: ['--odd'] } });
   });
 
+  it('takes the last operand of some commands several times, or never', () => {
+    expect(parse('release last a b:3')).toMatchObject({
+      invocation: { operands: ['last', 'a', 'b:3'] },
+    });
+    expect(parse('release last')).toMatchObject({ invocation: { operands: ['last'] } });
+    expect(refusal('release').advice).toBe('Usage: podmesh release RUN [TASK]... [OPTION]...');
+  });
+
   it.each([
     ['', { kind: 'help', command: undefined }],
     ['--help', { kind: 'help', command: undefined }],

@@ -58,7 +58,8 @@ export function parseCommandLine(argv: readonly string[]): Result<CommandLine, C
   if (values.help === true) return ok({ kind: 'help', command: word });
   if (word === 'help') return helpOn(positionals);
   const required = shape.operands.filter((operand) => operand.optional !== true);
-  if (positionals.length < required.length || positionals.length > shape.operands.length) {
+  const most = shape.operands.at(-1)?.repeated === true ? Infinity : shape.operands.length;
+  if (positionals.length < required.length || positionals.length > most) {
     return refused(wrongCount(positionals, shape));
   }
   const options = new Options(values);

@@ -35,7 +35,7 @@ export function parseRunTarget(text: string): RunTarget {
       advice: 'Write RUN or RUN/TASK, such as last/j1 or last/j1:3.',
     });
   }
-  return task === undefined ? { run } : { run, task: readTask(task) };
+  return task === undefined ? { run } : { run, task: parseTask(task) };
 }
 
 /** Reads `RUN/JOB/OUTPUT`, `RUN/JOB:INDEX/OUTPUT` or `sha256:…`. */
@@ -50,10 +50,11 @@ export function parseOutputTarget(text: string): OutputTarget {
         : 'Write RUN/JOB/OUTPUT, RUN/JOB:INDEX/OUTPUT or sha256:DIGEST.',
     });
   }
-  return { kind: 'output', run, task: readTask(task), output };
+  return { kind: 'output', run, task: parseTask(task), output };
 }
 
-function readTask(text: string): TaskId {
+/** Reads a task: a job, or one element of an array job. */
+export function parseTask(text: string): TaskId {
   try {
     return taskId(text);
   } catch (error) {

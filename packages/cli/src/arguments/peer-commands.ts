@@ -1,6 +1,7 @@
 import type { CommandShape, OptionShape } from './command-shape.ts';
 
-const ALLOW_ROOT: OptionShape = {
+/** Of every command that leads to containers. */
+export const ALLOW_ROOT: OptionShape = {
   kind: 'flag',
   help: 'run containers as root anyway (not what podmesh is made for)',
 };
@@ -14,8 +15,17 @@ export const UP: CommandShape = {
     detach: { kind: 'flag', short: 'd', help: 'go to the background once the peer is ready' },
     name: { kind: 'text', value: 'PEER', help: "the peer's name (default: made once and kept)" },
     cores: { kind: 'text', value: 'N', help: 'cores it offers (default: all)' },
-    memory: { kind: 'text', value: 'SIZE', help: 'memory it offers, such as 8GiB' },
+    memory: {
+      kind: 'text',
+      value: 'SIZE',
+      help: 'memory it offers, such as 8GiB (default: 80% of what is there)',
+    },
     disk: { kind: 'text', value: 'SIZE', help: 'disk space it offers, such as 50GiB' },
+    runtime: {
+      kind: 'text',
+      value: 'WAY',
+      help: 'how it runs containers: auto, podman or crun (default: auto)',
+    },
     label: { kind: 'texts', value: 'K=V', help: 'a label that tasks may ask for; may be repeated' },
     'allow-root': ALLOW_ROOT,
   },
@@ -89,9 +99,10 @@ export const RUN: CommandShape = {
     'allow-root': ALLOW_ROOT,
   },
   details: [
-    'FILE is JSON or YAML; - is standard input. Local inputs (file:PATH) are uploaded, relative to the',
-    'document. Nothing is started when anything is wrong with it. Ctrl-C detaches with exit code 130: the run',
-    'goes on. Without a daemon on this machine a temporary peer is started; it leaves when all is done.',
+    'FILE is JSON or YAML; - is standard input. Local inputs (file:PATH) and Python programs ("job":',
+    '{"python": a zip file or directory with main.py}) are uploaded, relative to the document. Nothing is started when anything is wrong with it. Ctrl-C detaches with exit code 130: the run',
+    'goes on. Without a daemon on this machine a temporary peer is started; it leaves when all is done, or',
+    'when only a person can make things go on: then the command ends with exit code 4, and the run stays.',
     'With --json: one JSON object per line, the last one with the result record.',
   ],
   examples: ['podmesh run pipeline.yaml', 'podmesh run - --detach < pipeline.json'],

@@ -44,7 +44,11 @@ export const WAIT: CommandShape = {
   summary: 'wait for the end of a run',
   operands: [RUN_OPERAND],
   options: {},
-  details: [NAMING, 'Exits like "podmesh run". With --json: the result record, once it has ended.'],
+  details: [
+    NAMING,
+    'Exits like "podmesh run": also when nothing can go on before a person releases a held task (4).',
+    'With --json: the result record, once it has ended or waits for a person.',
+  ],
   examples: ['podmesh wait last'],
 };
 
@@ -55,6 +59,20 @@ export const CANCEL: CommandShape = {
   options: { reason: { kind: 'text', value: 'TEXT', help: 'why; kept with the run' } },
   details: [NAMING, 'Tasks that run are stopped, those that wait never start.'],
   examples: ['podmesh cancel last --reason "wrong input"'],
+};
+
+export const RELEASE: CommandShape = {
+  name: 'release',
+  summary: 'let held tasks be tried again',
+  operands: [RUN_OPERAND, { name: 'TASK', kind: 'run', optional: true, repeated: true }],
+  options: {},
+  details: [
+    NAMING,
+    'A task that took down two different peers is held, for it may take down the next one as well. Look at',
+    'what it wrote ("podmesh explain", "podmesh logs") before you release it. Without TASK: all held tasks.',
+    'What happened before does not count any more. To give up instead: podmesh cancel RUN.',
+  ],
+  examples: ['podmesh release last j2', 'podmesh release last'],
 };
 
 export const GET: CommandShape = {

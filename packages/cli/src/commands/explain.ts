@@ -1,3 +1,4 @@
+import { recordTask, type TaskRecord } from '@podmesh/core';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { parseRunTarget, type RunTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
@@ -5,10 +6,12 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { explainRecordedRun, explainRun, type RunExplanation } from '../explain/explain-run.ts';
 import { explainRecorded, explainTask, type TaskExplanation } from '../explain/explain-task.ts';
 import { runExplanationText, taskExplanationText } from '../explain/explanation-text.ts';
+import { programAdvice } from '../explain/program-advice.ts';
 import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
 import { type LoggedRun, loadRun, type RecordedRun } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
+import { readProgramError, withError } from '../mesh/program-error.ts';
 import { selectTasks } from '../mesh/select-tasks.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
@@ -19,7 +22,9 @@ export async function explain(world: World, { operands, options }: Invocation): 
   return withClient(world, options.text('nats'), async (client) => {
     const loaded = await loadRun(client, await findRun(client, world.home, target.run));
     const explained =
-      loaded.kind === 'logged' ? await fromLog(client, loaded, target) : fromRecord(loaded, target);
+      loaded.kind === 'logged'
+        ? await fromLog(client, loaded, target)
+        : await fromRecord(client, loaded, target);
     if (options.flag('json')) await printJson(world.terminal, explained);
     else {
       const isTask = explained.kind === 'task';
@@ -39,7 +44,8 @@ async function fromLog(
   const peers = await client.peers.list();
   if (target.task !== undefined) {
     const task = chooseTask(loaded, target);
-    return explainTask({ run, state, task, peers });
+    const explained = explainTask({ run, state, task, peers });
+    return withProgramError(client, explained, recordTask(state, task));
   }
   const driveQueued = (await client.drives.waiting()).has(run);
   return explainRun({ run, state, peers, driveQueued });
@@ -48,19 +54,39 @@ async function fromLog(
 /** Of a whole array job: the element that tells most about why it is not done. */
 function chooseTask({ run, state, ...rest }: LoggedRun, { task }: RunTarget): number {
   const tasks = selectTasks({ run, state, ...rest }, task);
-  for (const kind of ['failed', 'ready', 'waiting', 'running'] as const) {
+  for (const kind of ['failed', 'held', 'ready', 'waiting', 'running'] as const) {
     const telling = tasks.find((number) => state.tasks[number]?.kind === kind);
     if (telling !== undefined) return telling;
   }
   return tasks[0] ?? 0;
 }
 
-function fromRecord(loaded: RecordedRun, { task }: RunTarget): TaskExplanation | RunExplanation {
+async function fromRecord(
+  client: Client,
+  loaded: RecordedRun,
+  { task }: RunTarget,
+): Promise<TaskExplanation | RunExplanation> {
   const { run, record } = loaded;
   if (task !== undefined) {
     const found = record.tasks[selectTasks(loaded, task)[0] ?? 0];
     if (found === undefined) throw new CliError('no-such-task', `there is no task ${task}`);
-    return explainRecorded(run, found);
+    return withProgramError(client, explainRecorded(run, found), found);
   }
   return explainRecordedRun(record);
+}
+
+/** A Python job knows more of its failure than its exit code. */
+async function withProgramError(
+  client: Client,
+  explained: TaskExplanation,
+  record: TaskRecord,
+): Promise<TaskExplanation> {
+  const { failure, run, task, advice } = explained;
+  const error = await readProgramError(client, record);
+  if (failure === undefined || error === undefined) return explained;
+  return {
+    ...explained,
+    failure: withError(failure, error),
+    advice: [...programAdvice(error, `${run}/${task}`), ...advice],
+  };
 }

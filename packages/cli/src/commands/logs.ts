@@ -1,4 +1,4 @@
-import { EMPTY_ARTIFACT, type TaskId } from '@podmesh/core';
+import { EMPTY_ARTIFACT, type TaskId, unreachable } from '@podmesh/core';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { parseRunTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
@@ -90,26 +90,43 @@ async function printLogs(
 ): Promise<void> {
   const [only] = tasks;
   if (isFollowed) {
-    const stored = tasks.filter(({ place }) => place.kind === 'stored');
-    const [one] = stored;
-    if (tasks.length > 1) await printMany(client, printer, { run, tasks: stored });
+    const past = tasks.filter(({ place }) => place.kind === 'stored' || isLost(place));
+    const [one] = past;
+    if (tasks.length > 1) await printMany(client, printer, { run, tasks: past });
     else if (one !== undefined) await printOne(client, printer, { run, ...one });
     return;
   }
-  if (tasks.length === 1 && only !== undefined) {
-    const { task, place } = only;
-    if (place.kind === 'none') terminal.err(`${task} has no log: ${place.why}\n`);
-    if (place.kind === 'stored' && place.log === EMPTY_ARTIFACT) {
-      terminal.err(
-        `${task} wrote nothing to its log; what goes to an output like fd:1 is no log\n`,
-      );
-    }
-    await printOne(client, printer, { run, ...only });
+  if (only !== undefined && tasks.length === 1) {
+    const seenLive = await printOne(client, printer, { run, ...only });
+    const remark = remarkOn(only, seenLive);
+    if (remark !== undefined) terminal.err(`${remark}\n`);
     return;
   }
   await printMany(client, printer, { run, tasks });
   const more = tasks.length - TASKS_PRINTED_MAX;
   if (more > 0) terminal.err(`and ${more} more tasks; one by one: podmesh logs ${run}/TASK\n`);
+}
+
+/** Of an attempt whose peer vanished. */
+const isLost = (place: LogPlace): boolean => place.kind === 'live' && place.why !== undefined;
+
+/** Why there is nothing to see, or not all of it. */
+function remarkOn({ task, place }: TaskLog, seenLive: boolean): string | undefined {
+  switch (place.kind) {
+    case 'none':
+      return `${task} has no log: ${place.why}`;
+    case 'live':
+      if (place.why === undefined) return undefined;
+      return seenLive
+        ? `the peer of attempt ${place.attempt} vanished: this is what ${task} was seen writing until then`
+        : `${task} has no log: ${place.why}`;
+    case 'stored':
+      return place.log === EMPTY_ARTIFACT
+        ? `${task} wrote nothing to its log; what goes to an output like fd:1 is no log`
+        : undefined;
+    default:
+      return unreachable(place);
+  }
 }
 
 async function followRest(

@@ -1,4 +1,4 @@
-import type { RunSummary } from '@podmesh/core';
+import { type RunSummary, waitsForPerson } from '@podmesh/core';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import type { Client } from '../mesh/client.ts';
@@ -41,11 +41,13 @@ async function toListed(
   client: Client,
   isCounted: boolean,
 ): Promise<ListedRun> {
-  const counts = ended?.event.counts ?? (isCounted ? await countsNow(client, run) : undefined);
+  const now = ended === undefined && isCounted ? await stateNow(client, run) : undefined;
+  const counts = ended === undefined ? now?.counts : { ...ended.event.counts, held: 0 };
+  const going = now?.isHeld === true ? 'held' : 'running';
   return {
     run,
     ...(name === undefined ? {} : { name }),
-    state: ended?.event.state ?? (cancelRequested ? 'cancelling' : 'running'),
+    state: ended?.event.state ?? (cancelRequested ? 'cancelling' : going),
     tasks: taskCount,
     ...(counts === undefined ? {} : { counts }),
     publisher,
@@ -54,14 +56,20 @@ async function toListed(
   };
 }
 
+interface StateNow {
+  readonly counts: NonNullable<ListedRun['counts']>;
+  /** Whether nothing happens before a person acts. */
+  readonly isHeld: boolean;
+}
+
 /** One broken run must not hide the others. */
-async function countsNow(
-  client: Client,
-  run: RunSummary['run'],
-): Promise<ListedRun['counts'] | undefined> {
+async function stateNow(client: Client, run: RunSummary['run']): Promise<StateNow | undefined> {
   try {
-    const { tasks: _, ...counts } = toHeader(await loadRun(client, run)).counts;
-    return counts;
+    const loaded = await loadRun(client, run);
+    const { tasks: _, ...counts } = toHeader(loaded).counts;
+    if (loaded.kind === 'recorded') return { counts: { ...counts, held: 0 }, isHeld: false };
+    const { state } = loaded;
+    return { counts: { ...counts, held: state.held.size }, isHeld: waitsForPerson(state) };
   } catch {
     return undefined;
   }

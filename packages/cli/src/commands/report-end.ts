@@ -1,7 +1,9 @@
-import type { RunRecord, TaskId } from '@podmesh/core';
+import { type RunRecord, type TaskId, unreachable } from '@podmesh/core';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import type { Client } from '../mesh/client.ts';
+import { withProgramErrors } from '../mesh/program-error.ts';
 import { readWhole } from '../mesh/read-whole.ts';
+import { heldSummary } from '../render/held-summary.ts';
 import { printLines } from '../render/print.ts';
 import { runSummary } from '../render/run-summary.ts';
 import type { World } from '../world.ts';
@@ -11,20 +13,35 @@ const TAILS_MAX = 3;
 /** A log larger than this is not fetched for its last lines. */
 const TAIL_LOG_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Tells people how a run ended, with what they need to go on; the exit code that says the same. */
+/** Tells people how a run ended, or that it waits for them, with what they need to go on; the exit code that says the same. */
 export async function reportEnd(
   world: World,
   client: Client,
   record: RunRecord,
 ): Promise<ExitCode> {
+  if (record.state === 'running') {
+    await printLines(world.terminal, heldSummary(record));
+    return exitCodeOf(record);
+  }
   const tails = await logTails(client, record);
-  await printLines(world.terminal, runSummary(record, tails));
+  const told = await withProgramErrors(client, record);
+  await printLines(world.terminal, runSummary(told, tails));
   return exitCodeOf(record);
 }
 
-/** 0 when all succeeded; 1 when it failed or was cancelled. */
+/** 0 when all succeeded; 1 when it failed or was cancelled; 4 when it was followed no further because it waits for a person. */
 export function exitCodeOf({ state }: Pick<RunRecord, 'state'>): ExitCode {
-  return state === 'succeeded' ? EXIT.success : EXIT.failed;
+  switch (state) {
+    case 'succeeded':
+      return EXIT.success;
+    case 'running':
+      return EXIT.held;
+    case 'failed':
+    case 'cancelled':
+      return EXIT.failed;
+    default:
+      return unreachable(state);
+  }
 }
 
 /** The logs of failed tasks that wrote nothing to standard error. */

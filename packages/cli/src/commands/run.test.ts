@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeDriver } from '../fake-driver.test-kit.ts';
 import { FakeWorld } from '../fake-world.test-kit.ts';
 import { livingChild } from '../home/child.test-kit.ts';
-import { digestOf } from '../sample-run.test-kit.ts';
+import { digestOf, peerEntry } from '../sample-run.test-kit.ts';
 
 /** A world with a document of two jobs, one after the other. */
 async function world(jobs: readonly object[] = JOBS): Promise<FakeWorld> {
@@ -15,6 +15,9 @@ async function world(jobs: readonly object[] = JOBS): Promise<FakeWorld> {
     JSON.stringify({ version: 1, name: 'n', jobs }),
   );
   await writeFile(join(made.directory, 'input.txt'), 'the input');
+  // Otherwise every run would warn that nobody has its image.
+  const images = { [digestOf('image')]: ['localhost/a:1'] };
+  await made.others.peers.announce(peerEntry('oak', { images }));
   return made;
 }
 
@@ -101,6 +104,43 @@ describe('podmesh run', () => {
     made.interrupt();
     expect(await code).toBe(130);
     expect(made.terminal.stderr).toContain(`look again with: podmesh wait ${driver.run}`);
+  });
+
+  it('ends with 4 when only a person can make it go on, and says what to type', async () => {
+    const made = await world();
+    const { code, driver } = await running(made);
+    await driver.hold('a');
+    expect(await code).toBe(4);
+    const { stdout, stderr } = made.terminal;
+    expect(stderr).toContain(`held for a person: podmesh explain ${driver.run}/a`);
+    expect(stdout).toContain(`run ${driver.run} waits for a person: 2 tasks, 1 held\n`);
+    expect(stdout).toContain(`podmesh release ${driver.run}\n`);
+    expect(stdout).toContain(`podmesh cancel ${driver.run}\n`);
+    expect(stderr).not.toContain('temporary');
+  });
+
+  it('goes on while something else runs, and tells programs what is held', async () => {
+    const made = await world([
+      { id: 'a', container: 'x' },
+      { id: 'b', container: 'x' },
+    ]);
+    const { code, driver } = await running(made, '--json');
+    await driver.start('b');
+    await driver.hold('a');
+    await made.terminal.until('"held":true');
+    await driver.succeed('b');
+    expect(await code).toBe(4);
+    const lines = made.terminal.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.at(-2)).toMatchObject({ kind: 'succeeded', task: 'b' });
+    expect(lines.at(-1)).toMatchObject({
+      kind: 'held',
+      run: driver.run,
+      tasks: ['a'],
+      record: { state: 'running', tasks: [{ state: 'held' }, { state: 'succeeded' }] },
+    });
   });
 
   it('says once that the mesh is gone, and goes on when it is back', async () => {
@@ -219,6 +259,17 @@ describe('without a daemon', () => {
     expect(started).toEqual([['--until-idle']]);
     expect(asked).toEqual(['nats://temporary']);
     expect(made.terminal.stderr).toContain('"podmesh up" makes one that stays');
+  });
+
+  it('says that the temporary peer does not stay for what is held', async () => {
+    const made = await world();
+    const { pid } = await livingChild('daemon');
+    const { changes } = startable(made, [pid]);
+    const code = made.run(['run', 'doc.json'], changes);
+    await made.terminal.until('run ');
+    await (await FakeDriver.newest(made)).hold('a');
+    expect(await code).toBe(4);
+    expect(made.terminal.stderr).toContain('for a peer that stays: podmesh up --detach');
   });
 
   it('starts another when that has left before it knew of the run', async () => {

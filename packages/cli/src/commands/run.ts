@@ -1,6 +1,13 @@
-import { type Graph, initialRunState, type RunId, type RunPublished } from '@podmesh/core';
+import {
+  type Graph,
+  initialRunState,
+  type RunId,
+  type RunPublished,
+  type RunRecord,
+} from '@podmesh/core';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { checkDocument } from '../document/check-document.ts';
+import { pinImages } from '../document/pin-images.ts';
 import { publishGraph } from '../document/publish-graph.ts';
 import { readDocument } from '../document/read-document.ts';
 import { checkArtifacts, uploadInputs } from '../document/upload-inputs.ts';
@@ -11,20 +18,23 @@ import type { Client } from '../mesh/client.ts';
 import { type LoggedRun, toRecord } from '../mesh/load-run.ts';
 import { openClient } from '../mesh/open-client.ts';
 import { printJson } from '../render/print.ts';
+import { heldTasks } from '../render/run-summary.ts';
 import type { World } from '../world.ts';
 import { refuseRoot } from './refuse-root.ts';
 import { exitCodeOf, reportEnd } from './report-end.ts';
-import { keepPeer, meshForRun } from './temporary-peer.ts';
+import { keepPeer, meshForRun, tellWhereHeld } from './temporary-peer.ts';
 
 /** `podmesh run FILE`: checks, uploads, publishes, and follows unless told not to. */
 export async function run(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   refuseRoot(world, 'run', options.flag('allow-root'));
   const read = await readDocument(world, operands[0] ?? '-');
   const checked = await checkDocument(read);
-  const client = await openClient(world, await meshForRun(world, options));
+  const url = await meshForRun(world, options);
+  const client = await openClient(world, url);
   try {
     await checkArtifacts(checked, client.artifacts);
-    const graph = await uploadInputs(checked, read.directory, client.artifacts);
+    const uploaded = await uploadInputs(checked, read.directory, client.artifacts);
+    const graph = await pinImages(world, { client, url }, uploaded);
     const { published, driveQueued } = await publishGraph(client, graph, world.user);
     await world.home.rememberRun(published.run);
     await keepPeer(world, options);
@@ -32,7 +42,7 @@ export async function run(world: World, { operands, options }: Invocation): Prom
       world.terminal.err('no driver could be asked for; a peer will notice the run by itself\n');
     }
     if (options.flag('detach')) return await tellId(world, options, published.run);
-    return await followPublished(world, client, { published, graph, json: options.flag('json') });
+    return await followPublished(world, client, { published, graph, options });
   } finally {
     await client.close();
   }
@@ -44,17 +54,30 @@ async function tellId({ terminal }: World, options: Options, run: RunId): Promis
   return EXIT.success;
 }
 
+/** The last line of `--json`. */
+async function tellRecord({ terminal }: World, record: RunRecord): Promise<ExitCode> {
+  const { run: id, state } = record;
+  await printJson(
+    terminal,
+    state === 'running'
+      ? { kind: 'held', run: id, tasks: heldTasks(record).map(({ task }) => task), record }
+      : { kind: 'ended', run: id, state, record },
+  );
+  return exitCodeOf(record);
+}
+
 interface Published {
   readonly published: RunPublished;
   readonly graph: Graph;
-  readonly json: boolean;
+  readonly options: Options;
 }
 
 async function followPublished(
   world: World,
   client: Client,
-  { published, graph, json }: Published,
+  { published, graph, options }: Published,
 ): Promise<ExitCode> {
+  const json = options.flag('json');
   const { run: id } = published;
   const start: LoggedRun = {
     kind: 'logged',
@@ -72,9 +95,9 @@ async function followPublished(
     const ended = await followRun(client, start, viewFor(world, json), interrupt.signal);
     if (ended === undefined) return tellDetached(world, id);
     const record = toRecord(ended);
-    if (!json) return await reportEnd(world, client, record);
-    await printJson(world.terminal, { kind: 'ended', run: id, state: record.state, record });
-    return exitCodeOf(record);
+    const code = json ? await tellRecord(world, record) : await reportEnd(world, client, record);
+    if (code === EXIT.held) await tellWhereHeld(world, options);
+    return code;
   } finally {
     forget();
   }

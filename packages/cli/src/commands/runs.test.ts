@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RunId } from '@podmesh/core';
+import { type RunId, taskId } from '@podmesh/core';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeDriver } from '../fake-driver.test-kit.ts';
 import { FakeWorld } from '../fake-world.test-kit.ts';
@@ -91,6 +91,22 @@ describe('ps, show, wait and cancel', () => {
     expect((await podmesh('explain', 'last')).out).toContain('only its record is left');
   });
 
+  it('show and explain a failed Python job in its own words, and get its record', async () => {
+    const record = { status: 'error', error_type: 'ModuleNotFoundError', error: 'no\nnumpy' };
+    await mkdir(join(world.directory, 'code'));
+    await writeFile(join(world.directory, 'code/main.py'), 'import numpy');
+    driver = await publish({ id: 'py', container: 'localhost/python:1', job: { python: 'code' } });
+    const outputs = { result: await driver.store(JSON.stringify(record)) };
+    await driver.start('py');
+    await driver.fail('py', '', { outputs });
+    expect((await podmesh('show', 'last')).out).toContain('exit: ModuleNotFoundError: no numpy');
+    const explained = (await podmesh('explain', 'last/py')).out;
+    expect(explained).toContain('ModuleNotFoundError: no numpy');
+    expect(explained).toContain('under "requirements"');
+    expect((await podmesh('get', 'last/py/result', '-o', '-')).out).toBe(JSON.stringify(record));
+    expect((await podmesh('show', 'last', '--json')).out).toContain('the command exited with 3');
+  });
+
   it('wait exits like run', async () => {
     const code = world.run(['wait', 'last', '--json']);
     await driver.start('a');
@@ -105,6 +121,29 @@ describe('ps, show, wait and cancel', () => {
       run,
       state: 'failed',
     });
+  });
+
+  it('wait ends with 4 when only a person can make it go on, at once when that is so already', async () => {
+    const code = world.run(['wait', 'last']);
+    await driver.hold('a');
+    for (const task of ['arr:0', 'arr:1']) {
+      await driver.start(task);
+      await driver.succeed(task);
+    }
+    expect(await code).toBe(4);
+    expect(world.terminal.stdout).toContain('waits for a person: 4 tasks, 2 succeeded, 1 held');
+    const again = await podmesh('wait', 'last', '--json');
+    expect(again.code).toBe(4);
+    expect(JSON.parse(again.out)).toMatchObject({ run, state: 'running' });
+  });
+
+  it('count what is held', async () => {
+    await driver.hold('a');
+    const [listed] = JSON.parse((await podmesh('ps', '--json')).out);
+    expect(listed).toMatchObject({ state: 'running', counts: { held: 1 } });
+    for (const task of ['arr:0', 'arr:1']) await driver.hold(task);
+    expect((await podmesh('ps')).out).toMatch(/ held +0\/4 +0 +3 +0 /);
+    expect((await podmesh('show', 'last')).out).toContain('3 tasks held for a person');
   });
 
   it('cancel once, say so the second time, and refuse after the end', async () => {
@@ -126,6 +165,24 @@ describe('logs and explain', () => {
     expect((await podmesh('logs', 'last/a')).out).toBe('log of a\n');
     expect((await podmesh('logs', 'last')).out).toBe('a | log of a\n');
     expect((await podmesh('logs', 'last/end')).err).toContain('end has no log: it never started');
+  });
+
+  it('print what came live of a task whose peer vanished, and why that is all', async () => {
+    await driver.hold('a');
+    const nothing = await podmesh('logs', 'last/a');
+    expect(nothing.err).toBe('a has no log: attempt 2 left no log (peer-lost)\n');
+    const task = taskId('a');
+    world.others.liveLog.write({ run, task, attempt: 2, bytes: Buffer.from('last words\n') });
+    const { out, err } = await podmesh('logs', 'last/a');
+    expect(out).toBe('last words\n');
+    expect(err).toContain('the peer of attempt 2 vanished');
+  });
+
+  it('follow no task that is held', async () => {
+    await driver.hold('a');
+    const { code, err } = await podmesh('logs', 'last/a', '-f');
+    expect(code).toBe(0);
+    expect(err).toContain(`a is held for a person; see why: podmesh explain ${run}/a`);
   });
 
   it('explain a task and a run', async () => {

@@ -5,6 +5,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { findRun } from '../mesh/find-run.ts';
 import { type LoadedRun, loadRun, toHeader, toRecord } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
+import { withProgramErrors } from '../mesh/program-error.ts';
 import { printLines } from '../render/print.ts';
 import { recordTable } from '../render/record-table.ts';
 import type { World } from '../world.ts';
@@ -20,7 +21,8 @@ export async function show(world: World, { operands, options }: Invocation): Pro
     if (options.flag('json')) {
       for (const piece of recordJson(loaded)) await world.terminal.out(piece);
     } else {
-      await printLines(world.terminal, recordTable(toRecord(loaded), options.flag('all')));
+      const record = await withProgramErrors(client, toRecord(loaded));
+      await printLines(world.terminal, recordTable(record, options.flag('all')));
     }
     return EXIT.success;
   });

@@ -25,6 +25,15 @@ export async function keepPeer(world: World, options: Options): Promise<void> {
   await startTemporaryPeer(world, options);
 }
 
+/** A temporary peer does not stay for what only a person can move on, and its mesh leaves with it. */
+export async function tellWhereHeld(world: World, options: Options): Promise<void> {
+  if ((options.text('nats') ?? world.env.PODMESH_NATS ?? '') !== '') return;
+  if ((await world.home.daemon())?.temporary === false) return;
+  world.terminal.err(
+    'the temporary peer leaves in a moment; the run is kept for a peer that stays: podmesh up --detach\n',
+  );
+}
+
 async function startTemporaryPeer(world: World, options: Options): Promise<string> {
   const words = ['--until-idle', ...(options.flag('allow-root') ? ['--allow-root'] : [])];
   try {

@@ -1,6 +1,6 @@
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { parseRun } from '../arguments/parse-target.ts';
-import type { ExitCode } from '../exit-code.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
 import { followRun } from '../follow/follow-run.ts';
 import { LiveView, QuietView } from '../follow/run-view.ts';
 import type { Client } from '../mesh/client.ts';
@@ -11,13 +11,17 @@ import { printJson } from '../render/print.ts';
 import type { World } from '../world.ts';
 import { exitCodeOf, reportEnd } from './report-end.ts';
 import { tellDetached } from './run.ts';
+import { tellWhereHeld } from './temporary-peer.ts';
 
-/** `podmesh wait RUN`: returns at the end of the run, like `podmesh run`. */
+/** `podmesh wait RUN`: returns at the end of the run, or when it waits for a person, like `podmesh run`. */
 export async function wait(world: World, invocation: Invocation): Promise<ExitCode> {
   const named = parseRun(invocation.operands[0] ?? '');
-  return withClient(world, invocation.options.text('nats'), (client) =>
-    waitFor(world, client, { named, json: invocation.options.flag('json') }),
-  );
+  const { options } = invocation;
+  return withClient(world, options.text('nats'), async (client) => {
+    const code = await waitFor(world, client, { named, json: options.flag('json') });
+    if (code === EXIT.held) await tellWhereHeld(world, options);
+    return code;
+  });
 }
 
 async function waitFor(

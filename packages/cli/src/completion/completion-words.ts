@@ -42,6 +42,8 @@ function operandWords({ operands: [operand] }: CommandShape): CommandWords['oper
       return ['last'];
     case 'command':
       return COMMAND_NAMES;
+    case 'image-action':
+      return ['build', 'ls'];
     case 'shell':
       return ['bash', 'zsh', 'fish'];
     default:

@@ -2,25 +2,28 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type GraphProblem, PROBLEMS_LISTED_MAX } from '@podmesh/core';
+import { findingOfProgram, findingOfWheels } from './python-program.ts';
 
-/** A `file:` input of a document that nobody has checked yet. */
+/** A path of the publisher in a document, which nobody has checked yet. */
 interface LocalInput {
   /** In the document, as `jobs[2].inputs.in1`. */
   readonly place: string;
   /** As written, relative to the document. */
   readonly path: string;
+  readonly what: 'input' | 'program' | 'requirements' | 'wheels';
 }
 
-/** Every local input of the document that cannot be uploaded, whatever else is wrong with the document. */
+/** Every path in the document that cannot be uploaded, or is not what it has to be, whatever else is wrong with the document. */
 export async function checkLocalInputs(
   document: unknown,
   directory: string,
 ): Promise<readonly GraphProblem[]> {
   const problems: GraphProblem[] = [];
   const known = new Map<string, Omit<GraphProblem, 'path'> | undefined>();
-  for (const { place, path } of localInputs(document)) {
-    if (!known.has(path)) known.set(path, await findingOf(path, directory));
-    const finding = known.get(path);
+  for (const { place, path, what } of localInputs(document)) {
+    const key = `${what} ${path}`;
+    if (!known.has(key)) known.set(key, await findingOf(resolve(directory, path), what));
+    const finding = known.get(key);
     if (finding !== undefined) problems.push({ path: place, ...finding });
     if (problems.length >= PROBLEMS_LISTED_MAX) break;
   }
@@ -32,19 +35,33 @@ function* localInputs(document: unknown): Iterable<LocalInput> {
   const jobs = memberOf(document, 'jobs');
   if (!Array.isArray(jobs)) return;
   for (const [position, job] of jobs.entries()) {
+    yield* programInputs(position, memberOf(job, 'job'));
     const inputs = memberOf(job, 'inputs');
     if (typeof inputs !== 'object' || inputs === null || Array.isArray(inputs)) continue;
     for (const [name, value] of Object.entries(inputs)) {
-      if (typeof value !== 'string' || !isUsable(value)) continue;
+      if (typeof value !== 'string' || !value.startsWith('file:')) continue;
       const path = value.slice('file:'.length);
-      yield { place: inputPlace(position, name), path };
+      if (isUsable(path)) yield { place: inputPlace(position, name), path, what: 'input' };
     }
   }
 }
 
+function* programInputs(position: number, program: unknown): Iterable<LocalInput> {
+  const members = [
+    ['python', 'program'],
+    ['requirements', 'requirements'],
+    ['wheels', 'wheels'],
+  ] as const;
+  for (const [name, what] of members) {
+    const path = memberOf(program, name);
+    if (typeof path !== 'string' || !isUsable(path)) continue;
+    yield { place: `jobs[${position}].job.${name}`, path, what };
+  }
+}
+
 /** What `parseGraph` refuses by itself is not looked for. */
-function isUsable(value: string): boolean {
-  return /^file:[^/]/.test(value) && !value.includes('\0');
+function isUsable(path: string): boolean {
+  return /^[^/]/.test(path) && !path.includes('\0');
 }
 
 /** Where an input stands, in the words of `parseGraph`. */
@@ -54,10 +71,9 @@ export function inputPlace(position: number, name: string): string {
 }
 
 async function findingOf(
-  path: string,
-  directory: string,
+  whole: string,
+  what: LocalInput['what'],
 ): Promise<Omit<GraphProblem, 'path'> | undefined> {
-  const whole = resolve(directory, path);
   try {
     const found = await stat(whole);
     if (!found.isFile() && !found.isDirectory()) {
@@ -67,7 +83,10 @@ async function findingOf(
       };
     }
     await access(whole, found.isDirectory() ? constants.R_OK | constants.X_OK : constants.R_OK);
-    return undefined;
+    if (what === 'program') return await findingOfProgram(whole);
+    if (what === 'wheels') return await findingOfWheels(whole);
+    if (what === 'input' || found.isFile()) return undefined;
+    return { problem: `${whole} is a directory`, advice: 'Name a requirements file.' };
   } catch (error) {
     return unreadable(whole, error);
   }

@@ -3,6 +3,7 @@ import type { ArtifactId, ArtifactStore, Graph, GraphProblem, InputRef, Job } fr
 import { storePath } from '@podmesh/jetstream';
 import { documentError } from './check-document.ts';
 import { inputPlace } from './local-inputs.ts';
+import { withProgram } from './python-program.ts';
 
 /** Paths that are stored at the same time. */
 const UPLOADS_AT_ONCE = 4;
@@ -35,25 +36,33 @@ export async function uploadInputs(
   directory: string,
   artifacts: Pick<ArtifactStore, 'put'>,
 ): Promise<Graph> {
-  const paths = new Set<string>();
-  for (const { input } of inputsOf(graph)) if (input.kind === 'file') paths.add(input.path);
-  if (paths.size === 0) return graph;
+  const files = new Map<string, FileInput>();
+  for (const { input } of inputsOf(graph))
+    if (input.kind === 'file') files.set(keyOf(input), input);
+  if (files.size === 0) return graph;
   const stored = new Map<string, ArtifactId>();
-  const left = [...paths];
+  const left = [...files];
   const upload = async (): Promise<void> => {
-    for (let path = left.shift(); path !== undefined; path = left.shift()) {
-      stored.set(path, (await storePath(resolve(directory, path), artifacts)).digest);
+    for (let next = left.shift(); next !== undefined; next = left.shift()) {
+      const [key, { path, unpack }] = next;
+      const whole = resolve(directory, path);
+      const store = (from: string) => storePath(from, artifacts);
+      stored.set(key, (await (unpack ? withProgram(whole, store) : store(whole))).digest);
     }
   };
   await Promise.all(Array.from({ length: UPLOADS_AT_ONCE }, upload));
   return { ...graph, jobs: graph.jobs.map((job) => withArtifacts(job, stored)) };
 }
 
+type FileInput = Extract<InputRef, { kind: 'file' }>;
+
+const keyOf = ({ path, unpack }: FileInput): string => `${unpack ? 'unpack' : 'store'} ${path}`;
+
 function withArtifacts(job: Job, stored: ReadonlyMap<string, ArtifactId>): Job {
   const inputs = Object.entries(job.inputs);
   if (inputs.every(([, input]) => input.kind !== 'file')) return job;
   const replaced = inputs.map(([name, input]): [string, InputRef] => {
-    const artifact = input.kind === 'file' ? stored.get(input.path) : undefined;
+    const artifact = input.kind === 'file' ? stored.get(keyOf(input)) : undefined;
     return [name, artifact === undefined ? input : { kind: 'artifact', artifact }];
   });
   return { ...job, inputs: Object.fromEntries(replaced) };

@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { failed, graphOf, peerEntry, RUN, started, stateOf } from '../sample-run.test-kit.ts';
+import {
+  failed,
+  graphOf,
+  peerEntry,
+  RUN,
+  started,
+  stateOf,
+  succeeded,
+  takesDownTwo,
+} from '../sample-run.test-kit.ts';
 import { type ExplainedRun, explainRun } from './explain-run.ts';
 import { runExplanationText } from './explanation-text.ts';
 
@@ -8,6 +17,8 @@ const graph = graphOf([
   { id: 'huge', needs: { memory: '1000GiB' } },
   { id: 'end', after: ['many'] },
 ]);
+
+const MIB = 1024 ** 2;
 
 function explained(changes: Partial<ExplainedRun> = {}) {
   return explainRun({
@@ -42,6 +53,39 @@ describe('explainRun', () => {
     expect(summary).toBe('it goes on; running now: 1 task');
     expect(names).toEqual(['many:0']);
     expect(advice[0]).toBe(`What failed: podmesh show ${RUN}`);
+  });
+
+  it('says that only a person can make it go on, and how', () => {
+    const events = ['many:0', 'many:1', 'many:2', 'many:3', 'many:4'].flatMap((task) =>
+      takesDownTwo(task),
+    );
+    const state = stateOf(graph, [...events, started('huge')]);
+    expect(explained({ state }).summary).toBe('it goes on; running now: 1 task');
+    const held = explained({
+      state: stateOf(graph, [...events, started('huge'), succeeded('huge')]),
+    });
+    expect(held.summary).toBe(
+      'it waits for a person: 5 tasks are held, and nothing else can go on',
+    );
+    expect(held.counts).toMatchObject({ waiting: 1, ready: 0, held: 5 });
+    expect(held.advice).toEqual([
+      `Why many:0 is held: podmesh explain ${RUN}/many:0`,
+      `Let what is held be tried again: podmesh release ${RUN}`,
+      `Or end the run: podmesh cancel ${RUN}`,
+    ]);
+    expect(runExplanationText(held)).toContain('held: many:0, many:1, many:2, many:3, many:4');
+  });
+
+  it('tells apart of one job what asks for more memory by now', () => {
+    const oom = failed('many:2', { kind: 'oom-task' });
+    const { ready } = explained({ state: stateOf(graph, [started('many:2'), oom]) });
+    expect(
+      ready.map(({ count, example, requirements }) => [count, example, requirements.memoryBytes]),
+    ).toEqual([
+      [4, 'many:0', 256 * MIB],
+      [1, 'many:2', 512 * MIB],
+      [1, 'huge', 1_000 * 1_024 * MIB],
+    ]);
   });
 
   it('reads well', () => {

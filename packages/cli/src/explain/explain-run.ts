@@ -1,5 +1,4 @@
 import {
-  type LaneId,
   type PeerEntry,
   type Requirements,
   type RunId,
@@ -7,10 +6,13 @@ import {
   type RunState,
   type TaskCounts,
   type TaskId,
+  type TaskState,
   unsettledCount,
+  waitsForPerson,
 } from '@podmesh/core';
 import { countText } from '../render/amounts.ts';
 import { judgePeers, type PeerVerdict } from './judge-peers.ts';
+import { nextRequirements } from './next-requirements.ts';
 import { placementAdvice, placementText } from './placement-text.ts';
 
 /** Why a run is where it is; the JSON shape of `podmesh explain RUN`. */
@@ -24,6 +26,7 @@ export interface RunExplanation {
     readonly waiting: number;
     readonly ready: number;
     readonly running: number;
+    readonly held: number;
   };
   /** Whether the queue of drives has an entry for it: without one nobody decides what is next. */
   readonly driveQueued: boolean;
@@ -32,6 +35,8 @@ export interface RunExplanation {
   readonly ready: readonly ReadyGroup[];
   /** Tasks that failed, at most ten. */
   readonly failed: readonly TaskId[];
+  /** Tasks that wait for a person, at most ten. */
+  readonly held: readonly TaskId[];
   readonly advice: readonly string[];
 }
 
@@ -52,7 +57,7 @@ export interface ExplainedRun {
   readonly driveQueued: boolean;
 }
 
-const FAILED_MAX = 10;
+const NAMED_MAX = 10;
 const GROUPS_MAX = 10;
 
 /** Says what a run waits for, or how it ended. */
@@ -60,18 +65,28 @@ export function explainRun({ run, state, peers, driveQueued }: ExplainedRun): Ru
   const ready = readyGroups(state, peers);
   const { size: readyCount } = state.ready;
   const { size: running } = state.running;
-  const waiting = unsettledCount(state) - readyCount - running;
-  const known: Known = { state, ready, running, peers: peers.length, driveQueued };
+  const { size: heldCount } = state.held;
+  const waiting = unsettledCount(state) - readyCount - running - heldCount;
+  const held = tasksOfKind(state, 'held');
+  const known: Known = { state, ready, running, held, peers: peers.length, driveQueued };
   return {
     kind: 'run',
     run,
     state: state.ended?.state ?? 'running',
     summary: summaryOf(known),
-    counts: { tasks: state.index.taskCount, ...state.counts, waiting, ready: readyCount, running },
+    counts: {
+      tasks: state.index.taskCount,
+      ...state.counts,
+      waiting,
+      ready: readyCount,
+      running,
+      held: heldCount,
+    },
     driveQueued,
     peers: peers.length,
     ready,
-    failed: failedTasks(state),
+    failed: tasksOfKind(state, 'failed'),
+    held,
     advice: adviceFor(run, known),
   };
 }
@@ -84,11 +99,12 @@ export function explainRecordedRun({ run, state, counts, tasks }: RunRecord): Ru
     run,
     state,
     summary: `it has ended: ${state}; only its record is left`,
-    counts: { ...counts, waiting: 0, ready: 0, running: 0 },
+    counts: { ...counts, waiting: 0, ready: 0, running: 0, held: 0 },
     driveQueued: false,
     peers: 0,
     ready: [],
-    failed: failed.slice(0, FAILED_MAX),
+    failed: failed.slice(0, NAMED_MAX),
+    held: [],
     advice: failed.length > 0 ? [`What failed: podmesh show ${run}`] : [],
   };
 }
@@ -97,12 +113,17 @@ interface Known {
   readonly state: RunState;
   readonly ready: readonly ReadyGroup[];
   readonly running: number;
+  readonly held: readonly TaskId[];
   readonly peers: number;
   readonly driveQueued: boolean;
 }
 
 function summaryOf({ state, ready, running, peers, driveQueued }: Known): string {
   if (state.ended !== undefined) return `it has ended: ${state.ended.state}`;
+  if (waitsForPerson(state)) {
+    const { size } = state.held;
+    return `it waits for a person: ${countText(size, 'task')} ${size === 1 ? 'is' : 'are'} held, and nothing else can go on`;
+  }
   if (peers === 0) return 'it does not move: no peer is there';
   const [largest] = ready;
   if (state.cancelRequested)
@@ -117,9 +138,19 @@ function summaryOf({ state, ready, running, peers, driveQueued }: Known): string
   return 'all tasks are settled; its driver is writing the record';
 }
 
-function adviceFor(run: RunId, { state, ready, running, peers }: Known): readonly string[] {
+function adviceFor(run: RunId, known: Known): readonly string[] {
+  const { state, ready, running, peers, held } = known;
   const failed = state.counts.failed > 0 ? [`What failed: podmesh show ${run}`] : [];
   if (state.ended !== undefined) return failed;
+  const [first] = held;
+  if (first !== undefined) {
+    return [
+      ...failed,
+      `Why ${first} is held: podmesh explain ${run}/${first}`,
+      `Let what is held be tried again: podmesh release ${run}`,
+      `Or end the run: podmesh cancel ${run}`,
+    ];
+  }
   if (peers === 0) return [...failed, ...placementAdvice([])];
   const stuck = ready.find((group) => group.peers[0]?.verdict === 'unsuitable');
   if (stuck !== undefined) return [...failed, ...placementAdvice(stuck.peers)];
@@ -129,30 +160,32 @@ function adviceFor(run: RunId, { state, ready, running, peers }: Known): readonl
 
 /** The largest groups first. */
 function readyGroups(state: RunState, peers: readonly PeerEntry[]): readonly ReadyGroup[] {
-  const groups = new Map<LaneId, { count: number; first: number }>();
+  const groups = new Map<string, { count: number; first: number; requirements: Requirements }>();
   for (const task of state.ready) {
-    const lane = state.graph.jobs[state.index.jobOf(task)]?.lane;
-    if (lane === undefined) continue;
-    const group = groups.get(lane);
-    if (group === undefined) groups.set(lane, { count: 1, first: task });
+    const job = state.graph.jobs[state.index.jobOf(task)];
+    const now = state.tasks[task];
+    if (job === undefined || now?.kind !== 'ready') continue;
+    const requirements = nextRequirements(job.requirements, now.past, peers);
+    // Of one lane some ran out of memory and ask for more by now.
+    const alike = `${job.lane} ${requirements.memoryBytes}`;
+    const group = groups.get(alike);
+    if (group === undefined) groups.set(alike, { count: 1, first: task, requirements });
     else group.count += 1;
   }
   return [...groups.values()]
     .sort((a, b) => b.count - a.count || a.first - b.first)
     .slice(0, GROUPS_MAX)
-    .flatMap(({ count, first }) => {
-      const requirements = state.graph.jobs[state.index.jobOf(first)]?.requirements;
-      if (requirements === undefined) return [];
+    .map(({ count, first, requirements }) => {
       const example = state.index.idOf(first);
-      return [{ count, example, requirements, peers: judgePeers(requirements, peers) }];
+      return { count, example, requirements, peers: judgePeers(requirements, peers) };
     });
 }
 
-function failedTasks(state: RunState): readonly TaskId[] {
-  const failed: TaskId[] = [];
+function tasksOfKind(state: RunState, wanted: TaskState['kind']): readonly TaskId[] {
+  const found: TaskId[] = [];
   for (const [task, { kind }] of state.tasks.entries()) {
-    if (failed.length === FAILED_MAX) break;
-    if (kind === 'failed') failed.push(state.index.idOf(task));
+    if (found.length === NAMED_MAX) break;
+    if (kind === wanted) found.push(state.index.idOf(task));
   }
-  return failed;
+  return found;
 }

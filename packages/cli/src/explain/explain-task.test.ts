@@ -9,6 +9,7 @@ import {
   started,
   stateOf,
   succeeded,
+  takesDownTwo,
 } from '../sample-run.test-kit.ts';
 import { explainTask, type TaskExplanation } from './explain-task.ts';
 import { taskExplanationText } from './explanation-text.ts';
@@ -81,6 +82,43 @@ describe('a ready task', () => {
     expect(summary).toContain('attempt 1 failed and there will be another');
     expect(attempts).toMatchObject([{ attempt: 1, outcome: 'exit' }]);
   });
+
+  it('after it ran out of memory says what it asks for now', () => {
+    const events = [started('a'), failed('a', { kind: 'oom-task' })];
+    const { summary, requirements } = explained(0, events, [peerEntry('oak', ssd)]);
+    expect(summary).toContain(
+      ', with 4 GiB memory instead of 2 GiB, which was not enough: oak could',
+    );
+    expect(requirements?.memoryBytes).toBe(4 * GIB);
+  });
+
+  it('is not said to ask for more memory than any peer has', () => {
+    const capacity = { cpus: 4, memoryBytes: 3 * GIB - 1, diskBytes: GIB, gpus: 0 };
+    const events = [started('a'), failed('a', { kind: 'oom-task' })];
+    const one = explained(0, events, [peerEntry('oak', { ...ssd, capacity, free: capacity })]);
+    expect([one.requirements?.memoryBytes, one.peers?.[0]?.verdict]).toEqual([2.75 * GIB, 'free']);
+    const least = { ...capacity, memoryBytes: 2 * GIB };
+    const same = explained(0, events, [peerEntry('oak', { ...ssd, capacity: least })]);
+    expect(same.summary).toContain('with 2 GiB memory as before, because no peer has more');
+  });
+
+  it('that a person released says so', () => {
+    const release = { kind: 'task-released', run: RUN, task: started('a').task, by: 'me' } as const;
+    expect(explained(0, [...takesDownTwo('a'), release]).summary).toContain(
+      'attempt 2 failed and a person released it',
+    );
+  });
+
+  it('that wants a runtime is told which peers have it', () => {
+    const wanting = stateOf(graphOf([{ id: 'x', runtime: 'crun' }]), []);
+    const peers = [peerEntry('fir'), peerEntry('oak', { runtimes: ['podman', 'crun'] })];
+    const explanation = explainTask({ run: RUN, state: wanting, task: 0, peers });
+    expect(explanation.peers?.map(({ peer, verdict }) => `${peer} ${verdict}`)).toEqual([
+      'oak free',
+      'fir unsuitable',
+    ]);
+    expect(taskExplanationText(explanation).join('\n')).toContain('256 MiB memory, runtime crun');
+  });
 });
 
 describe('other tasks', () => {
@@ -118,12 +156,12 @@ describe('other tasks', () => {
   });
 
   it('failed: kind, meaning, attempts, and what to do', () => {
-    const events = [
-      started('a'),
-      failed('a', { kind: 'oom-task', message: 'killed' }),
-      started('a', 2),
-      failed('a', { kind: 'oom-task', message: 'killed', stderrTail: 'oh\n' }, 2),
-    ];
+    const usage = { wallMs: 1, maxRssBytes: 7.5 * GIB };
+    const killed = { kind: 'oom-task', message: 'killed', stderrTail: 'oh\n', usage } as const;
+    const events = [1, 2, 3, 4].flatMap((attempt) => [
+      started('a', attempt),
+      failed('a', killed, attempt),
+    ]);
     const explanation = explained(0, events);
     expect(explanation.failure).toEqual({
       kind: 'oom-task',
@@ -131,12 +169,34 @@ describe('other tasks', () => {
       message: 'killed',
       stderrTail: 'oh\n',
     });
-    expect(explanation.summary).toContain('2 made, "retries" is 1');
-    expect(explanation.advice.join(' ')).toContain('more "memory" under "needs"');
+    expect(explanation.summary).toContain('4 made, tried 3 times with more memory, up to 16 GiB');
+    expect(explanation.advice).toContain(
+      'Give it more "memory" under "needs": it used 7.5 GiB at its peak and it had asked for 16 GiB.',
+    );
     const text = taskExplanationText(explanation).join('\n');
     expect(text).toContain('a is failed');
     expect(text).toContain('  oh');
-    expect(text).toMatch(/ {2}2 {2}oak/);
+    expect(text).toMatch(/ {2}4 {2}oak/);
+  });
+
+  it('held: each loss, and what a person can do', () => {
+    const explanation = explained(0, takesDownTwo('a'));
+    expect(explanation).toMatchObject({
+      state: 'held',
+      summary:
+        'it is held for a person: it lost oak at 2026-01-01T00:00:01Z (attempt 1), ' +
+        'fir at 2026-01-01T00:00:03Z (attempt 2); ' +
+        'it may take down the next peer as well, and is not tried again by itself',
+      failure: { kind: 'peer-lost', meaning: 'the peer that ran it vanished' },
+      advice: [
+        `What it wrote: podmesh logs ${RUN}/a`,
+        `If it is harmless, let it be tried again: podmesh release ${RUN} a`,
+        `If it is not, end the run: podmesh cancel ${RUN}`,
+      ],
+    });
+    expect(explained(4, takesDownTwo('a')).advice).toEqual([
+      `Why that is held for a person: podmesh explain ${RUN}/a`,
+    ]);
   });
 
   it('skipped: because of whom', () => {

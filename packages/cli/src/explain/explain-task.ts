@@ -1,22 +1,32 @@
 import {
   type AttemptRecord,
   FAILURE_POLICIES,
+  type Failure,
   type FailureKind,
+  grownRequirements,
   type Job,
   type JobId,
+  type PastAttempt,
   type PeerEntry,
   type Requirements,
   type RunId,
   type RunState,
   recordTask,
+  type TaskFailed,
+  type TaskHeld,
   type TaskId,
+  type TaskReady,
   type TaskRecord,
   type TaskState,
   unreachable,
 } from '@podmesh/core';
+import { bytesText } from '../render/amounts.ts';
 import { failureAdvice } from './failure-advice.ts';
+import { heldAdvice, lossesText } from './held-text.ts';
 import { judgePeers, type PeerVerdict } from './judge-peers.ts';
+import { nextRequirements } from './next-requirements.ts';
 import { placementAdvice, placementText } from './placement-text.ts';
+import { whyNoMore } from './why-no-more.ts';
 
 /** Why a task is where it is; the JSON shape of `podmesh explain RUN/TASK`. */
 export interface TaskExplanation {
@@ -87,8 +97,14 @@ export function explainRecorded(run: RunId, record: TaskRecord): TaskExplanation
       ? {}
       : { failure: { ...failure, meaning: FAILURE_POLICIES[failure.kind].meaning } }),
     ...(because === undefined ? {} : { because }),
-    advice: failure === undefined ? [] : failureAdvice(failure.kind, `${run}/${task}`),
+    advice: recordedAdvice(run, record),
   };
+}
+
+function recordedAdvice(run: RunId, { task, failure, usage }: TaskRecord): readonly string[] {
+  if (failure === undefined) return [];
+  const { maxRssBytes } = usage ?? {};
+  return failureAdvice({ kind: failure.kind, target: `${run}/${task}`, maxRssBytes });
 }
 
 type Specifics = Omit<TaskExplanation, 'kind' | 'run' | 'task' | 'state' | 'attempts'>;
@@ -99,7 +115,7 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
     case 'waiting':
       return whileWaiting(of);
     case 'ready':
-      return whileReady(of, now.past.length, job.requirements);
+      return whileReady(of, now, job);
     case 'running':
       return {
         summary: `attempt ${now.attempt} runs on ${now.peer} since ${now.startedAt}`,
@@ -112,18 +128,10 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
           : `it succeeded with attempt ${now.past.at(-1)?.attempt ?? 1}`,
         advice: [],
       };
-    case 'failed': {
-      const { kind, message, stderrTail } = now.failure;
-      const { meaning, charges } = FAILURE_POLICIES[kind];
-      const tail = stderrTail === undefined ? {} : { stderrTail };
-      const limit =
-        charges === 'task' ? `"retries" is ${job.retries}` : "the mesh's patience ended";
-      return {
-        summary: `it failed: ${meaning}; there will be no other attempt (${now.past.length} made, ${limit})`,
-        failure: { kind, meaning, message, ...tail },
-        advice: failureAdvice(kind, `${of.run}/${id}`),
-      };
-    }
+    case 'held':
+      return whileHeld(of, now);
+    case 'failed':
+      return onceFailed(of, now, job);
     case 'skipped':
       return {
         summary: `it never ran and never will: it depends on ${now.because}, which failed`,
@@ -135,6 +143,44 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
     default:
       return unreachable(now);
   }
+}
+
+function onceFailed(
+  { run, state, task, peers }: ExplainedTask,
+  now: TaskFailed,
+  job: Job,
+): Specifics {
+  const { kind, usage } = now.failure;
+  const { past } = now;
+  const { requirements, retries } = job;
+  const limit = whyNoMore({ kind, past, retries, requirements, peers });
+  const { meaning } = FAILURE_POLICIES[kind];
+  const { memoryBytes } = nextRequirements(requirements, past.slice(0, -1), peers);
+  return {
+    summary: `it failed: ${meaning}; there will be no other attempt (${past.length} made, ${limit})`,
+    failure: failureText(now.failure),
+    advice: failureAdvice({
+      kind,
+      target: `${run}/${state.index.idOf(task)}`,
+      maxRssBytes: usage?.maxRssBytes,
+      memoryBytes,
+    }),
+  };
+}
+
+function whileHeld({ run, state, task }: ExplainedTask, { failure }: TaskHeld): Specifics {
+  const { attempts } = recordTask(state, task);
+  const why = 'it may take down the next peer as well, and is not tried again by itself';
+  return {
+    summary: `it is held for a person: it lost ${lossesText(attempts)}; ${why}`,
+    failure: failureText(failure),
+    advice: heldAdvice(run, state.index.idOf(task)),
+  };
+}
+
+function failureText({ kind, message, stderrTail }: Failure): TaskExplanation['failure'] & object {
+  const { meaning } = FAILURE_POLICIES[kind];
+  return { kind, meaning, message, ...(stderrTail === undefined ? {} : { stderrTail }) };
 }
 
 function whileWaiting({ run, state, task }: ExplainedTask): Specifics {
@@ -149,9 +195,13 @@ function whileWaiting({ run, state, task }: ExplainedTask): Specifics {
   return {
     summary: `it waits for ${names === '' ? 'its turn' : names}${chain}`,
     waitingFor,
-    advice: root === undefined ? [] : [`Why that takes long: podmesh explain ${run}/${root.task}`],
+    advice:
+      root === undefined ? [] : [`${rootQuestion(root)}: podmesh explain ${run}/${root.task}`],
   };
 }
+
+const rootQuestion = ({ progress }: Awaited): string =>
+  progress === 'held' ? 'Why that is held for a person' : 'Why that takes long';
 
 /** What the task waits for itself, and is not there yet. */
 function unmetOf(state: RunState, task: number): readonly Awaited[] {
@@ -205,13 +255,25 @@ function jobProgress(state: RunState, job: number): string {
   return `${done} of ${size} succeeded`;
 }
 
-function whileReady(of: ExplainedTask, made: number, requirements: Requirements): Specifics {
+function whileReady(of: ExplainedTask, { past, forgiven }: TaskReady, job: Job): Specifics {
+  const requirements = nextRequirements(job.requirements, past, of.peers);
   const peers = judgePeers(requirements, of.peers);
-  const again = made === 0 ? '' : `; attempt ${made} failed and there will be another`;
+  const made = past.length;
+  const again = made === forgiven ? 'a person released it' : 'there will be another';
+  const before = made === 0 ? '' : `; attempt ${made} failed and ${again}`;
   return {
-    summary: `it is ready and waits for a peer${again}: ${placementText(peers)}`,
+    summary: `it is ready and waits for a peer${before}${growthText(job, past, requirements)}: ${placementText(peers)}`,
     requirements,
     peers,
     advice: placementAdvice(peers),
   };
+}
+
+/** What running out of memory made of what it asks for. */
+function growthText(job: Job, past: readonly PastAttempt[], { memoryBytes }: Requirements): string {
+  const asked = job.requirements.memoryBytes;
+  if (grownRequirements(job.requirements, past, 0) === job.requirements) return '';
+  return memoryBytes > asked
+    ? `, with ${bytesText(memoryBytes)} memory instead of ${bytesText(asked)}, which was not enough`
+    : `, with ${bytesText(asked)} memory as before, because no peer has more`;
 }

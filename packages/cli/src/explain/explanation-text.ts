@@ -32,7 +32,8 @@ export function taskExplanationText(explained: TaskExplanation): readonly string
 
 /** A run's explanation for people. */
 export function runExplanationText(explained: RunExplanation): readonly string[] {
-  const { run, state, summary, counts, driveQueued, peers, ready, failed, advice } = explained;
+  const { run, state, summary, counts, driveQueued, peers, ready, failed, held, advice } =
+    explained;
   const numbers = Object.entries(counts).filter(([, count]) => count > 0);
   return [
     `run ${run} is ${state}`,
@@ -44,13 +45,14 @@ export function runExplanationText(explained: RunExplanation): readonly string[]
         `${count} ready like ${example} (${requirementsText(requirements)}): ${placementText(verdicts)}`,
     ),
     ...(failed.length === 0 ? [] : [`failed: ${failed.join(', ')}`]),
+    ...(held.length === 0 ? [] : [`held: ${held.join(', ')}`]),
     ...adviceLines(advice),
   ];
 }
 
 /** `1 core, 256 MiB memory, amd64, label disk=ssd`. */
 export function requirementsText(requirements: Requirements): string {
-  const { cpus, memoryBytes, diskBytes, gpus, arch, labels } = requirements;
+  const { cpus, memoryBytes, diskBytes, gpus, arch, labels, runtime } = requirements;
   return [
     `${cpus} ${cpus === 1 ? 'core' : 'cores'}`,
     `${bytesText(memoryBytes)} memory`,
@@ -58,6 +60,7 @@ export function requirementsText(requirements: Requirements): string {
     ...(gpus > 0 ? [`${gpus} GPU${gpus === 1 ? '' : 's'}`] : []),
     ...(arch === undefined ? [] : [arch]),
     ...labels.map((label) => `label ${label}`),
+    ...(runtime === undefined ? [] : [`runtime ${runtime}`]),
   ].join(', ');
 }
 

@@ -1,20 +1,36 @@
 import { type FailureKind, unreachable } from '@podmesh/core';
+import { bytesText } from '../render/amounts.ts';
 
-/** What a person can do about a failure of that kind; `target` is `RUN/TASK`. */
-export function failureAdvice(kind: FailureKind, target: string): readonly string[] {
+/** What is known of the attempt that failed. */
+export interface FailedAttempt {
+  readonly kind: FailureKind;
+  /** `RUN/TASK`. */
+  readonly target: string;
+  /** The most memory it was seen to use. */
+  readonly maxRssBytes?: number | undefined;
+  /** What it had asked for. */
+  readonly memoryBytes?: number | undefined;
+}
+
+/** What a person can do about a failure. */
+export function failureAdvice(attempt: FailedAttempt): readonly string[] {
+  const { kind, target } = attempt;
   const log = `What it wrote: podmesh logs ${target}`;
   switch (kind) {
     case 'exit':
       return [
         log,
-        'Correct the command or its inputs and publish again; "retries" helps where it fails by chance.',
+        'Correct the command or its inputs and publish again; "retries": {"exit": 2} helps where it fails by chance.',
       ];
     case 'oom-task':
-      return [log, 'Give it more "memory" under "needs".'];
+      return [log, memoryAdvice(attempt)];
     case 'disk-task':
       return [log, 'Give it more "disk" under "needs".'];
     case 'timeout':
-      return [log, 'Give it a longer "timeout", or make it do less.'];
+      return [
+        log,
+        'Give it a longer "timeout", or make it do less; "retries": {"timeout": 1} helps where it hangs by chance.',
+      ];
     case 'output-missing':
       return [log, 'Compare "outputs" of the job with where the command writes to.'];
     case 'start-failed':
@@ -24,7 +40,9 @@ export function failureAdvice(kind: FailureKind, target: string): readonly strin
       ];
     case 'image-unavailable':
       return [
-        'Check "container" for slips; load the image on a peer (podman pull, podman load), or write its full name with a registry.',
+        'Check "container" for slips; build or load the image on a peer (podmesh image build, podman load), or write its full name with a registry.',
+        'Those of podmesh itself (localhost/podmesh/…) are made by scripts/build-image.',
+        'Which peers hold which images: podmesh image ls',
       ];
     case 'image-platform':
       return [
@@ -53,4 +71,11 @@ export function failureAdvice(kind: FailureKind, target: string): readonly strin
     default:
       return unreachable(kind);
   }
+}
+
+function memoryAdvice({ maxRssBytes, memoryBytes }: FailedAttempt): string {
+  const used = maxRssBytes === undefined ? [] : [`it used ${bytesText(maxRssBytes)} at its peak`];
+  const asked = memoryBytes === undefined ? [] : [`it had asked for ${bytesText(memoryBytes)}`];
+  const known = [...used, ...asked].join(' and ');
+  return `Give it more "memory" under "needs"${known === '' ? '' : `: ${known}`}.`;
 }

@@ -37,8 +37,8 @@ export function judgePeers(
 
 const ORDER: readonly PeerVerdict['verdict'][] = ['free', 'busy', 'paused', 'unsuitable'];
 
-function toOffering({ capacity, machine, labels }: PeerEntry) {
-  return { capacity, arch: machine.arch, labels };
+function toOffering({ capacity, machine, labels, runtimes }: PeerEntry) {
+  return { capacity, arch: machine.arch, labels, runtimes };
 }
 
 function verdictOn(
@@ -53,13 +53,14 @@ function verdictOn(
   return { peer, verdict: fits(requirements, free) ? 'free' : 'busy', because: [] };
 }
 
-/** A missing label or another architecture is farther away than any amount. */
+/** What a peer either has or has not is farther away than any amount. */
 const KIND_GAP = 1_000;
 
 /** How much is missing: for amounts, how many times over; never less for more that is missing. */
 function gapOf(shortfalls: readonly Shortfall[]): number {
   return shortfalls.reduce((gap, shortfall) => {
-    if (shortfall.kind === 'arch' || shortfall.kind === 'label') return gap + KIND_GAP;
+    const { kind } = shortfall;
+    if (kind === 'arch' || kind === 'label' || kind === 'runtime') return gap + KIND_GAP;
     const times = shortfall.offered > 0 ? shortfall.needed / shortfall.offered : KIND_GAP;
     return gap + Math.min(times, KIND_GAP);
   }, 0);

@@ -54,7 +54,7 @@ function outputOf({ task, state, outputs }: TaskRecord, output: string, run: str
   if (found !== undefined) return found;
   if (state !== 'succeeded') {
     const advice =
-      state === 'failed' || state === 'skipped' || state === 'cancelled'
+      state === 'failed' || state === 'held' || state === 'skipped' || state === 'cancelled'
         ? `What happened: podmesh explain ${run}/${task}`
         : `Wait for it: podmesh wait ${run}`;
     throw new CliError('not-available', `${task} has no outputs: it is ${state}`, { advice });

@@ -1,12 +1,12 @@
-import { applyEvent, type Logged, unsettledCount } from '@podmesh/core';
+import { applyEvent, type Logged, unsettledCount, waitsForPerson } from '@podmesh/core';
 import type { Client } from '../mesh/client.ts';
 import { type LoadedRun, type LoggedRun, loadRun } from '../mesh/load-run.ts';
 import { runNews } from './run-news.ts';
 import type { RunView } from './run-view.ts';
 
 /**
- * Follows a run from where `start` has folded it to its end; undefined when `signal` aborted first.
- * Connections may break and come back meanwhile: the view is told, the run goes on anyway.
+ * Follows a run from where `start` has folded it to its end, or until nothing happens in it before a
+ * person acts (`waitsForPerson`); undefined when `signal` aborted first. Connections may break and come back meanwhile: the view is told, the run goes on anyway.
  */
 export async function followRun(
   client: Client,
@@ -14,7 +14,7 @@ export async function followRun(
   view: RunView,
   signal: AbortSignal,
 ): Promise<LoadedRun | undefined> {
-  if (start.state.ended !== undefined) return start;
+  if (start.state.ended !== undefined || waitsForPerson(start.state)) return start;
   const forget = client.onConnection((connected) => view.remark(connectionText(connected)));
   // Leaving the loop must also end what is behind the iterator.
   const over = new AbortController();
@@ -50,15 +50,23 @@ async function follow(
       applyEvent(state, logged);
       return { kind: 'logged', run, published, publishedAt, endedAt: at, state };
     }
+    // Not before all of a batch is folded: the release may be in it.
+    if (waitsForPerson(state)) {
+      return { kind: 'logged', run, published, publishedAt, endedAt: undefined, state };
+    }
   }
   return undefined;
 }
 
-async function foldAndTell(logged: Logged, { state }: LoggedRun, view: RunView): Promise<void> {
+async function foldAndTell(
+  logged: Logged,
+  { run, state }: LoggedRun,
+  view: RunView,
+): Promise<void> {
   const { skipped } = state.counts;
   applyEvent(state, logged);
   const news = runNews(logged, state, skipped);
-  if (news !== undefined) await view.tell(news);
+  if (news !== undefined) await view.tell(news, run);
 }
 
 function connectionText(connected: boolean): string {

@@ -1,4 +1,4 @@
-import { type RunState, unsettledCount } from '@podmesh/core';
+import { type RunState, unsettledCount, waitsForPerson } from '@podmesh/core';
 import { durationText } from '../render/amounts.ts';
 
 const BAR_CELLS = 20;
@@ -18,6 +18,7 @@ export function progressLine(state: RunState, elapsedMs: number, columns: number
     ...counted(failed, 'failed'),
     ...counted(skipped, 'skipped'),
     ...counted(cancelled, 'cancelled'),
+    ...counted(state.held.size, 'held'),
     state.running.size === 0 ? waitingText(state) : runningText(state),
   ];
   const line = parts.join(' · ');
@@ -29,6 +30,7 @@ const counted = (count: number, word: string): readonly string[] =>
 
 function waitingText(state: RunState): string {
   if (state.ended !== undefined || unsettledCount(state) === 0) return 'finishing';
+  if (waitsForPerson(state)) return 'waiting for a person';
   return state.cancelRequested ? 'stopping' : 'waiting for a peer';
 }
 

@@ -4,12 +4,14 @@ import {
   asLogged,
   failed,
   graphOf,
+  lost,
   published,
   RESULT,
   RUN,
   started,
   stateOf,
   succeeded,
+  takesDownTwo,
 } from '../sample-run.test-kit.ts';
 import { progressLine } from './progress-line.ts';
 import { newsText, runNews } from './run-news.ts';
@@ -25,7 +27,7 @@ function told(events: readonly RunEvent[]): readonly string[] {
     const { skipped } = state.counts;
     applyEvent(state, logged);
     const news = runNews(logged, state, skipped);
-    return news === undefined ? [] : [newsText(news)];
+    return news === undefined ? [] : [newsText(news, RUN)];
   });
 }
 
@@ -48,12 +50,7 @@ describe('runNews', () => {
   });
 
   it('tells whether a failure is tried again, and whom it takes along', () => {
-    const lost = {
-      ...started('a', 2),
-      kind: 'attempt-lost',
-      reason: 'its claim passed on',
-    } as const;
-    expect(told([started('a'), failed('a'), started('a', 2), lost])).toEqual([
+    expect(told([started('a'), failed('a'), started('a', 2), lost('a', 2)])).toEqual([
       'a started on oak (attempt 1)',
       'a failed (attempt 1): exit: the command exited with 3; will be tried again',
       'a started on oak (attempt 2)',
@@ -61,6 +58,31 @@ describe('runNews', () => {
     ]);
     const last = told([started('a'), failed('a'), started('a', 2), failed('a', {}, 2)]).at(-1);
     expect(last).toMatch(/skipped because of it: 2$/);
+  });
+});
+
+describe('a held task', () => {
+  const release = {
+    kind: 'task-released',
+    run: RUN,
+    task: started('a').task,
+    by: 'me@here',
+  } as const;
+
+  it('is told when it happens, with what to type, and when it is released', () => {
+    const lines = told([...takesDownTwo('a'), release]);
+    expect(lines.slice(-2)).toEqual([
+      `a failed (attempt 2): peer-lost: peer fir vanished: its claim passed on; held for a person: podmesh explain ${RUN}/a`,
+      'me@here released a; will be tried again',
+    ]);
+  });
+
+  it('counts in the progress line, which says for whom it waits', () => {
+    expect(progressLine(stateOf(graph, takesDownTwo('a')), 0, 200)).toContain(
+      '0/3 · 0.0 s · 1 held · waiting for a person',
+    );
+    const released = stateOf(graph, [...takesDownTwo('a'), release]);
+    expect(progressLine(released, 0, 200)).toContain('waiting for a peer');
   });
 });
 

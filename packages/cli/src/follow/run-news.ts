@@ -37,9 +37,12 @@ export type RunNews =
       readonly failure: { readonly kind: FailureKind; readonly message: string };
       /** Whether there will be another attempt. */
       readonly retry: boolean;
+      /** Whether there will be one if a person says so. */
+      readonly held: boolean;
       /** Tasks that can no longer run because of it. */
       readonly skipped: number;
     }
+  | { readonly kind: 'released'; readonly task: TaskId; readonly by: string }
   | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
 
 /** The news in a fact that `state` has already folded; `skippedBefore` is the count of before. */
@@ -71,10 +74,13 @@ export function runNews(
           ? { kind: event.failure.kind, message: event.failure.message }
           : { kind: 'peer-lost' as const, message: `peer ${event.peer} vanished: ${event.reason}` };
       const number = state.index.numberOf(task);
-      const retry = number !== undefined && state.tasks[number]?.kind === 'ready';
+      const now = number === undefined ? undefined : state.tasks[number]?.kind;
+      const [retry, held] = [now === 'ready', now === 'held'];
       const skipped = state.counts.skipped - skippedBefore;
-      return { kind: 'failed', task, attempt, failure, retry, skipped };
+      return { kind: 'failed', task, attempt, failure, retry, held, skipped };
     }
+    case 'task-released':
+      return { kind: 'released', task: event.task, by: event.by };
     case 'run-cancel-requested':
       return { kind: 'cancel-requested', by: event.by, reason: event.reason };
     case 'task-cancelled':
@@ -85,8 +91,8 @@ export function runNews(
   }
 }
 
-/** News as a line for people. */
-export function newsText(news: RunNews): string {
+/** News of the run as a line for people. */
+export function newsText(news: RunNews, run: RunId): string {
   switch (news.kind) {
     case 'published':
       return `run ${news.run} published`;
@@ -99,9 +105,13 @@ export function newsText(news: RunNews): string {
     case 'failed': {
       const { kind, message } = news.failure;
       const retry = news.retry ? '; will be tried again' : '';
+      const held = news.held ? `; held for a person: podmesh explain ${run}/${news.task}` : '';
       const skipped = news.skipped > 0 ? `; skipped because of it: ${news.skipped}` : '';
-      return `${news.task} failed (attempt ${news.attempt}): ${kind}: ${message}${retry}${skipped}`;
+      const what = `${news.task} failed (attempt ${news.attempt})`;
+      return `${what}: ${kind}: ${message}${retry}${held}${skipped}`;
     }
+    case 'released':
+      return `${news.by} released ${news.task}; will be tried again`;
     case 'cancel-requested':
       return `${news.by} cancelled the run${news.reason === '' ? '' : `: ${news.reason}`}`;
     default:

@@ -1,4 +1,4 @@
-import type { RunState } from '@podmesh/core';
+import type { RunId, RunState } from '@podmesh/core';
 import type { Terminal } from '../terminal.ts';
 import { progressLine } from './progress-line.ts';
 import { newsText, type RunNews } from './run-news.ts';
@@ -6,8 +6,8 @@ import { newsText, type RunNews } from './run-news.ts';
 /** Who is told what happens while a run is followed. */
 export interface RunView {
   start(state: RunState): void;
-  /** After the fact was folded into the state. */
-  tell(news: RunNews): Promise<void>;
+  /** After the fact was folded into the state of the run. */
+  tell(news: RunNews, run: RunId): Promise<void>;
   /** Something beside the run itself, such as a lost connection. */
   remark(text: string): void;
   /** Harmless when called twice. */
@@ -24,8 +24,8 @@ export class PlainView implements RunView {
 
   start(): void {}
 
-  async tell(news: RunNews): Promise<void> {
-    if (news.kind !== 'published') this.#terminal.err(`${newsText(news)}\n`);
+  async tell(news: RunNews, run: RunId): Promise<void> {
+    if (news.kind !== 'published') this.#terminal.err(`${newsText(news, run)}\n`);
   }
 
   remark(text: string): void {
@@ -78,6 +78,9 @@ export class JsonView implements RunView {
 const REDRAW_MS = 125;
 const CLEAR_LINE = '\r\u001b[K';
 
+/** News that stay above the live line. */
+const LASTING: ReadonlySet<RunNews['kind']> = new Set(['failed', 'released', 'cancel-requested']);
+
 /** One live line on a terminal; failures stay above it. */
 export class LiveView implements RunView {
   readonly #terminal: Terminal;
@@ -96,8 +99,8 @@ export class LiveView implements RunView {
     this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
   }
 
-  async tell(news: RunNews): Promise<void> {
-    if (news.kind === 'failed' || news.kind === 'cancel-requested') this.remark(newsText(news));
+  async tell(news: RunNews, run: RunId): Promise<void> {
+    if (LASTING.has(news.kind)) this.remark(newsText(news, run));
   }
 
   remark(text: string): void {

@@ -129,7 +129,7 @@ export class InstalledDaemon implements DaemonProgram {
 }
 
 /** Throws a `CliError` in a checkout that was not built. */
-function daemonPath(): string {
+export function daemonPath(): string {
   const path = fileURLToPath(import.meta.resolve('@podmesh/daemon/main'));
   if (existsSync(path)) return path;
   throw new CliError('daemon', `the daemon is not built: there is no ${path}`, {

@@ -7,6 +7,7 @@ import {
   started,
   stateOf,
   succeeded,
+  takesDownTwo,
 } from '../sample-run.test-kit.ts';
 import { findLog } from './find-log.ts';
 
@@ -32,9 +33,17 @@ describe('findLog', () => {
   it('says why there is none', () => {
     expect(findLog({ kind: 'waiting' })).toMatchObject({ why: expect.stringContaining('waits') });
     expect(findLog(stateAfter())).toMatchObject({ why: expect.stringContaining('never started') });
-    const lost = { ...started('a'), kind: 'attempt-lost', reason: 'x' } as const;
-    expect(findLog(stateAfter(started('a'), lost))).toMatchObject({
-      why: 'attempt 1 left no log (peer-lost)',
+    const unstarted = failed('a', { kind: 'start-failed' });
+    expect(findLog(stateAfter(started('a'), unstarted))).toEqual({
+      kind: 'none',
+      why: 'attempt 1 left no log (start-failed)',
     });
+  });
+
+  it('sends for what a vanished peer had written to what came live of it', () => {
+    const held = stateAfter(...takesDownTwo('a'));
+    const why = 'attempt 2 left no log (peer-lost)';
+    expect([held.kind, findLog(held)]).toEqual(['held', { kind: 'live', attempt: 2, why }]);
+    expect(findLog(held, 1)).toMatchObject({ kind: 'live', attempt: 1 });
   });
 });

@@ -3,8 +3,11 @@ import { type ArtifactId, type PastAttempt, type TaskState, unreachable } from '
 /** Where the log of a task is to be had. */
 export type LogPlace =
   | { readonly kind: 'stored'; readonly attempt: number; readonly log: ArtifactId }
-  /** The attempt is open: what there is of it comes live. */
-  | { readonly kind: 'live'; readonly attempt: number }
+  /**
+   * What there is of it came live: the attempt is open, or its peer vanished before it stored a log.
+   * `why`: of the latter, should nothing be left.
+   */
+  | { readonly kind: 'live'; readonly attempt: number; readonly why?: string }
   | { readonly kind: 'none'; readonly why: string };
 
 /** The log of one attempt, or of the newest that has one. */
@@ -27,6 +30,7 @@ function newestLog(state: TaskState): LogPlace {
         log: state.result.log.digest,
       };
     case 'failed':
+    case 'held':
     case 'ready':
     case 'cancelled': {
       const last = state.past.at(-1);
@@ -52,5 +56,6 @@ function pastLog(state: TaskState, { attempt, outcome }: PastAttempt): LogPlace 
   }
   const { kind, log } = outcome.failure;
   if (log !== undefined) return { kind: 'stored', attempt, log: log.digest };
-  return { kind: 'none', why: `attempt ${attempt} left no log (${kind})` };
+  const why = `attempt ${attempt} left no log (${kind})`;
+  return kind === 'peer-lost' ? { kind: 'live', attempt, why } : { kind: 'none', why };
 }

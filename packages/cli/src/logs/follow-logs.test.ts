@@ -1,3 +1,4 @@
+import { pullLine } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
 import { FakeTerminal, FakeWorld } from '../fake-world.test-kit.ts';
 import type { LoggedRun } from '../mesh/load-run.ts';
@@ -45,7 +46,7 @@ describe('LinePrinter', () => {
 
 describe('followLogs', () => {
   /** Follows task `a`, whose first attempt had failed before, through its second one. */
-  async function followed(written: string, bytes: number) {
+  async function followed(written: string, bytes: number, pulling?: string) {
     const world = new FakeWorld();
     const { others, terminal } = world;
     const before = [published(graph), started('a'), failed('a', { log })];
@@ -80,6 +81,7 @@ describe('followLogs', () => {
     });
     const second = await others.log.append(started('a', 2), sequences.at(-1) ?? 0);
     if (!second.ok) throw new Error('stale');
+    if (pulling !== undefined) others.liveLog.write(chunk(2, pullLine(pulling)));
     others.liveLog.write(chunk(2, written));
     const result = { ...RESULT, log: { ...refOf(written), bytes, truncated: false } };
     const end = { ...succeeded('a'), attempt: 2, claim: started('a', 2).claim, result };
@@ -90,6 +92,12 @@ describe('followLogs', () => {
 
   it('prints what comes live until the task is done, and nothing twice', async () => {
     expect(await followed('hello\n', 6)).toEqual({ printed: 'a | hello\n', remarks: [] });
+  });
+
+  it('tells beside the log what the peer says of its pull, and counts only what the task wrote', async () => {
+    const { printed, remarks } = await followed('hello\n', 6, 'pulling localhost/a:1: 1 of 2 MiB');
+    expect(printed).toBe('a | hello\n');
+    expect(remarks).toEqual(['podmesh: pulling localhost/a:1: 1 of 2 MiB']);
   });
 
   it('says so when it has not seen everything', async () => {

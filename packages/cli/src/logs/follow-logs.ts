@@ -1,4 +1,12 @@
-import { applyEvent, isSettled, type LogChunk, type RunState, type TaskId } from '@podmesh/core';
+import {
+  applyEvent,
+  isSettled,
+  type LogChunk,
+  type RunState,
+  readPullLine,
+  type TaskId,
+  waitsForPerson,
+} from '@podmesh/core';
 import type { Client } from '../mesh/client.ts';
 import type { LoggedRun } from '../mesh/load-run.ts';
 import { LiveReader } from './live-reader.ts';
@@ -15,7 +23,7 @@ export interface FollowedLogs {
 
 /**
  * Prints live output of attempts that are open now or start from now on, until none of the tasks can run
- * any more. Live output is best effort: at the end it is compared with what the tasks really wrote.
+ * any more, or only after a person has released one. Live output is best effort: at the end it is compared with what the tasks really wrote.
  */
 export async function followLogs(client: Client, followed: FollowedLogs): Promise<void> {
   const { loaded, tasks, printer } = followed;
@@ -24,7 +32,12 @@ export async function followLogs(client: Client, followed: FollowedLogs): Promis
   const task = tasks.length === 1 && only !== undefined ? state.index.idOf(only) : undefined;
   const tally = new Tally(state, tasks);
   const reader = new LiveReader(client.liveLog, { run, task }, async (chunk) => {
-    if (tally.count(chunk)) await printer.write(chunk.task, chunk.attempt, chunk.bytes);
+    if (!tally.wants(chunk)) return;
+    const pulling = readPullLine(Buffer.from(chunk.bytes).toString('utf8'));
+    // Not the task's own words: neither part of its log nor of the comparison with it.
+    if (pulling !== undefined) return followed.remark(pulling);
+    tally.count(chunk);
+    await printer.write(chunk.task, chunk.attempt, chunk.bytes);
   });
   try {
     await untilSettled(client, loaded, tasks);
@@ -36,7 +49,13 @@ export async function followLogs(client: Client, followed: FollowedLogs): Promis
   for (const id of tally.incomplete()) {
     followed.remark(`not all of ${id} was seen live; its whole log: podmesh logs ${run}/${id}`);
   }
+  for (const task of tasks.filter((one) => state.held.has(one)).slice(0, HELD_NAMED_MAX)) {
+    const id = state.index.idOf(task);
+    followed.remark(`${id} is held for a person; see why: podmesh explain ${run}/${id}`);
+  }
 }
+
+const HELD_NAMED_MAX = 5;
 
 async function untilSettled(
   client: Client,
@@ -45,10 +64,11 @@ async function untilSettled(
 ): Promise<void> {
   const open = new Set(tasks);
   const isOver = (): boolean => {
+    if (waitsForPerson(state)) return true;
     for (const task of open) {
       const now = state.tasks[task];
       if (now === undefined || isSettled(now)) open.delete(task);
-      else return false;
+      else if (now.kind !== 'held') return false;
     }
     return true;
   };
@@ -86,13 +106,16 @@ class Tally {
     }
   }
 
-  /** Counts a chunk; false when nobody wants it. */
-  count({ task, attempt, bytes }: LogChunk): boolean {
+  wants({ task, attempt }: LogChunk): boolean {
     const number = this.#state.index.numberOf(task);
+    return (
+      number !== undefined && this.#wanted.has(number) && !this.#before.has(key(task, attempt))
+    );
+  }
+
+  count({ task, attempt, bytes }: LogChunk): void {
     const name = key(task, attempt);
-    if (number === undefined || !this.#wanted.has(number) || this.#before.has(name)) return false;
     this.#bytes.set(name, (this.#bytes.get(name) ?? 0) + bytes.length);
-    return true;
   }
 
   /** Tasks whose last attempt wrote more than was seen here. */

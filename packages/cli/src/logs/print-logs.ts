@@ -14,19 +14,23 @@ export interface TaskLog {
 /** More tasks than this are not listed together. */
 export const TASKS_PRINTED_MAX = 200;
 
-/** Prints the whole log of one task as far as it is there. */
+/** Prints the whole log of one task as far as it is there; whether anything of it came live. */
 export async function printOne(
   client: Client,
   printer: LogPrinter,
   { run, task, place }: TaskLog & { readonly run: RunId },
-): Promise<void> {
+): Promise<boolean> {
+  let seenLive = false;
   if (place.kind === 'stored') await printWhole(client, printer, { task, ...place });
   if (place.kind === 'live') {
     await new LiveReader(client.liveLog, { run, task }, async (chunk) => {
-      if (chunk.attempt === place.attempt) await printer.write(task, chunk.attempt, chunk.bytes);
+      if (chunk.attempt !== place.attempt) return;
+      seenLive = true;
+      await printer.write(task, chunk.attempt, chunk.bytes);
     }).drain();
   }
   await printer.finish();
+  return seenLive;
 }
 
 /** Prints the ends of the logs of many tasks, in order, and then what is there of those that run. */

@@ -1,4 +1,4 @@
-import type { PeerEntry } from '@podmesh/core';
+import type { LimitEnforcer, LimitsEnforced, PeerEntry } from '@podmesh/core';
 import { alignColumns } from './align-columns.ts';
 import { bytesText } from './amounts.ts';
 
@@ -13,6 +13,7 @@ const HEADER = [
   'RUNS',
   'DRIVES',
   'LIMITS',
+  'RUNTIMES',
   'LABELS',
   'STATE',
 ];
@@ -25,7 +26,7 @@ export function peerTable(peers: readonly PeerEntry[]): readonly string[] {
 }
 
 function row(entry: PeerEntry): readonly string[] {
-  const { peer, machine, free, capacity, claims, driving, limits, labels, paused } = entry;
+  const { peer, machine, free, capacity, claims, driving, limits, paused } = entry;
   return [
     peer,
     machine.hostname,
@@ -36,8 +37,16 @@ function row(entry: PeerEntry): readonly string[] {
     capacity.gpus === 0 ? '-' : `${free.gpus}/${capacity.gpus}`,
     String(claims.length),
     String(driving),
-    limits,
-    labels.join(',') || '-',
-    paused === undefined ? 'claims tasks' : `paused: ${paused}`,
+    limitsText(limits),
+    entry.runtimes.join(',') || '-',
+    entry.labels.join(',') || '-',
+    paused === undefined ? 'claims tasks' : `paused: ${paused.replace(/\s+/g, ' ')}`,
   ];
+}
+
+/** What holds tasks to their limits: as memory is, and then what is not so, such as `watched, cpus none`. */
+function limitsText({ memory, ...others }: LimitsEnforced): string {
+  const listed = Object.entries(others) as readonly [string, LimitEnforcer][];
+  const different = listed.filter(([, enforcer]) => enforcer !== memory);
+  return [memory, ...different.map(([limit, enforcer]) => `${limit} ${enforcer}`)].join(', ');
 }

@@ -1,7 +1,7 @@
 import type { RunRecord, TaskRecord } from '@podmesh/core';
 import { alignColumns } from './align-columns.ts';
-import { durationText } from './amounts.ts';
-import { countsText } from './run-summary.ts';
+import { countText, durationText } from './amounts.ts';
+import { countsText, heldTasks } from './run-summary.ts';
 
 const TASKS_SHOWN = 200;
 const DETAIL_LETTERS = 60;
@@ -20,6 +20,18 @@ export function recordTable(record: RunRecord, all: boolean): readonly string[] 
     '',
     ...alignColumns([HEADER, ...tasks.map(row)]),
     ...(more > 0 ? [`and ${more} more tasks: podmesh show ${run} --all`] : []),
+    ...heldLines(record),
+  ];
+}
+
+function heldLines(record: RunRecord): readonly string[] {
+  const [first, ...others] = heldTasks(record);
+  if (first === undefined) return [];
+  const { run } = record;
+  const held = countText(others.length + 1, 'task');
+  return [
+    '',
+    `${held} held for a person; see why: podmesh explain ${run}/${first.task}; let go on: podmesh release ${run}`,
   ];
 }
 

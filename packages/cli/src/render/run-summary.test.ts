@@ -10,8 +10,10 @@ import {
   started,
   stateOf,
   succeeded,
+  takesDownTwo,
 } from '../sample-run.test-kit.ts';
 import { bytesText, durationText } from './amounts.ts';
+import { heldSummary } from './held-summary.ts';
 import { peerTable } from './peer-table.ts';
 import { recordTable } from './record-table.ts';
 import { runSummary } from './run-summary.ts';
@@ -77,6 +79,29 @@ describe('runSummary', () => {
   });
 });
 
+describe('what is held', () => {
+  const whole = buildRecord(published(graph), stateOf(graph, takesDownTwo('a')), times);
+
+  it('is told with each loss and the commands to type', () => {
+    expect(heldSummary(whole)).toEqual([
+      'a is held: it lost oak at 2026-01-01T00:00:01Z (attempt 1), fir at 2026-01-01T00:00:03Z (attempt 2)',
+      `run ${RUN} waits for a person: 4 tasks, 1 held`,
+      `  to see why:         podmesh explain ${RUN}/a`,
+      `  to let it go on:    podmesh release ${RUN}`,
+      `  to end it:          podmesh cancel ${RUN}`,
+    ]);
+  });
+
+  it('is shown', () => {
+    const lines = recordTable(whole, false);
+    expect(lines[1]).toContain('running: 4 tasks, 1 held');
+    expect(lines.join('\n')).toMatch(/\na +held +2 +fir +peer-lost: peer fir vanished/);
+    expect(lines.at(-1)).toBe(
+      `1 task held for a person; see why: podmesh explain ${RUN}/a; let go on: podmesh release ${RUN}`,
+    );
+  });
+});
+
 describe('tables', () => {
   it('show a record', () => {
     const lines = recordTable(oneBad, false);
@@ -93,7 +118,7 @@ describe('tables', () => {
   });
 
   it('list runs', () => {
-    const counts = { succeeded: 2, cached: 1, failed: 0, skipped: 0, cancelled: 0 };
+    const counts = { succeeded: 2, cached: 1, failed: 0, skipped: 0, cancelled: 0, held: 1 };
     const listed = {
       run: RUN,
       name: 'n',
@@ -108,18 +133,23 @@ describe('tables', () => {
       ],
       new Date('2026-01-01T01:05:00Z'),
     );
-    expect(lines[1]).toMatch(/^abcdefghijkl {2}n +running +2\/3 +0 +1 +1 h 5 min +me@here$/);
-    expect(lines[2]).toMatch(/cancelling +\?\/3 +\? +\?/);
+    expect(lines[1]).toMatch(/^abcdefghijkl {2}n +running +2\/3 +0 +1 +1 +1 h 5 min +me@here$/);
+    expect(lines[2]).toMatch(/cancelling +\?\/3 +\? +\? +\?/);
     expect(runTable([], new Date())).toEqual(['no runs yet; publish one with: podmesh run FILE']);
   });
 
   it('list peers with what is free, labels and why they pause', () => {
     const lines = peerTable([
-      peerEntry('oak', { paused: 'no disk' }),
-      peerEntry('fir', { labels: ['a=b', 'c=d'], limits: 'unenforced' }),
+      peerEntry('oak', { paused: 'no\ndisk' }),
+      peerEntry('fir', {
+        labels: ['a=b', 'c=d'],
+        limits: { memory: 'watched', cpus: 'none', pids: 'watched', disk: 'watched' },
+        runtimes: ['podman', 'crun'],
+      }),
     ]);
-    expect(lines[1]).toMatch(/^fir +oak +linux\/amd64 +4\/4 .*unenforced +a=b,c=d +claims tasks$/);
-    expect(lines[2]).toMatch(/paused: no disk$/);
+    expect(lines[1]).toMatch(/^fir +oak +linux\/amd64 +4\/4 /);
+    expect(lines[1]).toMatch(/ watched, cpus none +podman,crun +a=b,c=d +claims tasks$/);
+    expect(lines[2]).toMatch(/ kernel, disk watched +podman +- +paused: no disk$/);
   });
 });
 

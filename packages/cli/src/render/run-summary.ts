@@ -31,18 +31,24 @@ export function runSummary(
   ];
 }
 
-/** `3 tasks, 2 succeeded (1 cached), 1 failed`. */
-export function countsText({ counts }: Pick<RunRecord, 'counts'>): string {
-  const { tasks, succeeded, cached, failed, skipped, cancelled } = counts;
+/** `3 tasks, 2 succeeded (1 from the cache), 1 held`. */
+export function countsText(record: Pick<RunRecord, 'counts' | 'tasks'>): string {
+  const { tasks, succeeded, cached, failed, skipped, cancelled } = record.counts;
   const fromCache = cached === 0 ? '' : ` (${cached} from the cache)`;
   const parts = [
     [succeeded, `succeeded${fromCache}`],
     [failed, 'failed'],
     [skipped, 'skipped'],
     [cancelled, 'cancelled'],
+    [heldTasks(record).length, 'held'],
   ] as const;
   const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
   return [countText(tasks, 'task'), ...said].join(', ');
+}
+
+/** Tasks that wait for a person; the counts of a record do not tell them. */
+export function heldTasks({ tasks }: Pick<RunRecord, 'tasks'>): readonly TaskRecord[] {
+  return tasks.filter(({ state }) => state === 'held');
 }
 
 function timeText({ publishedAt, endedAt }: RunRecord): string {

@@ -6,16 +6,17 @@ import { durationText } from './amounts.ts';
 export interface ListedRun {
   readonly run: RunId;
   readonly name?: string;
-  readonly state: 'running' | 'cancelling' | RunEnded['state'];
+  /** `held`: nothing happens in it before a person acts; told only of runs with counts. */
+  readonly state: 'running' | 'held' | 'cancelling' | RunEnded['state'];
   readonly tasks: number;
   /** Absent of unfinished runs beyond the newest few. */
-  readonly counts?: TaskCounts;
+  readonly counts?: TaskCounts & { readonly held: number };
   readonly publisher: string;
   readonly publishedAt: string;
   readonly endedAt?: string;
 }
 
-const HEADER = ['RUN', 'NAME', 'STATE', 'DONE', 'FAILED', 'CACHED', 'AGE', 'TOOK', 'BY'];
+const HEADER = ['RUN', 'NAME', 'STATE', 'DONE', 'FAILED', 'HELD', 'CACHED', 'AGE', 'TOOK', 'BY'];
 
 /** The runs as a table. */
 export function runTable(runs: readonly ListedRun[], now: Date): readonly string[] {
@@ -37,6 +38,7 @@ function row(listed: ListedRun, now: Date): readonly string[] {
     state,
     `${done}/${tasks}`,
     counts === undefined ? '?' : String(counts.failed),
+    counts === undefined ? '?' : String(counts.held),
     counts === undefined ? '?' : String(counts.cached),
     durationText(now.getTime() - begun),
     took,

@@ -30,11 +30,21 @@ export interface DocumentDefaults {
 
 export interface DocumentJob extends DocumentDefaults {
   readonly id?: string;
+  /** Instead of a command. */
+  readonly job?: DocumentPythonJob;
   /** The list is always empty. */
   readonly inputs?: Readonly<Record<string, string>> | readonly never[];
   readonly outputs?: Readonly<Record<string, string>> | readonly never[];
   readonly after?: readonly string[];
   readonly count?: number;
+}
+
+/** Paths are relative to the document. */
+export interface DocumentPythonJob {
+  readonly python: string;
+  /** A requirements file, or what would stand in one. */
+  readonly requirements?: string | readonly string[];
+  readonly wheels?: string;
 }
 
 /** `["KEY=value"]`, or `{"KEY": "value"}`. */

@@ -7,6 +7,7 @@ import {
   RETRIES_MAX,
   TASK_TIMEOUT_MS_MAX,
 } from '../words/limits.ts';
+import { pythonJobSchema } from './python-job-schema.ts';
 
 /** A JSON Schema as plain data; `JSON.stringify(graphSchema)` is the document to publish. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -265,7 +266,7 @@ const job: JsonSchema = {
   description: 'One container to run, or an array of them; what it reads of others sets the order.',
   type: 'object',
   additionalProperties: false,
-  properties: { id, ...shared, inputs, outputs, after, count },
+  properties: { id, job: pythonJobSchema, ...shared, inputs, outputs, after, count },
 };
 
 const defaults: JsonSchema = {

@@ -30,6 +30,8 @@ export interface Job {
   readonly retries: Retries;
   /** Input name → absolute path in the container, of inputs that are not mounted at `/in/<name>`. */
   readonly mountAt?: Readonly<Record<string, string>>;
+  /** The environment variable in which each task finds its own id, which then is part of what is cached. */
+  readonly taskIdEnv?: string;
   /** Number of elements; absent for a job that is a single task. */
   readonly count?: number;
   /** Whether the result may be taken from, and is put into, the result cache. */
@@ -66,8 +68,11 @@ export type ContainerRef =
 
 export type InputRef =
   | { readonly kind: 'artifact'; readonly artifact: ArtifactId }
-  /** A path of the publisher, relative to the document; gone (an `artifact`) once published. */
-  | { readonly kind: 'file'; readonly path: string }
+  /**
+   * A path of the publisher, relative to the document; gone (an `artifact`) once published. `unpack`:
+   * a zip file there is stored as the directory it holds.
+   */
+  | { readonly kind: 'file'; readonly path: string; readonly unpack?: true }
   /** Another job's output. Of an array job without `index`: a directory of all elements' outputs, in order. */
   | {
       readonly kind: 'output';
@@ -77,7 +82,8 @@ export type InputRef =
     };
 
 export type OutputRef =
-  | { readonly kind: 'file'; readonly path: string }
+  /** `onFailure`: kept, if it is there, also when the command failed. */
+  | { readonly kind: 'file'; readonly path: string; readonly onFailure?: true }
   | { readonly kind: 'dir'; readonly path: string }
   /** 1 standard output (0 is read as 1), 2 standard error, 3 and up are opened for the task. */
   | { readonly kind: 'fd'; readonly fd: number };

@@ -27,7 +27,8 @@ export function nameJobs(
   });
 }
 
-function freeName(wanted: string, taken: ReadonlyMap<string, number>): string {
+/** The wanted name, with a number behind it should it be taken. */
+export function freeName(wanted: string, taken: Pick<ReadonlySet<string>, 'has'>): string {
   let name = wanted;
   for (let suffix = 2; taken.has(name); suffix++) name = `${wanted}-${suffix}`;
   return name;

@@ -8,6 +8,7 @@ import type { ContainerRef, Job, OutputRef, Requirements, Retries } from './grap
 import type { DocumentJob } from './graph-document.ts';
 import { parseInputRef, parseOutputRef } from './parse-reference.ts';
 import { type Finding, inWords, type Path, type ProblemList } from './problem-list.ts';
+import { PYTHON_CONTAINER, pythonJob } from './python-job.ts';
 import {
   NO_ENV,
   NO_NEEDS,
@@ -16,10 +17,12 @@ import {
   type Settings,
   UNREADABLE_CONTAINER,
 } from './read-settings.ts';
+import { RequirementLayers } from './requirement-layers.ts';
 
 /**
  * Each job by itself, defaults filled in; undefined where the shape is wrong. A member that cannot
  * be read is reported and left out, or stands as a placeholder, so that the rest is still checked.
+ * Behind the jobs of the document come those that install requirements of Python jobs.
  */
 export function normaliseJobs(
   shaped: ShapedDocument,
@@ -27,27 +30,37 @@ export function normaliseJobs(
   sha256: Sha256,
   problems: ProblemList,
 ): readonly (Job | undefined)[] {
-  const basis = readBasis(shaped, sha256, problems);
-  return shaped.jobs.map((said, position) => {
+  const basis = readBasis(shaped, ids, sha256, problems);
+  const jobs = shaped.jobs.map((said, position) => {
     const id = ids[position];
     if (said === undefined || id === undefined) return undefined;
     return normaliseJob(said, id, position, basis);
   });
+  return [...jobs, ...basis.layers.jobs()];
 }
 
 /** What all jobs are read against. */
 interface Basis {
   readonly defaults: Settings;
   readonly placementOf: (needs: Needs) => Placement;
+  readonly layers: RequirementLayers;
   readonly problems: ProblemList;
 }
 
-function readBasis(shaped: ShapedDocument, sha256: Sha256, problems: ProblemList): Basis {
+function readBasis(
+  shaped: ShapedDocument,
+  ids: readonly (JobId | undefined)[],
+  sha256: Sha256,
+  problems: ProblemList,
+): Basis {
   const defaults =
     shaped.defaults === undefined
       ? { container: UNREADABLE_CONTAINER, env: NO_ENV, needs: NO_NEEDS }
       : readSettings(shaped.defaults, ['defaults'], problems);
-  return { defaults, placementOf: placements(defaults.needs, sha256), problems };
+  const placementOf = placements(defaults.needs, sha256);
+  const taken = new Set(ids.filter((id) => id !== undefined));
+  const layers = new RequirementLayers({ taken, placementOf, sha256 });
+  return { defaults, placementOf, layers, problems };
 }
 
 function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Basis): Job {
@@ -56,9 +69,11 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
   const own = readSettings(said, path, problems);
   const command = own.command ?? defaults.command;
   const net = own.net ?? defaults.net ?? false;
-  return {
+  // A default image is meant for commands, and seldom has a Python with podmesh's runner.
+  const image = said.job === undefined ? defaults.container : PYTHON_CONTAINER;
+  const job: Job = {
     id,
-    container: own.container ?? defaults.container ?? missingContainer(path, problems),
+    container: own.container ?? image ?? missingContainer(path, problems),
     ...(command === undefined ? {} : { command }),
     env: mergeEnv(defaults.env, own.env, path, problems),
     inputs: readInputs(said.inputs, [...path, 'inputs'], problems),
@@ -72,6 +87,8 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
     // What a network answered yesterday is no promise for today, unless the author says so.
     cache: own.cache ?? defaults.cache ?? !net,
   };
+  if (said.job === undefined) return job;
+  return pythonJob(job, { ...said, job: said.job }, path, basis);
 }
 
 const NO_IDS: readonly string[] = [];

@@ -22,7 +22,8 @@ export function parseGraph(
   if (shaped === undefined) return refused(problems.toProblems());
   const ids = nameJobs(shaped, problems);
   const read = normaliseJobs(shaped, ids, sha256, problems);
-  checkReferences(shaped, ids, read, problems);
+  const names = read.map((job, position) => ids[position] ?? job?.id);
+  checkReferences(shaped, names, read, problems);
   checkTaskCount(read, problems);
   if (!problems.isEmpty) return refused(problems.toProblems());
   const jobs = read.filter((job) => job !== undefined);

@@ -33,10 +33,9 @@ export function toRequirements(needs: Needs): Requirements {
     labels = [],
     runtime,
   } = needs;
-  const memoryStep = memoryBytes < GIB ? 64 * MIB : 256 * MIB;
   return {
     cpus: Math.max(0.25, Math.ceil(cpus * 4) / 4),
-    memoryBytes: Math.max(64 * MIB, roundUp(memoryBytes, memoryStep)),
+    memoryBytes: Math.max(64 * MIB, roundUp(memoryBytes, memoryStep(memoryBytes))),
     diskBytes: roundUp(diskBytes, 256 * MIB),
     gpus: Math.ceil(gpus),
     ...(arch === undefined ? {} : { arch: canonicalArch(arch) }),
@@ -44,6 +43,13 @@ export function toRequirements(needs: Needs): Requirements {
     ...(runtime === undefined ? {} : { runtime }),
   };
 }
+
+/** The most that a task can ask for, rounded up, of a peer that offers so much. */
+export function roundMemoryDown(offeredBytes: number): number {
+  return Math.floor(offeredBytes / memoryStep(offeredBytes)) * memoryStep(offeredBytes);
+}
+
+const memoryStep = (bytes: number): number => (bytes < GIB ? 64 * MIB : 256 * MIB);
 
 /** The queue of all tasks with these requirements. */
 export function laneOf(requirements: Requirements, sha256: Sha256): LaneId {

@@ -15,7 +15,7 @@ import type {
   TaskResult,
 } from './run-event.ts';
 import { makeReady, type RunState } from './run-state.ts';
-import { shareParts, shareText } from './share-parts.ts';
+import { shareFailure, shareParts, shareText } from './share-parts.ts';
 import { isSettled, type PastAttempt, type TaskRunning, type TaskState } from './task-state.ts';
 
 /**
@@ -175,7 +175,8 @@ function onFailed(
 ): void {
   const open = openAttempt(state, task, end.event);
   state.running.delete(task);
-  const past = [...open.past, closeAttempt(open, end.at, { failure: end.failure })];
+  const failure = shareFailure(state, end.failure, open.peer);
+  const past = [...open.past, closeAttempt(open, end.at, { failure })];
   if (state.cancelRequested) {
     state.tasks[task] = { kind: 'cancelled', past };
     state.counts.cancelled += 1;
@@ -183,7 +184,7 @@ function onFailed(
   }
   const job = state.index.jobOf(task);
   const { forgiven } = open;
-  const { sequence, failure } = end;
+  const { sequence } = end;
   const next = afterFailure(past.slice(forgiven), state.graph.jobs[job]?.retries ?? NO_RETRIES);
   switch (next) {
     case 'retry':

@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { laneOf } from '../placement/lane.ts';
+import { pinGraph } from '../graph/image-pins.ts';
 import { digestAction } from './action.ts';
 import { buildOffer, gathersOf, gatherTree, type Surroundings } from './build-offer.ts';
 import { digestOf, fakeSha256, RUN, RunFixture } from './run-fixture.test-kit.ts';
+import { initialRunState } from './run-state.ts';
 
 const known: Surroundings = {
   image: (reference) => (reference === 'localhost/tool:1' ? 'sha256:image' : undefined),
   artifact: (id) => ({ digest: id, kind: 'dir', bytes: 9 }),
   gathered: (job, output) => ({ digest: digestOf(`${job}+${output}`), kind: 'dir', bytes: 1 }),
-  place: (requirements) => ({ requirements, lane: laneOf(requirements, fakeSha256) }),
+  largestMemoryBytes: () => 2 ** 31,
+  sha256: fakeSha256,
 };
 
 describe('buildOffer', () => {
@@ -34,6 +36,17 @@ describe('buildOffer', () => {
     expect(buildOffer(run.state, 2, RUN, known)).toMatchObject({
       task: 'm:2',
       env: { A: '1', PODMESH_INDEX: '2', PODMESH_COUNT: '3' },
+    });
+  });
+
+  it('tells each task its id where the job wants to know', () => {
+    const run = new RunFixture([{ id: 'p', job: { python: 'c' }, inputs: { x: digestOf('x') } }]);
+    const job = run.state.graph.jobs[0];
+    const { job: _, ...inputs } = job?.inputs ?? {};
+    Object.assign(job ?? {}, { inputs });
+    expect(buildOffer(run.state, 0, RUN, known)).toMatchObject({
+      env: { JOB_ID: 'p' },
+      mountAt: { job: '/job' },
     });
   });
 
@@ -68,6 +81,17 @@ describe('buildOffer', () => {
     expect(offer.inputs).toMatchObject({
       all: { digest: digestOf('m+out') },
       one: { digest: digestOf('m:4/out') },
+    });
+  });
+
+  it('passes on the pins of an image, so that each peer takes that of its own architecture', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    const pins = new Map([['localhost/tool:1', { amd64: 'sha256:a', arm64: 'sha256:b' }]]);
+    const state = initialRunState(pinGraph(run.state.graph, pins));
+    expect(buildOffer(state, 0, RUN, known).image).toEqual({
+      kind: 'reference',
+      reference: 'localhost/tool:1',
+      pins: { amd64: 'sha256:a', arm64: 'sha256:b' },
     });
   });
 

@@ -1,6 +1,8 @@
 import type { ArtifactRef, Tree } from '../artifact/artifact.ts';
-import type { InputRef, Job, Requirements } from '../graph/graph.ts';
-import { type ArtifactId, artifactId, type JobId, type LaneId } from '../words/ids.ts';
+import type { InputRef, Job } from '../graph/graph.ts';
+import { laneOf } from '../placement/lane.ts';
+import type { Sha256 } from '../words/digest.ts';
+import { type ArtifactId, artifactId, type JobId, type TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
 import type { Offer, OfferedImage } from './offer.ts';
 import { grownRequirements, peersToAvoid } from './retry-policy.ts';
@@ -16,13 +18,9 @@ export interface Surroundings {
   artifact(id: ArtifactId): ArtifactRef | undefined;
   /** The stored directory of all elements' outputs of an array job. */
   gathered(job: JobId, output: string): ArtifactRef;
-  /** Where a task goes that asks for more than its job does: no more than the largest peer has, no less than `asked`. */
-  place(grown: Requirements, asked: Requirements): Placement;
-}
-
-export interface Placement {
-  readonly requirements: Requirements;
-  readonly lane: LaneId;
+  /** What the largest peer offers; asked for only when a task ran out of memory. */
+  largestMemoryBytes(): number;
+  readonly sha256: Sha256;
 }
 
 /** The offer of a ready task, whose dependencies have therefore all succeeded. */
@@ -46,7 +44,7 @@ export function buildOffer(
     sequence: before.sequence,
     image: resolveContainer(state, job, known),
     ...(job.command === undefined ? {} : { command: job.command }),
-    env: environment(job, state.index.elementOf(task)),
+    env: environment(job, state.index.elementOf(task), state.index.idOf(task)),
     inputs,
     ...(job.mountAt === undefined ? {} : { mountAt: job.mountAt }),
     outputs: job.outputs,
@@ -58,10 +56,11 @@ export function buildOffer(
   };
 }
 
-function placementOf(job: Job, past: readonly PastAttempt[], known: Surroundings): Placement {
-  const { requirements, lane } = job;
-  const grown = grownRequirements(requirements, past);
-  return grown === requirements ? { requirements, lane } : known.place(grown, requirements);
+function placementOf(job: Job, past: readonly PastAttempt[], known: Surroundings) {
+  const { requirements: asked, lane } = job;
+  const requirements = grownRequirements(asked, past, known.largestMemoryBytes());
+  if (requirements === asked) return { requirements, lane };
+  return { requirements, lane: laneOf(requirements, known.sha256) };
 }
 
 /** What an array job's outputs look like as one directory: `0`, `1`, … padded so that names sort in order. */
@@ -121,6 +120,8 @@ function resolveContainer(state: RunState, job: Job, known: Surroundings): Offer
     case 'digest':
       return { kind: 'digest', digest: known.image(container.digest) ?? container.digest };
     case 'reference': {
+      // Each peer takes the pin of its own architecture, so the driver's must not stand for all.
+      if (container.pins !== undefined) return container;
       const digest = known.image(container.reference);
       return digest === undefined
         ? container
@@ -153,7 +154,8 @@ function outputOf(state: RunState, task: number, output: string): ArtifactRef {
   return found;
 }
 
-function environment(job: Job, element: number | undefined): Readonly<Record<string, string>> {
-  if (element === undefined || job.count === undefined) return job.env;
-  return { ...job.env, PODMESH_INDEX: String(element), PODMESH_COUNT: String(job.count) };
+function environment(job: Job, element: number | undefined, task: TaskId): Offer['env'] {
+  const own = job.taskIdEnv === undefined ? job.env : { ...job.env, [job.taskIdEnv]: task };
+  if (element === undefined || job.count === undefined) return own;
+  return { ...own, PODMESH_INDEX: String(element), PODMESH_COUNT: String(job.count) };
 }

@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import type { Logged } from '../ports.ts';
-import { claimId, laneId, peerId, sessionId, taskId } from '../words/ids.ts';
+import { claimId, peerId, sessionId, taskId } from '../words/ids.ts';
 import { buildOffer } from './build-offer.ts';
 import { judgeOffer } from './judge-offer.ts';
 import type { AttemptStarted, TaskEvent } from './run-event.ts';
-import { digestOf, RUN, RunFixture } from './run-fixture.test-kit.ts';
+import { digestOf, fakeSha256, RUN, RunFixture } from './run-fixture.test-kit.ts';
 
 const OFFER_SEQUENCE = 40;
 const offer = buildOffer(new RunFixture([{ id: 'a' }]).state, 0, RUN, {
   image: () => undefined,
   artifact: () => undefined,
   gathered: () => ({ digest: digestOf(''), kind: 'dir', bytes: 0 }),
-  place: (requirements) => ({ requirements, lane: laneId('0'.repeat(16)) }),
+  largestMemoryBytes: () => 0,
+  sha256: fakeSha256,
 });
 const started: AttemptStarted = {
   kind: 'attempt-started',

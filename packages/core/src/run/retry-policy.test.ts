@@ -109,10 +109,18 @@ it('a peer is avoided for what may be its own fault, once', () => {
 it('memory doubles for each time it was not enough, remembers it, and has a cap', () => {
   const asked = toRequirements({ memoryBytes: 2 ** 30, runtime: 'crun' });
   const factor = (...kinds: readonly FailureKind[]) =>
-    grownRequirements(asked, past(...kinds)).memoryBytes / asked.memoryBytes;
-  expect(grownRequirements(asked, past('exit', 'peer-lost'))).toBe(asked);
+    grownRequirements(asked, past(...kinds), 2 ** 40).memoryBytes / asked.memoryBytes;
+  expect(grownRequirements(asked, past('exit', 'peer-lost'), 0)).toBe(asked);
   expect(factor('oom-task')).toBe(2);
   expect(factor('oom-task', 'peer-lost', 'oom-task', 'drained')).toBe(4);
   expect(factor(...times(9, 'oom-task'))).toBe(MEMORY_GROWTH_MAX);
-  expect(grownRequirements(asked, past('oom-task'))).toMatchObject({ runtime: 'crun', cpus: 1 });
+  expect(grownRequirements(asked, past('oom-task'), 2 ** 40)).toMatchObject({ runtime: 'crun' });
+});
+
+it('memory grows no further than the largest peer, and never shrinks', () => {
+  const asked = toRequirements({ memoryBytes: 2 ** 30 });
+  const grown = (largestBytes: number) =>
+    grownRequirements(asked, past('oom-task', 'oom-task'), largestBytes).memoryBytes;
+  expect(grown(3.1 * 2 ** 30)).toBe(3 * 2 ** 30);
+  expect(grown(2 ** 29)).toBe(2 ** 30);
 });

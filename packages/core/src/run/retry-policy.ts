@@ -1,5 +1,5 @@
 import type { Requirements, Retries } from '../graph/graph.ts';
-import { toRequirements } from '../placement/lane.ts';
+import { roundMemoryDown, toRequirements } from '../placement/lane.ts';
 import {
   ATTEMPTS_PER_TASK_MAX,
   MEMORY_GROWTH_MAX,
@@ -67,15 +67,22 @@ export function peersToAvoid(past: readonly PastAttempt[]): readonly PastAttempt
 
 /**
  * What the next attempt asks for: memory doubled for each time it was not enough, whatever happened
- * in between, up to `MEMORY_GROWTH_MAX` times the first amount.
+ * in between, up to `MEMORY_GROWTH_MAX` times the first amount, and no more than `largestBytes`, what
+ * the largest peer offers: more would be waited for in vain.
  */
-export function grownRequirements(asked: Requirements, past: readonly PastAttempt[]): Requirements {
-  const short = past
-    .map(failureKindOf)
-    .filter((kind) => kind !== undefined && FAILURE_POLICIES[kind].memory === 'double').length;
+export function grownRequirements(
+  asked: Requirements,
+  past: readonly PastAttempt[],
+  largestBytes: number,
+): Requirements {
+  const short = count(past, (attempt) => {
+    const kind = failureKindOf(attempt);
+    return kind !== undefined && FAILURE_POLICIES[kind].memory === 'double';
+  });
   if (short === 0) return asked;
   const factor = Math.min(2 ** short, MEMORY_GROWTH_MAX);
-  return toRequirements({ ...asked, memoryBytes: asked.memoryBytes * factor });
+  const bytes = Math.min(asked.memoryBytes * factor, roundMemoryDown(largestBytes));
+  return toRequirements({ ...asked, memoryBytes: Math.max(asked.memoryBytes, bytes) });
 }
 
 /** How long to wait before the next attempt: nothing at first, then doubling from 1 s to 60 s. */

@@ -157,6 +157,8 @@ export interface Failure {
   readonly exit?: ExitReport;
   readonly usage?: Usage;
   readonly log?: LogRef;
+  /** Of the outputs that are kept on failure, those that were there. */
+  readonly outputs?: Readonly<Record<string, ArtifactRef>>;
   /** The end of standard error, at most `STDERR_TAIL_BYTES_MAX`. */
   readonly stderrTail?: string;
   readonly machine?: Machine;

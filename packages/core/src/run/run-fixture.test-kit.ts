@@ -4,7 +4,7 @@ import { artifactId, claimId, peerId, type RunId, runId, sessionId, taskId } fro
 import { assert } from '../words/unreachable.ts';
 import { applyEvent } from './apply-event.ts';
 import type { FailureKind } from './failure-kind.ts';
-import type { RunEvent, TaskResult } from './run-event.ts';
+import type { Failure, RunEvent, TaskResult } from './run-event.ts';
 import { initialRunState, type RunState } from './run-state.ts';
 import type { TaskState } from './task-state.ts';
 
@@ -66,13 +66,17 @@ export class RunFixture {
   }
 
   fail(task: string, kind: FailureKind, attempt = 1): void {
+    this.failWith(task, { kind, message: `${task} had ${kind}` }, attempt);
+  }
+
+  failWith(task: string, failure: Failure, attempt = 1): void {
     this.tell({
       kind: 'attempt-failed',
       run: RUN,
       task: taskId(task),
       attempt,
       claim: claimId(`${task.replace(':', '_')}-${attempt}`),
-      failure: { kind, message: `${task} had ${kind}` },
+      failure,
     });
   }
 

@@ -134,10 +134,11 @@ function recordState(state: TaskState): Partial<TaskRecord> {
 }
 
 function recordFailure(failure: Failure): Partial<TaskRecord> {
-  const { kind, message, stderrTail, inputs, exit, machine, usage, log } = failure;
+  const { kind, message, stderrTail, inputs, outputs, exit, machine, usage, log } = failure;
   return {
     failure: { kind, message, ...(stderrTail === undefined ? {} : { stderrTail }) },
     ...(inputs === undefined ? {} : { inputs }),
+    ...(outputs === undefined ? {} : { outputs: digestsOf(outputs) }),
     ...(exit === undefined ? {} : { exit }),
     ...(machine === undefined ? {} : { machine }),
     ...(usage === undefined ? {} : { usage }),

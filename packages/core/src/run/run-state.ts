@@ -83,6 +83,11 @@ export function makeReady(state: RunState, job: number): void {
   }
 }
 
+/** Whether nothing can happen in the run until a person releases a held task, or cancels it. */
+export function waitsForPerson({ held, ready, running, ended }: RunState): boolean {
+  return ended === undefined && held.size > 0 && ready.size === 0 && running.size === 0;
+}
+
 /** How many tasks can still change. */
 export function unsettledCount(state: RunState): number {
   const { succeeded, failed, skipped, cancelled } = state.counts;

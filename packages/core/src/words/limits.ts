@@ -28,6 +28,8 @@ export const MESH_RETRIES_MAX = 10;
 export const PEERS_LOST_MAX = 1;
 /** A task that ran out of memory gets at most so many times what it asked for. */
 export const MEMORY_GROWTH_MAX = 8;
+/** Processes and threads of one task: stops fork bombs only. */
+export const TASK_PIDS_MAX = 4_096;
 /** Bytes of the end of standard error that a failure carries. */
 export const STDERR_TAIL_BYTES_MAX = 16 * 1024;
 /** Log bytes kept of one attempt; the rest is counted, not stored. */

@@ -132,4 +132,25 @@ describe('a driver', () => {
     real.stop.abort();
     await settled(real.clock, driving);
   });
+
+  it('knows when only a person can move the run on, and drives it on when one has', async () => {
+    const { parts, mesh, clock, stop } = newCase();
+    const run = publishGraph(mesh, graphOf({ id: 'a', retries: { 'peer-lost': 0 } }));
+    const driver = new Driver(parts, run);
+    expect(driver.outlook).toBe('unknown');
+    const driving = driver.drive(stop.signal);
+    const started = sampleStarted(run, taskId('a'));
+    mesh.log.append(started, 0);
+    await clock.advance(1_000);
+    expect(driver.outlook).toBe('goes-on');
+    mesh.log.append({ ...started, kind: 'attempt-lost', reason: 'it vanished' }, 2);
+    await clock.advance(1_000);
+    expect([driver.outlook, mesh.offers.all()]).toEqual(['waits-for-person', []]);
+    mesh.log.append({ kind: 'task-released', run, task: taskId('a'), by: 'me' }, 3);
+    await clock.advance(5_000);
+    expect(driver.outlook).toBe('goes-on');
+    expect(mesh.offers.all()).toMatchObject([{ value: { attempt: 2, sequence: 4 } }]);
+    stop.abort();
+    await settled(clock, driving);
+  });
 });

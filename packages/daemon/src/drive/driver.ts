@@ -11,6 +11,7 @@ import {
   type RunState,
   type Sequence,
   unreachable,
+  waitsForPerson,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
@@ -32,6 +33,9 @@ export interface DriverParts extends OffererParts {
 /** How driving one run came to its end here. */
 export type DriveEnding = 'ended' | 'stopped' | 'no-such-run';
 
+/** Whether anything is still to come in a run by itself, as far as its driver has read the log. */
+export type RunOutlook = 'goes-on' | 'waits-for-person' | 'unknown';
+
 /**
  * Decides what is next in one run, for as long as this peer holds its drive. Everything it knows
  * comes from the log; a driver that dies is replaced by one that reads the same log, and two at
@@ -52,6 +56,11 @@ export class Driver {
     this.#parts = parts;
     this.#run = run;
     this.#offerer = new Offerer(parts, run, this.#offered, this.#wake);
+  }
+
+  get outlook(): RunOutlook {
+    if (this.#state === undefined) return 'unknown';
+    return waitsForPerson(this.#state) ? 'waits-for-person' : 'goes-on';
   }
 
   /** Drives until the run has ended or the signal aborts; throws what keeps it from reading the run. */

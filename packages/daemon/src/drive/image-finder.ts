@@ -1,4 +1,4 @@
-import type { Clock, ContainerRuntime, PeerDirectory } from '@podmesh/core';
+import { type Clock, type ContainerRuntime, imageNames, type PeerDirectory } from '@podmesh/core';
 
 /** An image that nobody had is asked for again after this long. */
 const UNKNOWN_MS = 5_000;
@@ -48,7 +48,7 @@ export class ImageFinder {
   }
 
   async #findElsewhere(reference: string): Promise<string | undefined> {
-    const wanted = new Set([reference, `localhost/${reference}`]);
+    const wanted = new Set(imageNames(reference));
     for (const { images } of await this.#peers.list()) {
       for (const [id, references] of Object.entries(images)) {
         if (id === reference || references.some((name) => wanted.has(name))) return id;

@@ -1,4 +1,5 @@
 import {
+  type ActionDigest,
   type ArtifactId,
   type ArtifactRef,
   type ArtifactStore,
@@ -12,11 +13,8 @@ import {
   type JobId,
   type LaneDirectory,
   type LaneId,
-  laneOf,
   type Offer,
   type PeerDirectory,
-  type Placement,
-  type Requirements,
   type ResultCache,
   type RunId,
   type RunState,
@@ -40,8 +38,6 @@ export interface OffererParts extends SweeperParts {
   /** Platform of tasks that do not name an architecture, as `linux/<arch>`. */
   readonly platform: () => string;
 }
-
-const MEMORY_STEP_BYTES = 256 * 2 ** 20;
 
 interface Candidate {
   readonly task: number;
@@ -120,18 +116,9 @@ export class Offerer {
           throw new Error(`broken invariant: ${job}/${output} is not gathered`);
         return ref;
       },
-      place: (grown, asked) => this.#place(grown, asked),
+      largestMemoryBytes: () => this.#largestMemoryBytes,
+      sha256: this.#parts.sha256,
     });
-  }
-
-  /** More memory than any peer has would be waited for in vain. */
-  #place(grown: Requirements, asked: Requirements): Placement {
-    const memoryBytes = Math.max(
-      asked.memoryBytes,
-      Math.min(grown.memoryBytes, this.#largestMemoryBytes),
-    );
-    const requirements = { ...grown, memoryBytes };
-    return { requirements, lane: laneOf(requirements, this.#parts.sha256) };
   }
 
   /** Finds out what the offers need to know: images, artifacts named in the document, gathered directories. */
@@ -140,7 +127,9 @@ export class Offerer {
     const artifacts = new Set<ArtifactId>();
     for (const task of tasks) {
       const job = state.graph.jobs[state.index.jobOf(task)];
-      if (job?.container.kind === 'reference') references.add(job.container.reference);
+      if (job?.container.kind === 'reference' && job.container.pins === undefined) {
+        references.add(job.container.reference);
+      }
       if (job?.container.kind === 'digest') references.add(job.container.digest);
       for (const input of Object.values(job?.inputs ?? {})) {
         if (input.kind === 'artifact' && !this.#artifacts.has(input.artifact)) {
@@ -159,9 +148,7 @@ export class Offerer {
 
   async #measurePeers(): Promise<void> {
     const peers = await this.#parts.peers.list();
-    const largest = Math.max(0, ...peers.map(({ capacity }) => capacity.memoryBytes));
-    // In the steps in which requirements are rounded, so that rounding up does not exceed it again.
-    this.#largestMemoryBytes = Math.floor(largest / MEMORY_STEP_BYTES) * MEMORY_STEP_BYTES;
+    this.#largestMemoryBytes = Math.max(0, ...peers.map(({ capacity }) => capacity.memoryBytes));
   }
 
   async #gather(state: RunState, job: JobId, output: string): Promise<void> {
@@ -173,17 +160,12 @@ export class Offerer {
 
   /** Those that are not in the cache. The others get their `task-cached`, fenced like any start. */
   async #takeFromCache(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
-    const { log, sha256, platform } = this.#parts;
-    const actions = new Map(
-      candidates
-        .filter(({ offer }) => offer.cache && offer.image.kind !== 'reference')
-        .map((candidate) => {
-          const { image, requirements } = candidate.offer;
-          const id = image.kind === 'digest' ? image.digest : '';
-          const on = requirements.arch === undefined ? platform() : `linux/${requirements.arch}`;
-          return [candidate, digestAction(candidate.offer, id, on, sha256)] as const;
-        }),
-    );
+    const { log } = this.#parts;
+    const actions = new Map<Candidate, ActionDigest>();
+    for (const candidate of candidates) {
+      const action = this.#actionOf(candidate.offer);
+      if (action !== undefined) actions.set(candidate, action);
+    }
     if (actions.size === 0) return candidates;
     const found = await this.#results.find([...actions.values()]);
     const fresh: Candidate[] = [];
@@ -204,6 +186,17 @@ export class Offerer {
     return fresh;
   }
 
+  /** Undefined of what is not cached, and of an image that only the peer which runs the task will know. */
+  #actionOf(offer: Offer): ActionDigest | undefined {
+    const { sha256, platform } = this.#parts;
+    const { image, requirements } = offer;
+    const on = requirements.arch === undefined ? platform() : `linux/${requirements.arch}`;
+    if (!offer.cache) return undefined;
+    if (image.kind === 'archive') return digestAction(offer, '', on, sha256);
+    const id = image.kind === 'digest' ? image.digest : image.pins?.[on.replace('linux/', '')];
+    return id === undefined ? undefined : digestAction(offer, id, on, sha256);
+  }
+
   async #openLane({ lane, requirements }: Offer): Promise<void> {
     if (this.#lanesOpened.has(lane)) return;
     await this.#parts.lanes.open(lane, requirements);
@@ -215,5 +208,5 @@ function hasGrown(state: RunState, task: number): boolean {
   const now = state.tasks[task];
   const asked = state.graph.jobs[state.index.jobOf(task)]?.requirements;
   if (now?.kind !== 'ready' || asked === undefined) return false;
-  return grownRequirements(asked, now.past) !== asked;
+  return grownRequirements(asked, now.past, 0) !== asked;
 }

@@ -9,11 +9,15 @@ export interface JournalEntry {
   readonly ticket: ClaimTicket;
   /** The image id behind a reference when the attempt began: a tag may have been moved since. */
   readonly image?: string;
+  /** Whether a container was started for it, as far as was noted. */
+  readonly hasStarted?: true;
 }
 
 /** Attempts that were begun and not settled, on this machine's disk. */
 export interface AttemptJournal {
   write(entry: JournalEntry): Promise<void>;
+  /** Of an entry that was written: its container runs. */
+  noteStarted(claim: ClaimId): Promise<void>;
   remove(claim: ClaimId): Promise<void>;
   list(): Promise<readonly JournalEntry[]>;
 }

@@ -2,6 +2,7 @@ import {
   type ContainerRuntime,
   claimId,
   KILL_GRACE_MS,
+  type LimitsEnforced,
   type Offer,
   ok,
   peerId,
@@ -12,21 +13,30 @@ import {
   freshLane,
   freshRun,
   SAMPLE_MACHINE,
+  SMALL,
   sampleArtifact,
   sampleOffer,
 } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import { MemoryFiles, newBench, settled } from '../daemon.test-kit.ts';
 import { ContainerRun } from './container-run.ts';
-import type { StopReason } from './outcome.ts';
+import { CANCELLED, DRAINED, LEASE_LOST, type StopOrder } from './stop-order.ts';
 
 interface Wish {
   readonly plan?: Partial<Extract<ContainerPlan, { kind: 'runs' }>> | ContainerPlan;
   readonly offer?: Partial<Offer>;
   readonly runtime?: (real: ContainerRuntime) => ContainerRuntime;
+  readonly limits?: LimitsEnforced;
 }
 
-function newRun({ plan = {}, offer: wanted = {}, runtime = (real) => real }: Wish) {
+const WATCHED: LimitsEnforced = {
+  memory: 'watched',
+  cpus: 'none',
+  pids: 'watched',
+  disk: 'watched',
+};
+
+function newRun({ plan = {}, offer: wanted = {}, runtime = same, limits = WATCHED }: Wish) {
   const bench = newBench(() => ({ kind: 'runs', durationMs: 100, ...plan }) as ContainerPlan);
   const offer = { ...sampleOffer(freshRun(), freshLane()), ...wanted };
   const stop = new AbortController();
@@ -36,16 +46,19 @@ function newRun({ plan = {}, offer: wanted = {}, runtime = (real) => real }: Wis
     files,
     clock: bench.process.clock,
     machine: () => SAMPLE_MACHINE,
+    limits: () => limits,
     peer: peerId('p'),
   };
   const spool = files.openLog();
-  const run = new ContainerRun(parts, offer, spool, stop.signal);
+  const run = new ContainerRun(parts, { offer, spool, stop: stop.signal });
   const { run: id, task, attempt } = offer;
   const labels = { run: id, task, attempt, peer: peerId('p'), claim: claimId('claim-1') };
   const start = () => settled(bench.clock, run.execute(undefined, labels, spool.write));
-  const abort = (reason: StopReason) => stop.abort(reason);
+  const abort = (order: StopOrder) => stop.abort(order);
   return { ...bench, run, start, abort, files };
 }
+
+const same = (runtime: ContainerRuntime): ContainerRuntime => runtime;
 
 /** The runtime with containers whose `stop` fails so many times. */
 function deafTo(stops: number, heard: number[]) {
@@ -55,6 +68,7 @@ function deafTo(stops: number, heard: number[]) {
     resolveImage: (name, pull, signal) => real.resolveImage(name, pull, signal),
     loadImage: (path, signal) => real.loadImage(path, signal),
     leftovers: (peer) => real.leftovers(peer),
+    probe: (peer, signal) => real.probe(peer, signal),
     start: async (spec, log, signal) => {
       const started = await real.start(spec, log, signal);
       return started.ok ? ok(deaf(started.value)) : started;
@@ -66,6 +80,7 @@ function deafTo(stops: number, heard: number[]) {
       replayLog: (log) => container.replayLog(log),
       wait: () => container.wait(),
       readOutput: (output) => container.readOutput(output),
+      sample: () => container.sample(),
       remove: () => container.remove(),
       stop: async (graceMs) => {
         heard.push(graceMs);
@@ -117,20 +132,20 @@ describe('the run of a container', () => {
 
   it('is not started any more once it was cancelled', async () => {
     const { start, abort, host } = newRun({});
-    abort('cancelled');
+    abort(CANCELLED);
     expect(await start()).toMatchObject({ kind: 'failed', failure: { kind: 'cancelled' } });
     expect(host.executions).toEqual([]);
   });
 
   it.each([
-    ['cancelled', 1_000 + KILL_GRACE_MS],
-    ['drained', 1_000 + KILL_GRACE_MS],
+    [CANCELLED, 1_000 + KILL_GRACE_MS],
+    [DRAINED, 1_000 + KILL_GRACE_MS],
     // Somebody else may have the task at any moment.
-    ['lease-lost', 1_000],
-  ] as const)('that is %s is ended by then, and says why', async (reason, endedMs) => {
+    [LEASE_LOST, 1_000],
+  ])('that is told $kind is ended by then, and says why', async (order, endedMs) => {
     const { start, abort, clock, host } = newRun({ plan: { durationMs: 1e9, ignoresTerm: true } });
-    clock.after(1_000, () => abort(reason));
-    expect(await start()).toMatchObject({ kind: 'failed', failure: { kind: reason } });
+    clock.after(1_000, () => abort(order));
+    expect(await start()).toMatchObject({ kind: 'failed', failure: order });
     expect(host.executions[0]?.endedMs).toBe(endedMs);
   });
 
@@ -139,6 +154,21 @@ describe('the run of a container', () => {
     const ending = await start();
     expect(ending).toMatchObject({ kind: 'failed', failure: { kind: 'output-missing' } });
     expect(JSON.stringify(ending)).toContain('output out1: there is nothing at /out');
+  });
+
+  it('keeps, of a command that failed, the outputs that are meant for that', async () => {
+    const outputs = {
+      record: { kind: 'file', path: '/record', onFailure: true },
+      missing: { kind: 'file', path: '/missing', onFailure: true },
+      out1: { kind: 'file', path: '/out' },
+    } as const;
+    const left = { '/record': { kind: 'file', text: '{}' }, '/missing': undefined } as const;
+    const plan = { code: 1, outputs: left };
+    const failure = { kind: 'exit', outputs: { record: sampleArtifact(Buffer.from('{}')).ref } };
+    expect(await newRun({ plan, offer: { outputs } }).start()).toMatchObject({ failure });
+    const none = await newRun({ plan, offer: { outputs: { out1: outputs.out1 } } }).start();
+    expect(none).toMatchObject({ failure: { kind: 'exit' } });
+    expect(JSON.stringify(none)).not.toContain('outputs');
   });
 
   it.each([
@@ -157,6 +187,51 @@ describe('the run of a container', () => {
     const archive = sampleArtifact(Buffer.from('no image')).ref.digest;
     const { start } = newRun({ offer: { image: { kind: 'archive', archive } } });
     expect(await start()).toMatchObject({ failure: { kind: 'image-unavailable' } });
+  });
+
+  const MIB = 2 ** 20;
+  const large = { ...SMALL, diskBytes: 256 * MIB };
+
+  it.each([
+    ['oom-task', { memoryBytes: 65 * MIB }, 'more than its 64 MiB'],
+    ['disk-task', { scratchBytes: 257 * MIB }, 'more than its 256 MiB'],
+    ['exit', { processes: 5_000 }, '5000 processes'],
+  ] as const)('that exceeds a watched limit is ended at once as %s', async (kind, sample, told) => {
+    const { start, host } = newRun({
+      plan: { durationMs: 60_000, ignoresTerm: true, sample },
+      offer: { requirements: large },
+    });
+    const ending = await start();
+    expect(ending).toMatchObject({ kind: 'failed', failure: { kind } });
+    expect(JSON.stringify(ending)).toContain(told);
+    expect(host.executions[0]?.endedMs).toBe(250);
+  });
+
+  it('that the kernel holds to its limits is not measured', async () => {
+    const { start } = newRun({
+      plan: { durationMs: 60_000, sample: { memoryBytes: 1e12, scratchBytes: 1e12 } },
+      limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
+      offer: { timeoutMs: 100_000 },
+    });
+    expect(await start()).toMatchObject({ kind: 'succeeded' });
+  });
+
+  it('whose outputs together are more than its disk fails as disk-task', async () => {
+    // Nobody measured it while it ran; what it left is read in pieces.
+    const text = 'x'.repeat(1.5 * MIB);
+    const outputs = {
+      one: { kind: 'file', path: '/one' },
+      two: { kind: 'file', path: '/two' },
+    } as const;
+    const left = { '/one': { kind: 'file', text }, '/two': { kind: 'file', text } } as const;
+    const { start, files } = newRun({
+      plan: { outputs: left },
+      offer: { requirements: { ...large, diskBytes: 2 * MIB }, outputs },
+    });
+    const ending = await start();
+    expect(ending).toMatchObject({ kind: 'failed', failure: { kind: 'disk-task' } });
+    expect(JSON.stringify(ending)).toContain('its outputs: wrote 3 MiB, more than its 2 MiB');
+    expect(files.stored).toHaveLength(1);
   });
 
   it('removes its container when cleaned up, and not before', async () => {

@@ -4,7 +4,8 @@ import {
   type ContainerExit,
   type ContainerRuntime,
   type Failure,
-  KILL_GRACE_MS,
+  keptOutputs,
+  type LimitsEnforced,
   type LogRef,
   type LogSink,
   type Machine,
@@ -14,19 +15,19 @@ import {
   ok,
   type PeerId,
   PortError,
+  type PullProgress,
   type Result,
   type RunningContainer,
   type TaskResult,
 } from '@podmesh/core';
 import { AttemptFailure, failureOfError, neverRan } from './attempt-failure.ts';
-import {
-  failureOfExit,
-  failureOfStart,
-  reportExit,
-  reportUsage,
-  type StopReason,
-} from './outcome.ts';
+import type { AttemptStep } from './attempt-step.ts';
+import { watchedBounds } from './limit-watch.ts';
+import { failureOfExit, failureOfStart, reportExit, reportUsage } from './outcome.ts';
+import { OutputAllowance } from './output-allowance.ts';
 import { resolveNamedImage } from './resolve-named-image.ts';
+import { orderOf } from './stop-order.ts';
+import { supervise } from './supervise.ts';
 import type { LogSpool, TaskFiles } from './task-files.ts';
 
 /** How an attempt ended, before anybody was told. */
@@ -37,15 +38,25 @@ export type Ending =
 /** How long an attempt waits for a service of its machine, or the mesh, that does not answer. */
 const PATIENCE_MS = 60_000;
 const PATIENCE_STEP_MS = 500;
-/** Rest before a container is told again to stop. */
-const STOP_AGAIN_MS = 200;
 
 export interface ContainerRunParts {
   readonly runtime: ContainerRuntime;
   readonly files: TaskFiles;
   readonly clock: Clock;
   readonly machine: () => Machine;
+  /** What holds a task to its limits on this machine. */
+  readonly limits: () => LimitsEnforced;
   readonly peer: PeerId;
+  /** Called at every step of an attempt, so that tests can end the process exactly there. */
+  readonly onStep?: ((step: AttemptStep) => void) | undefined;
+}
+
+/** Who has to know of the container of one attempt. */
+export interface ContainerWitness {
+  /** It runs; must not throw. */
+  started(container: RunningContainer): Promise<void>;
+  /** It does not run any more. */
+  ended(): void;
 }
 
 /** Everything between `attempt-started` and the outcome: inputs, image, container, outputs. */
@@ -54,16 +65,30 @@ export class ContainerRun {
   readonly #offer: Offer;
   readonly #spool: LogSpool;
   readonly #stop: AbortSignal;
+  readonly #witness: ContainerWitness | undefined;
+  readonly #onPull: PullProgress;
   #image = '';
   #container: RunningContainer | undefined;
   #isAdopted = false;
 
-  /** `stop` aborts with a `StopReason` as its reason. */
-  constructor(parts: ContainerRunParts, offer: Offer, spool: LogSpool, stop: AbortSignal) {
+  /** `stop` aborts with a `StopOrder` as its reason. */
+  constructor(
+    parts: ContainerRunParts,
+    attempt: {
+      readonly offer: Offer;
+      readonly spool: LogSpool;
+      readonly stop: AbortSignal;
+      readonly witness?: ContainerWitness;
+      /** Told how far the pull of the image is. */
+      readonly onPull?: PullProgress;
+    },
+  ) {
     this.#parts = parts;
-    this.#offer = offer;
-    this.#spool = spool;
-    this.#stop = stop;
+    this.#offer = attempt.offer;
+    this.#spool = attempt.spool;
+    this.#stop = attempt.stop;
+    this.#witness = attempt.witness;
+    this.#onPull = attempt.onPull ?? (() => undefined);
   }
 
   /** Runs a new container to its end; never throws. `log` gets its output besides the spool. */
@@ -74,6 +99,7 @@ export class ContainerRun {
   ): Promise<Ending> {
     try {
       this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
+      this.#step('image-resolved');
       const container = await this.#patiently(() => this.#start(labels, log));
       return await this.#finish(container);
     } catch (error) {
@@ -97,8 +123,8 @@ export class ContainerRun {
   fail(error: unknown): Promise<Ending> {
     if (!this.#stop.aborted) return this.#failed(failureOfError(error));
     // Whatever broke, it broke because we were told to stop.
-    const kind = this.#stop.reason as StopReason;
-    return this.#failed({ kind, message: `the attempt was ended by its peer: ${kind}` });
+    const { kind, message } = orderOf(this.#stop);
+    return this.#failed({ kind, message });
   }
 
   /** Removes the container; after the outcome is in the log, so that a restart can adopt until then. */
@@ -120,17 +146,19 @@ export class ContainerRun {
         loaded.error.message,
       );
     }
-    return resolveNamedImage(runtime, image, this.#stop);
+    const { arch } = this.#parts.machine();
+    return resolveNamedImage(runtime, image, { arch, pull: this.#onPull, signal: this.#stop });
   }
 
   async #start(labels: RunningContainer['labels'], log: LogSink): Promise<RunningContainer> {
     const { runtime, files } = this.#parts;
-    const { command, env, net, outputs, requirements } = this.#offer;
+    const { command, env, mountAt, net, outputs, requirements } = this.#offer;
     const inputs: Record<string, string> = {};
     for (const [name, artifact] of Object.entries(this.#offer.inputs)) {
       inputs[name] = await files.input(artifact);
     }
     this.#throwIfStopped();
+    this.#step('inputs-ready');
     const started = await runtime.start(
       {
         labels,
@@ -138,6 +166,7 @@ export class ContainerRun {
         ...(command === undefined ? {} : { command }),
         env,
         inputs,
+        ...(mountAt === undefined ? {} : { mountAt }),
         outputs,
         net,
         requirements,
@@ -154,17 +183,23 @@ export class ContainerRun {
 
   async #finish(container: RunningContainer): Promise<Ending> {
     this.#container = container;
-    const { exit, stopped } = await this.#waitOrStop(container);
+    if (!this.#isAdopted) this.#step('container-started');
+    await this.#witness?.started(container);
+    const { exit, stopped } = await this.#supervise(container);
+    this.#step('container-ended');
     const failure = failureOfExit(this.#offer, exit, stopped);
-    if (failure !== undefined) return this.#failed(failure, exit);
+    if (failure !== undefined) return this.#failed(failure, { exit, container });
     const outputs = await this.#storeOutputs(container);
-    if ('kind' in outputs) return this.#failed(outputs.failure, exit);
+    if ('kind' in outputs) return this.#failed(outputs.failure, { exit, container });
+    this.#step('outputs-stored');
+    const log = await this.#spool.store();
+    this.#step('log-stored');
     const result: TaskResult = {
       inputs: this.#inputDigests(),
       outputs: outputs.stored,
       exit: reportExit(exit),
       usage: reportUsage(exit),
-      log: await this.#spool.store(),
+      log,
       machine: this.#parts.machine(),
       peer: this.#parts.peer,
       image: this.#image,
@@ -172,52 +207,15 @@ export class ContainerRun {
     return { kind: 'succeeded', result };
   }
 
-  async #waitOrStop(
-    container: RunningContainer,
-  ): Promise<{ exit: ContainerExit; stopped: StopReason | undefined }> {
-    const ended = new AbortController();
-    let stopped: StopReason | undefined;
-    const stop = (reason: StopReason): void => {
-      if (ended.signal.aborted) return;
-      // Whatever grace was given before: the claim may pass to somebody else at any moment.
-      if (stopped !== undefined && reason !== 'lease-lost') return;
-      stopped ??= reason;
-      // A lost lease may pass to somebody else at any moment: no grace.
-      const graceMs = reason === 'lease-lost' ? 0 : KILL_GRACE_MS;
-      void this.#stopForSure(container, graceMs, ended.signal);
-    };
-    const onStop = (): void => stop(this.#stop.reason as StopReason);
-    const timer = this.#parts.clock
-      .sleep(this.#offer.timeoutMs, ended.signal)
-      .then(() => stop('timeout'));
-    this.#stop.addEventListener('abort', onStop, { once: true });
-    if (this.#stop.aborted) onStop();
+  async #supervise(container: RunningContainer): ReturnType<typeof supervise> {
+    const { clock, limits } = this.#parts;
+    const supervision = { clock, offer: this.#offer, limits: limits(), stop: this.#stop };
     try {
-      const exit = await container.wait().catch((error: unknown) => {
-        throw this.#isAdopted ? neverRan(error) : error;
-      });
-      return { exit, stopped };
+      return await supervise(container, supervision);
+    } catch (error) {
+      throw this.#isAdopted ? neverRan(error) : error;
     } finally {
-      // A reason of our own: the default one is an exception with a stack, made for every task.
-      ended.abort('ended');
-      this.#stop.removeEventListener('abort', onStop);
-      await timer;
-    }
-  }
-
-  /** Podman's service may be away for a moment: a stop that was not heard is said again. */
-  async #stopForSure(
-    container: RunningContainer,
-    graceMs: number,
-    ended: AbortSignal,
-  ): Promise<void> {
-    for (let grace = graceMs; !ended.aborted; grace = 0) {
-      try {
-        await container.stop(grace);
-        return;
-      } catch {
-        await this.#parts.clock.sleep(STOP_AGAIN_MS, ended);
-      }
+      this.#witness?.ended();
     }
   }
 
@@ -228,8 +226,10 @@ export class ContainerRun {
     | { readonly kind: 'missing'; readonly failure: Pick<Failure, 'kind' | 'message'> }
   > {
     const stored: Record<string, ArtifactRef> = {};
+    const bounds = watchedBounds(this.#offer.requirements, this.#parts.limits());
+    const allowance = new OutputAllowance(bounds.diskBytes);
     for (const [name, output] of Object.entries(this.#offer.outputs)) {
-      const kept = await this.#patiently(() => this.#storeOutput(container, output));
+      const kept = await this.#patiently(() => this.#storeOutput(container, output, allowance));
       if (!kept.ok) {
         const message = `output ${name}: ${kept.error.message}`;
         return { kind: 'missing', failure: { kind: 'output-missing', message } };
@@ -242,11 +242,13 @@ export class ContainerRun {
   async #storeOutput(
     container: RunningContainer,
     output: OutputRef,
+    allowance: OutputAllowance,
   ): Promise<Result<ArtifactRef, OutputProblem>> {
     const entries = await container.readOutput(output);
     if (!entries.ok) return entries;
     const kind = output.kind === 'dir' ? 'dir' : 'file';
-    return ok(await this.#parts.files.storeOutput(kind, entries.value));
+    const { files } = this.#parts;
+    return ok(await allowance.spend(entries.value, (given) => files.storeOutput(kind, given)));
   }
 
   /** Podman's service and the mesh may be away for a while: work that can be repeated waits for them. */
@@ -264,18 +266,39 @@ export class ContainerRun {
     }
   }
 
-  async #failed(what: Pick<Failure, 'kind' | 'message'>, exit?: ContainerExit): Promise<Ending> {
+  async #failed(
+    what: Pick<Failure, 'kind' | 'message'>,
+    ran?: { readonly exit: ContainerExit; readonly container: RunningContainer },
+  ): Promise<Ending> {
+    const outputs = ran === undefined ? {} : await this.#keepOutputs(what.kind, ran.container);
     const log = await this.#spool.store().catch((): LogRef | undefined => undefined);
     const failure: Failure = {
       kind: what.kind,
       message: what.message,
       inputs: this.#inputDigests(),
-      ...(exit === undefined ? {} : { exit: reportExit(exit), usage: reportUsage(exit) }),
+      ...(ran === undefined ? {} : { exit: reportExit(ran.exit), usage: reportUsage(ran.exit) }),
       ...(log === undefined ? {} : { log }),
+      ...(Object.keys(outputs).length === 0 ? {} : { outputs }),
       stderrTail: this.#spool.stderrTail(),
       machine: this.#parts.machine(),
     };
     return { kind: 'failed', failure };
+  }
+
+  /** What the task left on its way down is welcome; that it failed is known without it. */
+  async #keepOutputs(
+    failed: Failure['kind'],
+    container: RunningContainer,
+  ): Promise<Record<string, ArtifactRef>> {
+    const kept: Record<string, ArtifactRef> = {};
+    const { diskBytes } = watchedBounds(this.#offer.requirements, this.#parts.limits());
+    const allowance = new OutputAllowance(diskBytes);
+    for (const [name, output] of keptOutputs(this.#offer, failed)) {
+      const work = () => this.#storeOutput(container, output, allowance);
+      const stored = await this.#patiently(work).catch(() => undefined);
+      if (stored?.ok === true) kept[name] = stored.value;
+    }
+    return kept;
   }
 
   #inputDigests(): TaskResult['inputs'] {
@@ -284,9 +307,13 @@ export class ContainerRun {
     );
   }
 
+  #step(step: AttemptStep): void {
+    this.#parts.onStep?.(step);
+  }
+
   #throwIfStopped(): void {
     if (!this.#stop.aborted) return;
-    const reason = this.#stop.reason as StopReason;
-    throw new AttemptFailure(reason, 'ended before its container was started');
+    const { kind, message } = orderOf(this.#stop);
+    throw new AttemptFailure(kind, `ended before its container was started: ${message}`);
   }
 }

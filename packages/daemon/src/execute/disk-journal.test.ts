@@ -24,6 +24,22 @@ it('the journal gives back what was written, to the next daemon too', async () =
   expect(await new DiskJournal(folder).list()).toEqual([b]);
 });
 
+it('the journal knows whose container was started, and forgets that with the entry', async () => {
+  const folder = join(await temporaryFolder(), 'journal');
+  const [a, b] = [entryOf('a'), entryOf('b')];
+  for (const entry of [a, b]) await new DiskJournal(folder).write(entry);
+  await new DiskJournal(folder).noteStarted(b.claim);
+  const listed = await new DiskJournal(folder).list();
+  expect(new Map(listed.map((entry) => [entry.claim, entry.hasStarted]))).toEqual(
+    new Map([
+      [a.claim, undefined],
+      [b.claim, true],
+    ]),
+  );
+  for (const { claim } of [a, b]) await new DiskJournal(folder).remove(claim);
+  expect(await namesIn(folder)).toEqual([]);
+});
+
 it('a journal that was never written is empty', async () => {
   expect(await new DiskJournal(join(await temporaryFolder(), 'none')).list()).toEqual([]);
 });
@@ -35,6 +51,7 @@ it.each(['', '{"claim":"torn', 'null', '{"claim":"torn"}', '[]'])(
     const whole = entryOf('whole');
     await new DiskJournal(folder).write(whole);
     await writeFile(join(folder, 'torn.json'), text);
+    await writeFile(join(folder, 'torn.started'), '');
     expect(await new DiskJournal(folder).list()).toEqual([whole]);
     expect(await namesIn(folder)).toEqual(['whole.json']);
   },

@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import type { ClaimId } from '@podmesh/core';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
 
-/** One small file per begun attempt. A torn or foreign file is dropped: its container is then removed. */
+const ENTRY = '.json';
+/** Ends the name of the file that says: its container runs. */
+const STARTED = '.started';
+
+/**
+ * One small file per begun attempt, and an empty one beside it once its container runs: cheaper than
+ * writing the first one again. A torn or foreign file is dropped: its container is then removed.
+ */
 export class DiskJournal implements AttemptJournal {
   readonly #folder: string;
 
@@ -18,29 +25,47 @@ export class DiskJournal implements AttemptJournal {
     await rename(`${path}.new`, path);
   }
 
+  async noteStarted(claim: ClaimId): Promise<void> {
+    await writeFile(this.#markOf(claim), '', { mode: 0o600 });
+  }
+
   async remove(claim: ClaimId): Promise<void> {
-    await rm(this.#pathOf(claim), { force: true });
+    await this.#drop(`${claim}${ENTRY}`);
   }
 
   async list(): Promise<readonly JournalEntry[]> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const entries: JournalEntry[] = [];
-    for (const name of await readdir(this.#folder)) {
+    const names = await readdir(this.#folder);
+    const marks = new Set(names.filter((name) => name.endsWith(STARTED)));
+    for (const name of names) {
       // The others are being written at this moment, or never were finished.
-      if (!name.endsWith('.json')) continue;
+      if (!name.endsWith(ENTRY)) continue;
       const path = join(this.#folder, name);
       const text = await readFile(path, 'utf8').catch(() => undefined);
       // Settled while we looked.
       if (text === undefined) continue;
       const entry = parse(text);
-      if (entry === undefined) await rm(path, { force: true });
+      if (entry === undefined) await this.#drop(name);
+      else if (marks.has(`${entry.claim}${STARTED}`)) entries.push({ ...entry, hasStarted: true });
       else entries.push(entry);
     }
     return entries;
   }
 
+  /** The mark first: an entry without it is harmless, a mark without an entry would stay for ever. */
+  async #drop(name: string): Promise<void> {
+    const mark = `${name.slice(0, -ENTRY.length)}${STARTED}`;
+    await rm(join(this.#folder, mark), { force: true });
+    await rm(join(this.#folder, name), { force: true });
+  }
+
   #pathOf(claim: ClaimId): string {
-    return join(this.#folder, `${claim}.json`);
+    return join(this.#folder, `${claim}${ENTRY}`);
+  }
+
+  #markOf(claim: ClaimId): string {
+    return join(this.#folder, `${claim}${STARTED}`);
   }
 }
 

@@ -6,7 +6,7 @@ import {
   type Clock,
   type ContainerLabels,
   claimId,
-  digestAction,
+  type Failure,
   isLeftToOthers,
   type LeaseKeeper,
   type LiveLog,
@@ -14,23 +14,31 @@ import {
   type Offer,
   type OfferQueue,
   type PeerDirectory,
+  type PullProgress,
+  pullLine,
   type ResultCache,
   type RunId,
   type RunLog,
   type RunningContainer,
   type SessionId,
   type Sha256,
-  type TaskEvent,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { Reservation } from '../claim/capacity-ledger.ts';
-import { KnownResults } from '../store/known-results.ts';
+import { ActiveAttempts, type RunningAttempt } from './active-attempts.ts';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
-import { ContainerRun, type ContainerRunParts, type Ending } from './container-run.ts';
-import type { StopReason } from './outcome.ts';
+import type { AttemptStep } from './attempt-step.ts';
+import { CachedResults } from './cached-results.ts';
+import {
+  ContainerRun,
+  type ContainerRunParts,
+  type ContainerWitness,
+  type Ending,
+} from './container-run.ts';
+import { Outcomes } from './outcomes.ts';
 import { RefusedOffers } from './refused-offers.ts';
-import { resolveNamedImage } from './resolve-named-image.ts';
 import { RunsOver } from './runs-over.ts';
+import { CANCELLED, type StopOrder } from './stop-order.ts';
 import type { LogSpool } from './task-files.ts';
 
 /** A peer on which an earlier attempt failed lets others go first for this long. */
@@ -51,11 +59,8 @@ export interface ExecutorParts extends ContainerRunParts {
   /** Random text for claim ids. */
   readonly randomId: () => string;
   readonly logger: Logger;
-}
-
-interface ActiveAttempt {
-  readonly run: RunId;
-  readonly stop: AbortController;
+  /** Told how each attempt of this peer ended, published or not. */
+  readonly onEnding?: (ending: Ending) => void;
 }
 
 /**
@@ -66,15 +71,17 @@ export class Executor {
   readonly #parts: ExecutorParts;
   readonly #runsOver: RunsOver;
   readonly #refused: RefusedOffers;
-  readonly #results: KnownResults;
-  readonly #active = new Map<ClaimId, ActiveAttempt>();
+  readonly #results: CachedResults;
+  readonly #outcomes: Outcomes;
+  readonly #active: ActiveAttempts;
   readonly #pending = new Set<Promise<void>>();
-  #draining = false;
 
   constructor(parts: ExecutorParts) {
     this.#parts = parts;
+    this.#active = new ActiveAttempts(parts.leases);
     this.#runsOver = new RunsOver(parts.log, parts.clock);
-    this.#results = new KnownResults(parts);
+    this.#results = new CachedResults(parts);
+    this.#outcomes = new Outcomes(parts, this.#results);
     this.#refused = new RefusedOffers(parts, (claim) => this.holds(claim));
   }
 
@@ -85,12 +92,17 @@ export class Executor {
 
   /** What is at work here right now. */
   claims(): readonly ClaimId[] {
-    return [...this.#active.keys()];
+    return this.#active.claims();
   }
 
   /** Runs with an open attempt here. */
   activeRuns(): ReadonlySet<RunId> {
-    return new Set([...this.#active.values()].map((attempt) => attempt.run));
+    return this.#active.runs();
+  }
+
+  /** Attempts whose containers run right now; the one that was started first stands first. */
+  running(): readonly RunningAttempt[] {
+    return this.#active.running();
   }
 
   /** Takes a claimed offer to its end; never throws. */
@@ -104,31 +116,45 @@ export class Executor {
     container: RunningContainer,
     reservation: Reservation,
   ): Promise<boolean> {
-    const { offer, claim } = entry;
+    const { offer } = entry;
     const last = await this.#parts.log.lastOfTask(offer.run, offer.task);
     if (last?.sequence !== entry.startedSequence) return false;
-    const attempt = this.#attempt({ claim, run: offer.run, ticket: entry.ticket }, async (stop) => {
+    const attempt = this.#active.keep(entry, async (stop) => {
       const spool = this.#parts.files.openLog();
       container.replayLog(this.#logSink(offer, spool));
-      const containerRun = new ContainerRun(this.#parts, offer, spool, stop);
+      const witness = this.#witness(entry.claim);
+      const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness });
       await this.#publish(entry, await containerRun.adopt(container, entry.image), containerRun);
     });
     this.#follow(attempt, offer, reservation);
     return true;
   }
 
+  /**
+   * Ends in the log an attempt of an earlier session that came to nothing; false when it is not ours any
+   * more. Never one that is at work here.
+   */
+  async conclude(entry: JournalEntry, failure: Failure): Promise<boolean> {
+    const { run, task } = entry.offer;
+    const last = await this.#parts.log.lastOfTask(run, task);
+    if (last?.sequence !== entry.startedSequence || this.holds(entry.claim)) return false;
+    return this.#outcomes.publish(entry, { kind: 'failed', failure });
+  }
+
+  /** Ends one attempt; harmless when it has ended. */
+  end(claim: ClaimId, order: StopOrder): void {
+    this.#active.end(claim, order);
+  }
+
   /** Ends the attempts of a run that was cancelled. */
   cancel(run: RunId): void {
     this.#runsOver.note(run);
-    for (const attempt of this.#active.values()) {
-      if (attempt.run === run) attempt.stop.abort('cancelled' satisfies StopReason);
-    }
+    this.#active.endRun(run, CANCELLED);
   }
 
   /** Ends all attempts as `drained` and waits until each is settled. */
   async drain(): Promise<void> {
-    this.#draining = true;
-    for (const attempt of this.#active.values()) attempt.stop.abort('drained' satisfies StopReason);
+    this.#active.drain();
     await Promise.all(this.#pending);
   }
 
@@ -147,13 +173,16 @@ export class Executor {
 
   async #handle(claimed: Claimed<Offer>): Promise<void> {
     const offer = claimed.value;
-    if (this.#draining) return claimed.giveBack(0);
+    if (this.#active.draining) return claimed.giveBack(0);
     if (await this.#letsOthersGoFirst(claimed)) return claimed.giveBack(AVOID_DELAY_MS);
     if (await this.#runsOver.has(offer.run)) return claimed.ack();
     const claim = claimId(this.#parts.randomId());
-    await this.#attempt({ claim, run: offer.run, ticket: claimed.ticket }, async (stop) => {
-      const image = await this.#knownImage(offer, stop);
-      if (image !== undefined && (await this.#takeFromCache(claimed, image))) return;
+    const { ticket } = claimed;
+    await this.#active.keep({ claim, offer, ticket }, async (stop) => {
+      this.#step('offer-claimed');
+      const image = await this.#results.knownImage(offer, stop);
+      const meant = image ?? this.#results.pinnedImage(offer);
+      if (meant !== undefined && (await this.#takeFromCache(claimed, meant))) return;
       const started: AttemptStarted = {
         kind: 'attempt-started',
         run: offer.run,
@@ -166,7 +195,7 @@ export class Executor {
       };
       const appended = await this.#parts.log.append(started, offer.sequence);
       if (!appended.ok) return this.#refused.settle(claimed);
-      const { ticket } = claimed;
+      this.#step('attempt-started');
       const named = image === undefined ? {} : { image };
       const entry = { claim, offer, startedSequence: appended.value, ticket, ...named };
       await this.#run(entry, image, stop);
@@ -178,13 +207,31 @@ export class Executor {
     const { offer, claim } = entry;
     const { run, task, attempt } = offer;
     const spool = files.openLog();
-    const containerRun = new ContainerRun(this.#parts, offer, spool, stop);
+    const witness = this.#witness(claim);
+    const onPull = this.#pullTeller(offer);
+    const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness, onPull });
     const labels: ContainerLabels = { run, task, attempt, peer, claim };
     const ending = await journal.write(entry).then(
-      () => containerRun.execute(image, labels, this.#logSink(offer, spool)),
+      () => {
+        this.#step('journal-written');
+        return containerRun.execute(image, labels, this.#logSink(offer, spool));
+      },
       (error: unknown) => containerRun.fail(error),
     );
     await this.#publish(entry, ending, containerRun);
+  }
+
+  /** A restarted daemon that finds no container has to know whether there ever was one. */
+  #witness(claim: ClaimId): ContainerWitness {
+    return {
+      started: async (container) => {
+        this.#active.noteRunning(claim, container);
+        // Without the note only the name of a failure would differ: no reason to end a task.
+        await this.#parts.journal.noteStarted(claim).catch(() => undefined);
+        this.#step('start-noted');
+      },
+      ended: () => this.#active.noteEnded(claim),
+    };
   }
 
   #logSink({ run, task, attempt }: Offer, spool: LogSpool): LogSink {
@@ -194,44 +241,22 @@ export class Executor {
     };
   }
 
-  /** Appends the outcome behind our own start, then acknowledges, and cleans up whatever happens. */
+  /** Not into the spool: the stored log is what the task wrote, and equal tasks have equal logs. */
+  #pullTeller({ run, task, attempt }: Offer): PullProgress {
+    return (line) => {
+      this.#parts.logger.debug({ run, task, attempt }, line);
+      this.#parts.liveLog.write({ run, task, attempt, bytes: Buffer.from(pullLine(line)) });
+    };
+  }
+
+  /** Publishes the outcome, and cleans up whatever comes of that. */
   async #publish(entry: JournalEntry, ending: Ending, containerRun: ContainerRun): Promise<void> {
-    const { run, task, attempt } = entry.offer;
     try {
-      const event = await this.#outcomeOf(entry, ending);
-      const appended = await this.#parts.log.append(event, entry.startedSequence);
-      if (appended.ok) await this.#settle(entry);
-      else this.#parts.logger.warn({ run, task, attempt }, 'came too late: the attempt was lost');
+      this.#parts.onEnding?.(ending);
+      await this.#outcomes.publish(entry, ending);
     } finally {
       await this.#cleanUp(entry, containerRun);
     }
-  }
-
-  /** Not settled: the offer comes again, to us or another, and is seen to be history. */
-  async #settle({ ticket, offer }: JournalEntry): Promise<void> {
-    try {
-      await this.#parts.offers.settle(ticket);
-    } catch (error) {
-      const { run, task } = offer;
-      this.#parts.logger.debug({ run, task, err: error }, 'could not acknowledge a settled offer');
-    }
-  }
-
-  /**
-   * The event that tells the ending. A result goes into the cache before it is published: whoever
-   * sees the end of a run and publishes the same graph again must find all of it there.
-   */
-  async #outcomeOf({ offer, claim }: JournalEntry, ending: Ending): Promise<TaskEvent> {
-    const { run, task, attempt } = offer;
-    if (ending.kind === 'failed') {
-      const { failure } = ending;
-      this.#parts.logger.info({ run, task, attempt, failure: failure.kind }, failure.message);
-      return { kind: 'attempt-failed', run, task, attempt, claim, failure };
-    }
-    const { result } = ending;
-    const action = this.#actionOf(offer, result.image);
-    if (offer.cache) await this.#results.record(action, result);
-    return { kind: 'attempt-succeeded', run, task, attempt, claim, action, result };
   }
 
   /** The outcome is in the log or void; what is left on the machine must not stay, nor stop us. */
@@ -239,62 +264,25 @@ export class Executor {
     const { claim, offer } = entry;
     try {
       await containerRun.cleanUp();
+      this.#step('container-removed');
       await this.#parts.files.removeScratch(claim);
       await this.#parts.journal.remove(claim);
+      this.#step('journal-removed');
     } catch (error) {
       const { run, task } = offer;
       this.#parts.logger.warn({ run, task, err: error }, 'left a container behind; will remove it');
     }
   }
 
-  /** Keeps the claim alive while `work` goes on, and stops the work when it is lost. */
-  async #attempt(
-    claim: { claim: ClaimId; run: RunId; ticket: string },
-    work: (stop: AbortSignal) => Promise<void>,
-  ): Promise<void> {
-    const stop = new AbortController();
-    const lease = this.#parts.leases.keep(claim.ticket, () =>
-      stop.abort('lease-lost' satisfies StopReason),
-    );
-    const done = work(stop.signal).finally(() => {
-      lease.release();
-      this.#active.delete(claim.claim);
-    });
-    this.#active.set(claim.claim, { run: claim.run, stop });
-    if (this.#draining) stop.abort('drained' satisfies StopReason);
-    await done;
-  }
-
-  /** The image id, resolved before the attempt starts where that costs nothing; undefined: find out later. */
-  async #knownImage(offer: Offer, stop: AbortSignal): Promise<string | undefined> {
-    const { image } = offer;
-    if (image.kind !== 'reference') return undefined;
-    try {
-      return await resolveNamedImage(this.#parts.runtime, image, stop);
-    } catch {
-      // The attempt itself meets the same problem, and has a place to report it.
-      return undefined;
-    }
-  }
-
   /** Where the driver could not know the image, the cache is asked here, before anything starts. */
   async #takeFromCache(claimed: Claimed<Offer>, image: string): Promise<boolean> {
     const offer = claimed.value;
-    if (!offer.cache || offer.image.kind !== 'reference') return false;
-    const action = this.#actionOf(offer, image);
-    const result = (await this.#results.find([action])).get(action);
-    if (result === undefined) return false;
+    const found = await this.#results.find(offer, image);
+    if (found === undefined) return false;
     const { run, task } = offer;
-    await this.#parts.log.append(
-      { kind: 'task-cached', run, task, action, result },
-      offer.sequence,
-    );
+    await this.#parts.log.append({ kind: 'task-cached', run, task, ...found }, offer.sequence);
     await claimed.ack();
     return true;
-  }
-
-  #actionOf(offer: Offer, image: string) {
-    return digestAction(offer, image, `linux/${this.#parts.machine().arch}`, this.#parts.sha256);
   }
 
   async #letsOthersGoFirst({ value }: Claimed<Offer>): Promise<boolean> {
@@ -302,5 +290,9 @@ export class Executor {
     if (!value.avoid.includes(peer)) return false;
     // Not known: then nobody else is either.
     return isLeftToOthers(value, peer, await peers.list().catch(() => []));
+  }
+
+  #step(step: AttemptStep): void {
+    this.#parts.onStep?.(step);
   }
 }

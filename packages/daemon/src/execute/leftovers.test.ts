@@ -1,8 +1,16 @@
-import { type ClaimId, type ContainerLabels, claimId, peerId, taskId } from '@podmesh/core';
+import {
+  type Claimed,
+  type ClaimId,
+  type ContainerLabels,
+  claimId,
+  type Offer,
+  peerId,
+  taskId,
+} from '@podmesh/core';
 import { freshLane, freshRun, SMALL, sampleOffer, sampleStarted } from '@podmesh/testkit';
 import { expect, it } from 'vitest';
 import { CapacityLedger } from '../claim/capacity-ledger.ts';
-import { CAPACITY, MemoryFiles, newBench, peerParts } from '../daemon.test-kit.ts';
+import { CAPACITY, MemoryFiles, newBench, peerParts, settled } from '../daemon.test-kit.ts';
 import { WakeUp } from '../wake-up.ts';
 import { Executor } from './executor.ts';
 import { Leftovers } from './leftovers.ts';
@@ -11,7 +19,8 @@ function newCase(failsToRemove?: ClaimId) {
   const bench = newBench(() => ({ kind: 'runs', durationMs: 5_000 }));
   const files = new MemoryFiles();
   const real = peerParts(bench, 'p');
-  const parts = { ...real, files, machine: () => real.describe().machine };
+  const { machine: facts, limits } = real.describe();
+  const parts = { ...real, files, machine: () => facts, limits: () => limits };
   const { runtime } = bench;
   const leftovers: typeof runtime.leftovers = async (peer) =>
     (await runtime.leftovers(peer)).map((container) => ({
@@ -20,6 +29,7 @@ function newCase(failsToRemove?: ClaimId) {
       wait: () => container.wait(),
       stop: (graceMs) => container.stop(graceMs),
       readOutput: (output) => container.readOutput(output),
+      sample: () => container.sample(),
       remove: async () => {
         if (container.labels.claim === failsToRemove) throw new Error('it is in use');
         await container.remove();
@@ -31,6 +41,7 @@ function newCase(failsToRemove?: ClaimId) {
     resolveImage: runtime.resolveImage.bind(runtime),
     loadImage: runtime.loadImage.bind(runtime),
     start: runtime.start.bind(runtime),
+    probe: runtime.probe.bind(runtime),
     leftovers,
   };
   const ledger = new CapacityLedger(CAPACITY, new WakeUp());
@@ -75,15 +86,86 @@ it('containers of another peer are never touched', async () => {
   expect(claims()).toEqual(['theirs']);
 });
 
-it('what was begun and has no container is forgotten, with its scratch folder', async () => {
-  const { leftovers, parts } = newCase();
-  const offer = sampleOffer(freshRun(), freshLane());
-  const claim = claimId('begun');
-  await parts.journal.write({ claim, offer, startedSequence: 1, ticket: 'offers:1' });
+async function claimOffer({ mesh, ports, clock }: ReturnType<typeof newCase>) {
+  const lane = freshLane();
+  const offer = sampleOffer(freshRun(), lane);
+  mesh.lanes.open(lane, offer.requirements);
+  mesh.offers.publish(offer);
+  const pulled = ports.offers.pull(lane, 1, 1_000, new AbortController().signal);
+  const first = await settled(clock, pulled[Symbol.asyncIterator]().next());
+  return first.value as Claimed<Offer>;
+}
+
+/** An attempt of this peer that is open in the log, in its journal and in the queue, without a container. */
+async function openAttempt(bench: ReturnType<typeof newCase>, name: string) {
+  const { mesh, parts } = bench;
+  const claimed = await claimOffer(bench);
+  const offer = claimed.value;
+  const { run, task } = offer;
+  const claim = claimId(name);
+  const started = { ...sampleStarted(run, task), peer: peerId('p'), claim };
+  const appended = mesh.log.append(started, 0);
+  const startedSequence = appended.ok ? appended.value : 0;
+  await parts.journal.write({ claim, offer, startedSequence, ticket: claimed.ticket });
   await parts.files.scratch(claim);
+  return { claim, offer, startedSequence, last: () => mesh.log.lastOfTask(run, task)?.event };
+}
+
+it.each([
+  ['never started', false, 'start-failed'],
+  ['was started and is gone', true, 'peer-lost'],
+] as const)('an attempt whose container %s is settled at once', async (_, hasStarted, kind) => {
+  const bench = newCase();
+  const { claim, last } = await openAttempt(bench, 'begun');
+  if (hasStarted) await bench.parts.journal.noteStarted(claim);
+  await bench.leftovers.reconcile();
+  expect(last()).toMatchObject({
+    kind: 'attempt-failed',
+    claim,
+    failure: { kind, message: expect.stringContaining('this peer was killed') },
+  });
+  // Nobody has to wait for the lease.
+  expect(bench.mesh.offers.all()).toEqual([]);
+  expect(await bench.parts.journal.list()).toEqual([]);
+  expect(bench.parts.files.scratches.size).toBe(0);
+  await bench.leftovers.reconcile();
+  expect(bench.mesh.log.entries).toHaveLength(2);
+});
+
+it('an attempt that passed on meanwhile is forgotten, with its scratch folder', async () => {
+  const bench = newCase();
+  const { claim, offer, startedSequence, last } = await openAttempt(bench, 'late');
+  const { run, task, attempt } = offer;
+  const lost = { kind: 'attempt-lost', run, task, attempt, claim } as const;
+  bench.mesh.log.append({ ...lost, peer: peerId('p'), reason: 'gone' }, startedSequence);
+  await bench.leftovers.reconcile();
+  expect(last()?.kind).toBe('attempt-lost');
+  expect(await bench.parts.journal.list()).toEqual([]);
+  expect(bench.parts.files.scratches.size).toBe(0);
+});
+
+it('an attempt that this peer is at work on is left alone, whatever it finds of it', async () => {
+  const bench = newCase();
+  const { mesh, executor, clock, leftovers, parts } = bench;
+  executor.take(await claimOffer(bench), { release: () => undefined });
+  await clock.advance(100);
+  expect(await parts.journal.list()).toMatchObject([{ hasStarted: true }]);
+  // As if its container had vanished under it.
+  for (const container of bench.host.containers) container.removedMs = 0;
   await leftovers.reconcile();
-  expect(await parts.journal.list()).toEqual([]);
-  expect(parts.files.scratches.size).toBe(0);
+  expect(mesh.log.entries.map(({ event }) => event.kind)).toEqual(['attempt-started']);
+  await clock.advance(60_000);
+  expect(mesh.log.entries.at(-1)?.event.kind).toBe('attempt-succeeded');
+});
+
+it('what does not fit any more is ended as drained, and its container removed', async () => {
+  const bench = newCase();
+  const { offer, last } = await openAttempt(bench, 'large');
+  await bench.start('large');
+  bench.ledger.reserve({ ...offer.requirements, cpus: CAPACITY.cpus });
+  await bench.leftovers.reconcile();
+  expect(last()).toMatchObject({ kind: 'attempt-failed', failure: { kind: 'drained' } });
+  expect(bench.claims()).toEqual([]);
 });
 
 it('a container whose attempt is still ours is taken to its end', async () => {

@@ -1,23 +1,24 @@
-import type { ClaimId, RunningContainer } from '@podmesh/core';
+import type { ClaimId, Failure, RunningContainer } from '@podmesh/core';
 import type { CapacityLedger } from '../claim/capacity-ledger.ts';
 import type { JournalEntry } from './attempt-journal.ts';
 import type { Executor, ExecutorParts } from './executor.ts';
 
+export type LeftoversParts = Pick<
+  ExecutorParts,
+  'journal' | 'runtime' | 'files' | 'peer' | 'machine' | 'logger'
+>;
+
 /**
  * Compares containers with claims, in both directions: what an earlier session started is adopted
- * while the log still says it is ours, everything else with our label and id is removed.
- * Containers of others are never touched.
+ * while the log still says it is ours, everything else with our label and id is removed; a claim of
+ * ours that nobody is at work on gets its outcome at once. Containers of others are never touched.
  */
 export class Leftovers {
-  readonly #parts: ExecutorParts | Omit<ExecutorParts, 'machine'>;
+  readonly #parts: LeftoversParts;
   readonly #executor: Executor;
   readonly #ledger: CapacityLedger;
 
-  constructor(
-    parts: ExecutorParts | Omit<ExecutorParts, 'machine'>,
-    executor: Executor,
-    ledger: CapacityLedger,
-  ) {
+  constructor(parts: LeftoversParts, executor: Executor, ledger: CapacityLedger) {
     this.#parts = parts;
     this.#executor = executor;
     this.#ledger = ledger;
@@ -26,6 +27,7 @@ export class Leftovers {
   /** Never throws: what could not be reconciled now is found again the next time. */
   async reconcile(): Promise<void> {
     try {
+      // Containers last: a claim whose container is started meanwhile is not among the entries.
       const entries = new Map<ClaimId, JournalEntry>();
       for (const entry of await this.#parts.journal.list()) entries.set(entry.claim, entry);
       for (const container of await this.#parts.runtime.leftovers(this.#parts.peer)) {
@@ -33,7 +35,9 @@ export class Leftovers {
         await this.#each(() => this.#settle(container, entry));
         entries.delete(container.labels.claim);
       }
-      for (const entry of entries.values()) await this.#each(() => this.#forget(entry));
+      for (const entry of entries.values()) {
+        await this.#each(() => this.#conclude(entry, whatBecameOf(entry)));
+      }
     } catch (error) {
       this.#parts.logger.warn({ err: error }, 'could not look for containers left behind');
     }
@@ -66,14 +70,37 @@ export class Leftovers {
       reservation.release();
     }
     await container.remove();
-    if (entry !== undefined) await this.#forget(entry);
+    if (entry !== undefined) await this.#conclude(entry, NO_ROOM);
     this.#parts.logger.info({ run, task, attempt }, 'removed a container that was left behind');
   }
 
-  /** Begun, but no container came of it: the queue hands the offer out again. */
-  async #forget(entry: JournalEntry): Promise<void> {
+  /** Nobody is at work on it: the log hears so now, not when the lease has run out. */
+  async #conclude(entry: JournalEntry, failure: Pick<Failure, 'kind' | 'message'>): Promise<void> {
     if (this.#executor.holds(entry.claim)) return;
+    const inputs = Object.entries(entry.offer.inputs).map(([name, { digest }]) => [name, digest]);
+    await this.#executor.conclude(entry, {
+      ...failure,
+      inputs: Object.fromEntries(inputs) as Failure['inputs'] & object,
+      machine: this.#parts.machine(),
+    });
     await this.#parts.files.removeScratch(entry.claim);
     await this.#parts.journal.remove(entry.claim);
   }
+}
+
+/** A container that is still ours and was not adopted: the peer was started again with less to offer. */
+const NO_ROOM: Pick<Failure, 'kind' | 'message'> = {
+  kind: 'drained',
+  message: 'this peer was started again and has no room any more for what it was running',
+};
+
+/** An attempt of ours without a container ended with the daemon, or the machine, that made it. */
+function whatBecameOf({ hasStarted }: JournalEntry): Pick<Failure, 'kind' | 'message'> {
+  if (hasStarted !== true) {
+    const message = 'this peer was killed before the container was started';
+    return { kind: 'start-failed', message };
+  }
+  const message =
+    'this peer was killed while the container ran, and the container was gone when it came back';
+  return { kind: 'peer-lost', message };
 }

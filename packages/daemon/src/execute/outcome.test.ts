@@ -4,6 +4,7 @@ import { freshLane, freshRun, sampleOffer } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import { AttemptFailure, failureOfError } from './attempt-failure.ts';
 import { failureOfExit, reportExit, reportUsage } from './outcome.ts';
+import { CANCELLED, DRAINED, LEASE_LOST, timedOut } from './stop-order.ts';
 
 const offer = sampleOffer(freshRun(), freshLane());
 const clean: ContainerExit = {
@@ -23,11 +24,11 @@ describe('how an attempt ended', () => {
     [{ code: 3 }, undefined, 'exit', 'the command exited with 3'],
     [{ code: 139, signal: 'SIGSEGV' }, undefined, 'exit', 'the command was ended by SIGSEGV'],
     [{ code: 137, oomKilled: true }, undefined, 'oom-task', 'its 64 MiB of memory'],
-    [{ code: 143, signal: 'SIGTERM' }, 'timeout', 'timeout', 'its 60 s'],
-    [{ code: 137, oomKilled: true }, 'cancelled', 'cancelled', 'the run was cancelled'],
-    [{ code: 0 }, 'lease-lost', 'lease-lost', 'could not extend its claim'],
-    [{ code: 1 }, 'drained', 'drained', 'stopped by its owner'],
-  ] as const)('%j told to stop for %s is %s', (exit, stopped, kind, message) => {
+    [{ code: 143, signal: 'SIGTERM' }, timedOut(offer), 'timeout', 'its 60 s'],
+    [{ code: 137, oomKilled: true }, CANCELLED, 'cancelled', 'the run was cancelled'],
+    [{ code: 0 }, LEASE_LOST, 'lease-lost', 'could not extend its claim'],
+    [{ code: 1 }, DRAINED, 'drained', 'stopped by its owner'],
+  ] as const)('%j after the order %j is %s', (exit, stopped, kind, message) => {
     const failure = failureOfExit(offer, { ...clean, ...exit }, stopped);
     expect(failure?.kind).toBe(kind);
     expect(failure?.message).toContain(message);

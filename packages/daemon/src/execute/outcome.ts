@@ -8,20 +8,19 @@ import type {
   Usage,
 } from '@podmesh/core';
 import { unreachable } from '@podmesh/core';
-
-/** Why a container was ended by us before it ended by itself. */
-export type StopReason = 'timeout' | 'lease-lost' | 'cancelled' | 'drained';
+import { mebibytes } from '../machine/mebibytes.ts';
+import type { StopOrder } from './stop-order.ts';
 
 /** The one failure kind of an attempt whose container ran; undefined for a success so far. */
 export function failureOfExit(
   offer: Offer,
   exit: ContainerExit,
-  stopped: StopReason | undefined,
+  stopped: StopOrder | undefined,
 ): Pick<Failure, 'kind' | 'message'> | undefined {
-  if (stopped !== undefined) return { kind: stopped, message: stopMessage(offer, stopped) };
+  if (stopped !== undefined) return { kind: stopped.kind, message: stopped.message };
   if (exit.oomKilled) {
-    const mebibytes = Math.round(offer.requirements.memoryBytes / 2 ** 20);
-    const message = `used more than its ${mebibytes} MiB of memory; ask for more with needs.memory`;
+    const { memoryBytes } = offer.requirements;
+    const message = `used more than its ${mebibytes(memoryBytes)} of memory; ask for more with needs.memory`;
     return { kind: 'oom-task', message };
   }
   if (exit.signal !== undefined) {
@@ -57,19 +56,4 @@ export function reportUsage(exit: ContainerExit): Usage {
     ...(cpuMs === undefined ? {} : { cpuMs }),
     ...(maxRssBytes === undefined ? {} : { maxRssBytes }),
   };
-}
-
-function stopMessage(offer: Offer, stopped: StopReason): string {
-  switch (stopped) {
-    case 'timeout':
-      return `ran longer than its ${offer.timeoutMs / 1000} s; give it more with timeout`;
-    case 'lease-lost':
-      return 'the peer could not extend its claim, so it stopped the container';
-    case 'cancelled':
-      return 'the run was cancelled';
-    case 'drained':
-      return 'the peer was stopped by its owner';
-    default:
-      return unreachable(stopped);
-  }
 }

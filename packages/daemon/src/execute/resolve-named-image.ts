@@ -1,31 +1,57 @@
-import { type ContainerRuntime, isDigest, type Offer } from '@podmesh/core';
+import type { ContainerRuntime, ImageProblem, Offer, PullProgress } from '@podmesh/core';
 import { AttemptFailure } from './attempt-failure.ts';
 
-/** The local image id of a reference or digest, asking the machine's own registries if it has any. */
-export async function resolveNamedImage(
-  runtime: ContainerRuntime,
-  image: Exclude<Offer['image'], { kind: 'archive' }>,
-  signal: AbortSignal,
-): Promise<string> {
-  const name = image.kind === 'digest' ? image.digest : image.reference;
-  const found = await runtime.resolveImage(name, false, signal);
-  if (found.ok) return found.value;
-  const reference = image.kind === 'digest' ? (image.reference ?? name) : name;
-  const pulled = isLocal(reference) ? found : await runtime.resolveImage(reference, true, signal);
-  if (!pulled.ok) {
-    const kind = pulled.error.kind === 'platform' ? 'image-platform' : 'image-unavailable';
-    throw new AttemptFailure(kind, pulled.error.message);
-  }
-  if (image.kind === 'digest' && pulled.value !== image.digest) {
-    throw new AttemptFailure(
-      'image-unavailable',
-      `${reference} is ${pulled.value} here, the run wants ${image.digest}; the tag was moved`,
-    );
-  }
-  return pulled.value;
+export type NamedImage = Exclude<Offer['image'], { kind: 'archive' }>;
+
+/** How an image is looked for on this machine. */
+export interface ImageSearch {
+  readonly arch: string;
+  /** False: only in Podman's store. */
+  readonly pull: false | PullProgress;
+  readonly signal: AbortSignal;
 }
 
-/** An id, or a name that Podman gives to what was built here: no registry could have it. */
-function isLocal(reference: string): boolean {
-  return isDigest(reference) || reference.startsWith('localhost/');
+/**
+ * The local image id of what an offer names. A reference with a pin for this architecture means that image and
+ * no other, whatever the tag means here by now. Throws an `AttemptFailure`.
+ */
+export async function resolveNamedImage(
+  runtime: Pick<ContainerRuntime, 'resolveImage'>,
+  image: NamedImage,
+  { arch, pull, signal }: ImageSearch,
+): Promise<string> {
+  const { reference } = image;
+  const wanted = image.kind === 'digest' ? image.digest : pinnedImage(image, arch);
+  if (wanted !== undefined) {
+    const here = await runtime.resolveImage(wanted, false, signal);
+    if (here.ok) return here.value;
+    if (reference === undefined) throw failureOf(here.error);
+  }
+  // Of the type: a reference without a name is a digest, and was dealt with.
+  const found = await runtime.resolveImage(reference ?? '', pull, signal);
+  if (!found.ok) throw failureOf(found.error, wanted);
+  if (wanted === undefined || found.value === wanted) return found.value;
+  throw new AttemptFailure(
+    'image-unavailable',
+    `${reference} is image ${shortId(found.value)} on this machine; when the run was published it was ` +
+      `${shortId(wanted)}, which is not here: the tag was moved. Publish again to run with the new one, or ` +
+      'bring the old one here (podman save, podman load)',
+  );
 }
+
+/** What the reference of an offer was pinned to for machines of that architecture. */
+export function pinnedImage(image: NamedImage, arch: string): string | undefined {
+  return image.kind === 'reference' ? image.pins?.[arch] : undefined;
+}
+
+function failureOf({ kind, message }: ImageProblem, wanted?: string): AttemptFailure {
+  const pinned =
+    wanted === undefined ? '' : ` (the run was published with ${shortId(wanted)} for it)`;
+  return new AttemptFailure(
+    kind === 'platform' ? 'image-platform' : 'image-unavailable',
+    `${message}${pinned}`,
+  );
+}
+
+/** As Podman's own lists have it. */
+const shortId = (id: string): string => id.replace('sha256:', '').slice(0, 12);

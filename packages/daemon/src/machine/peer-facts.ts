@@ -1,14 +1,19 @@
-import { statfs } from 'node:fs/promises';
-import type { Capacity, Clock, ContainerRuntime, RuntimeDescription } from '@podmesh/core';
+import type {
+  Capacity,
+  Clock,
+  ContainerRuntime,
+  LimitsEnforced,
+  RuntimeDescription,
+} from '@podmesh/core';
 import type { PeerFacts } from '../peer.ts';
 import type { MachineFacts } from './hardware.ts';
 
-/** Runtime, images and disk are looked at this often. */
+/** Runtime and images are looked at this often. */
 const REFRESH_MS = 5_000;
-/** Below this much free disk the peer claims nothing: a full disk hurts its owner first. */
-export const FREE_DISK_BYTES_MIN = 512 * 2 ** 20;
 /** Images told to the mesh; a machine may hold thousands. */
 const IMAGES_TOLD_MAX = 200;
+
+const NO_LIMITS: LimitsEnforced = { memory: 'none', cpus: 'none', pids: 'none', disk: 'none' };
 
 export interface PeerFactsParts {
   readonly facts: MachineFacts;
@@ -17,13 +22,11 @@ export interface PeerFactsParts {
   readonly capacity: Capacity;
   readonly labels: readonly string[];
   readonly version: string;
-  /** The folder whose file system counts as this peer's disk. */
-  readonly disk: string;
   /** Called when something changed that decides over claiming. */
   readonly onChange: () => void;
 }
 
-/** Keeps what a peer tells of itself up to date, and decides whether it claims at all. */
+/** Keeps what a peer tells of itself up to date; while it cannot run containers it says so. */
 export class PeerFactsSource {
   readonly #parts: PeerFactsParts;
   readonly #stop = new AbortController();
@@ -55,7 +58,8 @@ export class PeerFactsSource {
       labels,
       capacity,
       images: this.#images,
-      limits: this.#runtime?.limits ?? 'unenforced',
+      limits: this.#runtime?.limits ?? NO_LIMITS,
+      runtimes: this.#runtime?.runtimes ?? [],
       ...(this.#paused === undefined ? {} : { paused: this.#paused }),
     };
   }
@@ -72,20 +76,12 @@ export class PeerFactsSource {
     try {
       this.#runtime = await this.#parts.runtime.describe();
       this.#images = tell(await this.#parts.runtime.images());
-      this.#paused = await this.#diskProblem();
+      this.#paused = undefined;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#paused = `cannot run containers: ${reason}`;
     }
     if (this.#paused !== before) this.#parts.onChange();
-  }
-
-  async #diskProblem(): Promise<string | undefined> {
-    const { bavail, bsize } = await statfs(this.#parts.disk);
-    const freeBytes = bavail * bsize;
-    if (freeBytes >= FREE_DISK_BYTES_MIN) return undefined;
-    const mebibytes = Math.floor(freeBytes / 2 ** 20);
-    return `only ${mebibytes} MiB of disk are free at ${this.#parts.disk}; make room there`;
   }
 }
 

@@ -41,6 +41,8 @@ export interface RuntimeBench {
   /** The path of a host file with this text. */
   inputFile(text: string): Promise<string>;
   dispose(): Promise<void>;
+  /** What a restarted daemon gets of a log: all of it, or what nobody has read before. */
+  readonly replays: 'all' | 'since';
   /** Lets virtual time pass; absent where time is real. */
   readonly advance?: (ms: number) => Promise<void>;
 }

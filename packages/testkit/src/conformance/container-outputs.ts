@@ -24,6 +24,17 @@ function files(use: UseRuntime): void {
     expect(rest).toEqual([]);
   });
 
+  it('reads an input where the task wants it', async () => {
+    const bench = use();
+    const inputs = { model: await bench.inputFile('here\n') };
+    const mountAt = { model: '/opt/model/weights' };
+    const command = bench.commands.copies('/opt/model/weights', FILE.path);
+    const more = { inputs, mountAt, outputs: { o: FILE } };
+    const { container } = await startContainer(bench, command, more);
+    expect((await ended(bench, container)).code).toBe(0);
+    expect(await entriesOf(container, FILE)).toMatchObject([{ kind: 'file', text: 'here\n' }]);
+  });
+
   it('says that an output is missing', async () => {
     const bench = use();
     const outputs = { o: FILE, d: DIR };

@@ -25,9 +25,34 @@ export function describeContainerRuntime(name: string, make: MakeBench<RuntimeBe
     describe('outputs', () => {
       outputTests(use);
     });
+    describe('from outside', () => {
+      measureTests(use);
+    });
     describe('leftovers', () => {
       leftoverTests(use);
     });
+  });
+}
+
+function measureTests(use: UseRuntime): void {
+  it('measures a running container, and never throws', async () => {
+    const bench = use();
+    const { container, ready } = await startContainer(bench, bench.commands.waits());
+    await ready;
+    const { memoryBytes, processes, scratchBytes } = await container.sample();
+    expect(memoryBytes ?? 1).toBeGreaterThan(0);
+    expect(processes ?? 1).toBeGreaterThan(0);
+    expect(scratchBytes ?? 0).toBeGreaterThanOrEqual(0);
+    await container.stop(0);
+    await container.sample();
+    await container.remove();
+    await container.sample();
+  });
+
+  it('sends a canary that comes back and leaves nothing', async () => {
+    const { runtime, peer } = use();
+    expect(await runtime.probe(peer, new AbortController().signal)).toBeUndefined();
+    expect(await runtime.leftovers(peer)).toEqual([]);
   });
 }
 

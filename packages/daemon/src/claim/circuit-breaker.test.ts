@@ -1,0 +1,92 @@
+import { type ContainerRuntime, peerId } from '@podmesh/core';
+import { describe, expect, it } from 'vitest';
+import { newBench, settled, silent } from '../daemon.test-kit.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+
+function newBreaker(probe: ContainerRuntime['probe']) {
+  const { clock, process } = newBench();
+  const changes: (string | undefined)[] = [];
+  const breaker = new CircuitBreaker({
+    runtime: { probe },
+    peer: peerId('p'),
+    clock: process.clock,
+    logger: silent,
+    onChange: () => void changes.push(breaker.reason),
+  });
+  return { clock, breaker, changes, stop: () => settled(clock, breaker.stop()) };
+}
+
+const startFailed = { kind: 'start-failed', message: 'crun is missing' } as const;
+
+describe('the circuit breaker', () => {
+  it('claims only after its first canary', async () => {
+    const { clock, breaker, stop } = newBreaker(async () => undefined);
+    expect([breaker.allows(0), breaker.reason]).toEqual([false, expect.any(String)]);
+    breaker.start();
+    await clock.advance(0);
+    expect([breaker.allows(99), breaker.reason]).toEqual([true, undefined]);
+    await stop();
+  });
+
+  it('of a machine that is broken tries again, and claims when it was repaired', async () => {
+    let trouble: string | undefined = 'no overlay';
+    const probesMs: number[] = [];
+    const { clock, breaker, changes, stop } = newBreaker(async () => {
+      probesMs.push(clock.nowMs());
+      return trouble;
+    });
+    breaker.start();
+    await clock.advance(36_000);
+    expect(probesMs).toEqual([0, 5_000, 15_000, 35_000]);
+    expect(breaker.reason).toContain('no overlay');
+    trouble = undefined;
+    await clock.advance(40_000);
+    expect([breaker.allows(0), breaker.allows(1)]).toEqual([true, false]);
+    breaker.note('succeeded');
+    expect(breaker.allows(1)).toBe(true);
+    expect(changes.map((reason) => reason === undefined)).toEqual([false, true, true]);
+    await stop();
+  });
+
+  it('opens when attempts fail although canaries do well, ever more slowly tried', async () => {
+    const { clock, breaker, stop } = newBreaker(async () => undefined);
+    breaker.start();
+    await clock.advance(0);
+    for (let failure = 0; failure < 3; failure += 1) breaker.note(startFailed);
+    expect(breaker.reason).toContain('crun is missing');
+    await clock.advance(5_000);
+    expect(breaker.allows(0)).toBe(true);
+    breaker.note(startFailed);
+    await clock.advance(9_000);
+    expect(breaker.allows(0)).toBe(false);
+    await clock.advance(1_000);
+    expect(breaker.allows(0)).toBe(true);
+    await stop();
+  });
+
+  it('gives up a canary that does not end, and takes an error for trouble', async () => {
+    let ways = 0;
+    const { clock, breaker, stop } = newBreaker(() => {
+      ways += 1;
+      if (ways === 1) return new Promise(() => undefined);
+      return Promise.reject(new Error('the service is away'));
+    });
+    breaker.start();
+    await clock.advance(60_000);
+    expect(breaker.reason).toContain('it had not ended after 60 s');
+    await clock.advance(10_000);
+    expect(breaker.reason).toContain('the service is away');
+    await stop();
+  });
+
+  it('stops at any time, and during a canary', async () => {
+    const idle = newBreaker(async () => undefined);
+    await idle.stop();
+    const { clock, breaker, changes, stop } = newBreaker(() => new Promise(() => undefined));
+    breaker.start();
+    await clock.advance(1_000);
+    await stop();
+    await stop();
+    expect(changes).toEqual([]);
+  });
+});

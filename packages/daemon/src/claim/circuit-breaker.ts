@@ -1,0 +1,112 @@
+import type { Clock, ContainerRuntime, PeerId } from '@podmesh/core';
+import type { Logger } from 'pino';
+import { WakeUp } from '../wake-up.ts';
+import {
+  afterAttempt,
+  afterCanary,
+  attemptsAllowed,
+  type Circuit,
+  canaryRestMs,
+  circuitReason,
+  type EndingForCircuit,
+  UNTESTED,
+} from './circuit.ts';
+
+/** A canary that takes longer than this has failed. */
+const CANARY_MS_MAX = 60_000;
+
+export interface CircuitBreakerParts {
+  readonly runtime: Pick<ContainerRuntime, 'probe'>;
+  readonly peer: PeerId;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Called when it opened or closed. */
+  readonly onChange: () => void;
+}
+
+/** Keeps a machine on which nothing works from eating the queue, and tries whether it works again. */
+export class CircuitBreaker {
+  readonly #parts: CircuitBreakerParts;
+  readonly #stop = new AbortController();
+  readonly #opened = new WakeUp();
+  #circuit: Circuit = UNTESTED;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(parts: CircuitBreakerParts) {
+    this.#parts = parts;
+  }
+
+  /** Tries a canary before anything is claimed; does not wait for it. */
+  start(): void {
+    this.#loop = this.#keepProbing();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#loop;
+  }
+
+  /** Why nothing is claimed; undefined while it is. */
+  get reason(): string | undefined {
+    return circuitReason(this.#circuit);
+  }
+
+  /** Whether one more attempt may be begun beside those in hand. */
+  allows(inHand: number): boolean {
+    return inHand < attemptsAllowed(this.#circuit);
+  }
+
+  /** How an attempt of this peer ended. */
+  note(ending: EndingForCircuit): void {
+    this.#become(afterAttempt(this.#circuit, ending));
+  }
+
+  async #keepProbing(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const restMs = canaryRestMs(this.#circuit);
+      if (restMs === undefined) {
+        await this.#opened.next(signal);
+        continue;
+      }
+      await this.#parts.clock.sleep(restMs, signal);
+      if (signal.aborted) return;
+      const trouble = await this.#probe();
+      if (!signal.aborted) this.#become(afterCanary(this.#circuit, trouble));
+    }
+  }
+
+  /** Undefined when the canary did well; bounded, and never throws. */
+  async #probe(): Promise<string | undefined> {
+    const { runtime, peer, clock } = this.#parts;
+    const over = new AbortController();
+    const giveUp = (): void => over.abort();
+    this.#stop.signal.addEventListener('abort', giveUp, { once: true });
+    const late = clock.sleep(CANARY_MS_MAX, over.signal).then(() => {
+      giveUp();
+      return `it had not ended after ${CANARY_MS_MAX / 1_000} s`;
+    });
+    try {
+      return await Promise.race([runtime.probe(peer, over.signal), late]);
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    } finally {
+      giveUp();
+      this.#stop.signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  #become(next: Circuit): void {
+    const before = this.#circuit;
+    if (next === before) return;
+    this.#circuit = next;
+    if (next.kind === before.kind) return;
+    if (next.kind === 'open') {
+      this.#parts.logger.warn({ reason: next.reason }, 'the circuit opened');
+      this.#opened.ring();
+    } else if (before.kind === 'open' || before.kind === 'half-open') {
+      this.#parts.logger.info(`the circuit is ${next.kind}`);
+    }
+    this.#parts.onChange();
+  }
+}

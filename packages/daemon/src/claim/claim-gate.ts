@@ -1,0 +1,93 @@
+import type { Clock, ContainerRuntime, PeerId } from '@podmesh/core';
+import type { Logger } from 'pino';
+import type { Ending } from '../execute/container-run.ts';
+import type { Executor } from '../execute/executor.ts';
+import { HostGuard, type HostMeasures } from '../machine/host-guard.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+
+export interface ClaimGateParts {
+  readonly runtime: Pick<ContainerRuntime, 'probe'>;
+  readonly peer: PeerId;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly executor: Pick<Executor, 'claims' | 'running' | 'holds' | 'end'>;
+  /** Why the machine itself can claim nothing; undefined while it can. */
+  readonly machinePaused: () => string | undefined;
+  /** Absent: nothing is measured. */
+  readonly host?: HostMeasures;
+  /** Called when a reason came or went. */
+  readonly onChange: () => void;
+}
+
+/** Whether this peer claims, and if not, all the reasons why: the one place where they meet. */
+export class ClaimGate {
+  readonly #parts: ClaimGateParts;
+  readonly #breaker: CircuitBreaker;
+  readonly #guard: HostGuard | undefined;
+  /** What the log was told last: how many reasons there are. */
+  #told = 0;
+
+  constructor(parts: ClaimGateParts) {
+    this.#parts = parts;
+    const { executor, host } = parts;
+    const onChange = () => this.notice();
+    this.#breaker = new CircuitBreaker({ ...parts, onChange });
+    this.#guard =
+      host &&
+      new HostGuard({
+        ...parts,
+        measures: host,
+        running: () => executor.running(),
+        holds: (claim) => executor.holds(claim),
+        end: (claim, order) => executor.end(claim, order),
+        onChange,
+      });
+  }
+
+  async start(): Promise<void> {
+    await this.#guard?.start();
+    this.#breaker.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#guard?.stop(), this.#breaker.stop()]);
+  }
+
+  isOpen(): boolean {
+    const inHand = this.#parts.executor.claims().length;
+    return this.#reasons().length === 0 && this.#breaker.allows(inHand);
+  }
+
+  /** Why nothing is claimed, in words; undefined while this peer claims. */
+  get paused(): string | undefined {
+    const reasons = this.#reasons();
+    return reasons.length === 0 ? undefined : reasons.join('; and ');
+  }
+
+  /** How an attempt of this peer ended. */
+  note(ending: Ending): void {
+    this.#breaker.note(ending.kind === 'failed' ? ending.failure : 'succeeded');
+  }
+
+  /** Something that decides over claiming has changed. */
+  notice(): void {
+    const reasons = this.#reasons();
+    if (reasons.length !== this.#told) {
+      const { logger } = this.#parts;
+      this.#told = reasons.length;
+      if (reasons.length === 0) logger.info('claims tasks again');
+      else logger.warn(`claims nothing: ${reasons.join('; and ')}`);
+    }
+    this.#parts.onChange();
+  }
+
+  #reasons(): readonly string[] {
+    const machine = this.#parts.machinePaused();
+    const circuit = this.#breaker.reason;
+    return [
+      ...(machine === undefined ? [] : [machine]),
+      ...(this.#guard?.reasons() ?? []),
+      ...(circuit === undefined ? [] : [circuit]),
+    ];
+  }
+}

@@ -1,0 +1,98 @@
+import type {
+  ClaimId,
+  ClaimTicket,
+  LeaseKeeper,
+  Offer,
+  RunId,
+  RunningContainer,
+} from '@podmesh/core';
+import { DRAINED, LEASE_LOST, type StopOrder } from './stop-order.ts';
+
+/** An attempt whose container runs at this moment. */
+export interface RunningAttempt {
+  readonly claim: ClaimId;
+  readonly offer: Offer;
+  readonly container: RunningContainer;
+}
+
+interface ActiveAttempt {
+  readonly offer: Offer;
+  readonly stop: AbortController;
+}
+
+/** The claims at work here right now, each kept alive, and what can be done to them from outside. */
+export class ActiveAttempts {
+  readonly #leases: LeaseKeeper;
+  readonly #active = new Map<ClaimId, ActiveAttempt>();
+  /** In the order in which their containers were started. */
+  readonly #running = new Map<ClaimId, RunningContainer>();
+  #draining = false;
+
+  constructor(leases: LeaseKeeper) {
+    this.#leases = leases;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  has(claim: ClaimId): boolean {
+    return this.#active.has(claim);
+  }
+
+  claims(): readonly ClaimId[] {
+    return [...this.#active.keys()];
+  }
+
+  runs(): ReadonlySet<RunId> {
+    return new Set([...this.#active.values()].map(({ offer }) => offer.run));
+  }
+
+  /** Whose container was started first stands first. */
+  running(): readonly RunningAttempt[] {
+    return [...this.#running].flatMap(([claim, container]) => {
+      const attempt = this.#active.get(claim);
+      return attempt === undefined ? [] : [{ claim, offer: attempt.offer, container }];
+    });
+  }
+
+  noteRunning(claim: ClaimId, container: RunningContainer): void {
+    this.#running.set(claim, container);
+  }
+
+  noteEnded(claim: ClaimId): void {
+    this.#running.delete(claim);
+  }
+
+  /** Keeps the claim alive while `work` goes on, and stops the work when it is lost. */
+  async keep(
+    { claim, offer, ticket }: { claim: ClaimId; offer: Offer; ticket: ClaimTicket },
+    work: (stop: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const stop = new AbortController();
+    const lease = this.#leases.keep(ticket, () => stop.abort(LEASE_LOST));
+    const done = work(stop.signal).finally(() => {
+      lease.release();
+      this.#running.delete(claim);
+      this.#active.delete(claim);
+    });
+    this.#active.set(claim, { offer, stop });
+    if (this.#draining) stop.abort(DRAINED);
+    await done;
+  }
+
+  /** Harmless for a claim that is not, or not any more, at work here. */
+  end(claim: ClaimId, order: StopOrder): void {
+    this.#active.get(claim)?.stop.abort(order);
+  }
+
+  endRun(run: RunId, order: StopOrder): void {
+    for (const { offer, stop } of this.#active.values()) if (offer.run === run) stop.abort(order);
+  }
+
+  /** Ends everything that is at work, and at once whatever comes. */
+  drain(): void {
+    this.#draining = true;
+    for (const { stop } of this.#active.values()) stop.abort(DRAINED);
+  }
+}

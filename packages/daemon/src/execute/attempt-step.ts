@@ -1,0 +1,20 @@
+/** The boundaries in the life of an attempt, in order: between any two of them a peer may die. */
+export const ATTEMPT_STEPS = [
+  'offer-claimed',
+  'attempt-started',
+  'journal-written',
+  'image-resolved',
+  'inputs-ready',
+  'container-started',
+  'start-noted',
+  'container-ended',
+  'outputs-stored',
+  'log-stored',
+  'result-recorded',
+  'outcome-appended',
+  'offer-settled',
+  'container-removed',
+  'journal-removed',
+] as const;
+
+export type AttemptStep = (typeof ATTEMPT_STEPS)[number];

@@ -1,0 +1,116 @@
+import type { ContainerSample, LimitsEnforced } from '@podmesh/core';
+import { TASK_PIDS_MAX } from '@podmesh/core';
+import { SMALL } from '@podmesh/testkit';
+import { describe, expect, it } from 'vitest';
+import { newBench } from '../daemon.test-kit.ts';
+import { exceededBound, watchedBounds, watchLimits } from './limit-watch.ts';
+
+const MIB = 2 ** 20;
+const KERNEL: LimitsEnforced = {
+  memory: 'kernel',
+  cpus: 'kernel',
+  pids: 'kernel',
+  disk: 'watched',
+};
+const WATCHED: LimitsEnforced = { ...KERNEL, memory: 'watched', pids: 'watched' };
+const NONE: LimitsEnforced = { memory: 'none', cpus: 'none', pids: 'none', disk: 'none' };
+const needs = { ...SMALL, memoryBytes: 64 * MIB, diskBytes: 256 * MIB };
+
+describe('what is watched', () => {
+  it.each([
+    ['nothing that the kernel holds', KERNEL, { ...needs, diskBytes: 0 }, {}],
+    ['a disk that was asked for', KERNEL, needs, { diskBytes: 256 * MIB }],
+    [
+      'what nobody else holds',
+      WATCHED,
+      { ...needs, diskBytes: 0 },
+      { memoryBytes: 64 * MIB, processes: TASK_PIDS_MAX },
+    ],
+    ['nothing that cannot be measured', NONE, needs, {}],
+  ])('is %s', (_, limits, requirements, expected) => {
+    expect(watchedBounds(requirements, limits)).toEqual(expected);
+  });
+});
+
+describe('a bound', () => {
+  const bounds = watchedBounds(needs, WATCHED);
+
+  it.each<[ContainerSample, string | undefined, string]>([
+    [{}, undefined, ''],
+    [{ memoryBytes: 64 * MIB, scratchBytes: 256 * MIB, processes: 4_096 }, undefined, ''],
+    [{ memoryBytes: 65 * MIB }, 'oom-task', 'used 65 MiB of memory, more than its 64 MiB'],
+    [{ scratchBytes: 300 * MIB }, 'disk-task', 'wrote 300 MiB, more than its 256 MiB of disk'],
+    [{ processes: 4_097 }, 'exit', 'ran 4097 processes at a time; a task may run 4096'],
+  ])('of %j is exceeded as %s', (sample, kind, message) => {
+    const order = exceededBound(sample, bounds);
+    expect(order?.kind).toBe(kind);
+    expect(order?.message ?? '').toContain(message);
+  });
+});
+
+describe('the watch', () => {
+  /** A container whose every look takes so long; the last sample is repeated for ever. */
+  function newWatch(samples: readonly ContainerSample[], tookMs: number, limits = WATCHED) {
+    const { clock, process } = newBench();
+    const looks: { readonly fromMs: number; toMs?: number }[] = [];
+    const ended = new AbortController();
+    const container = {
+      sample: async () => {
+        const look: (typeof looks)[number] = { fromMs: clock.nowMs() };
+        looks.push(look);
+        const sample = samples[looks.length - 1] ?? samples.at(-1) ?? {};
+        if (tookMs > 0) await process.clock.sleep(tookMs);
+        look.toMs = clock.nowMs();
+        return sample;
+      },
+    };
+    const bounds = watchedBounds(needs, limits);
+    const order = watchLimits(container, bounds, process.clock, ended.signal);
+    return { clock, looks, ended, order };
+  }
+
+  it('looks four times a second, until a bound is exceeded', async () => {
+    const { clock, looks, order } = newWatch([{}, {}, {}, { memoryBytes: 100 * MIB }], 0);
+    await clock.advance(10_000);
+    expect(looks.map(({ fromMs }) => fromMs)).toEqual([250, 500, 750, 1_000]);
+    expect((await order)?.kind).toBe('oom-task');
+  });
+
+  it('costs a tenth of the time at most, and never looks twice at once', async () => {
+    const { clock, looks, ended, order } = newWatch([{}], 300);
+    await clock.advance(60_000);
+    for (const [number, { fromMs }] of looks.entries()) {
+      const before = looks[number - 1];
+      if (before !== undefined) expect(fromMs - (before.toMs ?? Infinity)).toBe(3_000);
+    }
+    ended.abort();
+    expect(await order).toBeUndefined();
+  });
+
+  it('rests for 10 s at most, however long a look takes', async () => {
+    const { clock, looks } = newWatch([{}], 5_000);
+    await clock.advance(60_000);
+    expect(looks.map(({ fromMs }) => fromMs)).toEqual([250, 15_250, 30_250, 45_250]);
+  });
+
+  it('never looks where there is nothing to watch', async () => {
+    const { clock, looks, order } = newWatch([{ memoryBytes: 1e12 }], 0, NONE);
+    await clock.advance(60_000);
+    expect(await order).toBeUndefined();
+    expect(looks).toEqual([]);
+  });
+
+  it('goes on after a look that failed', async () => {
+    const { clock, process } = newBench();
+    let looks = 0;
+    const sample = async () => {
+      looks += 1;
+      if (looks < 3) throw new Error('the service is away');
+      return { processes: 5_000 };
+    };
+    const never = new AbortController().signal;
+    const order = watchLimits({ sample }, watchedBounds(needs, WATCHED), process.clock, never);
+    await clock.advance(1_000);
+    expect((await order)?.kind).toBe('exit');
+  });
+});

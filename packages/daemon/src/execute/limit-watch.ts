@@ -1,0 +1,90 @@
+import {
+  type Clock,
+  type ContainerSample,
+  type LimitsEnforced,
+  type Requirements,
+  type RunningContainer,
+  TASK_PIDS_MAX,
+} from '@podmesh/core';
+import { mebibytes } from '../machine/mebibytes.ts';
+import type { StopOrder } from './stop-order.ts';
+
+/** A container is measured no more often than this… */
+const SAMPLE_REST_MS_MIN = 250;
+/** …and rests so many times as long as the last look took, so that watching costs a tenth at most… */
+const SAMPLE_REST_FACTOR = 10;
+/** …but never longer than this. */
+const SAMPLE_REST_MS_MAX = 10_000;
+
+/** The bounds of one task that nobody but us holds it to; undefined: somebody does, or there is none. */
+export interface WatchedBounds {
+  readonly memoryBytes: number | undefined;
+  readonly processes: number | undefined;
+  /** Scratch and outputs together. */
+  readonly diskBytes: number | undefined;
+}
+
+export function watchedBounds(
+  { memoryBytes, diskBytes }: Requirements,
+  limits: LimitsEnforced,
+): WatchedBounds {
+  return {
+    memoryBytes: limits.memory === 'watched' ? memoryBytes : undefined,
+    processes: limits.pids === 'watched' ? TASK_PIDS_MAX : undefined,
+    // No kernel counts what a container writes; a task that named no amount is held to none.
+    diskBytes: limits.disk === 'watched' && diskBytes > 0 ? diskBytes : undefined,
+  };
+}
+
+/** Measures a running container until it has ended or exceeds a bound; never two looks at once, never throws. */
+export async function watchLimits(
+  container: Pick<RunningContainer, 'sample'>,
+  bounds: WatchedBounds,
+  clock: Clock,
+  ended: AbortSignal,
+): Promise<StopOrder | undefined> {
+  if (Object.values(bounds).every((bound) => bound === undefined)) return undefined;
+  let restMs = SAMPLE_REST_MS_MIN;
+  for (;;) {
+    await clock.sleep(restMs, ended);
+    if (ended.aborted) return undefined;
+    const fromMs = clock.nowMs();
+    // A look that failed says nothing; the next one may.
+    const sample = await container.sample().catch((): ContainerSample => ({}));
+    const exceeded = exceededBound(sample, bounds);
+    if (exceeded !== undefined) return exceeded;
+    const tookMs = clock.nowMs() - fromMs;
+    restMs = Math.max(
+      SAMPLE_REST_MS_MIN,
+      Math.min(SAMPLE_REST_MS_MAX, SAMPLE_REST_FACTOR * tookMs),
+    );
+  }
+}
+
+/** The first bound that is exceeded; what was not measured exceeds none. */
+export function exceededBound(
+  sample: ContainerSample,
+  { memoryBytes, processes, diskBytes }: WatchedBounds,
+): StopOrder | undefined {
+  if (isAbove(sample.memoryBytes, memoryBytes)) {
+    const message = `used ${mebibytes(sample.memoryBytes)} of memory, more than its ${mebibytes(memoryBytes)}; ask for more with needs.memory`;
+    return { kind: 'oom-task', message };
+  }
+  if (isAbove(sample.scratchBytes, diskBytes)) {
+    return diskExceeded(sample.scratchBytes ?? 0, diskBytes ?? 0);
+  }
+  if (isAbove(sample.processes, processes)) {
+    const message = `ran ${sample.processes} processes at a time; a task may run ${processes}`;
+    return { kind: 'exit', message };
+  }
+  return undefined;
+}
+
+export function diskExceeded(writtenBytes: number, diskBytes: number): StopOrder {
+  const message = `wrote ${mebibytes(writtenBytes)}, more than its ${mebibytes(diskBytes)} of disk; ask for more with needs.disk`;
+  return { kind: 'disk-task', message };
+}
+
+function isAbove(measured: number | undefined, bound: number | undefined): boolean {
+  return measured !== undefined && bound !== undefined && measured > bound;
+}

@@ -1,0 +1,71 @@
+import type { OfferQueue, RunLog, TaskEvent } from '@podmesh/core';
+import type { Logger } from 'pino';
+import type { JournalEntry } from './attempt-journal.ts';
+import type { AttemptStep } from './attempt-step.ts';
+import type { CachedResults } from './cached-results.ts';
+import type { Ending } from './container-run.ts';
+
+export interface OutcomesParts {
+  readonly log: RunLog;
+  readonly offers: OfferQueue;
+  readonly logger: Logger;
+  readonly onStep?: ((step: AttemptStep) => void) | undefined;
+}
+
+/** Makes the ending of an attempt a fact: record first, acknowledge last. */
+export class Outcomes {
+  readonly #parts: OutcomesParts;
+  readonly #results: CachedResults;
+
+  constructor(parts: OutcomesParts, results: CachedResults) {
+    this.#parts = parts;
+    this.#results = results;
+  }
+
+  /** Appends it behind our own start, then acknowledges; false: the attempt was lost before. */
+  async publish(entry: JournalEntry, ending: Ending): Promise<boolean> {
+    const event = await this.#eventOf(entry, ending);
+    const appended = await this.#parts.log.append(event, entry.startedSequence);
+    if (!appended.ok) {
+      const { run, task, attempt } = entry.offer;
+      this.#parts.logger.warn({ run, task, attempt }, 'came too late: the attempt was lost');
+      return false;
+    }
+    this.#step('outcome-appended');
+    await this.#settle(entry);
+    return true;
+  }
+
+  /**
+   * The event that tells the ending. A result goes into the cache before it is published: whoever
+   * sees the end of a run and publishes the same graph again must find all of it there.
+   */
+  async #eventOf({ offer, claim }: JournalEntry, ending: Ending): Promise<TaskEvent> {
+    const { run, task, attempt } = offer;
+    if (ending.kind === 'failed') {
+      const { failure } = ending;
+      this.#parts.logger.info({ run, task, attempt, failure: failure.kind }, failure.message);
+      return { kind: 'attempt-failed', run, task, attempt, claim, failure };
+    }
+    const { result } = ending;
+    const action = this.#results.actionOf(offer, result.image);
+    if (offer.cache) await this.#results.record(action, result);
+    this.#step('result-recorded');
+    return { kind: 'attempt-succeeded', run, task, attempt, claim, action, result };
+  }
+
+  /** Not settled: the offer comes again, to us or another, and is seen to be history. */
+  async #settle({ ticket, offer }: JournalEntry): Promise<void> {
+    try {
+      await this.#parts.offers.settle(ticket);
+      this.#step('offer-settled');
+    } catch (error) {
+      const { run, task } = offer;
+      this.#parts.logger.debug({ run, task, err: error }, 'could not acknowledge a settled offer');
+    }
+  }
+
+  #step(step: AttemptStep): void {
+    this.#parts.onStep?.(step);
+  }
+}

@@ -1,0 +1,39 @@
+import type { FailureKind, Offer } from '@podmesh/core';
+
+/** Why an attempt is ended by us before it ends by itself; the reason of the signal that ends it. */
+export interface StopOrder {
+  readonly kind: Extract<
+    FailureKind,
+    | 'timeout'
+    | 'lease-lost'
+    | 'cancelled'
+    | 'drained'
+    | 'oom-task'
+    | 'oom-host'
+    | 'disk-task'
+    | 'disk-host'
+    | 'exit'
+  >;
+  /** What a person reads: what happened and what to do. */
+  readonly message: string;
+}
+
+export const LEASE_LOST: StopOrder = {
+  kind: 'lease-lost',
+  message: 'the peer could not extend its claim, so it stopped the container',
+};
+export const CANCELLED: StopOrder = { kind: 'cancelled', message: 'the run was cancelled' };
+export const DRAINED: StopOrder = { kind: 'drained', message: 'the peer was stopped by its owner' };
+
+export function timedOut({ timeoutMs }: Offer): StopOrder {
+  const message = `ran longer than its ${timeoutMs / 1_000} s; give it more with timeout`;
+  return { kind: 'timeout', message };
+}
+
+/** Whether the task may tidy up first; what exceeds a limit, or may be somebody else's already, may not. */
+export function leavesGrace({ kind }: StopOrder): boolean {
+  return kind === 'timeout' || kind === 'cancelled' || kind === 'drained';
+}
+
+/** The order that a signal was aborted with. */
+export const orderOf = (signal: AbortSignal): StopOrder => signal.reason as StopOrder;

@@ -1,0 +1,33 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { ok, type Result, refused } from '@podmesh/core';
+import type { MachineSize } from './configuration.ts';
+import { ATTEMPT_STEPS, type AttemptStep } from './execute/attempt-step.ts';
+
+/** What only tests may ask of the program, by its environment; told in the README. */
+
+/** `PODMESH_KILL_AT`: the step of an attempt at which this process ends itself. */
+export function parseKillStep(env: NodeJS.ProcessEnv): Result<AttemptStep | undefined, string> {
+  const wanted = env.PODMESH_KILL_AT;
+  if (!wanted) return ok(undefined);
+  const step = ATTEMPT_STEPS.find((known) => known === wanted);
+  if (step !== undefined) return ok(step);
+  return refused(`PODMESH_KILL_AT=${wanted}: give one of ${ATTEMPT_STEPS.join(', ')}`);
+}
+
+/** Ends this process with SIGKILL when that step is reached: once in the life of a home, not at every start. */
+export function killOnceAt(step: AttemptStep, home: string): (reached: AttemptStep) => void {
+  const mark = join(home, `killed-at-${step}`);
+  return (reached) => {
+    if (reached !== step || existsSync(mark)) return;
+    writeFileSync(mark, '');
+    process.kill(process.pid, 'SIGKILL');
+  };
+}
+
+/** `PODMESH_PRETEND_CORES`: lets a test have more slots than the machine that it happens to run on has cores. */
+export function machineSize(env: NodeJS.ProcessEnv): MachineSize {
+  const pretended = Number(env.PODMESH_PRETEND_CORES);
+  return { cores: pretended > 0 ? pretended : cpus().length, memoryBytes: totalmem() };
+}

@@ -1,0 +1,224 @@
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ContainerLabels, PeerId } from '@podmesh/core';
+import { readLabels } from '../container-labels.ts';
+import { fdFile } from '../fd-launcher.ts';
+import { CONFIG_BYTES_MAX, PROBLEM_BYTES_MAX } from './crun-limits.ts';
+import { imageIn, type Layers, layersIn, type RecipeFile } from './recipe.ts';
+
+/** What stands in an attempt's directory. The streams are FIFOs, so nothing of a log ever lies on the disk. */
+export class AttemptFiles {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get stdout(): string {
+    return join(this.directory, 'stdout');
+  }
+
+  get stderr(): string {
+    return join(this.directory, 'stderr');
+  }
+
+  /** crun writes the container's process id into it when the command runs, the chain a dot after the end. */
+  get notice(): string {
+    return join(this.directory, 'notice');
+  }
+
+  /** The chain holds it open, and with it the streams, until somebody who read the exit writes a line. */
+  get release(): string {
+    return join(this.directory, 'release');
+  }
+
+  get exit(): string {
+    return join(this.directory, 'exit');
+  }
+
+  get crunLog(): string {
+    return join(this.directory, 'crun.log');
+  }
+
+  get config(): string {
+    return join(this.directory, 'config.json');
+  }
+
+  get upper(): string {
+    return join(this.directory, 'upper');
+  }
+
+  /** Where overlayfs works; its own content is no task's. */
+  get work(): string {
+    return join(this.directory, 'work');
+  }
+
+  get fifos(): readonly string[] {
+    return [this.stdout, this.stderr, this.notice, this.release];
+  }
+
+  /** Where the container's root directory is mounted, for who is in the chain's namespace. */
+  get merged(): string {
+    return join(this.directory, 'merged');
+  }
+
+  /** The directory of the `fd` outputs. */
+  get outputs(): string {
+    return join(this.directory, 'fd');
+  }
+
+  outputFile(fd: number): string {
+    return fdFile(this.outputs, fd);
+  }
+
+  /**
+   * Makes all but the FIFOs. Synchronous: each of these calls takes ten microseconds, and its way
+   * through Node's thread pool would take seventy.
+   */
+  make(config: object, files: readonly RecipeFile[]): void {
+    mkdirSync(this.directory, { mode: 0o700 });
+    for (const name of ['upper', 'work', 'merged', 'files']) {
+      mkdirSync(join(this.directory, name), { mode: 0o755 });
+    }
+    // The root directory of the container, as Podman makes it.
+    chmodSync(this.upper, 0o755);
+    for (const { name, content } of files) {
+      const file = join(this.directory, 'files', name);
+      writeFileSync(file, content);
+      chmodSync(file, 0o644);
+    }
+    writeFileSync(this.config, JSON.stringify(config));
+  }
+
+  /** Whether all that a chain needs was made: only then may one have been started. */
+  isWhole(): boolean {
+    return [this.config, ...this.fifos].every((path) => existsSync(path));
+  }
+
+  /** Opens the files of `fd` outputs to append, like a pipe; anybody inside may write them. */
+  openOutputs(fds: readonly number[]): Map<number, number> {
+    const opened = new Map<number, number>();
+    if (fds.length > 0) mkdirSync(this.outputs, { mode: 0o755 });
+    for (const fd of fds) {
+      opened.set(fd, openSync(this.outputFile(fd), 'a'));
+      chmodSync(this.outputFile(fd), 0o666);
+    }
+    return opened;
+  }
+
+  /** The end of the chain, if it wrote all of it. */
+  readExit(): ExitNote | undefined {
+    const text = readOr(this.exit);
+    const match = /^(\d{1,3})\n.*\n(?:(\d+)m([\d.]+)s (\d+)m([\d.]+)s)\nend\n$/.exec(text);
+    if (match === null) return undefined;
+    const [code = 0, ...times] = match.slice(1).map(Number);
+    const [userMin = 0, userSec = 0, systemMin = 0, systemSec = 0] = times;
+    const cpuMs = Math.round((userMin + systemMin) * 60_000 + (userSec + systemSec) * 1_000);
+    return { code, cpuMs, finishedMs: statSync(this.exit).mtimeMs };
+  }
+
+  /** When the chain was about to begin. */
+  madeMs(): number {
+    try {
+      return statSync(this.config).mtimeMs;
+    } catch {
+      return Date.now();
+    }
+  }
+
+  /** crun's own words, or the mount's. */
+  readProblem(): string {
+    const lines = readOr(this.crunLog).slice(-PROBLEM_BYTES_MAX).trim().split('\n');
+    return lines.map(messageOf).join('; ');
+  }
+}
+
+export interface ExitNote {
+  readonly code: number;
+  /** Of the command, crun and the mount together. */
+  readonly cpuMs: number;
+  readonly finishedMs: number;
+}
+
+/** What a later daemon needs to know of an attempt. */
+export interface AttemptFacts {
+  readonly labels: ContainerLabels;
+  readonly layers: Layers;
+  readonly image: string;
+  readonly cgroup?: string;
+}
+
+/** Reads it from the container's configuration; undefined where that is not one of ours, or half written. */
+export async function readFacts(
+  files: AttemptFiles,
+  peer: PeerId,
+): Promise<AttemptFacts | undefined> {
+  try {
+    const config: unknown = JSON.parse(await readBounded(files.config));
+    const annotations = stringsAt(config, 'annotations');
+    const labels = readLabels(annotations);
+    const layers = layersIn(annotations);
+    const image = imageIn(annotations);
+    if (labels?.peer !== peer || layers === undefined || image === undefined) return undefined;
+    const cgroup = stringsAt(memberOf(config, 'linux'))['cgroupsPath']?.replace(/\/c$/, '');
+    return { labels, layers, image, ...(cgroup === undefined ? {} : { cgroup }) };
+  } catch {
+    return undefined;
+  }
+}
+
+async function readBounded(path: string): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size > CONFIG_BYTES_MAX) throw new Error('too large');
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+function memberOf(value: unknown, name?: string): unknown {
+  if (name === undefined) return value;
+  if (typeof value !== 'object' || value === null) return undefined;
+  return new Map(Object.entries(value)).get(name);
+}
+
+function stringsAt(value: unknown, name?: string): Record<string, string> {
+  const found = memberOf(value, name);
+  if (typeof found !== 'object' || found === null) return {};
+  const entries = Object.entries(found).filter(([, text]) => typeof text === 'string');
+  return Object.fromEntries(entries) as Record<string, string>;
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function messageOf(line: string): string {
+  try {
+    const parsed: unknown = JSON.parse(line);
+    return String(memberOf(parsed, 'msg') ?? line);
+  } catch {
+    return line;
+  }
+}
+
+/** Closes descriptors that a child has its own copies of. */
+export function closeAll(fds: Iterable<number>): void {
+  for (const fd of fds) closeSync(fd);
+}

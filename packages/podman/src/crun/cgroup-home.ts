@@ -1,0 +1,56 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Requirements } from '@podmesh/core';
+import { CGROUP_ROOT, findCgroupBase } from '../container-cgroup.ts';
+import { PIDS_MAX } from '../podman-limits.ts';
+
+const CONTROLLERS = ['cpu', 'memory', 'pids'];
+const PERIOD_USEC = 100_000;
+
+/** Where the lane makes a cgroup for each container. */
+export interface CgroupHome {
+  /** Below the root of cgroup v2. */
+  readonly base: string;
+  /** Whether the kernel holds a cgroup in it to memory, processor time and number of processes. */
+  readonly limits: boolean;
+}
+
+/** Undefined where this process may not make cgroups. */
+export async function findCgroupHome(): Promise<CgroupHome | undefined> {
+  const base = await findCgroupBase();
+  if (base === undefined) return undefined;
+  for (const name of CONTROLLERS) {
+    // One by one: what is on already, or not to be had, is no reason against the others.
+    await writeFile(join(CGROUP_ROOT, base, 'cgroup.subtree_control'), `+${name}`).catch(
+      () => undefined,
+    );
+  }
+  const on = await readFile(join(CGROUP_ROOT, base, 'cgroup.subtree_control'), 'utf8').catch(
+    () => '',
+  );
+  return { base, limits: CONTROLLERS.every((name) => on.split(/\s/).includes(name)) };
+}
+
+/**
+ * Makes the cgroup of one attempt. The limits are on it, and the container is in a child of it that crun
+ * makes and removes: so what was used can still be read after the end.
+ */
+export async function makeCgroup(
+  home: CgroupHome,
+  cgroup: string,
+  { memoryBytes, cpus }: Requirements,
+): Promise<void> {
+  const path = join(CGROUP_ROOT, cgroup);
+  await mkdir(path, { recursive: true });
+  if (!home.limits) return;
+  const set = (file: string, value: string | number) => writeFile(join(path, file), String(value));
+  await set('cgroup.subtree_control', CONTROLLERS.map((name) => `+${name}`).join(' '));
+  await set('pids.max', PIDS_MAX);
+  if (cpus > 0) await set('cpu.max', `${Math.round(cpus * PERIOD_USEC)} ${PERIOD_USEC}`);
+  if (memoryBytes <= 0) return;
+  await set('memory.max', memoryBytes);
+  // Of a task that lost one process to the limit, the others are of no use.
+  await set('memory.oom.group', 1);
+  // A task that thrashes harms its neighbours more than one that is killed. Absent without swap.
+  await set('memory.swap.max', 0).catch(() => undefined);
+}

@@ -1,0 +1,201 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type {
+  ContainerExit,
+  ContainerLabels,
+  ContainerSample,
+  LogSink,
+  OutputEntry,
+  OutputProblem,
+  OutputRef,
+  Result,
+  RunningContainer,
+} from '@podmesh/core';
+import { unreachable } from '@podmesh/core';
+import { type CgroupUsage, readUsage } from '../container-cgroup.ts';
+import { readFdFile } from '../fd-launcher.ts';
+import { measureProcesses, processTree } from '../measure-processes.ts';
+import { ContainerLostError, PodmanAbortedError } from '../podman-errors.ts';
+import { readDirectory, readFileOutput } from '../read-output.ts';
+import type { AttemptFiles, ExitNote } from './attempt-files.ts';
+import { forgetContainer, type Kitchen } from './chain.ts';
+import { ChainWatch } from './chain-watch.ts';
+import { findProcess, sendSignal } from './container-process.ts';
+import { CrunFailedError } from './crun-errors.ts';
+import { KILL_MS_MAX, KILL_POLL_MS } from './crun-limits.ts';
+import { measureScratch } from './measure-scratch.ts';
+import { openLayer } from './read-layer.ts';
+import type { Layers } from './recipe.ts';
+
+/** What is known of a container when it is taken into our hands. */
+export interface CrunOrigin {
+  readonly id: string;
+  readonly files: AttemptFiles;
+  readonly labels: ContainerLabels;
+  readonly layers: Layers;
+  readonly cgroup?: string;
+  /** Takes the directory away. */
+  readonly discard: () => Promise<void>;
+}
+
+type OwnSignal = 'SIGTERM' | 'SIGKILL';
+const EXIT_CODE_OF: Record<OwnSignal, number> = { SIGTERM: 143, SIGKILL: 137 };
+
+/** A container of the fast lane. All that is true of it stands in its directory and in the kernel. */
+export class CrunContainer implements RunningContainer {
+  readonly labels: ContainerLabels;
+  readonly #kitchen: Kitchen;
+  readonly #origin: CrunOrigin;
+  #watch: ChainWatch | undefined;
+  #exit: Promise<ContainerExit> | undefined;
+  #removed: Promise<void> | undefined;
+  readonly #sent = new Set<OwnSignal>();
+
+  constructor(kitchen: Kitchen, origin: CrunOrigin) {
+    this.labels = origin.labels;
+    this.#kitchen = kitchen;
+    this.#origin = origin;
+  }
+
+  /** Opens the streams; before the chain is started, or when somebody wants to know of a container that was found. */
+  watch(): ChainWatch {
+    this.#watch ??= new ChainWatch(this.#origin.files);
+    return this.#watch;
+  }
+
+  /** Lets the streams go; the container goes on, and a later daemon reads what is in the pipes by then. */
+  letGo(): void {
+    this.#watch?.close(new PodmanAbortedError('wait for a container'));
+  }
+
+  /** What is not read yet, and all that comes: an earlier daemon has had the rest. */
+  replayLog(log: LogSink): void {
+    this.watch().pour(log);
+  }
+
+  wait(): Promise<ContainerExit> {
+    this.#exit ??= this.#follow();
+    return this.#exit;
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    if (graceMs > 0) {
+      await this.#kill('SIGTERM');
+      if (await this.#endsWithin(graceMs)) return;
+    }
+    await this.#kill('SIGKILL');
+    if (!(await this.#endsWithin(KILL_MS_MAX))) {
+      throw new CrunFailedError(
+        'end a container',
+        `it lives ${KILL_MS_MAX / 1_000} s after SIGKILL`,
+      );
+    }
+  }
+
+  async readOutput(output: OutputRef): Promise<Result<AsyncIterable<OutputEntry>, OutputProblem>> {
+    const { files, layers } = this.#origin;
+    const open = (path: string) => openLayer(this.#kitchen, files, layers, path);
+    switch (output.kind) {
+      case 'fd':
+        return await readFdFile(files.outputs, output.fd);
+      case 'file':
+        return await readFileOutput(open, output.path);
+      case 'dir':
+        return await readDirectory(open, output.path);
+      default:
+        return unreachable(output);
+    }
+  }
+
+  async sample(): Promise<ContainerSample> {
+    const { files, id, cgroup } = this.#origin;
+    const [found, scratchBytes] = await Promise.all([
+      findProcess(this.#kitchen.state, id),
+      measureScratch(this.#kitchen.namespace, files),
+    ]);
+    const used =
+      found === undefined ? {} : await measureProcesses(await processTree(found.pid), cgroup);
+    return { ...used, ...(scratchBytes === undefined ? {} : { scratchBytes }) };
+  }
+
+  remove(): Promise<void> {
+    this.#removed ??= this.#remove().catch((error: unknown) => {
+      this.#removed = undefined;
+      throw error;
+    });
+    return this.#removed;
+  }
+
+  async #remove(): Promise<void> {
+    await this.stop(0);
+    await this.#origin.discard();
+  }
+
+  #follow(): Promise<ContainerExit> {
+    const exit = (async () => {
+      const note = await this.watch().end;
+      if (note === undefined) return await this.#lost();
+      const { cgroup, id } = this.#origin;
+      const usage = cgroup === undefined ? undefined : await readUsage(cgroup, id);
+      return this.#exitFrom(note, usage);
+    })();
+    // Whoever waits gets the error; nobody waiting is no reason to crash.
+    exit.catch(() => undefined);
+    return exit;
+  }
+
+  /** The chain is gone without a word: somebody killed it, or the machine restarted. */
+  async #lost(): Promise<never> {
+    const { id } = this.#origin;
+    const found = await findProcess(this.#kitchen.state, id);
+    if (found !== undefined) sendSignal(found, 'SIGKILL');
+    await forgetContainer(this.#kitchen, id);
+    throw new ContainerLostError(this.labels.claim, 'ended, and nobody was left to say how');
+  }
+
+  #exitFrom(note: ExitNote, usage: CgroupUsage | undefined): ContainerExit {
+    const { code } = note;
+    const signal = [...this.#sent].find((name) => EXIT_CODE_OF[name] === code);
+    const startedMs = Math.min(this.watch().startedMs, note.finishedMs);
+    const wallMs = Math.round(note.finishedMs - startedMs);
+    const cpuMs = usage?.cpuMs ?? note.cpuMs;
+    return {
+      code,
+      ...(signal === undefined ? {} : { signal }),
+      oomKilled: usage?.oomKilled ?? false,
+      startedAt: new Date(startedMs).toISOString(),
+      finishedAt: new Date(note.finishedMs).toISOString(),
+      wallMs,
+      cpuMs,
+      ...(usage?.maxRssBytes === undefined ? {} : { maxRssBytes: usage.maxRssBytes }),
+    };
+  }
+
+  async #kill(signal: OwnSignal): Promise<void> {
+    const endMs = performance.now() + KILL_MS_MAX;
+    const before = this.#sent.has(signal);
+    while (!this.watch().isOver) {
+      const found = await findProcess(this.#kitchen.state, this.#origin.id);
+      // Noted first: the exit may be known before this goes on.
+      this.#sent.add(signal);
+      if (found !== undefined && sendSignal(found, signal)) return;
+      if (!before) this.#sent.delete(signal);
+      // Just ending, or found in the middle of its start by a daemon that came back.
+      if (performance.now() > endMs) return;
+      await Promise.race([this.watch().end.catch(() => undefined), pause(KILL_POLL_MS)]);
+    }
+  }
+
+  /** Whether it ended in that time, for whatever reason. */
+  async #endsWithin(ms: number): Promise<boolean> {
+    const abort = new AbortController();
+    const ended = () => true;
+    try {
+      return await Promise.race([
+        this.wait().then(ended, ended),
+        pause(ms, false, { signal: abort.signal }),
+      ]);
+    } finally {
+      abort.abort();
+    }
+  }
+}

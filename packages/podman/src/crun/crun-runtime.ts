@@ -1,0 +1,246 @@
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type {
+  ContainerRuntime,
+  ContainerSpec,
+  ImageProblem,
+  LogSink,
+  PeerId,
+  PullProgress,
+  Result,
+  RunningContainer,
+  RuntimeDescription,
+  StartProblem,
+} from '@podmesh/core';
+import { ok, refused } from '@podmesh/core';
+import { runCanary } from '../canary.ts';
+import { attemptCgroup, removeCgroup, removeStaleCgroups } from '../container-cgroup.ts';
+import { outputFds } from '../fd-launcher.ts';
+import { PodmanAbortedError } from '../podman-errors.ts';
+import { KERNEL_LIMITS, WATCHED_LIMITS } from '../podman-host.ts';
+import type { PodmanRuntime } from '../podman-runtime.ts';
+import { startProblem } from '../start-problem.ts';
+import { type AttemptFacts, AttemptFiles, readFacts } from './attempt-files.ts';
+import { makeCgroup } from './cgroup-home.ts';
+import { startChain } from './chain.ts';
+import type { ChainWatch } from './chain-watch.ts';
+import { CrunContainer } from './crun-container.ts';
+import { CrunFailedError } from './crun-errors.ts';
+import { type CrunLane, type CrunLaneOptions, closeCrunLane, openCrunLane } from './crun-lane.ts';
+import { ATTEMPTS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-limits.ts';
+import { commandOf, fillRecipe, type Recipe } from './recipe.ts';
+
+type Started = Result<RunningContainer, StartProblem>;
+
+/**
+ * The fast lane: Podman writes the recipe once for each image, crun cooks many. No process of ours
+ * stands between a container and the kernel, and none has to live for it. What it does not do itself
+ * (a network, descriptors beyond reason) it leaves to Podman.
+ */
+export class CrunRuntime implements ContainerRuntime {
+  readonly #podman: PodmanRuntime;
+  readonly #lane: CrunLane;
+  /** Containers that this daemon holds, by directory: two readers would each get half of a log. */
+  readonly #held = new Map<string, CrunContainer>();
+  /** Directories that are being made, and are nobody's left-over. */
+  readonly #making = new Set<string>();
+  /** Cgroups of containers that were not removed yet: not stale, though maybe empty. */
+  readonly #cgroups = new Set<string>();
+  #isClosed = false;
+
+  private constructor(podman: PodmanRuntime, lane: CrunLane) {
+    this.#podman = podman;
+    this.#lane = lane;
+  }
+
+  /** Throws `CrunUnavailableError`, whose message says what to do. */
+  static async open(podman: PodmanRuntime, options: CrunLaneOptions): Promise<CrunRuntime> {
+    return new CrunRuntime(podman, await openCrunLane(podman.api, options));
+  }
+
+  /** Lets containers go; they run on, and who opens the same directory later finds them. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const container of this.#held.values()) container.letGo();
+    await closeCrunLane(this.#lane);
+  }
+
+  async describe(): Promise<RuntimeDescription> {
+    const description = await this.#podman.describe();
+    const limits = this.#lane.cgroups?.limits ? KERNEL_LIMITS : WATCHED_LIMITS;
+    return { ...description, name: 'crun', runtimes: ['crun'], limits };
+  }
+
+  images(): Promise<ReadonlyMap<string, readonly string[]>> {
+    return this.#podman.images();
+  }
+
+  resolveImage(
+    reference: string,
+    pull: false | PullProgress,
+    signal: AbortSignal,
+  ): Promise<Result<string, ImageProblem>> {
+    return this.#podman.resolveImage(reference, pull, signal);
+  }
+
+  loadImage(archivePath: string, signal: AbortSignal): Promise<Result<string, ImageProblem>> {
+    return this.#podman.loadImage(archivePath, signal);
+  }
+
+  probe(peer: PeerId, signal: AbortSignal): Promise<string | undefined> {
+    return runCanary(this, peer, this.#lane.kitchen.busybox, signal);
+  }
+
+  async start(spec: ContainerSpec, log: LogSink, signal: AbortSignal): Promise<Started> {
+    if (signal.aborted) throw new PodmanAbortedError('start a container', signal.reason);
+    const tooHigh = outputFds(spec.outputs).some((fd) => fd > OUTPUT_FD_MAX);
+    if (spec.net || tooHigh) return await this.#podman.start(spec, log, signal);
+    const { book } = this.#lane;
+    const taken = await book.use(spec.image);
+    if (!taken.ok) return taken;
+    let isKept = false;
+    try {
+      if (commandOf(taken.value, spec).length === 0) {
+        return refused(startProblem('no command or entrypoint provided'));
+      }
+      const started = await this.#cook(taken.value, spec, log, signal);
+      isKept = started.ok;
+      return started;
+    } catch (error) {
+      if (isDiskFull(error)) return refused(startProblem('no space left on device'));
+      throw error;
+    } finally {
+      if (!isKept) book.done(spec.image);
+    }
+  }
+
+  async leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
+    const directory = this.#lane.attemptsOf(peer);
+    const names = await readdir(directory).catch(() => []);
+    const found: RunningContainer[] = [];
+    for (const name of names.slice(0, ATTEMPTS_MAX)) {
+      const container = await this.#find(join(directory, name), peer);
+      if (container !== undefined) found.push(container);
+    }
+    const base = this.#lane.cgroups?.base;
+    if (base !== undefined) await removeStaleCgroups(base, peer, this.#cgroups);
+    return found;
+  }
+
+  async #cook(
+    recipe: Recipe,
+    spec: ContainerSpec,
+    log: LogSink,
+    signal: AbortSignal,
+  ): Promise<Started> {
+    const { fifos, kitchen, attemptsOf } = this.#lane;
+    const { peer, claim } = spec.labels;
+    const files = new AttemptFiles(join(attemptsOf(peer), claim));
+    this.#making.add(files.directory);
+    let container: CrunContainer | undefined;
+    try {
+      await fifos.reserve(files.fifos.length);
+      const cgroup = await this.#makeCgroup(spec);
+      const place = { directory: files.directory, ...(cgroup === undefined ? {} : { cgroup }) };
+      mkdirSync(attemptsOf(peer), { recursive: true, mode: 0o700 });
+      files.make(fillRecipe(recipe, spec, place), recipe.files);
+      fifos.take(files.fifos);
+      const { labels } = spec;
+      const { image, layers } = recipe;
+      container = this.#hold(files, { labels, image, layers, ...(cgroup ? { cgroup } : {}) });
+      const watch = container.watch();
+      const fds = outputFds(spec.outputs);
+      await startChain(kitchen, {
+        files,
+        id: claim,
+        layers,
+        outputFds: fds,
+        hasCgroup: cgroup !== undefined,
+      });
+      watch.listen();
+      if (await untilStarted(watch, signal)) {
+        watch.pour(log);
+        return ok(container);
+      }
+      const problem = startProblem(files.readProblem());
+      await container.remove();
+      return refused(problem);
+    } catch (error) {
+      await (container?.remove() ?? this.#discard(files, attemptCgroupOf(this.#lane, spec)));
+      throw error;
+    } finally {
+      this.#making.delete(files.directory);
+    }
+  }
+
+  async #makeCgroup(spec: ContainerSpec): Promise<string | undefined> {
+    const { cgroups } = this.#lane;
+    const cgroup = attemptCgroupOf(this.#lane, spec);
+    if (cgroups === undefined || cgroup === undefined) return undefined;
+    this.#cgroups.add(cgroup);
+    await makeCgroup(cgroups, cgroup, spec.requirements);
+    return cgroup;
+  }
+
+  #hold(files: AttemptFiles, facts: AttemptFacts): CrunContainer {
+    const { labels, layers, image, cgroup } = facts;
+    const container = new CrunContainer(this.#lane.kitchen, {
+      id: labels.claim,
+      files,
+      labels,
+      layers,
+      ...(cgroup === undefined ? {} : { cgroup }),
+      discard: async () => {
+        await this.#discard(files, cgroup);
+        this.#lane.book.done(image);
+      },
+    });
+    this.#held.set(files.directory, container);
+    return container;
+  }
+
+  async #discard(files: AttemptFiles, cgroup: string | undefined): Promise<void> {
+    await this.#lane.sweeper.discard(files.directory);
+    this.#held.delete(files.directory);
+    if (cgroup === undefined) return;
+    await removeCgroup(cgroup);
+    this.#cgroups.delete(cgroup);
+  }
+
+  /** What was half made when a daemon died never ran, and is nobody's. */
+  async #find(directory: string, peer: PeerId): Promise<CrunContainer | undefined> {
+    const held = this.#held.get(directory);
+    if (held !== undefined || this.#making.has(directory)) return held;
+    const files = new AttemptFiles(directory);
+    const facts = files.isWhole() ? await readFacts(files, peer) : undefined;
+    if (facts !== undefined) {
+      if (facts.cgroup !== undefined) this.#cgroups.add(facts.cgroup);
+      return this.#hold(files, facts);
+    }
+    await this.#lane.sweeper.discard(directory);
+    return undefined;
+  }
+}
+
+function attemptCgroupOf({ cgroups }: CrunLane, { labels }: ContainerSpec): string | undefined {
+  return cgroups && attemptCgroup(cgroups.base, labels.peer, labels.claim);
+}
+
+/** Whether the command runs; false when the chain ended without running it. */
+async function untilStarted(watch: ChainWatch, signal: AbortSignal): Promise<boolean> {
+  const late = AbortSignal.any([signal, AbortSignal.timeout(START_MS_MAX)]);
+  const aborted = once(late, 'abort');
+  const runs = await Promise.race([watch.started, aborted.then(() => undefined)]);
+  if (runs !== undefined) return runs;
+  if (signal.aborted) throw new PodmanAbortedError('start a container', signal.reason);
+  throw new CrunFailedError('start a container', `it took more than ${START_MS_MAX / 1_000} s`);
+}
+
+function isDiskFull(error: unknown): boolean {
+  return (
+    error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT'].includes(String(error.code))
+  );
+}

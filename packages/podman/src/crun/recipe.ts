@@ -1,0 +1,136 @@
+import { posix } from 'node:path';
+import type { ContainerSpec } from '@podmesh/core';
+import { writeLabels } from '../container-labels.ts';
+
+/** One mount of an OCI configuration. */
+export interface OciMount {
+  readonly destination: string;
+  readonly type?: string;
+  readonly source?: string;
+  readonly options?: readonly string[];
+}
+
+/** The parts of an OCI configuration that are read or replaced here; all others are passed on as Podman wrote them. */
+export interface OciConfig {
+  readonly process: { readonly args: readonly string[]; readonly env: readonly string[] };
+  readonly mounts: readonly OciMount[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly linux: {
+    readonly seccomp?: object;
+    readonly resources?: object;
+    readonly cgroupsPath?: string;
+  };
+}
+
+/** A small file that Podman makes for each container and mounts into it, such as /etc/hosts. */
+export interface RecipeFile {
+  readonly name: string;
+  readonly content: Uint8Array;
+}
+
+/** How to cook containers of one image: Podman's configuration of one, without what is a task's own. */
+export interface Recipe {
+  readonly image: string;
+  readonly config: OciConfig;
+  /** What Podman writes for a read-only input. */
+  readonly inputMount: OciMount;
+  /** Mounts of {@link files}: the source is a name among them. */
+  readonly fileMounts: readonly OciMount[];
+  readonly files: readonly RecipeFile[];
+  /** Entry point and command of the image. */
+  readonly command: readonly string[];
+  readonly layers: Layers;
+}
+
+/** The layers of an image, as overlayfs wants them. */
+export interface Layers {
+  /** The directory that the relative ones among them start from. */
+  readonly home: string;
+  /** Of the option `lowerdir`. */
+  readonly lower: string;
+}
+
+/** Where one container lives. */
+export interface Place {
+  readonly directory: string;
+  readonly cgroup?: string;
+}
+
+const LAYERS_ANNOTATION = 'podmesh.layers';
+const HOME_ANNOTATION = 'podmesh.layers-home';
+const IMAGE_ANNOTATION = 'podmesh.image';
+
+/** The configuration of one container. Pure, so that what a task may change of the recipe can be read and tested. */
+export function fillRecipe(recipe: Recipe, spec: ContainerSpec, place: Place): object {
+  const { config } = recipe;
+  const inputs = inputMounts(recipe, spec);
+  const taken = new Set(inputs.map(({ destination }) => destination));
+  const files = recipe.fileMounts.map((mount) => {
+    return { ...mount, source: posix.join(place.directory, 'files', mount.source ?? '') };
+  });
+  return {
+    ...config,
+    root: { path: posix.join(place.directory, 'merged') },
+    process: {
+      ...config.process,
+      args: commandOf(recipe, spec),
+      env: environment(config.process.env, spec.env),
+    },
+    // An input in the place of one of Podman's own files replaces it, as it does there.
+    mounts: [
+      ...[...config.mounts, ...files].filter(({ destination }) => !taken.has(destination)),
+      ...inputs,
+    ],
+    annotations: {
+      ...config.annotations,
+      ...writeLabels(spec.labels),
+      [IMAGE_ANNOTATION]: recipe.image,
+      [LAYERS_ANNOTATION]: recipe.layers.lower,
+      [HOME_ANNOTATION]: recipe.layers.home,
+    },
+    linux: {
+      ...config.linux,
+      ...(place.cgroup === undefined ? {} : { cgroupsPath: posix.join('/', place.cgroup, 'c') }),
+    },
+  };
+}
+
+/** The command of a task, or of the image. */
+export function commandOf(recipe: Recipe, spec: ContainerSpec): readonly string[] {
+  return spec.command?.length ? spec.command : recipe.command;
+}
+
+/** What a container's configuration tells of it when a daemon comes back. */
+export function layersIn(annotations: Readonly<Record<string, string>>): Layers | undefined {
+  const lower = annotations[LAYERS_ANNOTATION];
+  const home = annotations[HOME_ANNOTATION];
+  return lower === undefined || home === undefined ? undefined : { lower, home };
+}
+
+/** The image of a container, from its annotations. */
+export function imageIn(annotations: Readonly<Record<string, string>>): string | undefined {
+  return annotations[IMAGE_ANNOTATION];
+}
+
+/** Parents before children, whatever the order of the names. */
+function inputMounts(recipe: Recipe, spec: ContainerSpec): OciMount[] {
+  return Object.entries(spec.inputs)
+    .map(([name, source]) => {
+      const destination = posix.normalize(spec.mountAt?.[name] ?? `/in/${name}`);
+      return { ...recipe.inputMount, destination, source };
+    })
+    .sort((a, b) => depth(a) - depth(b));
+}
+
+function depth({ destination }: OciMount): number {
+  return destination.split('/').length;
+}
+
+function environment(
+  fromRecipe: readonly string[],
+  own: Readonly<Record<string, string>>,
+): readonly string[] {
+  const isReplaced = (entry: string) => Object.hasOwn(own, entry.slice(0, entry.indexOf('=')));
+  const added = Object.entries(own).map(([name, value]) => `${name}=${value}`);
+  return [...fromRecipe.filter((entry) => !isReplaced(entry)), ...added];
+}

@@ -1,0 +1,74 @@
+import { ATTEMPT_STEPS, type AttemptStep } from '@podmesh/daemon';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { untilNoTraces } from '../process-kit/attempt-traces.ts';
+import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
+import { DaemonProcess } from '../process-kit/daemon-process.ts';
+import { ProcessMesh } from '../process-kit/process-mesh.ts';
+import { within } from '../process-kit/within.ts';
+
+const MINUTES = 60_000;
+const KILLED_MS = 60_000;
+
+/** From here on the container of the first attempt is there, and the next daemon goes on with it. */
+const ADOPTED_FROM: AttemptStep = 'container-started';
+/** From here on the outcome is a fact: nothing may happen any more but cleaning up. */
+const SETTLED_FROM: AttemptStep = 'outcome-appended';
+
+const isAtOrAfter = (step: AttemptStep, other: AttemptStep): boolean =>
+  ATTEMPT_STEPS.indexOf(step) >= ATTEMPT_STEPS.indexOf(other);
+
+describe.each(['podman', 'crun'] as const)('a daemon in the lane %s', (runtime) => {
+  let cluster: ProcessMesh;
+
+  beforeAll(async () => {
+    cluster = await ProcessMesh.start();
+  }, 3 * MINUTES);
+
+  afterAll(() => cluster.stop(), 3 * MINUTES);
+
+  it.each(ATTEMPT_STEPS)(
+    'that is killed at the step %s ends the task once, and leaves nothing behind',
+    async (step) => {
+      const first = cluster.newPeer(step, { runtime, env: { PODMESH_KILL_AT: step } });
+      const { name, home, nats } = first.options;
+      await first.start();
+      const run = await cluster.publish(
+        busyboxGraph([
+          {
+            id: 'task',
+            env: { STEP: `${runtime} ${step}` },
+            command: shell('echo begun', 'sleep 0.3', 'echo "$STEP" > /tmp/out'),
+            outputs: { out: 'file:/tmp/out', words: 'fd:3' },
+            needs: { memory: '64MiB' },
+          },
+        ]),
+      );
+      const killed = await within(KILLED_MS, () => `${name} to die; ${first.said}`, first.end());
+      expect(killed.signal, killed.said).toBe('SIGKILL');
+
+      const second = new DaemonProcess({
+        name,
+        home,
+        ...(nats === undefined ? {} : { nats }),
+        cores: 2,
+        words: ['--runtime', runtime],
+      });
+      try {
+        await second.start();
+        expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+        expect(run.violations()).toEqual([]);
+        const published = run.of('attempt-succeeded').length + run.of('task-cached').length;
+        expect(published, run.told()).toBe(1);
+        if (isAtOrAfter(step, ADOPTED_FROM)) {
+          expect(run.of('attempt-started'), run.told()).toHaveLength(1);
+        }
+        if (isAtOrAfter(step, SETTLED_FROM)) expect(run.of('attempt-lost')).toEqual([]);
+        await untilNoTraces(home, name);
+      } finally {
+        await second.stop();
+        await second.endPodmanService();
+      }
+    },
+    3 * MINUTES,
+  );
+});

@@ -1,0 +1,48 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findContainers } from './podman-containers.ts';
+import { within } from './within.ts';
+
+const GONE_MS = 60_000;
+
+/** Resolves when nothing is left of any attempt of a daemon: container, process, mount, file. */
+export async function untilNoTraces(home: string, peer: string): Promise<void> {
+  let left: readonly string[] = [];
+  let given = false;
+  const look = async (): Promise<void> => {
+    do left = await tracesOf(home, peer);
+    while (left.length > 0 && !given);
+  };
+  await within(GONE_MS, () => `these to be cleared away: ${left.join(', ')}`, look()).finally(
+    () => {
+      given = true;
+    },
+  );
+}
+
+async function tracesOf(home: string, peer: string): Promise<readonly string[]> {
+  const containers = (await findContainers({ peer })).map(({ id }) => `container ${id}`);
+  const files = await Promise.all(
+    ['attempts', join('store', 'scratch')].map((folder) => listed(join(home, folder))),
+  );
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
+    .split('\n')
+    .filter((line) => line.includes(home));
+  return [...containers, ...files.flat(), ...mounts, ...(await chains(home))];
+}
+
+async function listed(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names.map((name) => join(folder, name));
+}
+
+/** Processes that hold a container of the fast lane, by their own words. */
+async function chains(home: string): Promise<readonly string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const words = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
+  );
+  return words
+    .filter((text) => text.includes('podmesh-chain') && text.includes(home))
+    .map((text) => `process ${text.replaceAll('\0', ' ').slice(-120)}`);
+}

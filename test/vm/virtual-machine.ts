@@ -1,0 +1,94 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Said } from '../process-kit/command-line.ts';
+import { within } from '../process-kit/within.ts';
+
+const SCRIPT = fileURLToPath(new URL('../../scripts/vm', import.meta.url));
+const PODMESH = 'podmesh/packages/cli/bin/podmesh';
+/** A disk is built from packages first, where there is none. */
+const START_MS = 15 * 60_000;
+const COMMAND_MS = 5 * 60_000;
+
+/** Its users: root, and an ordinary one with linger, in whose home the checkout lies. */
+export type Account = 'root' | 'ada';
+
+/** A Debian machine of its own with systemd, booted for the test by `scripts/vm`. */
+export class VirtualMachine {
+  readonly #directory: string;
+
+  private constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Booted, with this checkout and the busybox image in the hands of its ordinary user. */
+  static async start(): Promise<VirtualMachine> {
+    const machine = new VirtualMachine(await mkdtemp(join(tmpdir(), 'podmesh-vm-')));
+    try {
+      await machine.#script(START_MS, 'start');
+      await machine.#script(COMMAND_MS, 'install');
+      await machine.tell('ada', 'podmesh/scripts/build-image', 'busybox');
+      return machine;
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#script(COMMAND_MS, 'stop');
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  /** What one command says there, given this on its standard input, however it ends. */
+  run(account: Account, words: readonly string[], input = ''): Promise<Said> {
+    return speak(['run', this.#directory, account, ...words], input, COMMAND_MS);
+  }
+
+  /** Standard output of a command that has to succeed. */
+  async tell(account: Account, ...words: readonly string[]): Promise<string> {
+    return textOf(words, await this.run(account, words));
+  }
+
+  /** The command line as the ordinary user types it. */
+  podmesh(words: readonly string[], input = ''): Promise<Said> {
+    return this.run('ada', [PODMESH, ...words], input);
+  }
+
+  /** What the command line says with `--json`, of a command that has to succeed. */
+  async tellJson(...words: readonly string[]): Promise<unknown> {
+    const said = await this.podmesh([...words, '--json']);
+    return JSON.parse(textOf(words, said));
+  }
+
+  async #script(limitMs: number, command: string): Promise<void> {
+    textOf([SCRIPT, command], await speak([command, this.#directory], '', limitMs));
+  }
+}
+
+function speak(words: readonly string[], input: string, limitMs: number): Promise<Said> {
+  let out = '';
+  let err = '';
+  const said = new Promise<Said>((resolve, reject) => {
+    const child = spawn(SCRIPT, words, { stdio: 'pipe' });
+    child.stdout.on('data', (piece: Buffer) => {
+      out += piece.toString('utf8');
+    });
+    child.stderr.on('data', (piece: Buffer) => {
+      err += piece.toString('utf8');
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, out, err }));
+    // A command that does not read its input closes it first.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+  });
+  return within(limitMs, () => `${words.join(' ')}; it said ${out}${err}`, said);
+}
+
+function textOf(words: readonly string[], { code, out, err }: Said): string {
+  if (code !== 0) throw new Error(`${words.join(' ')} ended with ${code}: ${err}${out}`);
+  return out;
+}
