@@ -1,10 +1,15 @@
-import { FAILURE_POLICIES, type FailureKind } from '@podmesh/core';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EMPTY_ARTIFACT, FAILURE_POLICIES, type FailureKind, type Job } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
+import { podman } from '../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../process-kit/published-run.ts';
 
 const MINUTES = 60_000;
+const FOREIGN = 'localhost/podmesh/another-platform:1';
 const NOWHERE = `sha256:${'ab'.repeat(32)}`;
 
 /** Holds 100 MiB of memory for some seconds, and then is content. */
@@ -14,6 +19,8 @@ const writes400MiB = shell('dd if=/dev/zero of=/tmp/much bs=1M count=400', 'slee
 /** A task that must fail in one way, and what has to follow: the kinds of its attempts, in order. */
 interface Fixture {
   readonly job: object;
+  /** What no document can say. */
+  readonly mountAt?: Job['mountAt'];
   readonly kinds: readonly FailureKind[];
   /** Part of what the person reads. */
   readonly says: RegExp;
@@ -40,20 +47,23 @@ const fixtures: Readonly<Record<string, Fixture>> = {
     says: /\/no\/such\/program/,
   },
   'more processes than allowed': {
-    job: { command: shell('i=0; while [ $i -lt 4500 ]; do sleep 60 & i=$((i + 1)); done; wait') },
+    job: {
+      command: shell('i=0; while [ $i -lt 4500 ]; do sleep 60 & i=$((i + 1)); done; wait'),
+      needs: { memory: '2GiB' },
+    },
     kinds: ['exit'],
     says: /processes|exited with/,
   },
   'oom-task, with twice the memory': {
     job: { command: eats100MiB, needs: { memory: '64MiB' } },
     kinds: ['oom-task'],
-    says: /64 MiB of memory/,
+    says: /64 MiB/,
     succeeds: true,
   },
   'oom-task, where the job wants no repetition': {
     job: { command: eats100MiB, needs: { memory: '64MiB' }, retries: { 'oom-task': 0 } },
     kinds: ['oom-task'],
-    says: /64 MiB of memory/,
+    says: /64 MiB/,
   },
   'disk-task': {
     job: { command: writes400MiB, needs: { disk: '256MiB' } },
@@ -75,6 +85,18 @@ const fixtures: Readonly<Record<string, Fixture>> = {
     kinds: asTheTableSays('image-unavailable'),
     says: /localhost\/podmesh\/no-such-image:9/,
   },
+  'image-platform': {
+    job: { command: shell('true'), container: FOREIGN },
+    kinds: asTheTableSays('image-platform'),
+    says: /arm64.*amd64|amd64.*arm64/,
+  },
+  'start-failed': {
+    // Nothing can be mounted there.
+    job: { command: shell('true'), inputs: { x: EMPTY_ARTIFACT } },
+    mountAt: { x: '/proc/1/x' },
+    kinds: asTheTableSays('start-failed'),
+    says: /\/proc\/1\/x/,
+  },
   'input-missing': {
     job: { command: shell('true'), inputs: { lost: NOWHERE } },
     kinds: asTheTableSays('input-missing'),
@@ -82,26 +104,37 @@ const fixtures: Readonly<Record<string, Fixture>> = {
   },
 };
 
-describe.each(['podman', 'crun'] as const)('in the lane %s', (runtime) => {
+const LANES = ['podman', 'crun'] as const;
+const cases = Object.entries(fixtures).flatMap(([name, fixture]) =>
+  LANES.map((lane) => [lane, name, fixture] as const),
+);
+
+describe('a task that fails', () => {
   let cluster: ProcessMesh;
   const runs = new Map<string, PublishedRun>();
 
   beforeAll(async () => {
+    await buildForeignImage();
     cluster = await ProcessMesh.start();
     await cluster.addPeer('both', { runtime: 'auto' });
     // All at once: most of them wait for something.
-    for (const [name, { job }] of Object.entries(fixtures)) {
+    for (const [runtime, name, { job, mountAt }] of cases) {
       const one = { id: 'bad', cache: false, needs: { memory: '64MiB' }, runtime, ...job };
-      runs.set(name, await cluster.publish(busyboxGraph([one])));
+      const graph = busyboxGraph([one]);
+      const jobs = graph.jobs.map((made) => (mountAt === undefined ? made : { ...made, mountAt }));
+      runs.set(`${runtime} ${name}`, await cluster.publish({ ...graph, jobs }));
     }
   }, 3 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(async () => {
+    await cluster.stop();
+    await podman('rmi', '--ignore', FOREIGN);
+  }, 3 * MINUTES);
 
-  it.each(Object.entries(fixtures))(
-    '%s is named, and answered by its rule',
-    async (name, { kinds, says, succeeds }) => {
-      const run = runs.get(name);
+  it.each(cases)(
+    'in the lane %s by %s is named, and answered by its rule',
+    async (lane, name, { kinds, says, succeeds }) => {
+      const run = runs.get(`${lane} ${name}`);
       if (run === undefined) throw new Error(`${name} was never published`);
       const end = await run.untilEnd();
       const failures = run.of('attempt-failed').map(({ event }) => event.failure);
@@ -117,3 +150,16 @@ describe.each(['podman', 'crun'] as const)('in the lane %s', (runtime) => {
     3 * MINUTES,
   );
 });
+
+/** An image that no machine of this test can run. */
+async function buildForeignImage(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'podmesh-foreign-'));
+  try {
+    await writeFile(join(folder, 'Containerfile'), 'FROM scratch\nLABEL of=another-platform\n');
+    const platform = process.arch === 'arm64' ? 'linux/amd64' : 'linux/arm64';
+    const options = ['--quiet', '--isolation', 'chroot', '--platform', platform];
+    await podman('build', ...options, '--tag', FOREIGN, folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

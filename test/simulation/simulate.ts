@@ -1,5 +1,6 @@
 import {
   applyEvent,
+  type Graph,
   initialRunState,
   type Logged,
   type RunEvent,
@@ -72,7 +73,9 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
       script: number === broken ? BROKEN : script,
     });
     hosts.push(host);
-    world.machine(host.name, (process, machine) => bootPeer(mesh, host, { process, machine })).start();
+    world
+      .machine(host.name, (process, machine) => bootPeer(mesh, host, { process, machine }))
+      .start();
   }
   const runs = options.runs ?? random.between(1, 2);
   for (let number = 0; number < runs; number += 1) publish(mesh, random.fork(`run ${number}`));
@@ -119,7 +122,8 @@ function checkEveryContainerHasItsFact(
 }
 
 function publish(mesh: FakeMesh, random: Random): void {
-  publishGraph(mesh, runId(random.letters(12)), randomGraph(random));
+  const graph = randomGraph(random);
+  publishGraph(mesh, runId(random.letters(12)), graph);
 }
 
 /** A run of this graph, and its drive. */

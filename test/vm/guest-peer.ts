@@ -1,15 +1,17 @@
 import type { VirtualMachine } from './virtual-machine.ts';
 
 /** How the owner of a machine makes it a peer; the cgroup in which the daemon finds itself differs. */
-export type Way = 'a login shell' | "a service of the user's systemd";
+export type Way = typeof LOGIN | typeof SERVICE;
 
-export const WAYS: readonly Way[] = ['a login shell', "a service of the user's systemd"];
+const LOGIN = 'a login shell';
+export const SERVICE = "a service of the user's systemd";
+export const WAYS = [LOGIN, SERVICE] as const;
 
 const UNIT = 'podmesh-test.service';
 
 /** Resolves when the peer is up. */
 export async function startPeer(machine: VirtualMachine, way: Way): Promise<void> {
-  if (way === 'a login shell') {
+  if (way === LOGIN) {
     await machine.tellJson('up', '--detach');
     return;
   }

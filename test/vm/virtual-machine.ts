@@ -9,8 +9,8 @@ import { within } from '../process-kit/within.ts';
 const SCRIPT = fileURLToPath(new URL('../../scripts/vm', import.meta.url));
 const PODMESH = 'podmesh/packages/cli/bin/podmesh';
 /** A disk is built from packages first, where there is none. */
-const START_MS = 15 * 60_000;
-const COMMAND_MS = 5 * 60_000;
+const START_MS = 25 * 60_000;
+const COMMAND_MS = 12 * 60_000;
 
 /** Its users: root, and an ordinary one with linger, in whose home the checkout lies. */
 export type Account = 'root' | 'ada';

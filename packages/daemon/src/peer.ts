@@ -56,6 +56,8 @@ export class Peer {
   readonly #drivers = new Map<RunId, Driver>();
   readonly #leftovers: Leftovers;
   readonly #stop = new AbortController();
+  /** The rest until the next heartbeat: whether this peer claims is news. */
+  #rest = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
   #started = false;
   #starting: Promise<void> = Promise.resolve();
@@ -74,7 +76,10 @@ export class Peer {
       ...parts,
       executor: this.#executor,
       machinePaused: () => parts.describe().paused,
-      onChange: () => this.#changed.ring(),
+      onChange: () => {
+        this.#changed.ring();
+        this.#rest.abort('changed');
+      },
     });
     this.#leftovers = new Leftovers({ ...parts, machine }, this.#executor, this.#ledger);
     this.#intake = new OfferIntake(
@@ -121,6 +126,7 @@ export class Peer {
   /** Hands over drives, ends attempts as `drained`, and says goodbye. Works at any time, and twice. */
   async stop(): Promise<void> {
     this.#stop.abort();
+    this.#rest.abort();
     // What it adopts at its start must be there to be drained.
     await this.#starting;
     await this.#intake.stop();
@@ -181,8 +187,9 @@ export class Peer {
   }
 
   async #heartbeat(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
+    while (!this.#stop.signal.aborted) {
+      this.#rest = new AbortController();
+      const { signal } = this.#rest;
       await this.#tryToAnnounce();
       await this.#parts.clock.sleep(HEARTBEAT_MS, signal);
     }

@@ -26,6 +26,8 @@ export interface GraphDriverAnswer {
 /** libpod's own answer about a container. */
 export interface RecipeAnswer {
   readonly OCIConfigPath?: string;
+  readonly State?: { readonly Pid?: number };
+  readonly GraphDriver?: GraphDriverAnswer;
   readonly Mounts?: readonly { readonly Type?: string; readonly Destination: string }[];
 }
 

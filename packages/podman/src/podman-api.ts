@@ -75,17 +75,14 @@ export class PodmanApi {
     });
   }
 
-  /** The file with the OCI configuration of a container that was initialised, and where its volumes are mounted. */
-  async recipePath(id: string): Promise<{ path: string; volumes: ReadonlySet<string> }> {
-    const answer = (await this.#podman.call({
+  /** What libpod knows of a container that was initialised: the Docker-compatible answer leaves half of it out. */
+  async inspectRecipe(id: string): Promise<RecipeAnswer> {
+    return (await this.#podman.call({
       what: 'inspect a container',
       method: 'GET',
       path: `${LIBPOD}/containers/${id}/json`,
       deadlineMs: limits.QUERY_MS_MAX,
     })) as RecipeAnswer;
-    const volumes = (answer.Mounts ?? []).filter(({ Type }) => Type === 'volume');
-    const path = answer.OCIConfigPath ?? '';
-    return { path, volumes: new Set(volumes.map(({ Destination }) => Destination)) };
   }
 
   /** Runs the OCI runtime's `create`, so that a missing program shows here. */

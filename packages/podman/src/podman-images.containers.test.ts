@@ -39,8 +39,19 @@ describe('resolving an image', () => {
   it('refuses an image of another architecture', async () => {
     const name = 'localhost/podmesh-test/foreign:1';
     await writeFile(join(bed.directory, 'Containerfile'), 'FROM scratch\nCOPY Containerfile /x\n');
+    // The cache of Podman 4.3 does not look at the platform.
     await bed.podman(
-      ...['build', '-q', '--isolation', 'chroot', '--platform', 'linux/s390x', '-t', name],
+      ...[
+        'build',
+        '-q',
+        '--no-cache',
+        '--isolation',
+        'chroot',
+        '--platform',
+        'linux/s390x',
+        '-t',
+        name,
+      ],
       ...['-f', join(bed.directory, 'Containerfile'), bed.directory],
     );
     const resolved = await bed.runtime.resolveImage(name, false, signal);

@@ -15,7 +15,6 @@ describeContainerRuntime('PodmanRuntime', async () => {
     image: bed.imageName,
     commands: BUSYBOX_COMMANDS,
     peer: bed.peer,
-    replays: 'all',
     restarted: async () => {
       const runtime = new PodmanRuntime({ socketPath: bed.service.socketPath });
       restarted.push(runtime);

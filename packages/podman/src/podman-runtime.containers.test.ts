@@ -1,8 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { OutputEntry, OutputRef, RunningContainer } from '@podmesh/core';
+import type { OutputRef } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { collect, openTestbed, type Testbed } from './container-testbed.test-kit.ts';
+import { listing, textOf } from './output-listing.test-kit.ts';
 
 let bed: Testbed;
 beforeAll(async () => {
@@ -110,8 +111,8 @@ describe('fd outputs', () => {
       log.sink,
     );
     expect((await container.wait()).code).toBe(0);
-    expect(await text(container, { kind: 'fd', fd: 1 })).toMatch(/^\/bin\/sh -c cat /);
-    expect(await text(container, { kind: 'fd', fd: 12 })).toBe('\0\x01\xff\r\n');
+    expect(await textOf(container, { kind: 'fd', fd: 1 })).toMatch(/^\/bin\/sh -c cat /);
+    expect(await textOf(container, { kind: 'fd', fd: 12 })).toBe('\0\x01\xff\r\n');
     expect({ out: log.out(), err: log.err() }).toEqual({ out: '', err: 'log\n' });
     await container.remove();
   });
@@ -126,7 +127,7 @@ describe('fd outputs', () => {
     });
     await container.wait();
     const lines = (text: string) => text.split('\n').sort();
-    expect(lines(await text(container, { kind: 'fd', fd: 1 }))).toEqual(lines(without.out));
+    expect(lines(await textOf(container, { kind: 'fd', fd: 1 }))).toEqual(lines(without.out));
     await container.remove();
   });
 
@@ -151,7 +152,7 @@ describe('fd outputs', () => {
       outputs: { out: { kind: 'fd', fd: 1 } },
     });
     expect((await container.wait()).code).toBe(0);
-    expect(await text(container, { kind: 'fd', fd: 1 })).toBe('0\n');
+    expect(await textOf(container, { kind: 'fd', fd: 1 })).toBe('0\n');
     await container.remove();
   });
 });
@@ -257,7 +258,7 @@ describe('outputs in files', () => {
     expect(await read({ kind: 'dir', path: '/tmp/od' })).toEqual(tree);
     expect(await read({ kind: 'file', path: '/tmp/o/f' })).toEqual(['*=a\n']);
     expect(await read({ kind: 'file', path: '/tmp/abs' })).toEqual(['*=a\n']);
-    expect((await text(container, { kind: 'file', path: '/tmp/big' })).length).toBe(3_000_000);
+    expect((await textOf(container, { kind: 'file', path: '/tmp/big' })).length).toBe(3_000_000);
     expect(await read({ kind: 'file', path: '/tmp/dangling' })).toBe('missing');
     expect(await read({ kind: 'file', path: '/nope/x' })).toBe('missing');
     expect(await read({ kind: 'file', path: '/tmp/o' })).toBe('not-a-file');
@@ -267,32 +268,3 @@ describe('outputs in files', () => {
     await container.remove();
   });
 });
-
-async function listing(container: RunningContainer, output: OutputRef): Promise<string[] | string> {
-  const read = await container.readOutput(output);
-  if (!read.ok) return read.error.kind;
-  const lines: string[] = [];
-  for await (const entry of read.value) lines.push(await line(entry));
-  return lines;
-}
-
-async function line(entry: OutputEntry): Promise<string> {
-  if (entry.kind === 'dir') return `${entry.path}/`;
-  if (entry.kind === 'symlink') return `${entry.path}->${entry.target}`;
-  return `${entry.path}${entry.executable ? '*' : ''}=${await bytes(entry.content)}`;
-}
-
-async function text(container: RunningContainer, output: OutputRef): Promise<string> {
-  const read = await container.readOutput(output);
-  if (!read.ok) throw new Error(read.error.message);
-  let found = '';
-  for await (const entry of read.value)
-    if (entry.kind === 'file') found += await bytes(entry.content);
-  return found;
-}
-
-async function bytes(content: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('latin1');
-}

@@ -1,8 +1,10 @@
 import type { StartProblem } from '@podmesh/core';
 
-/** crun's and runc's ways to say that the image has no such program, or that it is none. */
+/**
+ * crun's and runc's ways to say that the image has no such program, or that it is none. Podman's own
+ * words for it are not among them: it says them of any file that was not found, a mount's too.
+ */
 const COMMAND = [
-  /attempted to invoke a command that was not found/i,
   /executable file (.* )?not found/i,
   /open executable: /i,
   /exec format error/i,

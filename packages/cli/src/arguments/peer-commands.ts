@@ -100,9 +100,10 @@ export const RUN: CommandShape = {
   },
   details: [
     'FILE is JSON or YAML; - is standard input. Local inputs (file:PATH) and Python programs ("job":',
-    '{"python": a zip file or directory with main.py}) are uploaded, relative to the document. Nothing is started when anything is wrong with it. Ctrl-C detaches with exit code 130: the run',
-    'goes on. Without a daemon on this machine a temporary peer is started; it leaves when all is done, or',
-    'when only a person can make things go on: then the command ends with exit code 4, and the run stays.',
+    '{"python": PATH}, a zip file or directory with main.py) are uploaded, relative to the document.',
+    'Nothing is started when anything is wrong with it. Ctrl-C detaches with exit code 130: the run goes',
+    'on. Without a daemon on this machine a temporary peer is started; it leaves when all is done, or when',
+    'only a person can make things go on: then the command ends with exit code 4, and the run stays.',
     'With --json: one JSON object per line, the last one with the result record.',
   ],
   examples: ['podmesh run pipeline.yaml', 'podmesh run - --detach < pipeline.json'],

@@ -1,4 +1,4 @@
-import { buildOffer, digestAction, initialRunState, type Offer, pinGraph } from '@podmesh/core';
+import { digestAction, pinGraph } from '@podmesh/core';
 import { sampleResult } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import {
@@ -51,8 +51,10 @@ describe('a driver of a run with pinned images', () => {
     async (job, image, on) => {
       const { run, mesh, clock, parts, stop, driving } = newCase([job]);
       // As it would be for a job that names the image by its id.
-      const offer = offerOf({ ...job, container: image });
-      const action = digestAction(offer, image ?? '', on, sha256);
+      const byId = { kind: 'digest', digest: image ?? '' } as const;
+      const outputs = { out: { kind: 'file', path: '/out' } } as const;
+      const plain = { image: byId, env: {}, inputs: {}, outputs, net: false };
+      const action = digestAction(plain, image ?? '', on, sha256);
       await parts.results.record(action, sampleResult());
       await clock.advance(1_000);
       expect(eventsOf(mesh, run)).toContainEqual(
@@ -64,16 +66,3 @@ describe('a driver of a run with pinned images', () => {
     },
   );
 });
-
-function offerOf(job: object): Offer {
-  const state = initialRunState(graphOf(job));
-  return buildOffer(state, 0, 'abcdefghijkl' as Offer['run'], {
-    image: () => undefined,
-    artifact: () => undefined,
-    gathered: () => {
-      throw new Error('nothing is gathered');
-    },
-    largestMemoryBytes: () => 0,
-    sha256,
-  });
-}

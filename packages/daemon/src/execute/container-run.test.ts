@@ -230,7 +230,9 @@ describe('the run of a container', () => {
     });
     const ending = await start();
     expect(ending).toMatchObject({ kind: 'failed', failure: { kind: 'disk-task' } });
-    expect(JSON.stringify(ending)).toContain('its outputs: wrote 3 MiB, more than its 2 MiB');
+    expect(JSON.stringify(ending)).toContain(
+      'its outputs: wrote more than its 2 MiB of disk (3 MiB)',
+    );
     expect(files.stored).toHaveLength(1);
   });
 

@@ -1,32 +1,26 @@
-import type { Clock } from '@podmesh/core';
-import {
-  type ArtifactRef,
-  type ContainerExit,
-  type ContainerRuntime,
-  type Failure,
-  keptOutputs,
-  type LimitsEnforced,
-  type LogRef,
-  type LogSink,
-  type Machine,
-  type Offer,
-  type OutputProblem,
-  type OutputRef,
-  ok,
-  type PeerId,
-  PortError,
-  type PullProgress,
-  type Result,
-  type RunningContainer,
-  type TaskResult,
+import type {
+  ArtifactRef,
+  Clock,
+  ContainerExit,
+  ContainerRuntime,
+  Failure,
+  LimitsEnforced,
+  LogRef,
+  LogSink,
+  Machine,
+  Offer,
+  PeerId,
+  PullProgress,
+  RunningContainer,
+  TaskResult,
 } from '@podmesh/core';
 import { AttemptFailure, failureOfError, neverRan } from './attempt-failure.ts';
 import type { AttemptStep } from './attempt-step.ts';
-import { watchedBounds } from './limit-watch.ts';
 import { failureOfExit, failureOfStart, reportExit, reportUsage } from './outcome.ts';
-import { OutputAllowance } from './output-allowance.ts';
+import { patiently } from './patiently.ts';
 import { resolveNamedImage } from './resolve-named-image.ts';
 import { orderOf } from './stop-order.ts';
+import { keepOutputs, type OutputStoring, storeOutputs } from './store-outputs.ts';
 import { supervise } from './supervise.ts';
 import type { LogSpool, TaskFiles } from './task-files.ts';
 
@@ -34,10 +28,6 @@ import type { LogSpool, TaskFiles } from './task-files.ts';
 export type Ending =
   | { readonly kind: 'succeeded'; readonly result: TaskResult }
   | { readonly kind: 'failed'; readonly failure: Failure };
-
-/** How long an attempt waits for a service of its machine, or the mesh, that does not answer. */
-const PATIENCE_MS = 60_000;
-const PATIENCE_STEP_MS = 500;
 
 export interface ContainerRunParts {
   readonly runtime: ContainerRuntime;
@@ -189,14 +179,17 @@ export class ContainerRun {
     this.#step('container-ended');
     const failure = failureOfExit(this.#offer, exit, stopped);
     if (failure !== undefined) return this.#failed(failure, { exit, container });
-    const outputs = await this.#storeOutputs(container);
-    if ('kind' in outputs) return this.#failed(outputs.failure, { exit, container });
+    const outputs = await storeOutputs(container, this.#storing).catch((error: unknown) => {
+      if (error instanceof AttemptFailure) return error;
+      throw error;
+    });
+    if (outputs instanceof AttemptFailure) return this.#failed(outputs, { exit, container });
     this.#step('outputs-stored');
     const log = await this.#spool.store();
     this.#step('log-stored');
     const result: TaskResult = {
       inputs: this.#inputDigests(),
-      outputs: outputs.stored,
+      outputs,
       exit: reportExit(exit),
       usage: reportUsage(exit),
       log,
@@ -219,58 +212,21 @@ export class ContainerRun {
     }
   }
 
-  async #storeOutputs(
-    container: RunningContainer,
-  ): Promise<
-    | { readonly stored: Record<string, ArtifactRef> }
-    | { readonly kind: 'missing'; readonly failure: Pick<Failure, 'kind' | 'message'> }
-  > {
-    const stored: Record<string, ArtifactRef> = {};
-    const bounds = watchedBounds(this.#offer.requirements, this.#parts.limits());
-    const allowance = new OutputAllowance(bounds.diskBytes);
-    for (const [name, output] of Object.entries(this.#offer.outputs)) {
-      const kept = await this.#patiently(() => this.#storeOutput(container, output, allowance));
-      if (!kept.ok) {
-        const message = `output ${name}: ${kept.error.message}`;
-        return { kind: 'missing', failure: { kind: 'output-missing', message } };
-      }
-      stored[name] = kept.value;
-    }
-    return { stored };
+  get #storing(): OutputStoring {
+    const { files, clock, limits } = this.#parts;
+    return { files, clock, limits: limits(), offer: this.#offer, stop: this.#stop };
   }
 
-  async #storeOutput(
-    container: RunningContainer,
-    output: OutputRef,
-    allowance: OutputAllowance,
-  ): Promise<Result<ArtifactRef, OutputProblem>> {
-    const entries = await container.readOutput(output);
-    if (!entries.ok) return entries;
-    const kind = output.kind === 'dir' ? 'dir' : 'file';
-    const { files } = this.#parts;
-    return ok(await allowance.spend(entries.value, (given) => files.storeOutput(kind, given)));
-  }
-
-  /** Podman's service and the mesh may be away for a while: work that can be repeated waits for them. */
-  async #patiently<T>(work: () => Promise<T>): Promise<T> {
-    const { clock } = this.#parts;
-    const untilMs = clock.nowMs() + PATIENCE_MS;
-    for (;;) {
-      try {
-        return await work();
-      } catch (error) {
-        const passing = error instanceof PortError && error.retryable;
-        if (!passing || this.#stop.aborted || clock.nowMs() >= untilMs) throw error;
-        await clock.sleep(PATIENCE_STEP_MS, this.#stop);
-      }
-    }
+  #patiently<T>(work: () => Promise<T>): Promise<T> {
+    return patiently(work, { clock: this.#parts.clock, stop: this.#stop });
   }
 
   async #failed(
     what: Pick<Failure, 'kind' | 'message'>,
     ran?: { readonly exit: ContainerExit; readonly container: RunningContainer },
   ): Promise<Ending> {
-    const outputs = ran === undefined ? {} : await this.#keepOutputs(what.kind, ran.container);
+    const outputs =
+      ran === undefined ? {} : await keepOutputs(ran.container, what.kind, this.#storing);
     const log = await this.#spool.store().catch((): LogRef | undefined => undefined);
     const failure: Failure = {
       kind: what.kind,
@@ -283,22 +239,6 @@ export class ContainerRun {
       machine: this.#parts.machine(),
     };
     return { kind: 'failed', failure };
-  }
-
-  /** What the task left on its way down is welcome; that it failed is known without it. */
-  async #keepOutputs(
-    failed: Failure['kind'],
-    container: RunningContainer,
-  ): Promise<Record<string, ArtifactRef>> {
-    const kept: Record<string, ArtifactRef> = {};
-    const { diskBytes } = watchedBounds(this.#offer.requirements, this.#parts.limits());
-    const allowance = new OutputAllowance(diskBytes);
-    for (const [name, output] of keptOutputs(this.#offer, failed)) {
-      const work = () => this.#storeOutput(container, output, allowance);
-      const stored = await this.#patiently(work).catch(() => undefined);
-      if (stored?.ok === true) kept[name] = stored.value;
-    }
-    return kept;
   }
 
   #inputDigests(): TaskResult['inputs'] {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClaimId } from '@podmesh/core';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
@@ -56,8 +56,8 @@ export class DiskJournal implements AttemptJournal {
   /** The mark first: an entry without it is harmless, a mark without an entry would stay for ever. */
   async #drop(name: string): Promise<void> {
     const mark = `${name.slice(0, -ENTRY.length)}${STARTED}`;
-    await rm(join(this.#folder, mark), { force: true });
-    await rm(join(this.#folder, name), { force: true });
+    await unlinkIfThere(join(this.#folder, mark));
+    await unlinkIfThere(join(this.#folder, name));
   }
 
   #pathOf(claim: ClaimId): string {
@@ -66,6 +66,15 @@ export class DiskJournal implements AttemptJournal {
 
   #markOf(claim: ClaimId): string {
     return join(this.#folder, `${claim}${STARTED}`);
+  }
+}
+
+/** For every task: half of what `rm` takes. */
+async function unlinkIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
   }
 }
 

@@ -38,8 +38,8 @@ describe('a bound', () => {
   it.each<[ContainerSample, string | undefined, string]>([
     [{}, undefined, ''],
     [{ memoryBytes: 64 * MIB, scratchBytes: 256 * MIB, processes: 4_096 }, undefined, ''],
-    [{ memoryBytes: 65 * MIB }, 'oom-task', 'used 65 MiB of memory, more than its 64 MiB'],
-    [{ scratchBytes: 300 * MIB }, 'disk-task', 'wrote 300 MiB, more than its 256 MiB of disk'],
+    [{ memoryBytes: 65 * MIB }, 'oom-task', 'used more than its 64 MiB of memory (65 MiB)'],
+    [{ scratchBytes: 300 * MIB }, 'disk-task', 'wrote more than its 256 MiB of disk (300 MiB)'],
     [{ processes: 4_097 }, 'exit', 'ran 4097 processes at a time; a task may run 4096'],
   ])('of %j is exceeded as %s', (sample, kind, message) => {
     const order = exceededBound(sample, bounds);

@@ -67,7 +67,7 @@ export function exceededBound(
   { memoryBytes, processes, diskBytes }: WatchedBounds,
 ): StopOrder | undefined {
   if (isAbove(sample.memoryBytes, memoryBytes)) {
-    const message = `used ${mebibytes(sample.memoryBytes)} of memory, more than its ${mebibytes(memoryBytes)}; ask for more with needs.memory`;
+    const message = `used more than its ${mebibytes(memoryBytes)} of memory (${mebibytes(sample.memoryBytes)}); ask for more with needs.memory`;
     return { kind: 'oom-task', message };
   }
   if (isAbove(sample.scratchBytes, diskBytes)) {
@@ -81,7 +81,7 @@ export function exceededBound(
 }
 
 export function diskExceeded(writtenBytes: number, diskBytes: number): StopOrder {
-  const message = `wrote ${mebibytes(writtenBytes)}, more than its ${mebibytes(diskBytes)} of disk; ask for more with needs.disk`;
+  const message = `wrote more than its ${mebibytes(diskBytes)} of disk (${mebibytes(writtenBytes)}); ask for more with needs.disk`;
   return { kind: 'disk-task', message };
 }
 

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ImageLine, runImageOrder } from './image-command.ts';
 import type { ImageAction } from './image-order.ts';
@@ -14,7 +16,10 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'podmesh-errand-'));
   await writeFile(join(directory, 'Containerfile'), 'FROM scratch\nCOPY Containerfile /x\n');
 });
-afterAll(() => rm(directory, { recursive: true, force: true }));
+afterAll(async () => {
+  await promisify(execFile)('podman', ['rmi', '--force', NAME]);
+  await rm(directory, { recursive: true, force: true });
+});
 
 async function run(action: ImageAction): Promise<{ lines: readonly ImageLine[]; shown: string }> {
   const lines: ImageLine[] = [];

@@ -1,6 +1,7 @@
 import type { ClaimId, Clock, ContainerSample } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { RunningAttempt } from '../execute/active-attempts.ts';
+import { diskExceeded } from '../execute/limit-watch.ts';
 import type { StopOrder } from '../execute/stop-order.ts';
 import { mebibytes } from './mebibytes.ts';
 import { type HostState, judgeDisk, judgeMemory, type MemoryReading } from './pressure.ts';
@@ -150,12 +151,8 @@ export function largestExcess(uses: readonly DiskUse[]): DiskUse | undefined {
 
 /** Beyond an amount that it named itself, it is the task's doing. */
 function diskOrder({ writtenBytes, askedBytes }: DiskUse, reason: string): StopOrder {
-  const wrote = `wrote ${mebibytes(writtenBytes)}`;
-  if (askedBytes > 0) {
-    const message = `${wrote}, more than its ${mebibytes(askedBytes)} of disk; ask for more with needs.disk`;
-    return { kind: 'disk-task', message };
-  }
-  const message = `ended to save its machine, which has ${reason}; it ${wrote} and named no needs.disk`;
+  if (askedBytes > 0) return diskExceeded(writtenBytes, askedBytes);
+  const message = `ended to save its machine: ${reason}; it wrote ${mebibytes(writtenBytes)} and named no needs.disk`;
   return { kind: 'disk-host', message };
 }
 

@@ -1,20 +1,11 @@
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerLabels, PeerId } from '@podmesh/core';
 import { readLabels } from '../container-labels.ts';
 import { fdFile } from '../fd-launcher.ts';
 import { CONFIG_BYTES_MAX, PROBLEM_BYTES_MAX } from './crun-limits.ts';
-import { imageIn, type Layers, layersIn, type RecipeFile } from './recipe.ts';
+import { imageIn, type Layers, layersIn, type Recipe } from './recipe.ts';
 
 /** What stands in an attempt's directory. The streams are FIFOs, so nothing of a log ever lies on the disk. */
 export class AttemptFiles {
@@ -67,11 +58,6 @@ export class AttemptFiles {
     return [this.stdout, this.stderr, this.notice, this.release];
   }
 
-  /** Where the container's root directory is mounted, for who is in the chain's namespace. */
-  get merged(): string {
-    return join(this.directory, 'merged');
-  }
-
   /** The directory of the `fd` outputs. */
   get outputs(): string {
     return join(this.directory, 'fd');
@@ -85,15 +71,13 @@ export class AttemptFiles {
    * Makes all but the FIFOs. Synchronous: each of these calls takes ten microseconds, and its way
    * through Node's thread pool would take seventy.
    */
-  make(config: object, files: readonly RecipeFile[]): void {
+  make(config: object, { files, rootMode }: Pick<Recipe, 'files' | 'rootMode'>): void {
     mkdirSync(this.directory, { mode: 0o700 });
-    for (const name of ['upper', 'work', 'merged', 'files']) {
-      mkdirSync(join(this.directory, name), { mode: 0o755 });
-    }
-    // The root directory of the container, as Podman makes it.
-    chmodSync(this.upper, 0o755);
+    mkdirSync(this.upper);
+    mkdirSync(this.work);
+    chmodSync(this.upper, rootMode);
     for (const { name, content } of files) {
-      const file = join(this.directory, 'files', name);
+      const file = join(this.directory, name);
       writeFileSync(file, content);
       chmodSync(file, 0o644);
     }
@@ -105,15 +89,13 @@ export class AttemptFiles {
     return [this.config, ...this.fifos].every((path) => existsSync(path));
   }
 
-  /** Opens the files of `fd` outputs to append, like a pipe; anybody inside may write them. */
-  openOutputs(fds: readonly number[]): Map<number, number> {
-    const opened = new Map<number, number>();
+  /** The files of `fd` outputs; anybody inside may write them, as an image may have its own user. */
+  makeOutputs(fds: readonly number[]): void {
     if (fds.length > 0) mkdirSync(this.outputs, { mode: 0o755 });
     for (const fd of fds) {
-      opened.set(fd, openSync(this.outputFile(fd), 'a'));
+      writeFileSync(this.outputFile(fd), '');
       chmodSync(this.outputFile(fd), 0o666);
     }
-    return opened;
   }
 
   /** The end of the chain, if it wrote all of it. */
@@ -170,7 +152,8 @@ export async function readFacts(
     const layers = layersIn(annotations);
     const image = imageIn(annotations);
     if (labels?.peer !== peer || layers === undefined || image === undefined) return undefined;
-    const cgroup = stringsAt(memberOf(config, 'linux'))['cgroupsPath']?.replace(/\/c$/, '');
+    const cgroupsPath = memberOf(memberOf(config, 'linux'), 'cgroupsPath');
+    const cgroup = typeof cgroupsPath === 'string' ? cgroupsPath.replace(/\/c$/, '') : undefined;
     return { labels, layers, image, ...(cgroup === undefined ? {} : { cgroup }) };
   } catch {
     return undefined;
@@ -188,13 +171,12 @@ async function readBounded(path: string): Promise<string> {
   }
 }
 
-function memberOf(value: unknown, name?: string): unknown {
-  if (name === undefined) return value;
+function memberOf(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null) return undefined;
   return new Map(Object.entries(value)).get(name);
 }
 
-function stringsAt(value: unknown, name?: string): Record<string, string> {
+function stringsAt(value: unknown, name: string): Record<string, string> {
   const found = memberOf(value, name);
   if (typeof found !== 'object' || found === null) return {};
   const entries = Object.entries(found).filter(([, text]) => typeof text === 'string');
@@ -216,9 +198,4 @@ function messageOf(line: string): string {
   } catch {
     return line;
   }
-}
-
-/** Closes descriptors that a child has its own copies of. */
-export function closeAll(fds: Iterable<number>): void {
-  for (const fd of fds) closeSync(fd);
 }

@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Requirements } from '@podmesh/core';
-import { CGROUP_ROOT, findCgroupBase } from '../container-cgroup.ts';
+import { CGROUP_ROOT, type CgroupUsage, findCgroupBase } from '../container-cgroup.ts';
 import { PIDS_MAX } from '../podman-limits.ts';
 
 const CONTROLLERS = ['cpu', 'memory', 'pids'];
@@ -53,4 +54,27 @@ export async function makeCgroup(
   await set('memory.oom.group', 1);
   // A task that thrashes harms its neighbours more than one that is killed. Absent without swap.
   await set('memory.swap.max', 0).catch(() => undefined);
+}
+
+/** What a container used, after its end. Synchronous: one or three files of the kernel's memory. */
+export function readCgroup(home: CgroupHome, cgroup: string): CgroupUsage | undefined {
+  const read = (name: string) => {
+    try {
+      return readFileSync(join(CGROUP_ROOT, cgroup, name), 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const field = (text: string, name: string) =>
+    Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]);
+  const usec = field(read('cpu.stat'), 'usage_usec');
+  if (Number.isNaN(usec)) return undefined;
+  const cpuMs = Math.round(usec / 1_000);
+  if (!home.limits) return { cpuMs, oomKilled: false };
+  const peak = Number.parseInt(read('memory.peak'), 10);
+  return {
+    cpuMs,
+    ...(Number.isNaN(peak) ? {} : { maxRssBytes: peak }),
+    oomKilled: field(read('memory.events'), 'oom_kill') > 0,
+  };
 }

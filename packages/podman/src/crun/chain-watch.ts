@@ -19,6 +19,8 @@ export class ChainWatch {
   readonly #files: AttemptFiles;
   readonly #streams: { readonly stdout: Socket; readonly stderr: Socket; readonly notice: Socket };
   readonly #closed: Promise<never>;
+  readonly #gone: Promise<true>;
+  #tellGone: () => void = () => undefined;
   #failClosed: (error: Error) => void = () => undefined;
   #tellStarted: (runs: boolean) => void = () => undefined;
   #said = '';
@@ -35,6 +37,9 @@ export class ChainWatch {
     };
     this.started = new Promise((resolve) => {
       this.#tellStarted = resolve;
+    });
+    this.#gone = new Promise((resolve) => {
+      this.#tellGone = () => resolve(true);
     });
     this.#closed = new Promise((_, reject) => {
       this.#failClosed = reject;
@@ -56,10 +61,15 @@ export class ChainWatch {
     }
   }
 
-  /** Listens for the start and the end. Once, after the chain was started. */
+  /** Listens for the start and the end. */
   listen(): void {
     this.#end ??= this.#follow();
     this.#end.catch(() => undefined);
+  }
+
+  /** Of a chain that is gone, or never came, no stream tells: whoever knows that it should be there by now, asks. */
+  lookAgain(): void {
+    if (!isHeld(this.#files.release)) this.#tellGone();
   }
 
   /**
@@ -87,13 +97,13 @@ export class ChainWatch {
     const silence = ended(notice);
     notice.setEncoding('latin1');
     notice.on('data', (text: string) => this.#hear(text)).resume();
-    // Told before this daemon came, or a chain that is gone: of that, no stream would ever tell.
+    // Told before this daemon came.
     if (this.#files.readExit() !== undefined) this.#letGo();
-    const isGone = !isHeld(this.#files.release);
-    if (!isGone) await Promise.race([silence, this.#closed]);
+    const isGone = await Promise.race([silence, this.#gone, this.#closed]);
     const note = this.#files.readExit() ?? this.#heardExit();
     // A container without its chain may still hold the streams; it is to be killed, not read.
-    if (!isGone && note !== undefined) await Promise.race([Promise.all(ends), this.#closed]);
+    if (isGone !== true && note !== undefined)
+      await Promise.race([Promise.all(ends), this.#closed]);
     this.#isOver = true;
     this.#tellStarted(false);
     for (const stream of Object.values(this.#streams)) stream.destroy();

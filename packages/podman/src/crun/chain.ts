@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process';
+import { posix } from 'node:path';
 import type { AttemptFiles } from './attempt-files.ts';
-import { closeAll } from './attempt-files.ts';
+import { CrunUnavailableError } from './crun-errors.ts';
 import { COMMAND_MS_MAX } from './crun-limits.ts';
-import { holdFifo } from './fifo.ts';
 import type { Layers } from './recipe.ts';
 import type { UserNamespace } from './user-namespace.ts';
 
@@ -16,11 +15,12 @@ export interface Kitchen {
   readonly state: string;
   /** A layer with what is needed to read outputs. */
   readonly tools: string;
+  /** Where each chain, in a mount namespace of its own, mounts its root file system. */
+  readonly merged: string;
 }
 
 export interface ChainOptions {
   readonly files: AttemptFiles;
-  readonly id: string;
   readonly layers: Layers;
   readonly outputFds: readonly number[];
   /** Whether crun makes a cgroup for it. */
@@ -28,39 +28,36 @@ export interface ChainOptions {
 }
 
 /**
- * Starts the processes that are one container: a shell that mounts the scratch layer in a mount
- * namespace of its own, runs crun, and writes down how it ended. They have a session of their own and
- * hold both ends of the streams, so neither needs the daemon: it may die, and the task only waits when
- * a pipe is full. When they are gone, so is the mount. Rejects when not even the first could be run.
+ * One container is a chain of processes: a shell that mounts the scratch layer in a mount namespace of
+ * its own, runs crun, and writes down how it ended. It holds both ends of the streams, so it does not
+ * need the daemon, which may die: then the task only waits when a pipe is full. When the chain is
+ * gone, so is the mount. Here: the order for one, as fields between tabs.
  */
-export function startChain(kitchen: Kitchen, options: ChainOptions): Promise<void> {
-  const { files, outputFds } = options;
-  const held = [files.notice, files.stdout, files.stderr].map(holdFifo);
-  const outputs = files.openOutputs(outputFds);
-  const keeper = keeperOf(outputFds);
-  const stdio: (number | 'ignore')[] = [...held];
-  for (const [fd, file] of outputs) if (fd > 2) put(stdio, fd, file);
-  const release = holdFifo(files.release);
-  put(stdio, keeper, release);
-  const [command, ...args] = kitchen.namespace.words([
-    kitchen.busybox,
-    ...['sh', '-c', script(options, keeper), 'podmesh-chain'],
-    ...[options.layers.home, mountOptions(options), files.directory],
-    ...[kitchen.crun, kitchen.state, options.id],
-    ...[streamOf(files, outputFds, 1), streamOf(files, outputFds, 2)],
-  ]);
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
-      detached: true,
-      stdio,
-      cwd: '/',
-      env: kitchen.namespace.env,
-    });
-    child.on('error', reject);
-    child.on('spawn', () => resolve());
-    child.unref();
-    closeAll([...held, ...outputs.values(), release]);
-  });
+export function chainOrder({ files, layers, outputFds, hasCgroup }: ChainOptions): string {
+  const keeper = Math.max(2, ...outputFds) + 1;
+  const between = Array.from({ length: keeper - 3 }, (_, i) => redirection(i + 3, outputFds));
+  const streamOf = (fd: 1 | 2, fifo: string) => (outputFds.includes(fd) ? `fd/${fd}` : fifo);
+  const fields = [
+    files.directory,
+    // The keeper: what the chain waits on, above all outputs.
+    [...HELD, ...between, `${keeper}<>"$d/release"`].join(' '),
+    keeper,
+    streamOf(1, 'stdout'),
+    streamOf(2, 'stderr'),
+    hasCgroup ? 'cgroupfs' : 'disabled',
+    layers.home,
+    `lowerdir=${layers.lower},upperdir=${files.upper},workdir=${files.work},userxattr`,
+  ];
+  const order = fields.join('\t');
+  if (!order.includes('\n')) return order;
+  throw new CrunUnavailableError("a path of Podman's storage has a line feed in its name");
+}
+
+const HELD = ['0<>"$d/notice"', '1<>"$d/stdout"', '2<>"$d/stderr"'];
+
+/** No gaps: crun hands on all of them, and would open files of its own in between. */
+function redirection(fd: number, outputFds: readonly number[]): string {
+  return outputFds.includes(fd) ? `${fd}>>"$d/fd/${fd}"` : `${fd}</dev/null`;
 }
 
 /** Removes crun's record of a container whose chain was killed, and what is left of the container. */
@@ -69,47 +66,35 @@ export async function forgetContainer(kitchen: Kitchen, id: string): Promise<voi
   await kitchen.namespace.run(words, COMMAND_MS_MAX).catch(() => undefined);
 }
 
-/** A descriptor of the chain's own, that no output has. */
-function keeperOf(outputFds: readonly number[]): number {
-  let keeper = 3;
-  while (outputFds.includes(keeper)) keeper += 1;
-  return keeper;
-}
-
-function put(stdio: (number | 'ignore')[], at: number, fd: number): void {
-  while (stdio.length < at) stdio.push('ignore');
-  stdio[at] = fd;
-}
-
-function streamOf(files: AttemptFiles, outputFds: readonly number[], fd: 1 | 2): string {
-  if (outputFds.includes(fd)) return files.outputFile(fd);
-  return fd === 1 ? files.stdout : files.stderr;
-}
-
-function mountOptions({ files, layers }: ChainOptions): string {
-  return `lowerdir=${layers.lower},upperdir=${files.upper},workdir=${files.work},userxattr`;
+/** The arguments of {@link CHAIN_SCRIPT} that all chains share, before those of an order. */
+export function sharedArguments({ crun, state, merged }: Kitchen): readonly string[] {
+  return [crun, state, merged].map((path) => posix.normalize(path));
 }
 
 /**
  * Only builtins and applets besides crun: each further program would cost as much as the mount. The
- * exit is a file, for a daemon to come, and a word to the one that is there; it is complete when its last
- * line is. crun's record is there after crun only when somebody killed crun: then the container goes, too.
+ * exit is a file, for a daemon to come, and a word to the one that is there; it is complete when its
+ * last line is. crun's record is there after crun only when somebody killed crun: then the container
+ * goes, too. A directory that is gone was given up by its daemon: nobody would ever tell this one to end.
  */
-function script({ outputFds, hasCgroup }: ChainOptions, keeper: number): string {
-  const last = Math.max(2, ...outputFds);
-  const preserve = last > 2 ? ` --preserve-fds=${last - 2}` : '';
-  const manager = hasCgroup ? 'cgroupfs' : 'disabled';
-  const crun = `"$4" --root "$5" --cgroup-manager=${manager} --log "$3/crun.log" --log-format json`;
-  return [
-    'd=$3; code=125',
-    'if cd "$1" && mount -t overlay overlay -o "$2" "$d/merged" 2>"$d/crun.log"; then',
-    `${crun} run${preserve} --pid-file "$d/notice" --bundle "$d" "$6" \\`,
-    `</dev/null >>"$7" 2>>"$8" ${keeper}>&-`,
-    'code=$?',
-    `[ ! -e "$5/$6" ] || ${crun} delete --force "$6" </dev/null >/dev/null 2>&1`,
-    'fi',
-    '{ echo "$code"; times; echo end; } >"$d/exit"',
-    'printf \'\\n%s.\' "$code" >&0',
-    `read -r _ <&${keeper}`,
-  ].join('\n');
-}
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: the shell expands them
+export const CHAIN_SCRIPT = [
+  'crun=$1; state=$2; merged=$3; d=$4; k=$5; out=$6; err=$7; manager=$8; home=$9',
+  'options=${10}; id=${d##*/}; code=125',
+  'crun() {',
+  '"$crun" --root "$state" --cgroup-manager="$manager" --log "$d/crun.log" --log-format json "$@"',
+  '}',
+  'cook() {',
+  'crun run --preserve-fds=$((k-3)) --pid-file "$d/notice" --bundle "$d" "$id" \\',
+  '</dev/null >>"$d/$out" 2>>"$d/$err"',
+  '}',
+  'if cd "$home" && mount -t overlay overlay -o "$options" "$merged" 2>"$d/crun.log"; then',
+  'eval "cook $k>&-"; code=$?',
+  '[ ! -e "$state/$id" ] || crun delete --force "$id" </dev/null >/dev/null 2>&1',
+  'fi',
+  '[ -d "$d" ] || exit',
+  '{ echo "$code"; times; echo end; } >"$d/exit"',
+  'printf \'\\n%s.\' "$code" >&0',
+  'eval "read -r _ <&$k"',
+].join('\n');
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: the shell expands them

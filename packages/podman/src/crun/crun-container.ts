@@ -11,7 +11,7 @@ import type {
   RunningContainer,
 } from '@podmesh/core';
 import { unreachable } from '@podmesh/core';
-import { type CgroupUsage, readUsage } from '../container-cgroup.ts';
+import type { CgroupUsage } from '../container-cgroup.ts';
 import { readFdFile } from '../fd-launcher.ts';
 import { measureProcesses, processTree } from '../measure-processes.ts';
 import { ContainerLostError, PodmanAbortedError } from '../podman-errors.ts';
@@ -33,6 +33,10 @@ export interface CrunOrigin {
   readonly labels: ContainerLabels;
   readonly layers: Layers;
   readonly cgroup?: string;
+  /** What its cgroup counted, if it has one. */
+  readonly usage: () => CgroupUsage | undefined;
+  /** Whether its chain was started by an earlier daemon. */
+  readonly isFound: boolean;
   /** Takes the directory away. */
   readonly discard: () => Promise<void>;
 }
@@ -58,7 +62,10 @@ export class CrunContainer implements RunningContainer {
 
   /** Opens the streams; before the chain is started, or when somebody wants to know of a container that was found. */
   watch(): ChainWatch {
-    this.#watch ??= new ChainWatch(this.#origin.files);
+    if (this.#watch === undefined) {
+      this.#watch = new ChainWatch(this.#origin.files);
+      if (this.#origin.isFound) this.#watch.lookAgain();
+    }
     return this.#watch;
   }
 
@@ -134,9 +141,7 @@ export class CrunContainer implements RunningContainer {
     const exit = (async () => {
       const note = await this.watch().end;
       if (note === undefined) return await this.#lost();
-      const { cgroup, id } = this.#origin;
-      const usage = cgroup === undefined ? undefined : await readUsage(cgroup, id);
-      return this.#exitFrom(note, usage);
+      return this.#exitFrom(note, this.#origin.usage());
     })();
     // Whoever waits gets the error; nobody waiting is no reason to crash.
     exit.catch(() => undefined);

@@ -10,6 +10,7 @@ import { findStaticBusybox } from '../static-busybox.ts';
 import { AttemptFiles } from './attempt-files.ts';
 import { type CgroupHome, findCgroupHome } from './cgroup-home.ts';
 import type { Kitchen } from './chain.ts';
+import { ChainSpawner } from './chain-spawner.ts';
 import { CrunUnavailableError } from './crun-errors.ts';
 import { FifoPool } from './fifo-pool.ts';
 import { TOOLS } from './read-layer.ts';
@@ -29,11 +30,12 @@ export interface CrunLaneOptions {
 /** Everything that the containers of one daemon share. */
 export interface CrunLane {
   readonly kitchen: Kitchen;
+  readonly spawner: ChainSpawner;
   readonly fifos: FifoPool;
   readonly sweeper: Sweeper;
   readonly book: RecipeBook;
   readonly cgroups: CgroupHome | undefined;
-  readonly selinux: boolean;
+  readonly directory: string;
   /** The directories of a peer's containers are in it. */
   attemptsOf(peer: PeerId): string;
 }
@@ -50,20 +52,29 @@ export async function openCrunLane(api: PodmanApi, options: CrunLaneOptions): Pr
   for (const program of ['nsenter', 'unshare']) await findProgram(program, env);
   const namespace = await UserNamespace.open(env);
   const place = (name: string) => join(directory, name);
-  for (const name of ['attempts', 'state', `tools/${TOOLS}`]) {
+  for (const name of ['attempts', 'state', 'bases', 'merged', `tools/${TOOLS}`]) {
     await mkdir(place(name), { recursive: true, mode: 0o700 });
   }
   await rm(place(`tools/${TOOLS}/busybox`), { force: true });
   await copyFile(busybox, place(`tools/${TOOLS}/busybox`));
   const crun = info.host.ociRuntime.path ?? 'crun';
   const owner = createHash('sha256').update(directory).digest('hex').slice(0, 16);
+  const kitchen: Kitchen = {
+    ...{ namespace, busybox, crun, tar },
+    state: place('state'),
+    tools: place('tools'),
+    merged: place('merged'),
+  };
+  const spawner = new ChainSpawner(kitchen, env);
+  const delegated = await spawner.cgroup();
   const lane = {
-    kitchen: { namespace, busybox, crun, tar, state: place('state'), tools: place('tools') },
+    kitchen,
+    spawner,
     fifos: new FifoPool(place('fifos'), busybox),
     sweeper: new Sweeper(namespace, place('trash')),
-    book: new RecipeBook({ api, info, owner, precompiled }),
-    cgroups: await findCgroupHome(),
-    selinux: info.host.security.selinuxEnabled ?? false,
+    book: new RecipeBook({ api, info, owner, namespace, bases: place('bases'), precompiled }),
+    cgroups: delegated === undefined ? await findCgroupHome() : { base: delegated, limits: true },
+    directory,
     attemptsOf: (peer: PeerId) => join(directory, 'attempts', peer),
   };
   await Promise.all([lane.fifos.start(), lane.sweeper.start()]);
@@ -71,9 +82,14 @@ export async function openCrunLane(api: PodmanApi, options: CrunLaneOptions): Pr
   return lane;
 }
 
-/** Containers go on; a lane at the same place finds them. */
-export async function closeCrunLane({ kitchen, sweeper, book }: CrunLane): Promise<void> {
+/** Containers go on; a lane at the same place finds them. Without any, nothing stays that only a namespace could delete. */
+export async function closeCrunLane(lane: CrunLane): Promise<void> {
+  const { kitchen, spawner, sweeper, book, directory } = lane;
+  await spawner.stop();
   await book.stop();
+  if (!(await hasAttempts(join(directory, 'attempts')))) {
+    await sweeper.discard(join(directory, 'bases'));
+  }
   await sweeper.stop();
   await kitchen.namespace.close();
 }

@@ -13,7 +13,7 @@ export const COMMAND_MS_MAX = 30_000;
 /** Deleting what removed containers left, however much. */
 export const SWEEP_MS_MAX = 30 * 60 * 1_000;
 /** Between two sweeps: removed containers are deleted many at a time, by one process. */
-export const SWEEP_PAUSE_MS = 500;
+export const SWEEP_PAUSE_MS = 2_000;
 /** FIFOs made at a time: one process for many containers. */
 export const FIFO_BATCH = 128;
 /** Below so many, more are made. */
@@ -38,3 +38,5 @@ export const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 export const ATTEMPTS_MAX = 10_000;
 /** Files of a scratch layer that are looked at one by one; a larger one is left to a program. */
 export const SCRATCH_ENTRIES_MAX = 500;
+/** Of what the shell that starts chains says, for an error. */
+export const SPAWNER_WORDS_BYTES_MAX = 2_000;

@@ -23,8 +23,8 @@ import { KERNEL_LIMITS, WATCHED_LIMITS } from '../podman-host.ts';
 import type { PodmanRuntime } from '../podman-runtime.ts';
 import { startProblem } from '../start-problem.ts';
 import { type AttemptFacts, AttemptFiles, readFacts } from './attempt-files.ts';
-import { makeCgroup } from './cgroup-home.ts';
-import { startChain } from './chain.ts';
+import { makeCgroup, readCgroup } from './cgroup-home.ts';
+import { chainOrder } from './chain.ts';
 import type { ChainWatch } from './chain-watch.ts';
 import { CrunContainer } from './crun-container.ts';
 import { CrunFailedError } from './crun-errors.ts';
@@ -136,31 +136,22 @@ export class CrunRuntime implements ContainerRuntime {
     log: LogSink,
     signal: AbortSignal,
   ): Promise<Started> {
-    const { fifos, kitchen, attemptsOf } = this.#lane;
+    const { fifos, spawner, attemptsOf } = this.#lane;
     const { peer, claim } = spec.labels;
     const files = new AttemptFiles(join(attemptsOf(peer), claim));
     this.#making.add(files.directory);
     let container: CrunContainer | undefined;
     try {
       await fifos.reserve(files.fifos.length);
-      const cgroup = await this.#makeCgroup(spec);
-      const place = { directory: files.directory, ...(cgroup === undefined ? {} : { cgroup }) };
-      mkdirSync(attemptsOf(peer), { recursive: true, mode: 0o700 });
-      files.make(fillRecipe(recipe, spec, place), recipe.files);
-      fifos.take(files.fifos);
-      const { labels } = spec;
-      const { image, layers } = recipe;
-      container = this.#hold(files, { labels, image, layers, ...(cgroup ? { cgroup } : {}) });
+      container = await this.#prepare(files, recipe, spec);
+      const hasCgroup = this.#lane.cgroups !== undefined;
+      const outputs = outputFds(spec.outputs);
       const watch = container.watch();
-      const fds = outputFds(spec.outputs);
-      await startChain(kitchen, {
-        files,
-        id: claim,
-        layers,
-        outputFds: fds,
-        hasCgroup: cgroup !== undefined,
-      });
       watch.listen();
+      const order = chainOrder({ files, layers: recipe.layers, outputFds: outputs, hasCgroup });
+      const { gone } = await spawner.start(order);
+      // A shell that was killed may have started it all the same.
+      gone.then(() => watch.lookAgain()).catch(() => undefined);
       if (await untilStarted(watch, signal)) {
         watch.pour(log);
         return ok(container);
@@ -176,6 +167,19 @@ export class CrunRuntime implements ContainerRuntime {
     }
   }
 
+  async #prepare(files: AttemptFiles, recipe: Recipe, spec: ContainerSpec): Promise<CrunContainer> {
+    const cgroup = await this.#makeCgroup(spec);
+    const { attemptsOf, fifos, kitchen } = this.#lane;
+    const own = cgroup === undefined ? {} : { cgroup };
+    const place = { directory: files.directory, root: kitchen.merged, ...own };
+    mkdirSync(attemptsOf(spec.labels.peer), { recursive: true, mode: 0o700 });
+    files.make(fillRecipe(recipe, spec, place), recipe);
+    files.makeOutputs(outputFds(spec.outputs));
+    fifos.take(files.fifos);
+    const { image, layers } = recipe;
+    return this.#hold(files, { labels: spec.labels, image, layers, ...own }, false);
+  }
+
   async #makeCgroup(spec: ContainerSpec): Promise<string | undefined> {
     const { cgroups } = this.#lane;
     const cgroup = attemptCgroupOf(this.#lane, spec);
@@ -185,13 +189,16 @@ export class CrunRuntime implements ContainerRuntime {
     return cgroup;
   }
 
-  #hold(files: AttemptFiles, facts: AttemptFacts): CrunContainer {
+  #hold(files: AttemptFiles, facts: AttemptFacts, isFound: boolean): CrunContainer {
     const { labels, layers, image, cgroup } = facts;
-    const container = new CrunContainer(this.#lane.kitchen, {
+    const { kitchen, cgroups } = this.#lane;
+    const container = new CrunContainer(kitchen, {
       id: labels.claim,
       files,
       labels,
       layers,
+      isFound,
+      usage: () => (cgroups && cgroup ? readCgroup(cgroups, cgroup) : undefined),
       ...(cgroup === undefined ? {} : { cgroup }),
       discard: async () => {
         await this.#discard(files, cgroup);
@@ -218,7 +225,7 @@ export class CrunRuntime implements ContainerRuntime {
     const facts = files.isWhole() ? await readFacts(files, peer) : undefined;
     if (facts !== undefined) {
       if (facts.cgroup !== undefined) this.#cgroups.add(facts.cgroup);
-      return this.#hold(files, facts);
+      return this.#hold(files, facts, true);
     }
     await this.#lane.sweeper.discard(directory);
     return undefined;

@@ -12,7 +12,10 @@ export interface CrunTestbed {
   readonly directory: string;
   /** The same containers for a daemon that was started again; the one before lets them go. */
   restart(): Promise<CrunRuntime>;
-  start(changes?: Partial<ContainerSpec>, log?: Parameters<CrunRuntime['start']>[1]): Promise<RunningContainer>;
+  start(
+    changes?: Partial<ContainerSpec>,
+    log?: Parameters<CrunRuntime['start']>[1],
+  ): Promise<RunningContainer>;
   run(changes?: Partial<ContainerSpec>): ReturnType<Testbed['run']>;
   close(): Promise<void>;
 }

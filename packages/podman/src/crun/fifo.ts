@@ -1,12 +1,7 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 
-const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
-
-/** Both ends in one descriptor: while it is open, nobody gets an end of file or a broken pipe. */
-export function holdFifo(path: string): number {
-  return openSync(path, O_RDWR);
-}
+const { O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /** Its bytes as they come, paused. Ends when all writers that were there since the opening are gone. */
 export function readFifo(path: string): Socket {

@@ -29,7 +29,7 @@ export async function openLayer(
   const [command, ...args] = kitchen.namespace.words([
     kitchen.busybox,
     ...['sh', '-c', SCRIPT, 'podmesh-read', layers.home, `lowerdir=${lower},userxattr`],
-    ...[files.merged, path, kitchen.tar],
+    ...[kitchen.merged, path, kitchen.tar],
   ]);
   const child = spawn(command, args, {
     env: kitchen.namespace.env,
@@ -68,6 +68,7 @@ function finish(archive: PassThrough, code: number, words: string): void {
   else archive.destroy(new CrunFailedError('read files of a container', words.trim() || `${code}`));
 }
 
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: the shell expands them
 const SCRIPT = [
   `cd "$1" && mount -t overlay overlay -o "ro,$2" "$3" || exit ${NO_MOUNT}`,
   // The last letter keeps a line feed at the end of a name from being dropped.
@@ -75,6 +76,8 @@ const SCRIPT = [
   'p=${p%?x}',
   `case $p in /*) ;; *) exit ${NOTHING_THERE} ;; esac`,
   `[ -e "$3$p" ] || exit ${NOTHING_THERE}`,
-  `case $p in /) n=.; d=; x=--exclude=./${TOOLS} ;; *) n=./${'${p##*/}'}; d=${'${p%/*}'}; x= ;; esac`,
+  `if [ "$p" = / ]; then n=.; d=; x=--exclude=./${TOOLS}`,
+  'else n=./${p##*/}; d=${p%/*}; x=; fi',
   'exec "$5" -C "$3$d/" $x --numeric-owner -cf - -- "$n"',
 ].join('\n');
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: the shell expands them

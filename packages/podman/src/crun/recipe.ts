@@ -10,9 +10,20 @@ export interface OciMount {
   readonly options?: readonly string[];
 }
 
+/** One resource limit of an OCI configuration. */
+export interface OciLimit {
+  readonly type: string;
+  readonly hard: number;
+  readonly soft: number;
+}
+
 /** The parts of an OCI configuration that are read or replaced here; all others are passed on as Podman wrote them. */
 export interface OciConfig {
-  readonly process: { readonly args: readonly string[]; readonly env: readonly string[] };
+  readonly process: {
+    readonly args: readonly string[];
+    readonly env: readonly string[];
+    readonly rlimits?: readonly OciLimit[];
+  };
   readonly mounts: readonly OciMount[];
   readonly annotations?: Readonly<Record<string, string>>;
   readonly linux: {
@@ -40,6 +51,8 @@ export interface Recipe {
   /** Entry point and command of the image. */
   readonly command: readonly string[];
   readonly layers: Layers;
+  /** Of the root directory inside. */
+  readonly rootMode: number;
 }
 
 /** The layers of an image, as overlayfs wants them. */
@@ -53,6 +66,8 @@ export interface Layers {
 /** Where one container lives. */
 export interface Place {
   readonly directory: string;
+  /** Where its chain mounts its root directory. */
+  readonly root: string;
   readonly cgroup?: string;
 }
 
@@ -66,11 +81,11 @@ export function fillRecipe(recipe: Recipe, spec: ContainerSpec, place: Place): o
   const inputs = inputMounts(recipe, spec);
   const taken = new Set(inputs.map(({ destination }) => destination));
   const files = recipe.fileMounts.map((mount) => {
-    return { ...mount, source: posix.join(place.directory, 'files', mount.source ?? '') };
+    return { ...mount, source: posix.join(place.directory, mount.source ?? '') };
   });
   return {
     ...config,
-    root: { path: posix.join(place.directory, 'merged') },
+    root: { path: place.root },
     process: {
       ...config.process,
       args: commandOf(recipe, spec),

@@ -1,3 +1,4 @@
+import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import {
@@ -12,7 +13,7 @@ import {
   taskId,
 } from '@podmesh/core';
 import { containerBody } from '../container-body.ts';
-import type { ImageAnswer, InfoAnswer } from '../podman-answers.ts';
+import type { ImageAnswer, InfoAnswer, RecipeAnswer } from '../podman-answers.ts';
 import type { PodmanApi } from '../podman-api.ts';
 import { CrunUnavailableError } from './crun-errors.ts';
 import {
@@ -21,11 +22,14 @@ import {
   SECCOMP_BYTES_MAX,
 } from './crun-limits.ts';
 import type { Layers, OciConfig, OciMount, Recipe, RecipeFile } from './recipe.ts';
+import { withLimits } from './resource-limits.ts';
+import type { UserNamespace } from './user-namespace.ts';
 
 /** The label of containers that keep an image, or are there to be read. Its value: whose they are. */
 export const RECIPE_LABEL = 'podmesh.recipe';
 
-const PROBE = '/in/podmesh-recipe';
+/** Where the one input of a recipe's container is; also its program, though it never runs. */
+const PROBE = '/.podmesh-recipe';
 const SECCOMP_ANNOTATION = 'run.oci.seccomp_bpf_data';
 
 /** What taking a recipe needs to know of the machine. */
@@ -34,6 +38,9 @@ export interface RecipeMachine {
   readonly info: InfoAnswer;
   /** Of {@link RECIPE_LABEL}. */
   readonly owner: string;
+  readonly namespace: UserNamespace;
+  /** Where what Podman adds to an image is copied to. */
+  readonly bases: string;
   /** Use the filter that crun compiled, instead of compiling it for each container. */
   readonly precompiled: boolean;
 }
@@ -52,14 +59,16 @@ export async function takeRecipe(
   if (image === undefined) {
     return refused({ kind: 'runtime', message: `image ${id} is not in Podman's store any more` });
   }
-  const layers = await readLayers(image);
+  const own = await readLayers(image);
   const container = await api.create(recipeBody(machine, image, id), signal);
   try {
     await api.init(container, signal);
-    const { path, volumes } = await api.recipePath(container);
-    const written = JSON.parse(await readFile(path, 'utf8')) as OciConfig;
+    const answer = await api.inspectRecipe(container);
+    const written = JSON.parse(await readFile(answer.OCIConfigPath ?? '', 'utf8')) as OciConfig;
     const filter = machine.precompiled ? await compiledFilter(machine.info, container) : undefined;
-    return ok(await split({ written, container, volumes, filter, image, id, layers }));
+    const base = await copyBase(machine, id, answer);
+    const layers = { home: own.home, lower: `${base}:${own.lower}` };
+    return ok(await split({ written, container, answer, filter, image, id, layers }));
   } finally {
     await api.remove(container);
   }
@@ -90,7 +99,8 @@ function recipeBody({ info, owner }: RecipeMachine, image: ImageAnswer, id: stri
     image: id,
     command: [PROBE],
     env: {},
-    inputs: { [basename(PROBE)]: process.execPath },
+    inputs: { probe: process.execPath },
+    mountAt: { probe: PROBE },
     outputs: {},
     net: false,
     requirements: { cpus: 0, memoryBytes: 0, diskBytes: 0, gpus: 0, labels: [] },
@@ -103,6 +113,24 @@ function recipeBody({ info, owner }: RecipeMachine, image: ImageAnswer, id: stri
     network: 'none',
   });
   return { ...body, Labels: { [RECIPE_LABEL]: owner } };
+}
+
+/**
+ * What Podman itself puts into a container's root directory (/etc/mtab, mount points, the working
+ * directory), as one more layer, so that a task finds the same in both lanes. Once for each image.
+ */
+async function copyBase(
+  { namespace, bases }: RecipeMachine,
+  image: string,
+  { GraphDriver }: RecipeAnswer,
+): Promise<string> {
+  const upper = GraphDriver?.Data?.UpperDir;
+  if (upper === undefined) throw new CrunUnavailableError('Podman told no scratch layer');
+  const base = join(bases, image.replace(/^sha256:/, ''));
+  const script = 'cp -a "$1" "$2.new" && rm -f "$2.new/$3" && mv -T "$2.new" "$2"';
+  const words = ['sh', '-c', script, 'podmesh-base', upper, base, basename(PROBE)];
+  if (!existsSync(base)) await namespace.run(words);
+  return base;
 }
 
 /** Short links instead of paths: all mount options together must fit a page. */
@@ -130,7 +158,7 @@ async function readLayers(image: ImageAnswer): Promise<Layers> {
 interface Written {
   readonly written: OciConfig;
   readonly container: string;
-  readonly volumes: ReadonlySet<string>;
+  readonly answer: RecipeAnswer;
   readonly filter: string | undefined;
   readonly image: ImageAnswer;
   readonly id: string;
@@ -138,10 +166,14 @@ interface Written {
 }
 
 async function split(from: Written): Promise<Recipe> {
-  const { written, container, image, volumes } = from;
+  const { written, container, image, answer } = from;
   const inputMount = written.mounts.find(({ destination }) => destination === PROBE);
   if (inputMount === undefined)
     throw new CrunUnavailableError('Podman wrote no mount for an input');
+  // An image's volumes are part of the scratch layer here, with the content that the image has there.
+  const volumes = new Set(
+    answer.Mounts?.filter(({ Type }) => Type === 'volume').map(({ Destination }) => Destination),
+  );
   const mounts: OciMount[] = [];
   const fileMounts: OciMount[] = [];
   const files: RecipeFile[] = [];
@@ -150,7 +182,7 @@ async function split(from: Written): Promise<Recipe> {
     const isOwn = mount.source?.includes(`/${container}/userdata/`) ?? false;
     if (isOwn && basename(mount.source ?? '') === 'shm') mounts.push(sharedMemory(mount));
     else if (isOwn) {
-      const name = `${files.length}-${basename(mount.source ?? '')}`;
+      const name = `file-${files.length}`;
       files.push({ name, content: await readSmall(mount.source ?? '') });
       fileMounts.push({ ...mount, source: name });
     } else mounts.push(mount);
@@ -158,7 +190,8 @@ async function split(from: Written): Promise<Recipe> {
   const { Entrypoint, Cmd } = image.Config ?? {};
   return {
     image: from.id,
-    config: withFilter({ ...written, mounts }, from.filter),
+    config: withFilter({ ...withLimits(written, answer.State?.Pid ?? 0), mounts }, from.filter),
+    rootMode: statSync(from.layers.lower.split(':')[0] ?? '/').mode & 0o7777,
     inputMount,
     fileMounts,
     files,

@@ -41,8 +41,8 @@ export interface RuntimeBench {
   /** The path of a host file with this text. */
   inputFile(text: string): Promise<string>;
   dispose(): Promise<void>;
-  /** What a restarted daemon gets of a log: all of it, or what nobody has read before. */
-  readonly replays: 'all' | 'since';
+  /** Of a log, a restarted daemon gets only what nobody has read before; absent where it gets all. */
+  readonly replays?: 'since';
   /** Lets virtual time pass; absent where time is real. */
   readonly advance?: (ms: number) => Promise<void>;
 }

@@ -1,0 +1,79 @@
+import {
+  type ArtifactRef,
+  type Clock,
+  type FailureKind,
+  keptOutputs,
+  type LimitsEnforced,
+  type Offer,
+  type OutputProblem,
+  type OutputRef,
+  ok,
+  type Result,
+  type RunningContainer,
+} from '@podmesh/core';
+import { AttemptFailure } from './attempt-failure.ts';
+import { watchedBounds } from './limit-watch.ts';
+import { OutputAllowance } from './output-allowance.ts';
+import { patiently } from './patiently.ts';
+import type { TaskFiles } from './task-files.ts';
+
+export interface OutputStoring {
+  readonly files: TaskFiles;
+  readonly clock: Clock;
+  readonly limits: LimitsEnforced;
+  readonly offer: Offer;
+  readonly stop: AbortSignal;
+}
+
+type Stored = Record<string, ArtifactRef>;
+
+/** Stores all declared outputs of a container that ended well; throws an `AttemptFailure` for one that is missing. */
+export async function storeOutputs(
+  container: RunningContainer,
+  storing: OutputStoring,
+): Promise<Stored> {
+  const stored: Stored = {};
+  const allowance = allowanceOf(storing);
+  for (const [name, output] of Object.entries(storing.offer.outputs)) {
+    const kept = await storeOne(container, output, allowance, storing);
+    if (!kept.ok) {
+      throw new AttemptFailure('output-missing', `output ${name}: ${kept.error.message}`);
+    }
+    stored[name] = kept.value;
+  }
+  return stored;
+}
+
+/** What a task left on its way down is welcome; that it failed is known without it. Never throws. */
+export async function keepOutputs(
+  container: RunningContainer,
+  failed: FailureKind,
+  storing: OutputStoring,
+): Promise<Stored> {
+  const kept: Stored = {};
+  const allowance = allowanceOf(storing);
+  for (const [name, output] of keptOutputs(storing.offer, failed)) {
+    const stored = await storeOne(container, output, allowance, storing).catch(() => undefined);
+    if (stored?.ok === true) kept[name] = stored.value;
+  }
+  return kept;
+}
+
+function allowanceOf({ offer, limits }: OutputStoring): OutputAllowance {
+  return new OutputAllowance(watchedBounds(offer.requirements, limits).diskBytes);
+}
+
+function storeOne(
+  container: RunningContainer,
+  output: OutputRef,
+  allowance: OutputAllowance,
+  storing: OutputStoring,
+): Promise<Result<ArtifactRef, OutputProblem>> {
+  const kind = output.kind === 'dir' ? 'dir' : 'file';
+  return patiently(async () => {
+    const entries = await container.readOutput(output);
+    if (!entries.ok) return entries;
+    const store = (given: typeof entries.value) => storing.files.storeOutput(kind, given);
+    return ok(await allowance.spend(entries.value, store));
+  }, storing);
+}
