@@ -20,6 +20,7 @@ import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { Peer, type PeerParts } from './peer.ts';
 import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
 import { systemClock } from './system-clock.ts';
+import { pretendMeasures } from './test-hooks.ts';
 import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 /** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
@@ -173,11 +174,14 @@ export class Daemon {
         logger,
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
         describe: () => source.current(),
-        host: {
-          memory: readMemory,
-          freeDiskBytes: () => readFreeDisk(home.path),
-          disk: home.path,
-        },
+        host: pretendMeasures(
+          {
+            memory: readMemory,
+            freeDiskBytes: () => readFreeDisk(home.path),
+            disk: home.path,
+          },
+          process.env,
+        ),
         onStep,
       },
       capacity,

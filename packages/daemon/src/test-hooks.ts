@@ -1,9 +1,11 @@
 import { existsSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ok, type Result, refused } from '@podmesh/core';
 import type { MachineSize } from './configuration.ts';
 import { ATTEMPT_STEPS, type AttemptStep } from './execute/attempt-step.ts';
+import type { HostMeasures } from './machine/host-guard.ts';
 
 /** What only tests may ask of the program, by its environment; told in the README. */
 
@@ -30,4 +32,27 @@ export function killOnceAt(step: AttemptStep, home: string): (reached: AttemptSt
 export function machineSize(env: NodeJS.ProcessEnv): MachineSize {
   const pretended = Number(env.PODMESH_PRETEND_CORES);
   return { cores: pretended > 0 ? pretended : cpus().length, memoryBytes: totalmem() };
+}
+
+/** What is pretended of the machine; a member that is absent is measured. */
+interface PretendedMachine {
+  readonly availableBytes?: number;
+  readonly freeDiskBytes?: number;
+}
+
+/** `PODMESH_PRETEND_MACHINE`: a file that a test changes to bring a machine into distress that has none. */
+export function pretendMeasures(measures: HostMeasures, env: NodeJS.ProcessEnv): HostMeasures {
+  const file = env.PODMESH_PRETEND_MACHINE;
+  if (!file) return measures;
+  const pretended = async () => JSON.parse(await readFile(file, 'utf8')) as PretendedMachine;
+  return {
+    ...measures,
+    memory: async () => {
+      const { availableBytes } = await pretended();
+      const reading = await measures.memory();
+      return availableBytes === undefined ? reading : { ...reading, availableBytes };
+    },
+    freeDiskBytes: async () =>
+      (await pretended()).freeDiskBytes ?? (await measures.freeDiskBytes()),
+  };
 }

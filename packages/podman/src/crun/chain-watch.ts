@@ -52,6 +52,11 @@ export class ChainWatch {
     return this.#isOver;
   }
 
+  /** Whether the chain has said anything. */
+  get hasBegun(): boolean {
+    return this.#said !== '' || this.#isOver;
+  }
+
   /** Everything that is in the streams, from now on. */
   pour(log: LogSink): void {
     for (const name of ['stdout', 'stderr'] as const) {

@@ -40,3 +40,5 @@ export const ATTEMPTS_MAX = 10_000;
 export const SCRATCH_ENTRIES_MAX = 500;
 /** Of what the shell that starts chains says, for an error. */
 export const SPAWNER_WORDS_BYTES_MAX = 2_000;
+/** Times that a chain is ordered, when each time the shell that was to start it is killed. */
+export const ORDERS_MAX = 3;

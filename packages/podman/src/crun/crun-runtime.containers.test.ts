@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { OutputRef } from '@podmesh/core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { collect } from '../container-testbed.test-kit.ts';
 import { listing, textOf } from '../output-listing.test-kit.ts';
 import { type CrunTestbed, openCrunTestbed } from './crun-testbed.test-kit.ts';
@@ -20,7 +20,7 @@ afterAll(async () => {
   await bed.close();
   expect(left).toEqual([]);
   expect(await mountsOf(directory)).toEqual([]);
-  await expect.poll(() => processesOf(directory)).toEqual([]);
+  await vi.waitFor(async () => expect(await processesOf(directory)).toEqual([]));
 });
 
 const sh = (script: string) => ({ command: ['/bin/sh', '-c', script] });

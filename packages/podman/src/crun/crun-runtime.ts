@@ -29,7 +29,8 @@ import type { ChainWatch } from './chain-watch.ts';
 import { CrunContainer } from './crun-container.ts';
 import { CrunFailedError } from './crun-errors.ts';
 import { type CrunLane, type CrunLaneOptions, closeCrunLane, openCrunLane } from './crun-lane.ts';
-import { ATTEMPTS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-limits.ts';
+import { ATTEMPTS_MAX, ORDERS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-limits.ts';
+import { isHeld } from './fifo.ts';
 import { commandOf, fillRecipe, type Recipe } from './recipe.ts';
 
 type Started = Result<RunningContainer, StartProblem>;
@@ -136,7 +137,7 @@ export class CrunRuntime implements ContainerRuntime {
     log: LogSink,
     signal: AbortSignal,
   ): Promise<Started> {
-    const { fifos, spawner, attemptsOf } = this.#lane;
+    const { fifos, attemptsOf } = this.#lane;
     const { peer, claim } = spec.labels;
     const files = new AttemptFiles(join(attemptsOf(peer), claim));
     this.#making.add(files.directory);
@@ -149,14 +150,14 @@ export class CrunRuntime implements ContainerRuntime {
       const watch = container.watch();
       watch.listen();
       const order = chainOrder({ files, layers: recipe.layers, outputFds: outputs, hasCgroup });
-      const { gone } = await spawner.start(order);
-      // A shell that was killed may have started it all the same.
-      gone.then(() => watch.lookAgain()).catch(() => undefined);
+      await this.#order(order, files, watch);
       if (await untilStarted(watch, signal)) {
         watch.pour(log);
         return ok(container);
       }
-      const problem = startProblem(files.readProblem());
+      const reason = files.readProblem();
+      if (reason === '') throw new CrunFailedError('start a container', 'its chain was killed');
+      const problem = startProblem(reason);
       await container.remove();
       return refused(problem);
     } catch (error) {
@@ -165,6 +166,20 @@ export class CrunRuntime implements ContainerRuntime {
     } finally {
       this.#making.delete(files.directory);
     }
+  }
+
+  /**
+   * A shell that was killed may have started the chain or not. Its pipes are closed only when every
+   * chain of it holds its own FIFOs, so what is not held then will never come, and is ordered again.
+   */
+  async #order(order: string, files: AttemptFiles, watch: ChainWatch, tries = 1): Promise<void> {
+    const { gone } = await this.#lane.spawner.start(order);
+    const whenGone = async () => {
+      const hasCome = watch.hasBegun || isHeld(files.release) || files.readExit() !== undefined;
+      if (hasCome || tries >= ORDERS_MAX) watch.lookAgain();
+      else await this.#order(order, files, watch, tries + 1);
+    };
+    gone.then(whenGone).catch(() => watch.lookAgain());
   }
 
   async #prepare(files: AttemptFiles, recipe: Recipe, spec: ContainerSpec): Promise<CrunContainer> {

@@ -46,7 +46,9 @@ function filled(path: string): Record<string, FakeOutput> {
 function obey(spec: ContainerSpec): ContainerPlan {
   const [json = '{}', from = '', to = ''] = spec.command ?? [];
   const plan = JSON.parse(json) as Omit<Extract<ContainerPlan, { kind: 'runs' }>, 'kind'>;
-  const input = spec.inputs[from.replace('/in/', '')];
+  const name =
+    Object.keys(spec.inputs).find((n) => from === (spec.mountAt?.[n] ?? `/in/${n}`)) ?? '';
+  const input = spec.inputs[name];
   const nothing = { '/tmp/result.txt': undefined, '/tmp/results': undefined };
   const copied = input && { [to]: { kind: 'file', text: readFileSync(input, 'utf8') } as const };
   return { kind: 'runs', ...plan, outputs: { ...nothing, ...plan.outputs, ...copied } };
