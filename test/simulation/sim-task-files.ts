@@ -80,7 +80,8 @@ export class SimJournal implements AttemptJournal {
     await this.#unlessDead();
     const name = `attempt ${claim}`;
     const entry = this.#disk.get(name) as JournalEntry | undefined;
-    if (entry !== undefined) this.#disk.set(name, { ...entry, hasStarted: true });
+    if (entry !== undefined)
+      this.#disk.set(name, { ...entry, started: { ranMs: 0, isOfThisBoot: true } });
   }
 
   async remove(claim: ClaimId): Promise<void> {

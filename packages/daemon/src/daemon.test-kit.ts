@@ -127,7 +127,8 @@ export class MemoryJournal implements AttemptJournal {
 
   async noteStarted(claim: ClaimId): Promise<void> {
     const entry = this.entries.get(claim);
-    if (entry !== undefined) this.entries.set(claim, { ...entry, hasStarted: true });
+    if (entry !== undefined)
+      this.entries.set(claim, { ...entry, started: { ranMs: 0, isOfThisBoot: true } });
   }
 
   async remove(claim: ClaimId): Promise<void> {

@@ -16,9 +16,17 @@ export interface CgroupUsage {
   readonly oomKilled: boolean;
 }
 
+/** The lanes look after their own cgroups only: a stale one of the other may be about to be used. */
+export type CgroupLane = 'podmesh' | 'podmesh-crun';
+
 /** Podman's `CgroupParent` of one attempt, below a base found by {@link findCgroupBase}. */
-export function attemptCgroup(base: string, peer: PeerId, claim: ClaimId): string {
-  return join(base, `${prefixOf(peer)}${claim}`);
+export function attemptCgroup(
+  base: string,
+  peer: PeerId,
+  claim: ClaimId,
+  lane: CgroupLane = 'podmesh',
+): string {
+  return join(base, `${prefixOf(peer, lane)}${claim}`);
 }
 
 /** Whether a container's `CgroupParent` is one of ours. */
@@ -90,16 +98,18 @@ export async function removeStaleCgroups(
   base: string,
   peer: PeerId,
   kept: ReadonlySet<string>,
+  lane: CgroupLane = 'podmesh',
 ): Promise<void> {
   const names = await readdir(join(CGROUP_ROOT, base)).catch(() => []);
   for (const name of names) {
     const cgroup = join(base, name);
-    if (name.startsWith(prefixOf(peer)) && !kept.has(cgroup)) await removeCgroup(cgroup);
+    if (name.startsWith(prefixOf(peer, lane)) && !kept.has(cgroup)) await removeCgroup(cgroup);
   }
 }
 
-function prefixOf(peer: PeerId): string {
-  return `podmesh-${peer}-`;
+/** With a letter that no peer's id has, so that no peer's prefix begins another's. */
+function prefixOf(peer: PeerId, lane: CgroupLane = 'podmesh'): string {
+  return lane === 'podmesh' ? `podmesh-${peer}-` : `podmesh-crun.${peer}.`;
 }
 
 async function ownCgroup(): Promise<string | undefined> {

@@ -9,8 +9,15 @@ export interface JournalEntry {
   readonly ticket: ClaimTicket;
   /** The image id behind a reference when the attempt began: a tag may have been moved since. */
   readonly image?: string;
-  /** Whether a container was started for it, as far as was noted. */
-  readonly hasStarted?: true;
+  /** Present once its container was started, as far as was noted. */
+  readonly started?: StartNote;
+}
+
+export interface StartNote {
+  /** How long ago, by this machine's clock. */
+  readonly ranMs: number;
+  /** False: the machine was restarted since, and nothing that ran then runs now. */
+  readonly isOfThisBoot: boolean;
 }
 
 /** Attempts that were begun and not settled, on this machine's disk. */

@@ -56,6 +56,7 @@ export class ContainerRun {
   readonly #spool: LogSpool;
   readonly #stop: AbortSignal;
   readonly #witness: ContainerWitness | undefined;
+  readonly #ranMs: number;
   readonly #onPull: PullProgress;
   #image = '';
   #container: RunningContainer | undefined;
@@ -69,6 +70,8 @@ export class ContainerRun {
       readonly spool: LogSpool;
       readonly stop: AbortSignal;
       readonly witness?: ContainerWitness;
+      /** How long an adopted container has run before. */
+      readonly ranMs?: number;
       /** Told how far the pull of the image is. */
       readonly onPull?: PullProgress;
     },
@@ -78,6 +81,7 @@ export class ContainerRun {
     this.#spool = attempt.spool;
     this.#stop = attempt.stop;
     this.#witness = attempt.witness;
+    this.#ranMs = attempt.ranMs ?? 0;
     this.#onPull = attempt.onPull ?? (() => undefined);
   }
 
@@ -202,7 +206,14 @@ export class ContainerRun {
 
   async #supervise(container: RunningContainer): ReturnType<typeof supervise> {
     const { clock, limits } = this.#parts;
-    const supervision = { clock, offer: this.#offer, limits: limits(), stop: this.#stop };
+    const leftMs = Math.max(0, this.#offer.timeoutMs - this.#ranMs);
+    const supervision = {
+      clock,
+      offer: this.#offer,
+      leftMs,
+      limits: limits(),
+      stop: this.#stop,
+    };
     try {
       return await supervise(container, supervision);
     } catch (error) {

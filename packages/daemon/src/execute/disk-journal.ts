@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClaimId } from '@podmesh/core';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
@@ -8,14 +8,17 @@ const ENTRY = '.json';
 const STARTED = '.started';
 
 /**
- * One small file per begun attempt, and an empty one beside it once its container runs: cheaper than
+ * One small file per begun attempt, and another beside it once its container runs: cheaper than
  * writing the first one again. A torn or foreign file is dropped: its container is then removed.
  */
 export class DiskJournal implements AttemptJournal {
   readonly #folder: string;
+  readonly #boot: string;
 
-  constructor(folder: string) {
+  /** `boot`: what tells this start of the machine from all others. */
+  constructor(folder: string, boot: string) {
     this.#folder = folder;
+    this.#boot = boot;
   }
 
   async write(entry: JournalEntry): Promise<void> {
@@ -26,7 +29,7 @@ export class DiskJournal implements AttemptJournal {
   }
 
   async noteStarted(claim: ClaimId): Promise<void> {
-    await writeFile(this.#markOf(claim), '', { mode: 0o600 });
+    await writeFile(this.#markOf(claim), this.#boot, { mode: 0o600 });
   }
 
   async remove(claim: ClaimId): Promise<void> {
@@ -37,7 +40,6 @@ export class DiskJournal implements AttemptJournal {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const entries: JournalEntry[] = [];
     const names = await readdir(this.#folder);
-    const marks = new Set(names.filter((name) => name.endsWith(STARTED)));
     for (const name of names) {
       // The others are being written at this moment, or never were finished.
       if (!name.endsWith(ENTRY)) continue;
@@ -47,10 +49,20 @@ export class DiskJournal implements AttemptJournal {
       if (text === undefined) continue;
       const entry = parse(text);
       if (entry === undefined) await this.#drop(name);
-      else if (marks.has(`${entry.claim}${STARTED}`)) entries.push({ ...entry, hasStarted: true });
-      else entries.push(entry);
+      else entries.push({ ...entry, ...(await this.#startOf(entry.claim)) });
     }
     return entries;
+  }
+
+  async #startOf(claim: ClaimId): Promise<Pick<JournalEntry, 'started'>> {
+    const mark = this.#markOf(claim);
+    try {
+      const [boot, { mtimeMs }] = await Promise.all([readFile(mark, 'utf8'), stat(mark)]);
+      const ranMs = Math.max(0, Date.now() - mtimeMs);
+      return { started: { ranMs, isOfThisBoot: boot === this.#boot } };
+    } catch {
+      return {};
+    }
   }
 
   /** The mark first: an entry without it is harmless, a mark without an entry would stay for ever. */

@@ -122,8 +122,9 @@ export class Executor {
     const attempt = this.#active.keep(entry, async (stop) => {
       const spool = this.#parts.files.openLog();
       container.replayLog(this.#logSink(offer, spool));
-      const witness = this.#witness(entry.claim);
-      const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness });
+      const witness = this.#witness(entry.claim, true);
+      const ranMs = entry.started?.ranMs ?? 0;
+      const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness, ranMs });
       await this.#publish(entry, await containerRun.adopt(container, entry.image), containerRun);
     });
     this.#follow(attempt, offer, reservation);
@@ -222,10 +223,12 @@ export class Executor {
   }
 
   /** A restarted daemon that finds no container has to know whether there ever was one. */
-  #witness(claim: ClaimId): ContainerWitness {
+  #witness(claim: ClaimId, isAdopted = false): ContainerWitness {
     return {
       started: async (container) => {
         this.#active.noteRunning(claim, container);
+        // The time of the first note counts against the task's time limit.
+        if (isAdopted) return;
         // Without the note only the name of a failure would differ: no reason to end a task.
         await this.#parts.journal.noteStarted(claim).catch(() => undefined);
         this.#step('start-noted');

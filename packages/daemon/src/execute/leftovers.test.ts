@@ -132,6 +132,21 @@ it.each([
   expect(bench.mesh.log.entries).toHaveLength(2);
 });
 
+it('what a restart of the machine ended is no fault of the task', async () => {
+  const bench = newCase();
+  const { claim, last, startedSequence, offer } = await openAttempt(bench, 'rebooted');
+  await bench.start('rebooted');
+  const started = { ranMs: 5, isOfThisBoot: false };
+  await bench.parts.journal.write({ claim, offer, startedSequence, ticket: '1', started });
+  bench.host.reboot();
+  await bench.leftovers.reconcile();
+  expect(last()).toMatchObject({
+    kind: 'attempt-failed',
+    failure: { kind: 'peer-lost', message: 'the machine was restarted while the container ran' },
+  });
+  expect(bench.claims()).toEqual([]);
+});
+
 it('an attempt that passed on meanwhile is forgotten, with its scratch folder', async () => {
   const bench = newCase();
   const { claim, offer, startedSequence, last } = await openAttempt(bench, 'late');
@@ -149,7 +164,7 @@ it('an attempt that this peer is at work on is left alone, whatever it finds of 
   const { mesh, executor, clock, leftovers, parts } = bench;
   executor.take(await claimOffer(bench), { release: () => undefined });
   await clock.advance(100);
-  expect(await parts.journal.list()).toMatchObject([{ hasStarted: true }]);
+  expect(await parts.journal.list()).toMatchObject([{ started: { isOfThisBoot: true } }]);
   // As if its container had vanished under it.
   for (const container of bench.host.containers) container.removedMs = 0;
   await leftovers.reconcile();

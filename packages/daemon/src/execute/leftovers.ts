@@ -58,7 +58,11 @@ export class Leftovers {
   async #settle(container: RunningContainer, entry: JournalEntry | undefined): Promise<void> {
     const { run, task, attempt, claim } = container.labels;
     if (this.#executor.holds(claim)) return;
-    const reservation = entry && this.#ledger.reserve(entry.offer.requirements);
+    // What a restart of the machine ended would look like a task that was killed by its own doing.
+    const isOver = entry?.started?.isOfThisBoot === false;
+    const reservation = isOver
+      ? undefined
+      : entry && this.#ledger.reserve(entry.offer.requirements);
     if (entry !== undefined && reservation !== undefined) {
       if (await this.#executor.adopt(entry, container, reservation)) {
         this.#parts.logger.info(
@@ -70,7 +74,7 @@ export class Leftovers {
       reservation.release();
     }
     await container.remove();
-    if (entry !== undefined) await this.#conclude(entry, NO_ROOM);
+    if (entry !== undefined) await this.#conclude(entry, isOver ? whatBecameOf(entry) : NO_ROOM);
     this.#parts.logger.info({ run, task, attempt }, 'removed a container that was left behind');
   }
 
@@ -95,12 +99,13 @@ const NO_ROOM: Pick<Failure, 'kind' | 'message'> = {
 };
 
 /** An attempt of ours without a container ended with the daemon, or the machine, that made it. */
-function whatBecameOf({ hasStarted }: JournalEntry): Pick<Failure, 'kind' | 'message'> {
-  if (hasStarted !== true) {
+function whatBecameOf({ started }: JournalEntry): Pick<Failure, 'kind' | 'message'> {
+  if (started === undefined) {
     const message = 'this peer was killed before the container was started';
     return { kind: 'start-failed', message };
   }
-  const message =
-    'this peer was killed while the container ran, and the container was gone when it came back';
+  const message = started.isOfThisBoot
+    ? 'this peer was killed while the container ran, and the container was gone when it came back'
+    : 'the machine was restarted while the container ran';
   return { kind: 'peer-lost', message };
 }

@@ -9,6 +9,8 @@ const STOP_AGAIN_MS = 200;
 export interface Supervision {
   readonly clock: Clock;
   readonly offer: Offer;
+  /** What is left of its time limit. */
+  readonly leftMs: number;
   /** What holds the task to its limits besides us. */
   readonly limits: LimitsEnforced;
   /** Aborts with a `StopOrder` as its reason. */
@@ -18,7 +20,7 @@ export interface Supervision {
 /** Waits for a container's end, and ends it when its time is up, it exceeds a limit, or we are told to. */
 export async function supervise(
   container: RunningContainer,
-  { clock, offer, limits, stop }: Supervision,
+  { clock, offer, leftMs, limits, stop }: Supervision,
 ): Promise<{ exit: ContainerExit; stopped: StopOrder | undefined }> {
   const ended = new AbortController();
   let stopped: StopOrder | undefined;
@@ -30,7 +32,7 @@ export async function supervise(
     void stopForSure(container, { clock, order, ended: ended.signal });
   };
   const onStop = (): void => end(orderOf(stop));
-  const timer = clock.sleep(offer.timeoutMs, ended.signal).then(() => end(timedOut(offer)));
+  const timer = clock.sleep(leftMs, ended.signal).then(() => end(timedOut(offer)));
   const bounds = watchedBounds(offer.requirements, limits);
   void watchLimits(container, bounds, clock, ended.signal).then((order) => order && end(order));
   stop.addEventListener('abort', onStop, { once: true });

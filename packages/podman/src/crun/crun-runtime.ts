@@ -33,6 +33,8 @@ import { ATTEMPTS_MAX, ORDERS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-li
 import { isHeld } from './fifo.ts';
 import { commandOf, fillRecipe, type Recipe } from './recipe.ts';
 
+const LANE = 'podmesh-crun';
+
 type Started = Result<RunningContainer, StartProblem>;
 
 /**
@@ -102,19 +104,15 @@ export class CrunRuntime implements ContainerRuntime {
     const { book } = this.#lane;
     const taken = await book.use(spec.image);
     if (!taken.ok) return taken;
-    let isKept = false;
+    if (commandOf(taken.value, spec).length === 0) {
+      book.done(spec.image);
+      return refused(startProblem('no command or entrypoint provided'));
+    }
     try {
-      if (commandOf(taken.value, spec).length === 0) {
-        return refused(startProblem('no command or entrypoint provided'));
-      }
-      const started = await this.#cook(taken.value, spec, log, signal);
-      isKept = started.ok;
-      return started;
+      return await this.#cook(taken.value, spec, log, signal);
     } catch (error) {
       if (isDiskFull(error)) return refused(startProblem('no space left on device'));
       throw error;
-    } finally {
-      if (!isKept) book.done(spec.image);
     }
   }
 
@@ -127,7 +125,7 @@ export class CrunRuntime implements ContainerRuntime {
       if (container !== undefined) found.push(container);
     }
     const base = this.#lane.cgroups?.base;
-    if (base !== undefined) await removeStaleCgroups(base, peer, this.#cgroups);
+    if (base !== undefined) await removeStaleCgroups(base, peer, this.#cgroups, LANE);
     return found;
   }
 
@@ -137,13 +135,12 @@ export class CrunRuntime implements ContainerRuntime {
     log: LogSink,
     signal: AbortSignal,
   ): Promise<Started> {
-    const { fifos, attemptsOf } = this.#lane;
+    const { attemptsOf } = this.#lane;
     const { peer, claim } = spec.labels;
     const files = new AttemptFiles(join(attemptsOf(peer), claim));
     this.#making.add(files.directory);
     let container: CrunContainer | undefined;
     try {
-      await fifos.reserve(files.fifos.length);
       container = await this.#prepare(files, recipe, spec);
       const hasCgroup = this.#lane.cgroups !== undefined;
       const outputs = outputFds(spec.outputs);
@@ -157,11 +154,13 @@ export class CrunRuntime implements ContainerRuntime {
       }
       const reason = files.readProblem();
       if (reason === '') throw new CrunFailedError('start a container', 'its chain was killed');
+      // The layers are not what they were: somebody removed the image by force.
+      if (reason.startsWith('mount:')) this.#lane.book.forget(spec.image);
       const problem = startProblem(reason);
       await container.remove();
       return refused(problem);
     } catch (error) {
-      await (container?.remove() ?? this.#discard(files, attemptCgroupOf(this.#lane, spec)));
+      await (container?.remove() ?? this.#discardUnmade(files, spec));
       throw error;
     } finally {
       this.#making.delete(files.directory);
@@ -190,7 +189,7 @@ export class CrunRuntime implements ContainerRuntime {
     mkdirSync(attemptsOf(spec.labels.peer), { recursive: true, mode: 0o700 });
     files.make(fillRecipe(recipe, spec, place), recipe);
     files.makeOutputs(outputFds(spec.outputs));
-    fifos.take(files.fifos);
+    await fifos.take(files.fifos);
     const { image, layers } = recipe;
     return this.#hold(files, { labels: spec.labels, image, layers, ...own }, false);
   }
@@ -217,11 +216,17 @@ export class CrunRuntime implements ContainerRuntime {
       ...(cgroup === undefined ? {} : { cgroup }),
       discard: async () => {
         await this.#discard(files, cgroup);
-        this.#lane.book.done(image);
+        // Of a container that an earlier daemon started, this one's book knows nothing.
+        if (!isFound) this.#lane.book.done(image);
       },
     });
     this.#held.set(files.directory, container);
     return container;
+  }
+
+  async #discardUnmade(files: AttemptFiles, spec: ContainerSpec): Promise<void> {
+    await this.#discard(files, attemptCgroupOf(this.#lane, spec));
+    this.#lane.book.done(spec.image);
   }
 
   async #discard(files: AttemptFiles, cgroup: string | undefined): Promise<void> {
@@ -248,7 +253,7 @@ export class CrunRuntime implements ContainerRuntime {
 }
 
 function attemptCgroupOf({ cgroups }: CrunLane, { labels }: ContainerSpec): string | undefined {
-  return cgroups && attemptCgroup(cgroups.base, labels.peer, labels.claim);
+  return cgroups && attemptCgroup(cgroups.base, labels.peer, labels.claim, LANE);
 }
 
 /** Whether the command runs; false when the chain ended without running it. */

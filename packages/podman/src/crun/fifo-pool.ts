@@ -28,17 +28,13 @@ export class FifoPool {
     await this.#fill();
   }
 
-  /** Resolves when at least so many can be taken without waiting. */
-  async reserve(count: number): Promise<void> {
-    while (this.#stock.length < count) await this.#fill();
-  }
-
-  /** Puts one to each path; after `reserve`, in the same turn. */
-  take(paths: readonly string[]): void {
+  /** Puts one to each path. */
+  async take(paths: readonly string[]): Promise<void> {
+    // Checked and taken in one turn: others wait for the same stock.
+    while (this.#stock.length < paths.length) await this.#fill();
     for (const path of paths) {
       const fifo = this.#stock.pop();
-      if (fifo === undefined) throw new CrunFailedError('take a FIFO', 'none was reserved');
-      renameSync(fifo, path);
+      if (fifo !== undefined) renameSync(fifo, path);
     }
     if (this.#stock.length < FIFO_LOW) this.#fill().catch(() => undefined);
   }
