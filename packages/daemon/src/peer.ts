@@ -96,7 +96,13 @@ export class Peer {
       ...parts,
       queue: parts.drives,
       drive: (run, signal) => this.#drive(run, signal),
+      parked: () => this.#parked(),
     });
+  }
+
+  #parked(): number {
+    return [...this.#drivers.values()].filter(({ outlook }) => outlook === 'waits-for-person')
+      .length;
   }
 
   /** Never throws. Announces itself, settles what an earlier session left behind, then claims. */

@@ -5,11 +5,15 @@ import { newBench, settled, silent } from '../daemon.test-kit.ts';
 import type { DriveEnding } from './driver.ts';
 import { Drives } from './drives.ts';
 
-function newDrives(drive: (run: RunId, signal: AbortSignal) => Promise<DriveEnding>) {
+function newDrives(
+  drive: (run: RunId, signal: AbortSignal) => Promise<DriveEnding>,
+  parked = () => 0,
+) {
   const bench = newBench();
   const driven: RunId[] = [];
   const { log, leases, drives: queue } = bench.ports;
   const drives = new Drives({
+    parked,
     log,
     leases,
     queue,
@@ -97,4 +101,17 @@ it('a peer drives no more than it may, and hands over all when it is stopped', a
   await stop();
   expect(drives.driving).toBe(0);
   expect(mesh.drives.all()).toHaveLength(DRIVES_PER_PEER_MAX + 3);
+});
+
+it('runs that wait for a person leave their places to others', async () => {
+  let parked = 0;
+  const { drives, driven, stop, publish, clock } = newDrives(patiently, () => parked);
+  drives.start();
+  for (let count = 0; count < DRIVES_PER_PEER_MAX + 1; count += 1) publish();
+  await clock.advance(60_000);
+  expect(driven).toHaveLength(DRIVES_PER_PEER_MAX);
+  parked = 1;
+  await clock.advance(60_000);
+  expect(driven).toHaveLength(DRIVES_PER_PEER_MAX + 1);
+  await stop();
 });

@@ -25,6 +25,8 @@ export interface DrivesParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly drive: (run: RunId, signal: AbortSignal) => Promise<DriveEnding>;
+  /** How many of the runs driven here only wait for a person: they cost nothing and take no place. */
+  readonly parked: () => number;
 }
 
 /** Claims drives and drives their runs; publishes again what got lost. Any peer does this for all runs. */
@@ -56,9 +58,9 @@ export class Drives {
   async #pull(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      const room = DRIVES_PER_PEER_MAX - this.#driving.size;
+      const room = DRIVES_PER_PEER_MAX - (this.#driving.size - this.#parts.parked());
       if (room <= 0) {
-        await this.#roomMade.next(signal);
+        await this.#untilRoom(signal);
         continue;
       }
       try {
@@ -71,6 +73,17 @@ export class Drives {
         await this.#parts.clock.sleep(RETRY_MS, signal);
       }
     }
+  }
+
+  /** A run that begins to wait for a person makes room without ringing: therefore not for ever. */
+  async #untilRoom(signal: AbortSignal): Promise<void> {
+    const enough = new AbortController();
+    const late = AbortSignal.any([signal, enough.signal]);
+    await Promise.race([
+      this.#roomMade.next(late),
+      this.#parts.clock.sleep(ADOPT_ORPHANS_MS, late),
+    ]);
+    enough.abort('enough');
   }
 
   async #take(claimed: Claimed<RunId>): Promise<void> {

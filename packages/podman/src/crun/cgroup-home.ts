@@ -1,12 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Requirements } from '@podmesh/core';
 import { CGROUP_ROOT, type CgroupUsage, findCgroupBase } from '../container-cgroup.ts';
-import { PIDS_MAX } from '../podman-limits.ts';
 
 const CONTROLLERS = ['cpu', 'memory', 'pids'];
-const PERIOD_USEC = 100_000;
+const ENABLE_ALL = CONTROLLERS.map((name) => `+${name}`).join(' ');
 
 /** Where the lane makes a cgroup for each container. */
 export interface CgroupHome {
@@ -33,27 +31,14 @@ export async function findCgroupHome(): Promise<CgroupHome | undefined> {
 }
 
 /**
- * Makes the cgroup of one attempt. The limits are on it, and the container is in a child of it that crun
- * makes and removes: so what was used can still be read after the end.
+ * Makes the cgroup of one attempt. The container is in a child of it, with its limits, that crun makes and
+ * removes: what was used can still be read here after the end.
  */
-export async function makeCgroup(
-  home: CgroupHome,
-  cgroup: string,
-  { memoryBytes, cpus }: Requirements,
-): Promise<void> {
+export async function makeCgroup(home: CgroupHome, cgroup: string): Promise<void> {
   const path = join(CGROUP_ROOT, cgroup);
   await mkdir(path, { recursive: true });
   if (!home.limits) return;
-  const set = (file: string, value: string | number) => writeFile(join(path, file), String(value));
-  await set('cgroup.subtree_control', CONTROLLERS.map((name) => `+${name}`).join(' '));
-  await set('pids.max', PIDS_MAX);
-  if (cpus > 0) await set('cpu.max', `${Math.round(cpus * PERIOD_USEC)} ${PERIOD_USEC}`);
-  if (memoryBytes <= 0) return;
-  await set('memory.max', memoryBytes);
-  // Of a task that lost one process to the limit, the others are of no use.
-  await set('memory.oom.group', 1);
-  // A task that thrashes harms its neighbours more than one that is killed. Absent without swap.
-  await set('memory.swap.max', 0).catch(() => undefined);
+  await writeFile(join(path, 'cgroup.subtree_control'), ENABLE_ALL);
 }
 
 /** What a container used, after its end. Synchronous: one or three files of the kernel's memory. */

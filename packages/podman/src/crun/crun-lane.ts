@@ -52,6 +52,11 @@ export async function openCrunLane(api: PodmanApi, options: CrunLaneOptions): Pr
   for (const program of ['nsenter', 'unshare']) await findProgram(program, env);
   const namespace = await UserNamespace.open(env);
   const place = (name: string) => join(directory, name);
+  const sweeper = new Sweeper(namespace, place('trash'));
+  await sweeper.start();
+  const hasContainers = await hasAttempts(place('attempts'));
+  // Of the last boot, or of images long gone.
+  if (!hasContainers) for (const name of ['state', 'bases']) await sweeper.discard(place(name));
   for (const name of ['attempts', 'state', 'bases', 'merged', `tools/${TOOLS}`]) {
     await mkdir(place(name), { recursive: true, mode: 0o700 });
   }
@@ -71,14 +76,14 @@ export async function openCrunLane(api: PodmanApi, options: CrunLaneOptions): Pr
     kitchen,
     spawner,
     fifos: new FifoPool(place('fifos'), busybox),
-    sweeper: new Sweeper(namespace, place('trash')),
+    sweeper,
     book: new RecipeBook({ api, info, owner, namespace, bases: place('bases'), precompiled }),
     cgroups: delegated === undefined ? await findCgroupHome() : { base: delegated, limits: true },
     directory,
     attemptsOf: (peer: PeerId) => join(directory, 'attempts', peer),
   };
-  await Promise.all([lane.fifos.start(), lane.sweeper.start()]);
-  await lane.book.start(await hasAttempts(place('attempts')));
+  await lane.fifos.start();
+  await lane.book.start(hasContainers);
   return lane;
 }
 
@@ -137,7 +142,7 @@ async function findProgram(name: string, env: Env): Promise<string> {
 }
 
 async function hasAttempts(attempts: string): Promise<boolean> {
-  for (const peer of await readdir(attempts)) {
+  for (const peer of await readdir(attempts).catch(() => [])) {
     for (const name of await readdir(join(attempts, peer)).catch(() => [])) {
       if (new AttemptFiles(join(attempts, peer, name)).isWhole()) return true;
     }

@@ -185,7 +185,8 @@ export class CrunRuntime implements ContainerRuntime {
     const cgroup = await this.#makeCgroup(spec);
     const { attemptsOf, fifos, kitchen } = this.#lane;
     const own = cgroup === undefined ? {} : { cgroup };
-    const place = { directory: files.directory, root: kitchen.merged, ...own };
+    const limits = this.#lane.cgroups?.limits ?? false;
+    const place = { directory: files.directory, root: kitchen.merged, limits, ...own };
     mkdirSync(attemptsOf(spec.labels.peer), { recursive: true, mode: 0o700 });
     files.make(fillRecipe(recipe, spec, place), recipe);
     files.makeOutputs(outputFds(spec.outputs));
@@ -199,7 +200,7 @@ export class CrunRuntime implements ContainerRuntime {
     const cgroup = attemptCgroupOf(this.#lane, spec);
     if (cgroups === undefined || cgroup === undefined) return undefined;
     this.#cgroups.add(cgroup);
-    await makeCgroup(cgroups, cgroup, spec.requirements);
+    await makeCgroup(cgroups, cgroup);
     return cgroup;
   }
 

@@ -33,7 +33,11 @@ const recipe = {
     },
     mounts: [{ destination: '/proc', type: 'proc' }],
     annotations: { 'io.container.manager': 'libpod' },
-    linux: { seccomp: { defaultAction: 'SCMP_ACT_ERRNO' }, maskedPaths: ['/proc/kcore'] },
+    linux: {
+      seccomp: { defaultAction: 'SCMP_ACT_ERRNO' },
+      maskedPaths: ['/proc/kcore'],
+      resources: { pids: { limit: 2_048 }, devices: [] },
+    },
   },
   inputMount: { destination: '/probe', type: 'bind', source: '/p', options: ['rbind', 'ro'] },
   fileMounts: [
@@ -45,14 +49,18 @@ const recipe = {
   layers: { home: '/storage', lower: 'l/A:l/B' },
   rootMode: 0o755,
 } as Recipe;
-const place = { directory: '/d', root: '/m' };
+const place = { directory: '/d', root: '/m', limits: false };
 
 describe('fillRecipe', () => {
   it('keeps all of the security that Podman wrote', () => {
     expect(fillRecipe(recipe, spec, place)).toMatchObject({
       hooks: recipe.config && { prestart: [] },
       process: { noNewPrivileges: true, capabilities: {} },
-      linux: recipe.config.linux,
+      linux: {
+        seccomp: recipe.config.linux.seccomp,
+        maskedPaths: ['/proc/kcore'],
+        resources: { devices: [] },
+      },
     });
   });
 
@@ -81,6 +89,21 @@ describe('fillRecipe', () => {
     const filled = fillRecipe(recipe, { ...spec, mountAt }, place) as typeof recipe.config;
     const hosts = filled.mounts.filter(({ destination }) => destination === '/etc/hosts');
     expect(hosts).toEqual([expect.objectContaining({ source: '/store/a' })]);
+  });
+
+  it('limits only where the kernel does', () => {
+    expect(fillRecipe(recipe, spec, place)).not.toHaveProperty('linux.resources.pids');
+    expect(fillRecipe(recipe, spec, { ...place, limits: true })).toMatchObject({
+      linux: {
+        resources: {
+          pids: { limit: 4_096 },
+          cpu: { quota: 100_000, period: 100_000 },
+          memory: { limit: 1, swap: 1 },
+          unified: { 'memory.oom.group': '1' },
+          devices: [],
+        },
+      },
+    });
   });
 
   it('carries all that a later daemon must know', () => {

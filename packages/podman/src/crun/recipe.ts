@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
-import type { ContainerSpec } from '@podmesh/core';
+import type { ContainerSpec, Requirements } from '@podmesh/core';
 import { writeLabels } from '../container-labels.ts';
+import { PIDS_MAX } from '../podman-limits.ts';
 
 /** One mount of an OCI configuration. */
 export interface OciMount {
@@ -28,7 +29,7 @@ export interface OciConfig {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly linux: {
     readonly seccomp?: object;
-    readonly resources?: object;
+    readonly resources?: Readonly<Record<string, unknown>>;
     readonly cgroupsPath?: string;
   };
 }
@@ -69,8 +70,11 @@ export interface Place {
   /** Where its chain mounts its root directory. */
   readonly root: string;
   readonly cgroup?: string;
+  /** Whether the kernel holds that cgroup to limits. */
+  readonly limits: boolean;
 }
 
+const PERIOD_USEC = 100_000;
 const LAYERS_ANNOTATION = 'podmesh.layers';
 const HOME_ANNOTATION = 'podmesh.layers-home';
 const IMAGE_ANNOTATION = 'podmesh.image';
@@ -105,6 +109,7 @@ export function fillRecipe(recipe: Recipe, spec: ContainerSpec, place: Place): o
     },
     linux: {
       ...config.linux,
+      resources: resourcesOf(config, spec.requirements, place.limits),
       ...(place.cgroup === undefined ? {} : { cgroupsPath: posix.join('/', place.cgroup, 'c') }),
     },
   };
@@ -125,6 +130,28 @@ export function layersIn(annotations: Readonly<Record<string, string>>): Layers 
 /** The image of a container, from its annotations. */
 export function imageIn(annotations: Readonly<Record<string, string>>): string | undefined {
   return annotations[IMAGE_ANNOTATION];
+}
+
+/**
+ * The same limits as in Podman's lane, and at the same place, where programs look for them. No swap: a
+ * task that thrashes harms its neighbours more than one that is killed. When one of its processes
+ * is killed for memory all are, because the others are of no use then.
+ */
+function resourcesOf(
+  { linux }: OciConfig,
+  { memoryBytes, cpus }: Requirements,
+  limits: boolean,
+): object {
+  const { memory, cpu, pids, ...others } = linux.resources ?? {};
+  if (!limits) return others;
+  const quota = Math.round(cpus * PERIOD_USEC);
+  return {
+    ...others,
+    pids: { limit: PIDS_MAX },
+    ...(cpus > 0 ? { cpu: { quota, period: PERIOD_USEC } } : {}),
+    ...(memoryBytes > 0 ? { memory: { limit: memoryBytes, swap: memoryBytes } } : {}),
+    ...(memoryBytes > 0 ? { unified: { 'memory.oom.group': '1' } } : {}),
+  };
 }
 
 /** Parents before children, whatever the order of the names. */
