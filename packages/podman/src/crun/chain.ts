@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { AttemptFiles } from './attempt-files.ts';
 import { CrunUnavailableError } from './crun-errors.ts';
-import { COMMAND_MS_MAX } from './crun-limits.ts';
+import { COMMAND_MS_MAX, HOLD_LOOK_S } from './crun-limits.ts';
 import type { Layers } from './recipe.ts';
 import type { UserNamespace } from './user-namespace.ts';
 
@@ -75,7 +75,7 @@ export function sharedArguments({ crun, state, merged }: Kitchen): readonly stri
  * Only builtins and applets besides crun: each further program would cost as much as the mount. The
  * exit is a file, for a daemon to come, and a word to the one that is there; it is complete when its
  * last line is. crun's record is there after crun only when somebody killed crun: then the container
- * goes, too. A directory that is gone was given up by its daemon: nobody would ever tell this one to end.
+ * goes, too. A directory that is gone was given up: nobody would ever tell this chain to end, so it looks.
  */
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the shell expands them
 export const CHAIN_SCRIPT = [
@@ -88,6 +88,7 @@ export const CHAIN_SCRIPT = [
   'crun run --preserve-fds=$((k-3)) --pid-file "$d/notice" --bundle "$d" "$id" \\',
   '</dev/null >>"$d/$out" 2>>"$d/$err"',
   '}',
+  `hold() { while [ -d "$d" ] && ! read -r -t ${HOLD_LOOK_S} _; do :; done; }`,
   'if cd "$home" && mount -t overlay overlay -o "$options" "$merged" 2>"$d/crun.log"; then',
   'eval "cook $k>&-"; code=$?',
   '[ ! -e "$state/$id" ] || crun delete --force "$id" </dev/null >/dev/null 2>&1',
@@ -95,6 +96,6 @@ export const CHAIN_SCRIPT = [
   '[ -d "$d" ] || exit',
   '{ echo "$code"; times; echo end; } >"$d/exit"',
   'printf \'\\n%s.\' "$code" >&0',
-  'eval "read -r _ <&$k"',
+  'eval "hold <&$k"',
 ].join('\n');
 // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the shell expands them

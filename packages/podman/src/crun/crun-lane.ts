@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, copyFile, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -63,7 +62,6 @@ export async function openCrunLane(api: PodmanApi, options: CrunLaneOptions): Pr
   await rm(place(`tools/${TOOLS}/busybox`), { force: true });
   await copyFile(busybox, place(`tools/${TOOLS}/busybox`));
   const crun = info.host.ociRuntime.path ?? 'crun';
-  const owner = createHash('sha256').update(directory).digest('hex').slice(0, 16);
   const kitchen: Kitchen = {
     ...{ namespace, busybox, crun, tar },
     state: place('state'),
@@ -77,13 +75,20 @@ export async function openCrunLane(api: PodmanApi, options: CrunLaneOptions): Pr
     spawner,
     fifos: new FifoPool(place('fifos'), busybox),
     sweeper,
-    book: new RecipeBook({ api, info, owner, namespace, bases: place('bases'), precompiled }),
+    book: new RecipeBook({
+      api,
+      info,
+      owner: directory,
+      namespace,
+      bases: place('bases'),
+      precompiled,
+    }),
     cgroups: delegated === undefined ? await findCgroupHome() : { base: delegated, limits: true },
     directory,
     attemptsOf: (peer: PeerId) => join(directory, 'attempts', peer),
   };
   await lane.fifos.start();
-  await lane.book.start(hasContainers);
+  await lane.book.tidy(hasContainers);
   return lane;
 }
 
@@ -94,6 +99,8 @@ export async function closeCrunLane(lane: CrunLane): Promise<void> {
   await book.stop();
   if (!(await hasAttempts(join(directory, 'attempts')))) {
     await sweeper.discard(join(directory, 'bases'));
+    // Podman may be gone by now; then the next start does it.
+    await book.tidy(false).catch(() => undefined);
   }
   await sweeper.stop();
   await kitchen.namespace.close();

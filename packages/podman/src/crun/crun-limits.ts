@@ -42,3 +42,5 @@ export const SCRATCH_ENTRIES_MAX = 500;
 export const SPAWNER_WORDS_BYTES_MAX = 2_000;
 /** Times that a chain is ordered, when each time the shell that was to start it is killed. */
 export const ORDERS_MAX = 3;
+/** How often a chain that has ended, and waits to be told that its exit was read, looks whether it still can be, in seconds. */
+export const HOLD_LOOK_S = 30;

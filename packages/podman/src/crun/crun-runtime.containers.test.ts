@@ -19,6 +19,8 @@ afterAll(async () => {
   const { directory } = bed;
   await bed.close();
   expect(left).toEqual([]);
+  const filter = `label=podmesh.recipe=${directory}`;
+  expect((await execute('podman', ['ps', '-aq', '--filter', filter])).stdout).toBe('');
   expect(await mountsOf(directory)).toEqual([]);
   await vi.waitFor(async () => expect(await processesOf(directory)).toEqual([]));
 });
@@ -68,10 +70,9 @@ describe('a fast container', () => {
   it('takes one recipe for many that start at once, and keeps the image', async () => {
     const runs = Array.from({ length: 6 }, () => bed.run({ command: ['true'] }));
     for (const { exit } of await Promise.all(runs)) expect(exit.code).toBe(0);
-    const format = '{{index .Labels "podmesh.recipe"}} {{.ImageID}} {{.State}}';
-    const pins = await bed.podman.podman('ps', '-a', '--no-trunc', '--format', format);
-    const own = pins.split('\n').filter((line) => line.includes(bed.podman.image.slice(7)));
-    expect(own.filter((line) => /created/i.test(line)).length).toBeGreaterThan(0);
+    const filter = `label=podmesh.recipe=${bed.directory}`;
+    const pins = await bed.podman.podman('ps', '-aq', '--filter', filter);
+    expect(pins.split('\n')).toHaveLength(1);
     await expect(bed.podman.podman('rmi', bed.podman.image)).rejects.toThrow(/in use|used by/);
   });
 
@@ -91,6 +92,15 @@ describe('a fast container', () => {
     expect((await container.wait()).code).toBe(0);
     expect(log.bytes).toBe(100_000_000);
     await container.remove();
+  });
+});
+
+describe('the image of a daemon that is gone', () => {
+  it('is let go by the next one on this machine', async () => {
+    const label = `podmesh.recipe=${join(bed.podman.directory, 'gone')}`;
+    await bed.podman.podman('create', '--label', label, bed.podman.image, 'true');
+    await bed.restart();
+    expect(await bed.podman.podman('ps', '-aq', '--filter', `label=${label}`)).toBe('');
   });
 });
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Result, StartProblem } from '@podmesh/core';
 import { RECIPE_IDLE_MS_MAX, RECIPES_MAX } from './crun-limits.ts';
 import type { Recipe } from './recipe.ts';
@@ -26,11 +27,18 @@ export class RecipeBook {
     this.#machine = machine;
   }
 
-  /** Lets images go that an earlier daemon kept; not while containers of it live, which may need them. */
-  async start(hasContainers: boolean): Promise<void> {
-    if (hasContainers) return;
+  /**
+   * Lets images go that this lane kept, in this daemon or an earlier one; not while containers of it live, which may need them.
+   * Also those of daemons whose directory is gone: nobody else ever would.
+   */
+  async tidy(hasContainers: boolean): Promise<void> {
     const { api, owner } = this.#machine;
-    for (const { Id } of await api.list(`${RECIPE_LABEL}=${owner}`)) await api.remove(Id);
+    for (const { Id, Labels } of await api.list(RECIPE_LABEL)) {
+      const directory = Labels?.[RECIPE_LABEL];
+      if (directory === undefined) continue;
+      const isOver = directory === owner ? !hasContainers : !existsSync(directory);
+      if (isOver) await api.remove(Id);
+    }
   }
 
   /** The recipe, and a mark that it is in use, until `done` is called for it. */

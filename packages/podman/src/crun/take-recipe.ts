@@ -25,7 +25,7 @@ import type { Layers, OciConfig, OciMount, Recipe, RecipeFile } from './recipe.t
 import { withLimits } from './resource-limits.ts';
 import type { UserNamespace } from './user-namespace.ts';
 
-/** The label of containers that keep an image, or are there to be read. Its value: whose they are. */
+/** The label of containers that keep an image, or are there to be read. Its value: their lane's directory. */
 export const RECIPE_LABEL = 'podmesh.recipe';
 
 /** Where the one input of a recipe's container is; also its program, though it never runs. */
