@@ -6,10 +6,15 @@ suite=trixie
 packages=systemd-sysv,dbus-user-session,libpam-systemd,linux-image-cloud-amd64,initramfs-tools
 packages+=,openssh-server,nodejs
 
+print_image() {
+  find_image
+  printf '%s\n' "$image"
+}
+
 # Sets $image, the directory of the disk, and builds it when it is not there. A half-built one never
 # has that name.
 find_image() {
-  local cache recipe
+  local recipe
   cache=${XDG_CACHE_HOME:-$HOME/.cache}/podmesh-vm
   # What the disk is made from, and nothing else: another recipe is another disk.
   recipe=$(cat "$root/scripts/vm.d/image.bash" "$root/scripts/install-system" | sha256sum)
@@ -20,21 +25,24 @@ find_image() {
   flock 9
   if [[ ! -e $image/disk ]]; then
     work=$(mktemp -d -p "$cache")
-    trap 'forget_work' EXIT
+    trap 'give_up_work' EXIT
     say "building the disk (about two minutes; what is said about it: $cache/build.log)"
-    build_image "$work" >"$cache/build.log" 2>&1 || {
-      tail -n 20 "$cache/build.log" >&2
-      fail 'the disk could not be built; the last words about it are above.'
-    }
-    # Disks of older recipes: nobody would remove them, and each is half a gigabyte.
-    find "$cache" -mindepth 1 -maxdepth 1 -type d ! -path "$work" -exec rm -rf {} +
+    # Not in a condition: there a command that fails would not end it.
+    build_image "$work" >"$cache/build.log" 2>&1
+    # Disks of older recipes: nobody would remove them, and each is more than half a gigabyte.
+    find "$cache" -mindepth 1 -maxdepth 1 -type d ! -path "$work" -mmin +120 -exec rm -rf {} +
+    rm -rf "$image"
     mv "$work" "$image"
     trap - EXIT
   fi
   exec 9>&-
 }
 
-forget_work() { as_owner rm -rf "$work"; }
+give_up_work() {
+  tail -n 20 "$cache/build.log" >&2
+  say 'the disk could not be built; the last words about it are above.'
+  as_owner rm -rf "$work"
+}
 
 build_image() {
   local work=$1 mirror

@@ -76,12 +76,12 @@ export class SimJournal implements AttemptJournal {
     this.#disk.set(`attempt ${entry.claim}`, entry);
   }
 
-  async noteStarted(claim: ClaimId): Promise<void> {
+  async noteStarted(claim: ClaimId, image: string): Promise<void> {
     await this.#unlessDead();
     const name = `attempt ${claim}`;
     const entry = this.#disk.get(name) as JournalEntry | undefined;
     if (entry !== undefined)
-      this.#disk.set(name, { ...entry, started: { ranMs: 0, isOfThisBoot: true } });
+      this.#disk.set(name, { ...entry, started: { ranMs: 0, isOfThisBoot: true, image } });
   }
 
   async remove(claim: ClaimId): Promise<void> {

@@ -125,10 +125,10 @@ export class MemoryJournal implements AttemptJournal {
     this.entries.set(entry.claim, entry);
   }
 
-  async noteStarted(claim: ClaimId): Promise<void> {
+  async noteStarted(claim: ClaimId, image: string): Promise<void> {
     const entry = this.entries.get(claim);
     if (entry !== undefined)
-      this.entries.set(claim, { ...entry, started: { ranMs: 0, isOfThisBoot: true } });
+      this.entries.set(claim, { ...entry, started: { ranMs: 0, isOfThisBoot: true, image } });
   }
 
   async remove(claim: ClaimId): Promise<void> {

@@ -13,7 +13,7 @@ import type { Logger } from 'pino';
 import type { Configuration } from './configuration.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import type { Home } from './home.ts';
-import { bootId } from './machine/boot-id.ts';
+import { readBoot } from './machine/boot.ts';
 import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
@@ -166,7 +166,7 @@ export class Daemon {
         log: mesh.runLog,
         runtime,
         files,
-        journal: new DiskJournal(home.at('attempts'), await bootId()),
+        journal: new DiskJournal(home.at('attempts'), await readBoot()),
         peer: this.#parts.peer,
         session: sessionId(nanoid()),
         clock: systemClock,

@@ -1,10 +1,23 @@
 import { findNatsServer } from '@podmesh/jetstream';
-import { checkRootlessPodman, type DoctorFinding } from '@podmesh/podman';
+import {
+  checkCrunLane,
+  checkRootlessPodman,
+  type DoctorFinding,
+  type DoctorMachine,
+  thisMachine,
+} from '@podmesh/podman';
 
 /** Looks at everything a peer needs on this machine; changes nothing. */
-export async function examineMachine(env: NodeJS.ProcessEnv): Promise<readonly DoctorFinding[]> {
-  const [containers, server] = await Promise.all([checkRootlessPodman(), checkNatsServer(env)]);
-  return [...containers, server];
+export async function examineMachine(
+  env: NodeJS.ProcessEnv,
+  machine: DoctorMachine = thisMachine(env),
+): Promise<readonly DoctorFinding[]> {
+  const [containers, fastLane, server] = await Promise.all([
+    checkRootlessPodman(machine),
+    checkCrunLane(machine),
+    checkNatsServer(env),
+  ]);
+  return [...containers, fastLane, server];
 }
 
 /** A peer that joins a mesh needs none of its own: therefore not required. */

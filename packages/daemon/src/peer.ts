@@ -70,7 +70,7 @@ export class Peer {
       ...parts,
       machine,
       limits: () => parts.describe().limits,
-      onEnding: (ending) => this.#gate.note(ending),
+      onEnding: (attempt, ending) => this.#gate.note(attempt, ending),
     });
     this.#gate = new ClaimGate({
       ...parts,
@@ -88,6 +88,7 @@ export class Peer {
         ledger: this.#ledger,
         suits: (requirements) => this.#suits(requirements),
         isOpen: () => this.#gate.isOpen(),
+        leaves: (offer) => this.#gate.leaves(offer),
         take: (claimed, reservation) => this.#executor.take(claimed, reservation),
       },
       this.#changed,
@@ -153,8 +154,9 @@ export class Peer {
 
   async #drive(run: RunId, signal: AbortSignal): Promise<DriveEnding> {
     const parts = this.#parts;
-    const images = new ImageFinder(parts.runtime, parts.peers, parts.clock);
-    const platform = () => `linux/${parts.describe().machine.arch}`;
+    const arch = () => parts.describe().machine.arch;
+    const images = new ImageFinder({ ...parts, arch });
+    const platform = () => `linux/${arch()}`;
     const driver = new Driver({ ...parts, images, platform }, run);
     this.#drivers.set(run, driver);
     try {

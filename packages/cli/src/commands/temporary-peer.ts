@@ -3,8 +3,10 @@ import { CliError } from '../cli-error.ts';
 import { meshUrl } from '../mesh/open-client.ts';
 import type { World } from '../world.ts';
 
-/** As long as a daemon may take to be ready. */
+/** As long as another daemon may take to be ready, or to be gone. */
 const OTHER_READY_MS = 60_000;
+/** A home that is taken is tried again after this long. */
+const BUSY_REST_MS = 500;
 const HINT = 'no daemon runs here: starting a temporary peer ("podmesh up" makes one that stays)\n';
 
 /** The mesh to publish in; when nobody names one and none runs here, that of a temporary peer. */
@@ -36,13 +38,20 @@ export async function tellWhereHeld(world: World, options: Options): Promise<voi
 
 async function startTemporaryPeer(world: World, options: Options): Promise<string> {
   const words = ['--until-idle', ...(options.flag('allow-root') ? ['--allow-root'] : [])];
-  try {
-    return (await world.daemon.startInBackground(words)).nats;
-  } catch (error) {
-    // Another "podmesh run" may have been a moment faster: then its peer is as good as ours.
-    const isBusy = error instanceof CliError && error.message.includes('another podmesh daemon');
-    const other = await world.home.daemonWithin(isBusy ? OTHER_READY_MS : 0);
+  const endMs = performance.now() + OTHER_READY_MS;
+  for (;;) {
+    try {
+      return (await world.daemon.startInBackground(words)).nats;
+    } catch (error) {
+      if (!isBusy(error) || performance.now() >= endMs) throw error;
+    }
+    // Another "podmesh run" was a moment faster: then its peer is as good as ours. Or the one that is
+    // leaving has not freed its home yet: then ours can start as soon as it has.
+    const other = await world.home.daemonWithin(BUSY_REST_MS);
     if (other !== undefined) return other.nats;
-    throw error;
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof CliError && error.message.includes('another podmesh daemon');
 }

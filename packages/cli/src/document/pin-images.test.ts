@@ -49,9 +49,12 @@ async function pin(
   world: FakeWorld,
   references: readonly string[],
   changes: Partial<ImageProgram> = {},
+  said: object = {},
 ): Promise<readonly ContainerRef[]> {
   const made: World = { ...world.world(), images: { ...world.world().images, ...changes } };
-  const graph = graphOf(references.map((container, job) => ({ id: `j${job}`, container })));
+  const graph = graphOf(
+    references.map((container, job) => ({ id: `j${job}`, container, ...said })),
+  );
   const pinned = await pinImages(made, { client: world.client(), url: MESH }, graph);
   return pinned.jobs.map(({ container }) => container);
 }
@@ -96,6 +99,21 @@ describe('what an image name means when a run is published', () => {
     expect(stderr).toContain(
       `the run takes ${NEW.slice(7, 19)} on ash, elm; it is ${OLD.slice(7, 19)} on oak`,
     );
+  });
+
+  it('is warned of where peers of another architecture have none, if jobs may run there', async () => {
+    const world = await newWorld({ oak: OLD });
+    const machine = { ...MACHINE, arch: 'arm64' };
+    for (const name of ['pi', 'jet'])
+      await world.others.peers.announce(peerEntry(name, { machine }));
+    expect(await pin(world, [TOOL])).toMatchObject([{ pins: { amd64: OLD } }]);
+    const { stderr } = world.terminal;
+    expect(stderr).toContain(`${TOOL} is pinned for amd64 and not for arm64: no arm64 peer (`);
+    for (const word of ['pi', 'jet', 'needs.arch']) expect(stderr).toContain(word);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    world.terminal.stderr = '';
+    await pin(world, [TOOL], {}, { needs: { arch: 'amd64' } });
+    expect(world.terminal.stderr).toBe('');
   });
 
   it('is found out by pulling where nobody has it, with progress', async () => {

@@ -41,6 +41,7 @@ export async function pinImages(
   }
   const unknown = references.filter((reference) => !pins.has(reference));
   for (const [reference, found] of await fetchHere(world, unknown)) pins.set(reference, found);
+  for (const line of gapTexts({ graph, pins, peers })) say(world, line);
   return pinGraph(graph, pins);
 }
 
@@ -106,6 +107,37 @@ async function pullHere(
   }
 }
 
+interface Gaps {
+  readonly graph: Graph;
+  readonly pins: ReadonlyMap<string, ImagePins>;
+  readonly peers: readonly PeerEntry[];
+}
+
+/** What an image means on some machines of the mesh and not on others, where its jobs may run too. */
+function* gapTexts({ graph, pins, peers }: Gaps): Iterable<string> {
+  for (const [reference, known] of pins) {
+    const wanted = archesOf(graph, reference);
+    const without = peers.filter(
+      ({ machine: { arch } }) => known[arch] === undefined && wanted?.has(arch) !== false,
+    );
+    for (const arch of [...new Set(without.map(({ machine }) => machine.arch))].sort()) {
+      const names = without.filter(({ machine }) => machine.arch === arch).map(({ peer }) => peer);
+      yield gapText(reference, { arch, names, known });
+    }
+  }
+}
+
+/** Architectures that the jobs with this image ask for; undefined: one of them runs on any. */
+function archesOf({ jobs }: Graph, reference: string): ReadonlySet<string> | undefined {
+  const arches = new Set<string>();
+  for (const { container, requirements } of jobs) {
+    if (container.kind !== 'reference' || container.reference !== reference) continue;
+    if (requirements.arch === undefined) return undefined;
+    arches.add(requirements.arch);
+  }
+  return arches;
+}
+
 /** Words of registries and peers are in it. */
 function say({ terminal }: World, line: string): void {
   terminal.err(`${sanitise(line)}\n`);
@@ -128,6 +160,18 @@ function unpinnedText(reference: string, why: string): string {
   return (
     `image ${reference} is not pinned: ${why.replace(/\.$/, '')}. Peers will look for it themselves, ` +
     'and the run fails with image-unavailable when none finds it'
+  );
+}
+
+function gapText(
+  reference: string,
+  gap: { readonly arch: string; readonly names: readonly string[]; readonly known: ImagePins },
+): string {
+  const { arch, names, known } = gap;
+  return (
+    `image ${reference} is pinned for ${Object.keys(known).join(', ')} and not for ${arch}: no ${arch} peer ` +
+    `(${namesText(names)}) has it. Each will look for it itself, and its attempt fails with image-unavailable ` +
+    'or image-platform when it finds none: build or pull the image there and publish again, or say needs.arch'
   );
 }
 

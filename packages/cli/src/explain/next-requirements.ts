@@ -1,5 +1,7 @@
 import {
   grownRequirements,
+  largestMemoryBytes,
+  offeringOf,
   type PastAttempt,
   type PeerEntry,
   type Requirements,
@@ -11,6 +13,8 @@ export function nextRequirements(
   past: readonly PastAttempt[],
   peers: readonly PeerEntry[],
 ): Requirements {
-  const largest = Math.max(...peers.map(({ capacity }) => capacity.memoryBytes));
-  return grownRequirements(asked, past, peers.length === 0 ? Number.MAX_SAFE_INTEGER : largest);
+  // Nobody is there, so nobody is known to be too small.
+  const largest =
+    peers.length === 0 ? Number.MAX_SAFE_INTEGER : largestMemoryBytes(asked, peers.map(offeringOf));
+  return grownRequirements(asked, past, largest);
 }

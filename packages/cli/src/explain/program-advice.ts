@@ -13,6 +13,8 @@ const ADVICE: Readonly<Partial<Record<string, string>>> = {
   ModuleNotFoundError: 'Name the package that is missing under "requirements" of the "job".',
   MissingMainFile: 'Put main.py at the top of the zip file or directory.',
   MissingMainFunction: 'Define main() in main.py, a function that takes no arguments.',
+  WrongLayer:
+    'In a mesh of several architectures name one with "arch" under "needs", so that requirements are installed where the program runs.',
   UnserialisableResult:
     'Return maps, lists, text, finite numbers, True, False or None; write other data to a declared output.',
   Terminated: 'Its traceback tells where it was when its time was over.',

@@ -30,7 +30,8 @@ export const pythonJobSchema: JsonSchema = {
       title: 'requirements',
       description:
         'What pip installs: the path of a requirements file, or a list such as ["numpy==1.26.4"]. ' +
-        'Installed once by a job of its own, which has a network unless "wheels" is given, and cached.',
+        'Installed once by a job of its own, which has a network unless "wheels" is given, and cached. ' +
+        'Name needs.arch in a mesh of several architectures. No passwords: the run log keeps what stands here.',
       type: ['string', 'array'],
       minLength: 1,
       maxLength: 4_096,

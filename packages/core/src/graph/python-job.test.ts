@@ -120,6 +120,12 @@ describe('requirements', () => {
     expect(second.jobs.map(({ id }) => id)).toEqual(['x', taken, `${taken}-2`]);
   });
 
+  it('may name an index and a user of ssh, which are no secrets', () => {
+    const env = { PIP_INDEX_URL: 'https://pypi.example:8443/a@b/simple', OTHER: 'https://a:b@c' };
+    const requirements = ['x @ git+ssh://git@git.example/x.git@v1'];
+    expect(idsOf(accepted([{ id: 'a', job: { python: 'c', requirements }, env }]))).toHaveLength(2);
+  });
+
   it('are none when the list is empty', () => {
     expect(idsOf(accepted([{ id: 'a', job: { python: 'c', requirements: [] } }]))).toEqual(['a']);
   });
@@ -155,6 +161,30 @@ test.each<[string, object, string, RegExp]>([
     { job: { python: 'c' }, outputs: { result: 'fd:1' } },
     'jobs[0].outputs.result',
     /taken/,
+  ],
+  [
+    'a password for pip',
+    { job: { python: 'c' }, env: { PIP_INDEX_URL: 'https://me:secret@pypi.example/simple' } },
+    'jobs[0].env.PIP_INDEX_URL',
+    /holds a user name, password or token.*run log.*wheels/,
+  ],
+  [
+    'a token among the indexes of pip',
+    { job: { python: 'c' }, env: ['PIP_EXTRA_INDEX_URL=https://a.example https://tok@b.example'] },
+    'jobs[0].env',
+    /PIP_EXTRA_INDEX_URL holds/,
+  ],
+  [
+    'a password of a proxy',
+    { job: { python: 'c' }, env: { PIP_PROXY: 'me:secret@proxy.example:3128' } },
+    'jobs[0].env.PIP_PROXY',
+    /PIP_PROXY holds/,
+  ],
+  [
+    'a token in a requirement',
+    { job: { python: 'c', requirements: ['a', 'b @ git+https://tok@git.example/b.git'] } },
+    'jobs[0].job.requirements[1]',
+    /this requirement holds/,
   ],
   ['a taken variable', { job: { python: 'c' }, env: { JOB_ID: 1 } }, 'jobs[0].env', /JOB_ID/],
 ])('refuses %s', (_, job, path, words) => {

@@ -1,8 +1,8 @@
 import type { ContainerRef, InputRef, Job, OutputRef } from './graph.ts';
 import type { DocumentJob, DocumentPythonJob } from './graph-document.ts';
 import { parseInputRef } from './parse-reference.ts';
-import type { Path, ProblemList } from './problem-list.ts';
-import type { PythonRequirements, RequirementLayers } from './requirement-layers.ts';
+import type { Finding, Path, ProblemList } from './problem-list.ts';
+import { isPipSetting, type PythonRequirements, type RequirementLayers } from './requirement-layers.ts';
 
 /** The image of Python jobs that name none; `scripts/build-image` makes it. */
 export const PYTHON_CONTAINER: ContainerRef = {
@@ -28,6 +28,7 @@ export function pythonJob(
   { layers, problems }: { readonly layers: RequirementLayers; readonly problems: ProblemList },
 ): Job {
   reportTaken(job, said, path, problems);
+  reportSecrets(job, said, path, problems);
   const code = readPath(said.job.python, [...path, 'job', 'python'], problems);
   const layer = layers.layerFor(job, readRequirements(said.job, [...path, 'job'], problems));
   return {
@@ -88,6 +89,44 @@ function reportTaken(job: Job, said: DocumentJob, path: Path, problems: ProblemL
       advice: 'Choose another name.',
     }));
   }
+}
+
+/** The run log is for everybody in the mesh, and for good: what pip would be told is in it. */
+function reportSecrets(
+  { env }: Job,
+  { job: { requirements = [] }, env: ownEnv }: DocumentJob & { readonly job: DocumentPythonJob },
+  path: Path,
+  problems: ProblemList,
+): void {
+  for (const [name, value] of Object.entries(env)) {
+    if (!isPipSetting(name) || !holdsCredentials(value)) continue;
+    const isOwn = ownEnv !== undefined && !Array.isArray(ownEnv) && Object.hasOwn(ownEnv, name);
+    problems.add([...path, 'env', ...(isOwn ? [name] : [])], () => secretIn(name));
+  }
+  if (typeof requirements === 'string') return;
+  for (const [position, word] of requirements.entries()) {
+    if (!holdsCredentials(word)) continue;
+    const place = [...path, 'job', 'requirements', position];
+    problems.add(place, () => secretIn('this requirement'));
+  }
+}
+
+/** `https://user:password@host`, a token in the place of both, and `user:password@host` of a proxy. */
+function holdsCredentials(text: string): boolean {
+  return (
+    /https?:\/\/[^\s/?#]*@/i.test(text) ||
+    /:\/\/[^\s/?#@]*:[^\s/?#]*@/.test(text) ||
+    /^[^\s/@:]+:[^\s/@]+@/.test(text)
+  );
+}
+
+function secretIn(what: string): Finding {
+  return {
+    problem: `${what} holds a user name, password or token, which would be kept in the run log for everybody in the mesh`,
+    advice:
+      'Name an index that asks for none, or fetch the packages yourself and give their directory as "wheels": ' +
+      'pip download --dest wheels -r requirements.txt',
+  };
 }
 
 function reportName(name: string, path: Path, problems: ProblemList): void {

@@ -84,13 +84,20 @@ export class RequirementLayers {
   }
 }
 
-/** Where the program may run, what it is made for may be installed; on a GPU nothing is. */
+/**
+ * Where the program may run, what it is made for may be installed; on a GPU nothing is. Without an architecture
+ * the two may meet different ones: then the runner in the image says so (`WrongLayer`), and what to do.
+ */
 function installNeeds(job: Requirements): Needs {
   const memoryBytes = Math.max(job.memoryBytes, INSTALL_MEMORY_BYTES);
   return { ...job, cpus: 1, gpus: 0, memoryBytes };
 }
 
-/** An index of one's own (`PIP_INDEX_URL`, …) is meant for the installation. */
 function pipSettings(env: Job['env']): Job['env'] {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => name.startsWith('PIP_')));
+  return Object.fromEntries(Object.entries(env).filter(([name]) => isPipSetting(name)));
+}
+
+/** An index of one's own (`PIP_INDEX_URL`, …) is meant for the installation. */
+export function isPipSetting(name: string): boolean {
+  return name.startsWith('PIP_');
 }

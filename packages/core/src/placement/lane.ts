@@ -92,6 +92,17 @@ export type Shortfall =
 type Resource = keyof Capacity;
 const RESOURCES: readonly Resource[] = ['cpus', 'memoryBytes', 'diskBytes', 'gpus'];
 
+/** The most memory that a task of these requirements could get of one of the peers; 0: of none. */
+export function largestMemoryBytes(
+  requirements: Requirements,
+  peers: readonly PeerOffering[],
+): number {
+  const suitable = peers.filter((peer) =>
+    satisfies(requirements, peer).every(({ kind }) => kind === 'memoryBytes'),
+  );
+  return Math.max(0, ...suitable.map(({ capacity }) => capacity.memoryBytes));
+}
+
 /** What the peer lacks for a task of these requirements; empty when it could run one. */
 export function satisfies(requirements: Requirements, peer: PeerOffering): readonly Shortfall[] {
   const short = RESOURCES.filter((kind) => requirements[kind] > peer.capacity[kind]);

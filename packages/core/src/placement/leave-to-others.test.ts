@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { peerId, sessionId } from '../words/ids.ts';
 import { toRequirements } from './lane.ts';
-import { isLeftToOthers } from './leave-to-others.ts';
+import { othersFor } from './leave-to-others.ts';
 import type { PeerEntry } from './peer-entry.ts';
 
 const capacity = { cpus: 2, memoryBytes: 2 ** 32, diskBytes: 2 ** 32, gpus: 0 };
@@ -32,18 +32,23 @@ const peer = (name: string, more: Partial<PeerEntry> = {}): PeerEntry => ({
 });
 const offer = { avoid: [peerId('bad')], requirements: toRequirements({ cpus: 2 }) };
 
-describe('isLeftToOthers', () => {
-  it('leaves a task to a peer that has not failed it and could run it', () => {
-    expect(isLeftToOthers(offer, peerId('bad'), [peer('bad'), peer('good')])).toBe(true);
-    expect(isLeftToOthers(offer, peerId('good'), [peer('bad'), peer('good')])).toBe(false);
+describe('othersFor', () => {
+  it('names a peer that has not failed the task and could begin it now', () => {
+    expect(othersFor(offer, peerId('bad'), [peer('bad'), peer('good')])).toBe('free');
+    expect(othersFor(offer, peerId('good'), [peer('bad'), peer('good')])).toBe('none');
   });
 
-  it('keeps it when nobody else is there, claims, or is large enough', () => {
+  it('knows nobody when no other is there, claims, or is large enough', () => {
     const alone = [peer('bad')];
     const paused = [peer('bad'), peer('good', { paused: 'no disk' })];
     const small = [peer('bad'), peer('good', { capacity: { ...capacity, cpus: 1 } })];
     for (const peers of [alone, paused, small]) {
-      expect(isLeftToOthers(offer, peerId('bad'), peers)).toBe(false);
+      expect(othersFor(offer, peerId('bad'), peers)).toBe('none');
     }
+  });
+
+  it('tells of others that have no room now', () => {
+    const busy = [peer('bad'), peer('good', { free: { ...capacity, cpus: 1 } })];
+    expect(othersFor(offer, peerId('bad'), busy)).toBe('busy');
   });
 });

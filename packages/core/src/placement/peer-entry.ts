@@ -1,6 +1,7 @@
 import type { RuntimeName } from '../graph/graph.ts';
 import type { Machine } from '../run/run-event.ts';
 import type { ClaimId, PeerId, SessionId } from '../words/ids.ts';
+import type { PeerOffering } from './lane.ts';
 
 /** What a peer tells the mesh about itself every few seconds. */
 export interface PeerEntry {
@@ -34,6 +35,14 @@ export interface LimitsEnforced {
   readonly pids: LimitEnforcer;
   readonly disk: LimitEnforcer;
 }
+
+/** What placement looks at of a peer. */
+export const offeringOf = ({ capacity, machine, labels, runtimes }: PeerEntry): PeerOffering => ({
+  capacity,
+  arch: machine.arch,
+  labels,
+  runtimes,
+});
 
 export interface Capacity {
   readonly cpus: number;

@@ -6,7 +6,7 @@ import { digestOf, fakeSha256, RUN, RunFixture } from './run-fixture.test-kit.ts
 import { initialRunState } from './run-state.ts';
 
 const known: Surroundings = {
-  image: (reference) => (reference === 'localhost/tool:1' ? 'sha256:image' : undefined),
+  image: (reference) => (reference === 'localhost/tool:1' ? { amd64: 'sha256:image' } : undefined),
   artifact: (id) => ({ digest: id, kind: 'dir', bytes: 9 }),
   gathered: (job, output) => ({ digest: digestOf(`${job}+${output}`), kind: 'dir', bytes: 1 }),
   largestMemoryBytes: () => 2 ** 31,
@@ -26,7 +26,7 @@ describe('buildOffer', () => {
       task: 'b',
       attempt: 1,
       sequence: 0,
-      image: { kind: 'digest', digest: 'sha256:image', reference: 'localhost/tool:1' },
+      image: { kind: 'reference', reference: 'localhost/tool:1', pins: { amd64: 'sha256:image' } },
       inputs: { x: { digest: digestOf('a/out') }, y: { digest: input, kind: 'dir' } },
     });
   });

@@ -1,5 +1,6 @@
 import type { ArtifactRef, Tree } from '../artifact/artifact.ts';
-import type { InputRef, Job } from '../graph/graph.ts';
+import type { InputRef, Job, Requirements } from '../graph/graph.ts';
+import type { ImagePins } from '../graph/image-pins.ts';
 import { laneOf } from '../placement/lane.ts';
 import type { Sha256 } from '../words/digest.ts';
 import { type ArtifactId, artifactId, type JobId, type TaskId } from '../words/ids.ts';
@@ -12,14 +13,14 @@ import type { PastAttempt } from './task-state.ts';
 
 /** What the driver found out about things that the graph only names. */
 export interface Surroundings {
-  /** Image id behind a reference, when it is known. */
-  image(reference: string): string | undefined;
+  /** Image ids behind a reference or an id, by architecture, as far as they are known. */
+  image(reference: string): ImagePins | undefined;
   /** Kind and length of an artifact, when its bytes are there. */
   artifact(id: ArtifactId): ArtifactRef | undefined;
   /** The stored directory of all elements' outputs of an array job. */
   gathered(job: JobId, output: string): ArtifactRef;
-  /** What the largest peer offers; asked for only when a task ran out of memory. */
-  largestMemoryBytes(): number;
+  /** What the largest peer that suits otherwise offers; asked for only when a task ran out of memory. */
+  largestMemoryBytes(asked: Requirements): number;
   readonly sha256: Sha256;
 }
 
@@ -58,7 +59,7 @@ export function buildOffer(
 
 function placementOf(job: Job, past: readonly PastAttempt[], known: Surroundings) {
   const { requirements: asked, lane } = job;
-  const requirements = grownRequirements(asked, past, known.largestMemoryBytes());
+  const requirements = grownRequirements(asked, past, known.largestMemoryBytes(asked));
   if (requirements === asked) return { requirements, lane };
   return { requirements, lane: laneOf(requirements, known.sha256) };
 }
@@ -117,15 +118,15 @@ function resolveInput(state: RunState, input: InputRef, known: Surroundings): Ar
 function resolveContainer(state: RunState, job: Job, known: Surroundings): OfferedImage {
   const { container } = job;
   switch (container.kind) {
-    case 'digest':
-      return { kind: 'digest', digest: known.image(container.digest) ?? container.digest };
+    case 'digest': {
+      // An image is of one architecture, and so is its id.
+      const [id] = Object.values(known.image(container.digest) ?? {});
+      return { kind: 'digest', digest: id ?? container.digest };
+    }
     case 'reference': {
       // Each peer takes the pin of its own architecture, so the driver's must not stand for all.
-      if (container.pins !== undefined) return container;
-      const digest = known.image(container.reference);
-      return digest === undefined
-        ? container
-        : { kind: 'digest', digest, reference: container.reference };
+      const pins = container.pins ?? known.image(container.reference);
+      return pins === undefined ? container : { ...container, pins };
     }
     case 'output': {
       const archive = outputOf(state, producerOf(state, container), container.output);

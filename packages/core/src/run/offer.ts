@@ -29,16 +29,12 @@ export interface Offer {
 }
 
 export type OfferedImage =
-  /** Not known to the driver's machine: the peer that runs the task resolves it. */
+  /** The peer that runs the task resolves it, unless there is a pin for its architecture. */
   | {
       readonly kind: 'reference';
       readonly reference: string;
-      /** What the reference meant when the run was published, by architecture, as image ids. */
+      /** What the reference means to this run, by architecture, as image ids: since it was published, or since its driver asked the peers. */
       readonly pins?: Readonly<Record<string, string>>;
     }
-  | {
-      readonly kind: 'digest';
-      readonly digest: string;
-      readonly reference?: string;
-    }
+  | { readonly kind: 'digest'; readonly digest: string }
   | { readonly kind: 'archive'; readonly archive: ArtifactId };

@@ -1,37 +1,46 @@
-import { type ContainerRuntime, peerId } from '@podmesh/core';
+import { type ClaimId, type ContainerRuntime, claimId, peerId } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
 import { newBench, settled, silent } from '../daemon.test-kit.ts';
+import type { EndingForCircuit } from './circuit.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 
 function newBreaker(probe: ContainerRuntime['probe']) {
   const { clock, process } = newBench();
   const changes: (string | undefined)[] = [];
+  const claims: ClaimId[] = [];
   const breaker = new CircuitBreaker({
     runtime: { probe },
     peer: peerId('p'),
     clock: process.clock,
     logger: silent,
+    claims: () => claims,
     onChange: () => void changes.push(breaker.reason),
   });
-  return { clock, breaker, changes, stop: () => settled(clock, breaker.stop()) };
+  return { clock, breaker, changes, claims, stop: () => settled(clock, breaker.stop()) };
 }
 
+/** The end of an attempt at a job of its own. */
+const ended = (name: string, ending: EndingForCircuit = startFailed) => ({
+  claim: claimId(name),
+  job: `run/${name}`,
+  ending,
+});
 const startFailed = { kind: 'start-failed', message: 'crun is missing' } as const;
 
 describe('the circuit breaker', () => {
   it('claims only after its first canary', async () => {
     const { clock, breaker, stop } = newBreaker(async () => undefined);
-    expect([breaker.allows(0), breaker.reason]).toEqual([false, expect.any(String)]);
+    expect([breaker.allows, breaker.reason]).toEqual([false, expect.any(String)]);
     breaker.start();
     await clock.advance(0);
-    expect([breaker.allows(99), breaker.reason]).toEqual([true, undefined]);
+    expect([breaker.allows, breaker.reason]).toEqual([true, undefined]);
     await stop();
   });
 
   it('of a machine that is broken tries again, and claims when it was repaired', async () => {
     let trouble: string | undefined = 'no overlay';
     const probesMs: number[] = [];
-    const { clock, breaker, changes, stop } = newBreaker(async () => {
+    const { clock, breaker, changes, claims, stop } = newBreaker(async () => {
       probesMs.push(clock.nowMs());
       return trouble;
     });
@@ -41,9 +50,11 @@ describe('the circuit breaker', () => {
     expect(breaker.reason).toContain('no overlay');
     trouble = undefined;
     await clock.advance(40_000);
-    expect([breaker.allows(0), breaker.allows(1)]).toEqual([true, false]);
-    breaker.note('succeeded');
-    expect(breaker.allows(1)).toBe(true);
+    expect(breaker.allows).toBe(true);
+    claims.push(claimId('trial'));
+    expect(breaker.allows).toBe(false);
+    breaker.note(ended('trial', 'succeeded'));
+    expect(breaker.allows).toBe(true);
     expect(changes.map((reason) => reason === undefined)).toEqual([false, true, true]);
     await stop();
   });
@@ -52,15 +63,33 @@ describe('the circuit breaker', () => {
     const { clock, breaker, stop } = newBreaker(async () => undefined);
     breaker.start();
     await clock.advance(0);
-    for (let failure = 0; failure < 3; failure += 1) breaker.note(startFailed);
+    for (const job of ['a', 'b', 'c']) breaker.note(ended(job));
     expect(breaker.reason).toContain('crun is missing');
     await clock.advance(5_000);
-    expect(breaker.allows(0)).toBe(true);
-    breaker.note(startFailed);
+    expect(breaker.allows).toBe(true);
+    breaker.note(ended('d'));
     await clock.advance(9_000);
-    expect(breaker.allows(0)).toBe(false);
+    expect(breaker.allows).toBe(false);
     await clock.advance(1_000);
-    expect(breaker.allows(0)).toBe(true);
+    expect(breaker.allows).toBe(true);
+    await stop();
+  });
+
+  it('leaves a job that fails here by itself to others, and tries it once a minute', async () => {
+    const { clock, breaker, stop } = newBreaker(async () => undefined);
+    breaker.start();
+    await clock.advance(0);
+    for (const name of ['a', 'b', 'c']) breaker.note({ ...ended(name), job: 'run/bad' });
+    await clock.advance(5_000);
+    expect([breaker.allows, breaker.leaves('run/good'), breaker.leaves('run/bad')]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    await clock.advance(60_000);
+    expect([breaker.leaves('run/bad'), breaker.leaves('run/bad')]).toEqual([false, true]);
+    breaker.note({ ...ended('d', 'succeeded'), job: 'run/bad' });
+    expect(breaker.leaves('run/bad')).toBe(false);
     await stop();
   });
 

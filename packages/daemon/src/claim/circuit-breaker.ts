@@ -1,25 +1,29 @@
-import type { Clock, ContainerRuntime, PeerId } from '@podmesh/core';
+import type { ClaimId, Clock, ContainerRuntime, PeerId } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
 import {
   afterAttempt,
   afterCanary,
-  attemptsAllowed,
   type Circuit,
   canaryRestMs,
   circuitReason,
-  type EndingForCircuit,
+  type EndedAttempt,
+  mayBegin,
   UNTESTED,
 } from './circuit.ts';
 
 /** A canary that takes longer than this has failed. */
 const CANARY_MS_MAX = 60_000;
+/** A job that fails here by itself is tried once in this time. */
+const SUSPECT_REST_MS = 60_000;
 
 export interface CircuitBreakerParts {
   readonly runtime: Pick<ContainerRuntime, 'probe'>;
   readonly peer: PeerId;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Attempts under way. */
+  readonly claims: () => readonly ClaimId[];
   /** Called when it opened or closed. */
   readonly onChange: () => void;
 }
@@ -30,6 +34,8 @@ export class CircuitBreaker {
   readonly #stop = new AbortController();
   readonly #opened = new WakeUp();
   #circuit: Circuit = UNTESTED;
+  /** When a job that fails here may be tried again. */
+  readonly #suspectsDueMs = new Map<string, number>();
   #loop: Promise<void> = Promise.resolve();
 
   constructor(parts: CircuitBreakerParts) {
@@ -48,17 +54,28 @@ export class CircuitBreaker {
 
   /** Why nothing is claimed; undefined while it is. */
   get reason(): string | undefined {
-    return circuitReason(this.#circuit);
+    return circuitReason(this.#circuit, this.#parts.claims());
   }
 
   /** Whether one more attempt may be begun beside those in hand. */
-  allows(inHand: number): boolean {
-    return inHand < attemptsAllowed(this.#circuit);
+  get allows(): boolean {
+    return mayBegin(this.#circuit, this.#parts.claims());
+  }
+
+  /** A job that fails here by itself is tried now and then only, should no other peer be able to. */
+  leaves(job: string): boolean {
+    const circuit = this.#circuit;
+    if (circuit.kind === 'untested' || !circuit.suspects.includes(job)) return false;
+    const nowMs = this.#parts.clock.nowMs();
+    const dueMs = this.#suspectsDueMs.get(job) ?? nowMs + SUSPECT_REST_MS;
+    const isDue = dueMs <= nowMs;
+    this.#suspectsDueMs.set(job, isDue ? nowMs + SUSPECT_REST_MS : dueMs);
+    return !isDue;
   }
 
   /** How an attempt of this peer ended. */
-  note(ending: EndingForCircuit): void {
-    this.#become(afterAttempt(this.#circuit, ending));
+  note(ended: EndedAttempt): void {
+    this.#become(afterAttempt(this.#circuit, ended));
   }
 
   async #keepProbing(): Promise<void> {
@@ -72,7 +89,7 @@ export class CircuitBreaker {
       await this.#parts.clock.sleep(restMs, signal);
       if (signal.aborted) return;
       const trouble = await this.#probe();
-      if (!signal.aborted) this.#become(afterCanary(this.#circuit, trouble));
+      if (!signal.aborted) this.#become(afterCanary(this.#circuit, trouble, this.#parts.claims()));
     }
   }
 
@@ -100,6 +117,11 @@ export class CircuitBreaker {
     const before = this.#circuit;
     if (next === before) return;
     this.#circuit = next;
+    if (next.kind !== 'untested') {
+      for (const job of this.#suspectsDueMs.keys()) {
+        if (!next.suspects.includes(job)) this.#suspectsDueMs.delete(job);
+      }
+    }
     if (next.kind === before.kind) return;
     if (next.kind === 'open') {
       this.#parts.logger.warn({ reason: next.reason }, 'the circuit opened');

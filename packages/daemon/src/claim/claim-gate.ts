@@ -1,5 +1,6 @@
-import type { Clock, ContainerRuntime, PeerId } from '@podmesh/core';
+import type { Clock, ContainerRuntime, Offer, PeerId } from '@podmesh/core';
 import type { Logger } from 'pino';
+import type { JournalEntry } from '../execute/attempt-journal.ts';
 import type { Ending } from '../execute/container-run.ts';
 import type { Executor } from '../execute/executor.ts';
 import { HostGuard, type HostMeasures } from '../machine/host-guard.ts';
@@ -31,7 +32,7 @@ export class ClaimGate {
     this.#parts = parts;
     const { executor, host } = parts;
     const onChange = () => this.notice();
-    this.#breaker = new CircuitBreaker({ ...parts, onChange });
+    this.#breaker = new CircuitBreaker({ ...parts, claims: () => executor.claims(), onChange });
     this.#guard =
       host &&
       new HostGuard({
@@ -54,8 +55,12 @@ export class ClaimGate {
   }
 
   isOpen(): boolean {
-    const inHand = this.#parts.executor.claims().length;
-    return this.#reasons().length === 0 && this.#breaker.allows(inHand);
+    return this.#reasons().length === 0;
+  }
+
+  /** Whether an offer is left to others, because its job fails here although canaries do well. */
+  leaves(offer: Offer): boolean {
+    return this.#breaker.leaves(jobOf(offer));
   }
 
   /** Why nothing is claimed, in words; undefined while this peer claims. */
@@ -65,8 +70,9 @@ export class ClaimGate {
   }
 
   /** How an attempt of this peer ended. */
-  note(ending: Ending): void {
-    this.#breaker.note(ending.kind === 'failed' ? ending.failure : 'succeeded');
+  note({ offer, claim }: Pick<JournalEntry, 'offer' | 'claim'>, ending: Ending): void {
+    const what = ending.kind === 'failed' ? ending.failure : 'succeeded';
+    this.#breaker.note({ claim, job: jobOf(offer), ending: what });
   }
 
   /** Something that decides over claiming has changed. */
@@ -91,3 +97,5 @@ export class ClaimGate {
     ];
   }
 }
+
+const jobOf = ({ run, task }: Offer): string => `${run}/${task.split(':')[0]}`;

@@ -21,6 +21,7 @@ function newIntake(changes: Partial<IntakeParts> = {}) {
       ledger,
       suits: () => true,
       isOpen: () => true,
+      leaves: () => false,
       take: (claimed, reservation) => void taken.push({ claimed, reservation }),
       ...changes,
     },
@@ -181,6 +182,7 @@ function newIntakeOver(
     logger: silent,
     suits: () => true,
     isOpen: () => true,
+    leaves: () => false,
     take: (claimed) => void taken.push(claimed),
   };
   return { intake: new OfferIntake(parts, changed), taken };

@@ -19,6 +19,8 @@ const PULL_WAIT_MS = 5_000;
 const RELIST_MS = 15_000;
 /** An offer that does not fit any more rests this long before somebody else gets it. */
 const GIVE_BACK_MS = 50;
+/** So long an offer that is left to others takes room here. */
+const LEFT_MS = 1_000;
 /** Room that is made within this time is filled by one request. */
 const GATHER_MS = 2;
 /** Rest after a failed request. */
@@ -34,6 +36,8 @@ export interface IntakeParts {
   readonly suits: (requirements: Requirements) => boolean;
   /** Whether this peer claims at all at present. */
   readonly isOpen: () => boolean;
+  /** Whether this peer leaves such an offer to others at present. */
+  readonly leaves: (offer: Offer) => boolean;
   /** Takes the claim over, with its share of the machine; must not throw. */
   readonly take: (claimed: Claimed<Offer>, reservation: Reservation) => void;
 }
@@ -112,11 +116,14 @@ export class OfferIntake {
   }
 
   async #receive(claimed: Claimed<Offer>): Promise<void> {
-    const { ledger, isOpen, take } = this.#parts;
+    const { ledger, isOpen, leaves, take } = this.#parts;
     const open = isOpen() && !this.#stop.signal.aborted;
     const reservation = open ? ledger.reserve(claimed.value.requirements) : undefined;
-    if (reservation === undefined) await claimed.giveBack(GIVE_BACK_MS);
-    else take(claimed, reservation);
+    if (reservation === undefined) return claimed.giveBack(GIVE_BACK_MS);
+    if (!leaves(claimed.value)) return take(claimed, reservation);
+    await claimed.giveBack(GIVE_BACK_MS);
+    // Its room stays taken for a while: the same offers would come again and again.
+    this.#track(this.#parts.clock.sleep(LEFT_MS, this.#stop.signal).finally(reservation.release));
   }
 
   async #watchLanes(): Promise<void> {

@@ -26,7 +26,7 @@ function newCase(changes: Partial<DriverParts> = {}) {
   const bench = newBench();
   const parts: DriverParts = {
     ...peerParts(bench, 'p'),
-    images: new ImageFinder(bench.runtime, bench.ports.peers, bench.process.clock),
+    images: new ImageFinder({ ...peerParts(bench, 'p'), arch: () => 'amd64' }),
     platform: () => 'linux/amd64',
     ...changes,
   };

@@ -13,8 +13,11 @@ import {
   type JobId,
   type LaneDirectory,
   type LaneId,
+  largestMemoryBytes,
   type Offer,
+  offeringOf,
   type PeerDirectory,
+  type PeerOffering,
   type ResultCache,
   type RunId,
   type RunState,
@@ -54,7 +57,8 @@ export class Offerer {
   readonly #lanesOpened = new Set<LaneId>();
   readonly #gathered = new Map<string, ArtifactRef>();
   readonly #artifacts = new Map<ArtifactId, ArtifactRef>();
-  #largestMemoryBytes = 0;
+  /** What the peers offer, as far as it mattered. */
+  #offerings: readonly PeerOffering[] = [];
   /** `<task>/<attempts so far>` of those that have had their rest. */
   readonly #rested = new Set<string>();
 
@@ -116,7 +120,7 @@ export class Offerer {
           throw new Error(`broken invariant: ${job}/${output} is not gathered`);
         return ref;
       },
-      largestMemoryBytes: () => this.#largestMemoryBytes,
+      largestMemoryBytes: (asked) => largestMemoryBytes(asked, this.#offerings),
       sha256: this.#parts.sha256,
     });
   }
@@ -147,8 +151,7 @@ export class Offerer {
   }
 
   async #measurePeers(): Promise<void> {
-    const peers = await this.#parts.peers.list();
-    this.#largestMemoryBytes = Math.max(0, ...peers.map(({ capacity }) => capacity.memoryBytes));
+    this.#offerings = (await this.#parts.peers.list()).map(offeringOf);
   }
 
   async #gather(state: RunState, job: JobId, output: string): Promise<void> {

@@ -24,7 +24,7 @@ function newCase(jobs: readonly object[]) {
   const run = publishGraph(bench.mesh, pinGraph(graphOf(...jobs), pins));
   const parts: DriverParts = {
     ...peerParts(bench, 'p'),
-    images: new ImageFinder(bench.runtime, bench.ports.peers, bench.process.clock),
+    images: new ImageFinder({ ...peerParts(bench, 'p'), arch: () => 'amd64' }),
     platform: () => 'linux/amd64',
   };
   const stop = new AbortController();

@@ -14,17 +14,19 @@ export interface JournalEntry {
 }
 
 export interface StartNote {
-  /** How long ago, by this machine's clock. */
+  /** How long ago; of an earlier start of the machine, nothing is known. */
   readonly ranMs: number;
   /** False: the machine was restarted since, and nothing that ran then runs now. */
   readonly isOfThisBoot: boolean;
+  /** The image id that runs. */
+  readonly image?: string;
 }
 
 /** Attempts that were begun and not settled, on this machine's disk. */
 export interface AttemptJournal {
   write(entry: JournalEntry): Promise<void>;
   /** Of an entry that was written: its container runs. */
-  noteStarted(claim: ClaimId): Promise<void>;
+  noteStarted(claim: ClaimId, image: string): Promise<void>;
   remove(claim: ClaimId): Promise<void>;
   list(): Promise<readonly JournalEntry[]>;
 }

@@ -44,7 +44,7 @@ export interface ContainerRunParts {
 /** Who has to know of the container of one attempt. */
 export interface ContainerWitness {
   /** It runs; must not throw. */
-  started(container: RunningContainer): Promise<void>;
+  started(container: RunningContainer, image: string): Promise<void>;
   /** It does not run any more. */
   ended(): void;
 }
@@ -178,7 +178,7 @@ export class ContainerRun {
   async #finish(container: RunningContainer): Promise<Ending> {
     this.#container = container;
     if (!this.#isAdopted) this.#step('container-started');
-    await this.#witness?.started(container);
+    await this.#witness?.started(container, this.#image);
     const { exit, stopped } = await this.#supervise(container);
     this.#step('container-ended');
     const failure = failureOfExit(this.#offer, exit, stopped);

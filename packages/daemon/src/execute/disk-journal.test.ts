@@ -6,6 +6,17 @@ import { expect, it } from 'vitest';
 import { namesIn, temporaryFolder } from '../store/store.test-kit.ts';
 import { DiskJournal } from './disk-journal.ts';
 
+let uptimeMs = 0;
+/** Each look at the clock is 5 ms later than the one before. */
+const newJournal = (folder: string, id = 'boot') =>
+  new DiskJournal(folder, {
+    id,
+    uptimeMs: () => {
+      uptimeMs += 5;
+      return uptimeMs;
+    },
+  });
+
 const entryOf = (name: string) => ({
   claim: claimId(name),
   offer: sampleOffer(freshRun(), freshLane()),
@@ -17,32 +28,44 @@ const entryOf = (name: string) => ({
 it('the journal gives back what was written, to the next daemon too', async () => {
   const folder = join(await temporaryFolder(), 'journal');
   const [a, b] = [entryOf('a'), entryOf('b')];
-  await new DiskJournal(folder, 'boot').write(a);
-  await new DiskJournal(folder, 'boot').write(b);
-  await new DiskJournal(folder, 'boot').remove(a.claim);
-  await new DiskJournal(folder, 'boot').remove(a.claim);
-  expect(await new DiskJournal(folder, 'boot').list()).toEqual([b]);
+  await newJournal(folder).write(a);
+  await newJournal(folder).write(b);
+  await newJournal(folder).remove(a.claim);
+  await newJournal(folder).remove(a.claim);
+  expect(await newJournal(folder).list()).toEqual([b]);
 });
 
 it('the journal knows whose container was started, and forgets that with the entry', async () => {
   const folder = join(await temporaryFolder(), 'journal');
   const [a, b] = [entryOf('a'), entryOf('b')];
-  for (const entry of [a, b]) await new DiskJournal(folder, 'boot').write(entry);
-  await new DiskJournal(folder, 'boot').noteStarted(b.claim);
-  const listed = await new DiskJournal(folder, 'boot').list();
+  for (const entry of [a, b]) await newJournal(folder).write(entry);
+  await newJournal(folder).noteStarted(b.claim, 'sha256:2');
+  const listed = await newJournal(folder).list();
   const starts = new Map(listed.map((entry) => [entry.claim, entry.started]));
   expect(starts.get(a.claim)).toBeUndefined();
-  expect(starts.get(b.claim)).toMatchObject({ isOfThisBoot: true });
-  const later = await new DiskJournal(folder, 'another boot').list();
+  expect(starts.get(b.claim)).toEqual({ ranMs: 5, isOfThisBoot: true, image: 'sha256:2' });
+  const later = await newJournal(folder, 'another boot').list();
   expect(later.find(({ claim }) => claim === b.claim)?.started).toMatchObject({
     isOfThisBoot: false,
   });
-  for (const { claim } of [a, b]) await new DiskJournal(folder, 'boot').remove(claim);
+  for (const { claim } of [a, b]) await newJournal(folder).remove(claim);
   expect(await namesIn(folder)).toEqual([]);
 });
 
+it('a torn note of a start tells that there was one, and nothing else', async () => {
+  const folder = await temporaryFolder();
+  const { claim } = entryOf('a');
+  await newJournal(folder).write(entryOf('a'));
+  for (const torn of ['', '{"boot":"oth', 'null']) {
+    await writeFile(join(folder, `${claim}.started`), torn);
+    expect(await newJournal(folder).list()).toMatchObject([
+      { started: { ranMs: 0, isOfThisBoot: true } },
+    ]);
+  }
+});
+
 it('a journal that was never written is empty', async () => {
-  expect(await new DiskJournal(join(await temporaryFolder(), 'none'), 'boot').list()).toEqual([]);
+  expect(await newJournal(join(await temporaryFolder(), 'none')).list()).toEqual([]);
 });
 
 it.each(['', '{"claim":"torn', 'null', '{"claim":"torn"}', '[]'])(
@@ -50,10 +73,10 @@ it.each(['', '{"claim":"torn', 'null', '{"claim":"torn"}', '[]'])(
   async (text) => {
     const folder = await temporaryFolder();
     const whole = entryOf('whole');
-    await new DiskJournal(folder, 'boot').write(whole);
+    await newJournal(folder).write(whole);
     await writeFile(join(folder, 'torn.json'), text);
     await writeFile(join(folder, 'torn.started'), '');
-    expect(await new DiskJournal(folder, 'boot').list()).toEqual([whole]);
+    expect(await newJournal(folder).list()).toEqual([whole]);
     expect(await namesIn(folder)).toEqual(['whole.json']);
   },
 );
@@ -61,6 +84,6 @@ it.each(['', '{"claim":"torn', 'null', '{"claim":"torn"}', '[]'])(
 it('a file that is being written is neither read nor dropped', async () => {
   const folder = await temporaryFolder();
   await writeFile(join(folder, 'c.json.new'), '{"claim":');
-  expect(await new DiskJournal(folder, 'boot').list()).toEqual([]);
+  expect(await newJournal(folder).list()).toEqual([]);
   expect(await namesIn(folder)).toEqual(['c.json.new']);
 });

@@ -1,11 +1,20 @@
-import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClaimId } from '@podmesh/core';
+import type { Boot } from '../machine/boot.ts';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
 
 const ENTRY = '.json';
 /** Ends the name of the file that says: its container runs. */
 const STARTED = '.started';
+
+/** What is written beside an entry when its container runs. */
+interface StartMark {
+  readonly boot: string;
+  /** Uptime of the machine: no wall clock, which may jump. */
+  readonly atMs: number;
+  readonly image: string;
+}
 
 /**
  * One small file per begun attempt, and another beside it once its container runs: cheaper than
@@ -13,10 +22,9 @@ const STARTED = '.started';
  */
 export class DiskJournal implements AttemptJournal {
   readonly #folder: string;
-  readonly #boot: string;
+  readonly #boot: Boot;
 
-  /** `boot`: what tells this start of the machine from all others. */
-  constructor(folder: string, boot: string) {
+  constructor(folder: string, boot: Boot) {
     this.#folder = folder;
     this.#boot = boot;
   }
@@ -28,8 +36,10 @@ export class DiskJournal implements AttemptJournal {
     await rename(`${path}.new`, path);
   }
 
-  async noteStarted(claim: ClaimId): Promise<void> {
-    await writeFile(this.#markOf(claim), this.#boot, { mode: 0o600 });
+  async noteStarted(claim: ClaimId, image: string): Promise<void> {
+    const { id, uptimeMs } = this.#boot;
+    const mark: StartMark = { boot: id, atMs: uptimeMs(), image };
+    await writeFile(this.#markOf(claim), JSON.stringify(mark), { mode: 0o600 });
   }
 
   async remove(claim: ClaimId): Promise<void> {
@@ -55,14 +65,14 @@ export class DiskJournal implements AttemptJournal {
   }
 
   async #startOf(claim: ClaimId): Promise<Pick<JournalEntry, 'started'>> {
-    const mark = this.#markOf(claim);
-    try {
-      const [boot, { mtimeMs }] = await Promise.all([readFile(mark, 'utf8'), stat(mark)]);
-      const ranMs = Math.max(0, Date.now() - mtimeMs);
-      return { started: { ranMs, isOfThisBoot: boot === this.#boot } };
-    } catch {
-      return {};
-    }
+    const text = await readFile(this.#markOf(claim), 'utf8').catch(() => undefined);
+    if (text === undefined) return {};
+    const { boot, atMs, image } = parseMark(text);
+    // A torn mark tells that it was started, and nothing more.
+    const isOfThisBoot = boot === undefined || boot === this.#boot.id;
+    const ranMs = atMs !== undefined && isOfThisBoot ? this.#boot.uptimeMs() - atMs : 0;
+    const named = image === undefined ? {} : { image };
+    return { started: { ranMs: Math.max(0, ranMs), isOfThisBoot, ...named } };
   }
 
   /** The mark first: an entry without it is harmless, a mark without an entry would stay for ever. */
@@ -98,5 +108,14 @@ function parse(text: string): JournalEntry | undefined {
     return complete ? (entry as JournalEntry) : undefined;
   } catch {
     return undefined;
+  }
+}
+
+function parseMark(text: string): Partial<StartMark> {
+  try {
+    const mark = JSON.parse(text) as Partial<StartMark> | null;
+    return mark ?? {};
+  } catch {
+    return {};
   }
 }

@@ -7,7 +7,6 @@ import {
   type ContainerLabels,
   claimId,
   type Failure,
-  isLeftToOthers,
   type LeaseKeeper,
   type LiveLog,
   type LogSink,
@@ -35,14 +34,12 @@ import {
   type ContainerWitness,
   type Ending,
 } from './container-run.ts';
+import { Modesty } from './modesty.ts';
 import { Outcomes } from './outcomes.ts';
 import { RefusedOffers } from './refused-offers.ts';
 import { RunsOver } from './runs-over.ts';
 import { CANCELLED, type StopOrder } from './stop-order.ts';
 import type { LogSpool } from './task-files.ts';
-
-/** A peer on which an earlier attempt failed lets others go first for this long. */
-const AVOID_DELAY_MS = 2_000;
 
 export interface ExecutorParts extends ContainerRunParts {
   readonly log: RunLog;
@@ -60,7 +57,7 @@ export interface ExecutorParts extends ContainerRunParts {
   readonly randomId: () => string;
   readonly logger: Logger;
   /** Told how each attempt of this peer ended, published or not. */
-  readonly onEnding?: (ending: Ending) => void;
+  readonly onEnding?: (attempt: JournalEntry, ending: Ending) => void;
 }
 
 /**
@@ -74,11 +71,13 @@ export class Executor {
   readonly #results: CachedResults;
   readonly #outcomes: Outcomes;
   readonly #active: ActiveAttempts;
+  readonly #modesty: Modesty;
   readonly #pending = new Set<Promise<void>>();
 
   constructor(parts: ExecutorParts) {
     this.#parts = parts;
     this.#active = new ActiveAttempts(parts.leases);
+    this.#modesty = new Modesty(parts);
     this.#runsOver = new RunsOver(parts.log, parts.clock);
     this.#results = new CachedResults(parts);
     this.#outcomes = new Outcomes(parts, this.#results);
@@ -125,7 +124,11 @@ export class Executor {
       const witness = this.#witness(entry.claim, true);
       const ranMs = entry.started?.ranMs ?? 0;
       const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness, ranMs });
-      await this.#publish(entry, await containerRun.adopt(container, entry.image), containerRun);
+      await this.#publish(
+        entry,
+        await containerRun.adopt(container, entry.started?.image ?? entry.image),
+        containerRun,
+      );
     });
     this.#follow(attempt, offer, reservation);
     return true;
@@ -175,7 +178,8 @@ export class Executor {
   async #handle(claimed: Claimed<Offer>): Promise<void> {
     const offer = claimed.value;
     if (this.#active.draining) return claimed.giveBack(0);
-    if (await this.#letsOthersGoFirst(claimed)) return claimed.giveBack(AVOID_DELAY_MS);
+    const restMs = await this.#modesty.restMs(offer);
+    if (restMs > 0) return claimed.giveBack(restMs);
     if (await this.#runsOver.has(offer.run)) return claimed.ack();
     const claim = claimId(this.#parts.randomId());
     const { ticket } = claimed;
@@ -225,12 +229,12 @@ export class Executor {
   /** A restarted daemon that finds no container has to know whether there ever was one. */
   #witness(claim: ClaimId, isAdopted = false): ContainerWitness {
     return {
-      started: async (container) => {
+      started: async (container, image) => {
         this.#active.noteRunning(claim, container);
         // The time of the first note counts against the task's time limit.
         if (isAdopted) return;
         // Without the note only the name of a failure would differ: no reason to end a task.
-        await this.#parts.journal.noteStarted(claim).catch(() => undefined);
+        await this.#parts.journal.noteStarted(claim, image).catch(() => undefined);
         this.#step('start-noted');
       },
       ended: () => this.#active.noteEnded(claim),
@@ -255,7 +259,7 @@ export class Executor {
   /** Publishes the outcome, and cleans up whatever comes of that. */
   async #publish(entry: JournalEntry, ending: Ending, containerRun: ContainerRun): Promise<void> {
     try {
-      this.#parts.onEnding?.(ending);
+      this.#parts.onEnding?.(entry, ending);
       await this.#outcomes.publish(entry, ending);
     } finally {
       await this.#cleanUp(entry, containerRun);
@@ -286,13 +290,6 @@ export class Executor {
     await this.#parts.log.append({ kind: 'task-cached', run, task, ...found }, offer.sequence);
     await claimed.ack();
     return true;
-  }
-
-  async #letsOthersGoFirst({ value }: Claimed<Offer>): Promise<boolean> {
-    const { peer, peers } = this.#parts;
-    if (!value.avoid.includes(peer)) return false;
-    // Not known: then nobody else is either.
-    return isLeftToOthers(value, peer, await peers.list().catch(() => []));
   }
 
   #step(step: AttemptStep): void {

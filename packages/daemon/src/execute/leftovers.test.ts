@@ -117,7 +117,7 @@ it.each([
 ] as const)('an attempt whose container %s is settled at once', async (_, hasStarted, kind) => {
   const bench = newCase();
   const { claim, last } = await openAttempt(bench, 'begun');
-  if (hasStarted) await bench.parts.journal.noteStarted(claim);
+  if (hasStarted) await bench.parts.journal.noteStarted(claim, 'sha256:1');
   await bench.leftovers.reconcile();
   expect(last()).toMatchObject({
     kind: 'attempt-failed',

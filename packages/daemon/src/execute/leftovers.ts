@@ -64,7 +64,14 @@ export class Leftovers {
       ? undefined
       : entry && this.#ledger.reserve(entry.offer.requirements);
     if (entry !== undefined && reservation !== undefined) {
-      if (await this.#executor.adopt(entry, container, reservation)) {
+      // Not known whether it is ours, when the log cannot be asked: then nothing is decided now.
+      const isAdopted = await this.#executor
+        .adopt(entry, container, reservation)
+        .catch((error: unknown) => {
+          reservation.release();
+          throw error;
+        });
+      if (isAdopted) {
         this.#parts.logger.info(
           { run, task, attempt },
           'adopted a container of an earlier session',

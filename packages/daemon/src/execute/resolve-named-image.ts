@@ -20,22 +20,26 @@ export async function resolveNamedImage(
   image: NamedImage,
   { arch, pull, signal }: ImageSearch,
 ): Promise<string> {
-  const { reference } = image;
-  const wanted = image.kind === 'digest' ? image.digest : pinnedImage(image, arch);
+  if (image.kind === 'digest') {
+    const here = await runtime.resolveImage(image.digest, false, signal);
+    if (here.ok) return here.value;
+    throw failureOf(here.error);
+  }
+  const wanted = pinnedImage(image, arch);
   if (wanted !== undefined) {
     const here = await runtime.resolveImage(wanted, false, signal);
     if (here.ok) return here.value;
-    if (reference === undefined) throw failureOf(here.error);
   }
-  // Of the type: a reference without a name is a digest, and was dealt with.
-  const found = await runtime.resolveImage(reference ?? '', pull, signal);
+  const { reference } = image;
+  const found = await runtime.resolveImage(reference, pull, signal);
   if (!found.ok) throw failureOf(found.error, wanted);
   if (wanted === undefined || found.value === wanted) return found.value;
+  // Pinned by its publisher or by its driver: an offer does not tell, and the remedy is the same.
   throw new AttemptFailure(
     'image-unavailable',
-    `${reference} is image ${shortId(found.value)} on this machine; when the run was published it was ` +
-      `${shortId(wanted)}, which is not here: the tag was moved. Publish again to run with the new one, or ` +
-      'bring the old one here (podman save, podman load)',
+    `${reference} is image ${shortId(found.value)} on this machine; to this run it is ${shortId(wanted)}, ` +
+      'which is not here: the tag was moved, or machines mean different images by it. Publish again to run ' +
+      `with what it means now, or bring ${shortId(wanted)} here (podman save, podman load)`,
   );
 }
 
@@ -45,8 +49,7 @@ export function pinnedImage(image: NamedImage, arch: string): string | undefined
 }
 
 function failureOf({ kind, message }: ImageProblem, wanted?: string): AttemptFailure {
-  const pinned =
-    wanted === undefined ? '' : ` (the run was published with ${shortId(wanted)} for it)`;
+  const pinned = wanted === undefined ? '' : ` (to this run it is image ${shortId(wanted)})`;
   return new AttemptFailure(
     kind === 'platform' ? 'image-platform' : 'image-unavailable',
     `${message}${pinned}`,
