@@ -52,7 +52,9 @@ build_image() {
   apt-config dump | grep '^Acquire::' >"$work/acquire.conf"
   write_set_up "$work"
   # shellcheck disable=SC2016  # mmdebstrap expands $1, not the shell
-  mmdebstrap --variant=apt --include="$packages" --aptopt="$work/acquire.conf" \
+  mmdebstrap --variant=apt --include="$packages" \
+    --setup-hook='mkdir -p "$1/etc/apt/apt.conf.d"' \
+    --setup-hook="copy-in '$work/acquire.conf' /etc/apt/apt.conf.d" \
     --customize-hook="copy-in '$root/scripts/install-system' '$work/set-up' '$work/key.pub' /tmp" \
     --customize-hook='chroot "$1" sh /tmp/set-up' \
     "$suite" "$work/root.tar" "$mirror"
@@ -124,6 +126,7 @@ printf '[Timer]\nOnBootSec=60min\nUnit=poweroff.target\n' >>/etc/systemd/system/
 printf '[Install]\nWantedBy=timers.target\n' >>/etc/systemd/system/last-hour.timer
 systemctl enable last-hour.timer
 # How this machine reaches its mirror is nobody's business once it is made.
-rm -rf /etc/apt/apt.conf.d/99mmdebstrap /etc/apt/sources.list /etc/apt/sources.list.d /tmp/*
+rm -rf /etc/apt/apt.conf.d/acquire.conf /etc/apt/sources.list /etc/apt/sources.list.d
+rm /tmp/install-system /tmp/set-up /tmp/key.pub
 SET_UP
 }

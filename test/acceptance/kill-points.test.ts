@@ -1,6 +1,6 @@
 import { ATTEMPT_STEPS, type AttemptStep } from '@podmesh/daemon';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { untilNoTraces } from '../process-kit/attempt-traces.ts';
+import { processesOf, untilNoTraces } from '../process-kit/attempt-traces.ts';
 import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
 import { DaemonProcess } from '../process-kit/daemon-process.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
@@ -70,6 +70,7 @@ describe.each(['podman', 'crun'] as const)('a daemon in the lane %s', (runtime) 
         await second.stop();
         await second.endPodmanService();
       }
+      expect(await processesOf(home)).toEqual([]);
     },
     3 * MINUTES,
   );

@@ -5,7 +5,7 @@ import { within } from './within.ts';
 
 const GONE_MS = 60_000;
 
-/** Resolves when nothing is left of any attempt of a daemon: container, process, mount, file. */
+/** Resolves when nothing is left of any attempt of a daemon that runs: container, mount, file. */
 export async function untilNoTraces(home: string, peer: string): Promise<void> {
   let left: readonly string[] = [];
   let given = false;
@@ -23,12 +23,14 @@ export async function untilNoTraces(home: string, peer: string): Promise<void> {
 async function tracesOf(home: string, peer: string): Promise<readonly string[]> {
   const containers = (await findContainers({ peer })).map(({ id }) => `container ${id}`);
   const files = await Promise.all(
-    ['attempts', join('store', 'scratch')].map((folder) => listed(join(home, folder))),
+    ['attempts', join('store', 'scratch'), join('crun', 'attempts', peer)].map((folder) =>
+      listed(join(home, folder)),
+    ),
   );
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
     .split('\n')
     .filter((line) => line.includes(home));
-  return [...containers, ...files.flat(), ...mounts, ...(await chains(home))];
+  return [...containers, ...files.flat(), ...mounts];
 }
 
 async function listed(folder: string): Promise<readonly string[]> {
@@ -36,13 +38,13 @@ async function listed(folder: string): Promise<readonly string[]> {
   return names.map((name) => join(folder, name));
 }
 
-/** Processes that hold a container of the fast lane, by their own words. */
-async function chains(home: string): Promise<readonly string[]> {
+/** What runs, by its own words, for a home whose daemon has ended. */
+export async function processesOf(home: string): Promise<readonly string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const words = await Promise.all(
     pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
   );
   return words
-    .filter((text) => text.includes('podmesh-chain') && text.includes(home))
-    .map((text) => `process ${text.replaceAll('\0', ' ').slice(-120)}`);
+    .filter((text) => text.includes(home))
+    .map((text) => text.replaceAll('\0', ' ').slice(-120));
 }

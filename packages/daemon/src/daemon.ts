@@ -11,6 +11,7 @@ import { openRuntime, PodmanService } from '@podmesh/podman';
 import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { Configuration } from './configuration.ts';
+import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import type { Home } from './home.ts';
 import { readBoot } from './machine/boot.ts';
@@ -104,7 +105,13 @@ export class Daemon {
   #workInSight(): WorkInSight | undefined {
     const [mesh, peer] = [this.#mesh, this.#peer];
     if (mesh === undefined || peer === undefined) return undefined;
-    return { log: mesh.runLog, outlookOf: (run) => peer.outlookOf(run) };
+    const { runLog: log, artifacts } = mesh;
+    const logged: LoggedRuns = { log, loadGraph: (published) => loadGraph(artifacts, published) };
+    return {
+      log,
+      outlookOf: (run) => peer.outlookOf(run),
+      outlookInLog: (run, signal) => outlookOfLog(logged, run, signal),
+    };
   }
 
   async #openRuntime(socketPath: string): Promise<ContainerRuntime> {

@@ -10,6 +10,7 @@ import {
   type RunPublished,
   satisfies,
 } from '@podmesh/core';
+import { Announcements } from './announcements.ts';
 import { CapacityLedger } from './claim/capacity-ledger.ts';
 import { ClaimGate } from './claim/claim-gate.ts';
 import { OfferIntake } from './claim/offer-intake.ts';
@@ -28,7 +29,8 @@ const RETRY_MS = 1_000;
 /** Containers are compared with claims this often, after the first time at the start. */
 const RECONCILE_MS = 60_000;
 
-export interface PeerParts extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding'> {
+export interface PeerParts
+  extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding' | 'isDirectoryWhole'> {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
@@ -55,6 +57,7 @@ export class Peer {
   readonly #drives: Drives;
   readonly #drivers = new Map<RunId, Driver>();
   readonly #leftovers: Leftovers;
+  readonly #announcements: Announcements;
   readonly #stop = new AbortController();
   /** The rest until the next heartbeat: whether this peer claims is news. */
   #rest = new AbortController();
@@ -64,12 +67,14 @@ export class Peer {
 
   constructor(parts: PeerParts, capacity: Capacity) {
     this.#parts = parts;
+    this.#announcements = new Announcements(parts.clock);
     this.#ledger = new CapacityLedger(capacity, this.#changed);
     const machine = () => parts.describe().machine;
     this.#executor = new Executor({
       ...parts,
       machine,
       limits: () => parts.describe().limits,
+      isDirectoryWhole: () => this.#announcements.isSteady(),
       onEnding: (attempt, ending) => this.#gate.note(attempt, ending),
     });
     this.#gate = new ClaimGate({
@@ -174,7 +179,7 @@ export class Peer {
 
   async #tryToAnnounce(): Promise<void> {
     try {
-      await this.#announce();
+      await this.#announcements.make(() => this.#announce());
     } catch (error) {
       this.#parts.logger.warn({ err: error }, 'could not announce this peer; trying again');
     }

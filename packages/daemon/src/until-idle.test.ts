@@ -1,12 +1,15 @@
 import { type Clock, type RunId, type RunSummary, runId } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
 import type { RunOutlook } from './drive/driver.ts';
-import { isWorkLeft, untilIdle } from './until-idle.ts';
+import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 const RUNS = ['aaaaaaaaaaaa', 'bbbbbbbbbbbb'].map(runId);
 
 /** A mesh whose unfinished runs stand, from the start and then look after look, as told; the last is repeated. */
-async function idleAfterLooks(looks: readonly (readonly RunOutlook[])[]): Promise<number> {
+async function idleAfterLooks(
+  looks: readonly (readonly RunOutlook[])[],
+  logs: (sleeps: number) => Promise<RunOutlook> = async () => 'unknown',
+): Promise<number> {
   let sleeps = 0;
   const clock: Clock = {
     nowMs: () => sleeps * 2_000,
@@ -15,15 +18,23 @@ async function idleAfterLooks(looks: readonly (readonly RunOutlook[])[]): Promis
     },
   };
   const now = () => looks[Math.min(sleeps, looks.length - 1)] ?? [];
-  await untilIdle(workOf(now), clock, new AbortController().signal);
+  await untilIdle(
+    workOf(now, () => logs(sleeps)),
+    clock,
+    new AbortController().signal,
+  );
   return sleeps;
 }
 
-function workOf(now: () => readonly RunOutlook[]) {
+function workOf(
+  now: () => readonly RunOutlook[],
+  outlookInLog: WorkInSight['outlookInLog'] = async () => 'unknown',
+) {
   const runs = async () => now().map((_, position) => unfinished(RUNS[position]));
   return {
     log: { runs },
     outlookOf: (run: RunId): RunOutlook => now()[RUNS.indexOf(run)] ?? 'unknown',
+    outlookInLog,
   };
 }
 
@@ -54,8 +65,23 @@ describe('a temporary peer', () => {
     expect(await idleAfterLooks([old, old, old, [...old, 'goes-on'], old])).toBe(3 + 5);
   });
 
+  it('finds out from the log whether a run that another peer drives waits for a person', async () => {
+    const reads: number[] = [];
+    const held = async (sleeps: number): Promise<RunOutlook> => {
+      reads.push(sleeps);
+      return sleeps < 12 ? 'goes-on' : 'waits-for-person';
+    };
+    expect(await idleAfterLooks([[], ['goes-on'], ['unknown']], held)).toBe(11 + 5);
+    // Not while it drives one itself, and then once in ten seconds.
+    expect(reads).toEqual([2, 7, 12]);
+    const broken = () => Promise.reject(new Error('away'));
+    expect(await idleAfterLooks([['unknown'], ['unknown'], ['unknown'], []], broken)).toBe(30 + 4);
+  });
+
   it('looks once more, before it leaves, for what does not wait for a person', async () => {
     expect(await isWorkLeft(workOf(() => ['waits-for-person']))).toBe(false);
-    expect(await isWorkLeft(workOf(() => ['waits-for-person', 'unknown']))).toBe(true);
+    const both = () => ['waits-for-person', 'unknown'] as const;
+    expect(await isWorkLeft(workOf(both))).toBe(true);
+    expect(await isWorkLeft(workOf(both, async () => 'waits-for-person'))).toBe(false);
   });
 });

@@ -16,7 +16,7 @@ export interface WorkInSight {
   /** Without asking anybody: of a run that is not driven here it is unknown. */
   readonly outlookOf: (run: RunId) => RunOutlook;
   /** The same from the run's log, which may be long; may throw. */
-  readonly outlookInLog: (run: RunId) => Promise<RunOutlook>;
+  readonly outlookInLog: (run: RunId, signal?: AbortSignal) => Promise<RunOutlook>;
 }
 
 /** Resolves when nothing was left to do for a while, and something was before. */
@@ -35,7 +35,7 @@ export async function untilIdle(
     const runs = await work.log.runs().catch(() => undefined);
     if (runs === undefined) continue;
     const known = outlooksOf(runs, work);
-    const outlooks = [...(known.includes('goes-on') ? known : await logs.complete(runs))];
+    const outlooks = [...(known.includes('goes-on') ? known : await logs.complete(runs, signal))];
     const isLeft = outlooks.some(isLeftToUs);
     // An old one that waits for a person is not what it was started for.
     seen ||= known.includes('goes-on') || runs.some(({ run }) => !old.has(run));
@@ -67,12 +67,12 @@ class LogReader {
   }
 
   /** Outlooks of all unfinished runs, with the logs' in place of the unknown. */
-  async complete(runs: readonly RunSummary[]): Promise<readonly RunOutlook[]> {
+  async complete(runs: readonly RunSummary[], signal: AbortSignal): Promise<readonly RunOutlook[]> {
     const known = unfinished(runs).map(({ run }) => ({ run, outlook: this.#work.outlookOf(run) }));
     const unknown = known.filter(({ outlook }) => outlook === 'unknown').map(({ run }) => run);
     if (unknown.length > 0 && this.#clock.nowMs() - this.#readAtMs >= READ_LOGS_MS) {
       this.#read = new Map();
-      for (const run of unknown) this.#read.set(run, await readLog(this.#work, run));
+      for (const run of unknown) this.#read.set(run, await readLog(this.#work, run, signal));
       this.#readAtMs = this.#clock.nowMs();
     }
     return known.map(({ run, outlook }) =>
@@ -82,8 +82,8 @@ class LogReader {
 }
 
 /** One whose log cannot be read now stays unknown. */
-function readLog(work: WorkInSight, run: RunId): Promise<RunOutlook> {
-  return work.outlookInLog(run).catch((): RunOutlook => 'unknown');
+function readLog(work: WorkInSight, run: RunId, signal?: AbortSignal): Promise<RunOutlook> {
+  return work.outlookInLog(run, signal).catch((): RunOutlook => 'unknown');
 }
 
 function outlooksOf(runs: readonly RunSummary[], { outlookOf }: WorkInSight): RunOutlook[] {

@@ -3,7 +3,10 @@ import {
   canonicalJson,
   TREE_ENTRIES_MAX,
   type Tree,
+  TreeCheck,
   type TreeEntry,
+  type TreeProblem,
+  unreachable,
 } from '@podmesh/core';
 import { artifactIdOf } from './digest-stream.ts';
 import { decodeJson } from './json-codec.ts';
@@ -43,40 +46,26 @@ export function parseTree(bytes: Uint8Array, name: string): Tree {
 }
 
 function checkEntries(entries: readonly TreeEntry[], name: string): void {
-  const leaves = new Set<string>();
+  const check = new TreeCheck();
   for (const entry of entries) {
-    if (!isInside(entry.path)) throw new UnreadableMessageError(`${name}: path ${entry.path}`);
-    if (entry.kind === 'symlink' && !staysInside(entry.path, entry.target))
-      throw new UnreadableMessageError(
-        `${name}: the symbolic link ${entry.path} leads outside, to ${entry.target}`,
-      );
-    if (leaves.has(entry.path)) throw new UnreadableMessageError(`${name}: ${entry.path} twice`);
-    if (entry.kind !== 'dir') leaves.add(entry.path);
+    const problem = check.add(entry);
+    if (problem !== undefined) {
+      throw new UnreadableMessageError(`${name}: ${problemText(problem)}`);
+    }
   }
-  for (const { path } of entries)
-    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1))
-      if (leaves.has(path.slice(0, at)))
-        throw new UnreadableMessageError(`${name}: ${path} lies under what is no directory`);
 }
 
-/** Relative, without empty, `.` or `..` parts. */
-function isInside(path: unknown): boolean {
-  return (
-    typeof path === 'string' &&
-    !path.includes('\0') &&
-    path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
-  );
-}
-
-/**
- * `..` may only lead, and not above the root: there the parents are real directories, so counting is
- * exact. Behind a name, which may itself be a link, `..` could mean anything.
- */
-function staysInside(path: string, target: unknown): boolean {
-  if (typeof target !== 'string' || target === '' || target.includes('\0')) return false;
-  if (target.startsWith('/')) return false;
-  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
-  const climbs = parts.findIndex((part) => part !== '..');
-  const up = climbs === -1 ? parts.length : climbs;
-  return up <= path.split('/').length - 1 && !parts.slice(up).includes('..');
+function problemText(problem: TreeProblem): string {
+  switch (problem.kind) {
+    case 'path-outside':
+      return `path ${problem.path}`;
+    case 'link-outside':
+      return `the symbolic link ${problem.path} leads outside, to ${problem.target}`;
+    case 'twice':
+      return `${problem.path} twice`;
+    case 'no-directory':
+      return `other entries lie under ${problem.path}, which is no directory`;
+    default:
+      return unreachable(problem);
+  }
 }

@@ -1,5 +1,16 @@
-import { chmod, mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import {
+  chmod,
+  mkdir,
+  readFile,
+  readlink,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { makeZip, type ZipEntrySpec } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../fake-world.test-kit.ts';
@@ -45,11 +56,43 @@ describe('findingOfProgram', () => {
     ['writes outside of its directory: ../evil', [MAIN, { name: '../evil' }]],
     ['writes outside of its directory: a/../../evil', [MAIN, { name: 'a/../../evil' }]],
     ['writes outside of its directory: /etc/evil', [MAIN, { name: '/etc/evil' }]],
-    ['outside of its directory: l, a link', [MAIN, link('l', '/etc')]],
-    ['outside of its directory: a/l, a link', [MAIN, link('a/l', '../../etc')]],
+    ['has a link that leads outside of it, or may: l, a link', [MAIN, link('l', '/etc')]],
+    ['outside of it, or may: a/l, a link to ../../etc', [MAIN, link('a/l', '../../etc')]],
+    ['outside of it, or may: a/l, a link', [MAIN, link('a/l', 'b/../../main.py')]],
+    ['d is a directory, and a file or a link', [MAIN, { name: 'd' }, { name: 'd/x' }]],
+    ['d is a directory, and a file or a link', [MAIN, { name: 'd/x' }, { name: 'd' }]],
+    ['d is a directory, and a file or a link', [MAIN, link('d', '.'), { name: 'd/x' }]],
+    ['Leave out env, which looks like a virtual', [MAIN, link('env/bin/python3', '/usr/bin/x')]],
     ['holds more than 1 GiB', [MAIN, { name: 'big', compressed: true, size: 2 ** 31 }]],
   ] as const)('says that a zip file %s', async (said, entries) => {
     expect(await problemOf(entries)).toContain(said);
+  });
+
+  it('says what keeps a directory from being published: before anything is copied', async () => {
+    const directory = temporaryDirectory();
+    await writeFile(join(directory, 'main.py'), '');
+    await mkdir(join(directory, 'venv/bin'), { recursive: true });
+    await symlink('python3', join(directory, 'venv/bin/python'));
+    expect(await findingOfProgram(directory)).toBeUndefined();
+    await symlink('/usr/bin/python3', join(directory, 'venv/bin/python3'));
+    const finding = await findingOfProgram(directory);
+    expect(finding?.problem).toBe(
+      `the directory ${directory} has a link that leads outside of it, or may: venv/bin/python3, a link to /usr/bin/python3`,
+    );
+    expect(finding?.advice).toMatch(/Leave out venv.*"requirements"/);
+    await expect(withProgram(directory, async () => 'used')).rejects.toThrow('leads outside');
+  });
+
+  it('holds a directory to the bounds of a zip file', async () => {
+    const directory = temporaryDirectory();
+    await writeFile(join(directory, 'main.py'), '');
+    await writeFile(join(directory, 'big'), '');
+    await truncate(join(directory, 'big'), 2 ** 30 + 1);
+    expect((await findingOfProgram(directory))?.problem).toContain('holds more than 1 GiB');
+    await expect(withProgram(directory, async () => 'used')).rejects.toThrow('more than 1 GiB');
+    await truncate(join(directory, 'big'), 0);
+    await promisify(execFile)('mkfifo', [join(directory, 'pipe')]);
+    expect((await findingOfProgram(directory))?.problem).toContain('neither a file');
   });
 
   it('takes a script for what it is', async () => {
@@ -84,9 +127,11 @@ describe('withProgram', () => {
     for (const name of ['main.py', 'pkg/a.py', 'pkg/__pycache__/a.pyc']) {
       await writeFile(join(directory, name), name);
     }
+    await symlink('pkg/a.py', join(directory, 'link'));
     await chmod(join(directory, 'main.py'), 0o755);
     await withProgram(directory, async (folder) => {
       expect(await readFile(join(folder, 'pkg/a.py'), 'utf8')).toBe('pkg/a.py');
+      expect(await readlink(join(folder, 'link'))).toBe('pkg/a.py');
       expect((await stat(join(folder, 'main.py'))).mode & 0o100).not.toBe(0);
       await expect(stat(join(folder, 'pkg/__pycache__'))).rejects.toThrow('ENOENT');
     });

@@ -1,25 +1,25 @@
-import { cp, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { GraphProblem } from '@podmesh/core';
-import { readZip, ZipRefusal } from './read-zip.ts';
+import { listProgram } from './list-program.ts';
+import { ProgramRefusal } from './program-refusal.ts';
+import { readZip } from './read-zip.ts';
 
 type Finding = Omit<GraphProblem, 'path'>;
 
 const MAIN = 'main.py';
-/** What Python leaves beside programs: it differs from run to run, and the task's Python makes its own. */
-const LEFTOVERS = '__pycache__';
 
 /** What keeps a zip file or directory from being a Python job; undefined when nothing does. */
 export async function findingOfProgram(path: string): Promise<Finding | undefined> {
-  if ((await stat(path)).isDirectory()) return findingOfDirectory(path);
+  const isDirectory = (await stat(path)).isDirectory();
   try {
-    return await findingOfZip(path);
+    return await (isDirectory ? findingOfDirectory(path) : findingOfZip(path));
   } catch (error) {
-    if (!(error instanceof ZipRefusal)) throw error;
-    const isScript = path.endsWith('.py');
+    if (!(error instanceof ProgramRefusal)) throw error;
+    const isScript = !isDirectory && path.endsWith('.py');
     return {
-      problem: `the zip file ${path} ${error.message}`,
+      problem: `the ${isDirectory ? 'directory' : 'zip file'} ${path} ${error.message}`,
       advice: isScript ? `Name the directory that ${basename(path)} lies in.` : error.advice,
     };
   }
@@ -27,7 +27,9 @@ export async function findingOfProgram(path: string): Promise<Finding | undefine
 
 async function findingOfDirectory(path: string): Promise<Finding | undefined> {
   const main = await stat(join(path, MAIN)).catch(() => undefined);
-  return main?.isFile() === true ? undefined : missingMain(path, undefined);
+  if (main?.isFile() !== true) return missingMain(path, undefined);
+  await listProgram(path);
+  return undefined;
 }
 
 /** Reads all of it, so that what is broken is known before anything is published. */
@@ -77,9 +79,14 @@ export async function withProgram<T>(
 }
 
 async function copyProgram(from: string, folder: string): Promise<void> {
-  const filter = (path: string): boolean => basename(path) !== LEFTOVERS;
-  // With a slash: a link to the directory is followed, links in it stay links.
-  await cp(`${from}/`, folder, { recursive: true, verbatimSymlinks: true, filter });
+  const entries = await listProgram(from);
+  await mkdir(folder);
+  for (const entry of entries) {
+    const at = join(folder, entry.path);
+    if (entry.kind === 'dir') await mkdir(at);
+    else if (entry.kind === 'symlink') await symlink(entry.target, at);
+    else await copyFile(join(from, entry.path), at);
+  }
 }
 
 async function unpack(path: string, folder: string): Promise<void> {

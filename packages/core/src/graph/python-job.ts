@@ -2,7 +2,11 @@ import type { ContainerRef, InputRef, Job, OutputRef } from './graph.ts';
 import type { DocumentJob, DocumentPythonJob } from './graph-document.ts';
 import { parseInputRef } from './parse-reference.ts';
 import type { Finding, Path, ProblemList } from './problem-list.ts';
-import { isPipSetting, type PythonRequirements, type RequirementLayers } from './requirement-layers.ts';
+import {
+  isPipSetting,
+  type PythonRequirements,
+  type RequirementLayers,
+} from './requirement-layers.ts';
 
 /** The image of Python jobs that name none; `scripts/build-image` makes it. */
 export const PYTHON_CONTAINER: ContainerRef = {

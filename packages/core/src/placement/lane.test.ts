@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { canonicalArch, fits, laneOf, satisfies, shortfallText, toRequirements } from './lane.ts';
+import {
+  canonicalArch,
+  fits,
+  laneOf,
+  largestMemoryBytes,
+  satisfies,
+  shortfallText,
+  toRequirements,
+} from './lane.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const MIB = 2 ** 20;
@@ -103,6 +111,14 @@ describe('a peer', () => {
   test('never looks good enough in words when it is not', () => {
     const [shortfall] = satisfies(toRequirements({ memoryBytes: 8 * GIB }), peer);
     expect(shortfall && shortfallText(shortfall)).toBe('needs 8 GiB memory, peer offers 7.99 GiB');
+  });
+
+  test('counts for memory only when it suits otherwise', () => {
+    const large = { ...peer, capacity: { ...capacity, memoryBytes: 64 * GIB }, labels: [] };
+    const asked = toRequirements({ labels: ['zone=lab'] });
+    expect(largestMemoryBytes(asked, [large, peer])).toBe(peer.capacity.memoryBytes);
+    expect(largestMemoryBytes(toRequirements({}), [large, peer])).toBe(64 * GIB);
+    expect(largestMemoryBytes(toRequirements({ gpus: 1 }), [large, peer])).toBe(0);
   });
 
   test('has room only when every resource has', () => {

@@ -19,9 +19,13 @@ export interface LoggedRuns {
  * The outlook of a run that another peer drives, folded from its log. Costs as much as the run is
  * long. Throws what keeps it from reading the run.
  */
-export async function outlookOfLog(runs: LoggedRuns, run: RunId): Promise<RunOutlook> {
+export async function outlookOfLog(
+  runs: LoggedRuns,
+  run: RunId,
+  signal?: AbortSignal,
+): Promise<RunOutlook> {
   let state: RunState | undefined;
-  for await (const batch of runs.log.read(run)) {
+  for await (const batch of runs.log.read(run, signal)) {
     for (const logged of batch) {
       if (logged.event.kind === 'run-published') {
         state = initialRunState(await runs.loadGraph(logged.event));

@@ -56,6 +56,8 @@ export interface ExecutorParts extends ContainerRunParts {
   /** Random text for claim ids. */
   readonly randomId: () => string;
   readonly logger: Logger;
+  /** See {@link RefusedOffers}. */
+  readonly isDirectoryWhole?: () => boolean;
   /** Told how each attempt of this peer ended, published or not. */
   readonly onEnding?: (attempt: JournalEntry, ending: Ending) => void;
 }

@@ -132,6 +132,20 @@ it.each([
   expect(bench.mesh.log.entries).toHaveLength(2);
 });
 
+it('a container that cannot be asked about keeps no room, and stays', async () => {
+  const bench = newCase();
+  const { claim, offer, startedSequence } = await openAttempt(bench, 'unknown');
+  await bench.start('unknown');
+  await bench.parts.journal.write({ claim, offer, startedSequence, ticket: '1' });
+  const { lastOfTask } = bench.parts.log;
+  bench.parts.log.lastOfTask = () => Promise.reject(new Error('the mesh is away'));
+  const free = bench.ledger.free();
+  for (let times = 0; times < 3; times += 1) await bench.leftovers.reconcile();
+  expect(bench.ledger.free()).toEqual(free);
+  expect(bench.claims()).toEqual([claim]);
+  bench.parts.log.lastOfTask = lastOfTask;
+});
+
 it('what a restart of the machine ended is no fault of the task', async () => {
   const bench = newCase();
   const { claim, last, startedSequence, offer } = await openAttempt(bench, 'rebooted');

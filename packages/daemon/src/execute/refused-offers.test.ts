@@ -12,7 +12,7 @@ import { newBench, silent } from '../daemon.test-kit.ts';
 import { RefusedOffers } from './refused-offers.ts';
 
 /** An offer that somebody started under the same message, and what became of it. */
-function newCase(holds = false) {
+function newCase(holds = false, isDirectoryWhole = () => true) {
   const { mesh, ports } = newBench();
   const offer = sampleOffer(freshRun(), freshLane());
   const started = sampleStarted(offer.run, offer.task);
@@ -25,7 +25,8 @@ function newCase(holds = false) {
     giveBack: async (delayMs) => void done.push(`give back ${delayMs}`),
   };
   const peers: PeerDirectory = ports.peers;
-  const refused = new RefusedOffers({ log: ports.log, peers, logger: silent }, () => holds);
+  const parts = { log: ports.log, peers, logger: silent, isDirectoryWhole };
+  const refused = new RefusedOffers(parts, () => holds);
   const settle = async () => {
     await refused.settle(claimed);
     return done.splice(0);
@@ -50,6 +51,17 @@ describe('an offer whose start was refused', () => {
     const { mesh, started, settle } = newCase(true);
     mesh.log.append(started, 0);
     expect(await settle()).toEqual([]);
+  });
+
+  it('waits while the mesh is back from an absence and its holder may be, too', async () => {
+    let isWhole = false;
+    const { mesh, started, settle } = newCase(false, () => isWhole);
+    mesh.log.append(started, 0);
+    expect(await settle()).toEqual(['give back 5000']);
+    expect(await settle()).toEqual(['give back 5000']);
+    isWhole = true;
+    expect(await settle()).toEqual(['ack']);
+    expect(mesh.log.entries.at(-1)?.event.kind).toBe('attempt-lost');
   });
 
   it('waits while its holder says it is at work, however often we look', async () => {

@@ -24,6 +24,8 @@ export interface RefusedOffersParts {
   readonly log: RunLog;
   readonly peers: PeerDirectory;
   readonly logger: Logger;
+  /** False while the mesh is back from an absence: who is not in the directory may yet come back to it. */
+  readonly isDirectoryWhole?: (() => boolean) | undefined;
 }
 
 /** Offers whose `attempt-started` the log refused: duplicates, history, and attempts of peers that vanished. */
@@ -70,7 +72,7 @@ export class RefusedOffers {
   async #isHeld(event: TaskEvent | undefined): Promise<boolean> {
     if (event?.kind !== 'attempt-started') return false;
     const holder = await this.#parts.peers.find(event.peer);
-    if (holder === undefined) return false;
+    if (holder === undefined) return this.#parts.isDirectoryWhole?.() === false;
     if (holder.claims.includes(event.claim)) return true;
     const seenBefore = this.#unspoken.has(event.claim);
     if (this.#unspoken.size >= UNSPOKEN_MAX) this.#unspoken.clear();

@@ -1,0 +1,25 @@
+import { HEARTBEAT_MS, PEER_TTL_MS } from '@podmesh/core';
+import { expect, it } from 'vitest';
+import { Announcements } from './announcements.ts';
+import { newBench } from './daemon.test-kit.ts';
+
+it('the directory is believed until an announcement fails, and again after a while', async () => {
+  const { clock, process } = newBench();
+  const announcements = new Announcements(process.clock);
+  await announcements.make(async () => undefined);
+  expect(announcements.isSteady()).toBe(true);
+  const failed = announcements.make(() => Promise.reject(new Error('away')));
+  await expect(failed).rejects.toThrow('away');
+  expect(announcements.isSteady()).toBe(false);
+  await clock.advance(PEER_TTL_MS);
+  expect(announcements.isSteady()).toBe(true);
+});
+
+it('an announcement that waited out an absence counts as one that failed', async () => {
+  const { clock, process } = newBench();
+  const announcements = new Announcements(process.clock);
+  const late = announcements.make(() => process.clock.sleep(HEARTBEAT_MS + 1));
+  await clock.advance(HEARTBEAT_MS + 1);
+  await late;
+  expect(announcements.isSteady()).toBe(false);
+});
