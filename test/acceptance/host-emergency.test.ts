@@ -15,6 +15,7 @@ const LANES: readonly RuntimeName[] = ['podman', 'crun'];
 
 /** Writes more than it asked for, which is nothing, and then waits for its end. */
 const greedy = shell(
+  "trap 'exit 9' TERM",
   'dd if=/dev/zero of=/tmp/much bs=1M count=8 2>/dev/null',
   'echo begun',
   'while :; do sleep 0.2; done',

@@ -18,7 +18,7 @@ const endless = busyboxGraph(
     id: lane,
     runtime: lane,
     cache: false,
-    command: shell('echo begun', 'while :; do sleep 0.2; done'),
+    command: shell("trap 'exit 9' TERM", 'echo begun', 'while :; do sleep 0.2; done'),
   })),
 );
 

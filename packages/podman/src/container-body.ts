@@ -1,7 +1,7 @@
-import type { ContainerSpec } from '@podmesh/core';
+import { type ContainerSpec, TASK_PIDS_MAX } from '@podmesh/core';
 import { writeLabels } from './container-labels.ts';
 import { FD_DIRECTORY, type FdLaunch, LAUNCHER_PATH } from './fd-launcher.ts';
-import { LOG_COPY_BYTES_MAX, PIDS_MAX, TASK_OOM_SCORE } from './podman-limits.ts';
+import { LOG_COPY_BYTES_MAX, TASK_OOM_SCORE } from './podman-limits.ts';
 
 /** What the specification itself does not say. */
 export interface BodyContext {
@@ -93,6 +93,6 @@ function limits(spec: ContainerSpec): object {
   return {
     ...(memoryBytes > 0 ? { Memory: memoryBytes, MemorySwap: memoryBytes } : {}),
     ...(cpus > 0 ? { NanoCpus: Math.round(cpus * 1e9) } : {}),
-    PidsLimit: PIDS_MAX,
+    PidsLimit: TASK_PIDS_MAX,
   };
 }

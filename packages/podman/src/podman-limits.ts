@@ -54,11 +54,9 @@ export const CLEAN_UP_MS_MAX = 20_000;
 /** Between two looks whether the launcher has reached the command; it takes 2 ms as a rule. */
 export const LAUNCH_POLL_MS = 3;
 
-/** Processes and threads of one container, where the kernel enforces it: stops fork bombs only. */
-export const PIDS_MAX = 4_096;
 /** `oom_score_adj` of a task's processes: the kernel takes them before others of their size. */
 export const TASK_OOM_SCORE = 300;
-/** Processes of one container that are measured; more than {@link PIDS_MAX} cannot be. */
+/** Processes of one container whose memory is measured; many more are ended for their number. */
 export const PROCESSES_MEASURED_MAX = 4_096;
 /** Containers that cannot use more than this, shared pages counted fully, are not measured exactly. */
 export const PSS_WORTH_BYTES = 32 * 1024 * 1024;

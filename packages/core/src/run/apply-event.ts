@@ -14,8 +14,9 @@ import type {
   TaskEvent,
   TaskResult,
 } from './run-event.ts';
-import { makeReady, type RunState } from './run-state.ts';
+import { makeReady, progressOf, type RunState } from './run-state.ts';
 import { shareFailure, shareParts, shareText } from './share-parts.ts';
+import { skipDependents } from './skip-dependents.ts';
 import { isSettled, type PastAttempt, type TaskRunning, type TaskState } from './task-state.ts';
 
 /**
@@ -198,7 +199,7 @@ function onFailed(
     case 'give-up':
       state.tasks[task] = { kind: 'failed', past, failure };
       state.counts.failed += 1;
-      doom(state, job, task);
+      skipDependents(state, job, task);
       return;
     default:
       unreachable(next);
@@ -206,43 +207,6 @@ function onFailed(
 }
 
 const NO_RETRIES: Retries = { task: 0 };
-
-/**
- * Whatever waits for a task that failed, or for all of its job, is skipped, and so on down the graph.
- * Other elements of an array job may still succeed, and whoever wants just those may still run. Of
- * an array that fails element by element only the first one looks at those that wait for all of it.
- */
-function doom(state: RunState, job: number, failed: number): void {
-  const culprit = jobIdOf(state, job);
-  const first = progressOf(state, job).doomedBy === undefined;
-  progressOf(state, job).doomedBy = culprit;
-  const pending = [...state.index.dependentsOfTask(failed)];
-  if (first) pending.push(...state.index.dependentsOfJob(job));
-  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    const progress = progressOf(state, at);
-    if (progress.doomedBy !== undefined || progress.unmet === 0) continue;
-    progress.doomedBy = culprit;
-    skipWaiting(state, at, culprit);
-    pending.push(...state.index.dependentsOfJob(at), ...elementDependents(state, at));
-  }
-}
-
-/** Jobs that wait for single elements of a job, of which none can succeed any more. */
-function* elementDependents(state: RunState, job: number): Iterable<number> {
-  const first = state.index.firstTaskOf(job);
-  for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
-    yield* state.index.dependentsOfTask(task);
-  }
-}
-
-function skipWaiting(state: RunState, job: number, because: ReturnType<typeof jobIdOf>): void {
-  const first = state.index.firstTaskOf(job);
-  for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
-    if (stateOf(state, task).kind !== 'waiting') continue;
-    state.tasks[task] = { kind: 'skipped', because };
-    state.counts.skipped += 1;
-  }
-}
 
 function onCancelRequested(state: RunState): void {
   if (state.cancelRequested) return;
@@ -306,20 +270,8 @@ function stateOf(state: RunState, task: number): TaskState {
   return found;
 }
 
-function progressOf(state: RunState, job: number): RunState['jobs'][number] {
-  const found = state.jobs[job];
-  assert(found !== undefined, `there is no job number ${job}`);
-  return found;
-}
-
 function numberOf(state: RunState, task: TaskId): number {
   const found = state.index.numberOf(task);
   assert(found !== undefined, `the log names task ${task}, the graph does not`);
   return found;
-}
-
-function jobIdOf(state: RunState, job: number) {
-  const found = state.graph.jobs[job];
-  assert(found !== undefined, `there is no job number ${job}`);
-  return found.id;
 }

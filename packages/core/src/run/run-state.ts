@@ -2,6 +2,7 @@ import type { Graph } from '../graph/graph.ts';
 import { indexTasks, type TaskIndex } from '../graph/task-index.ts';
 import type { Sequence } from '../ports.ts';
 import type { JobId, PeerId } from '../words/ids.ts';
+import { assert } from '../words/unreachable.ts';
 import type { Machine, RunEnded, TaskCounts } from './run-event.ts';
 import { type TaskState, WAITING } from './task-state.ts';
 
@@ -92,4 +93,11 @@ export function waitsForPerson({ held, ready, running, ended }: RunState): boole
 export function unsettledCount(state: RunState): number {
   const { succeeded, failed, skipped, cancelled } = state.counts;
   return state.index.taskCount - succeeded - failed - skipped - cancelled;
+}
+
+/** How far a job is, by its position. */
+export function progressOf(state: RunState, job: number): JobProgress {
+  const found = state.jobs[job];
+  assert(found !== undefined, `there is no job number ${job}`);
+  return found;
 }

@@ -1,7 +1,6 @@
 import { posix } from 'node:path';
-import type { ContainerSpec, Requirements } from '@podmesh/core';
+import { type ContainerSpec, type Requirements, TASK_PIDS_MAX } from '@podmesh/core';
 import { writeLabels } from '../container-labels.ts';
-import { PIDS_MAX } from '../podman-limits.ts';
 
 /** One mount of an OCI configuration. */
 export interface OciMount {
@@ -147,7 +146,7 @@ function resourcesOf(
   const quota = Math.round(cpus * PERIOD_USEC);
   return {
     ...others,
-    pids: { limit: PIDS_MAX },
+    pids: { limit: TASK_PIDS_MAX },
     ...(cpus > 0 ? { cpu: { quota, period: PERIOD_USEC } } : {}),
     ...(memoryBytes > 0 ? { memory: { limit: memoryBytes, swap: memoryBytes } } : {}),
     ...(memoryBytes > 0 ? { unified: { 'memory.oom.group': '1' } } : {}),
