@@ -51,7 +51,7 @@ const NO_DAEMON: DaemonProgram = {
   startInBackground: async () => {
     throw new CliError('daemon', 'the daemon did not start');
   },
-  examine: async () => [{ check: 'podman', ok: true, found: '5.0' }],
+  examine: async () => [{ check: 'podman', ok: true, required: true, found: '5.0' }],
 };
 
 /** A machine without any image, unless a test replaces it. */

@@ -13,7 +13,7 @@ export async function doctor(world: World, { options }: Invocation): Promise<Exi
   const findings = [...(await world.daemon.examine()), mesh];
   if (options.flag('json')) await printJson(world.terminal, findings);
   else await printLines(world.terminal, findingLines(findings));
-  return findings.every(({ ok }) => ok) ? EXIT.success : EXIT.failed;
+  return findings.some(isWrong) ? EXIT.failed : EXIT.success;
 }
 
 /** A mesh that cannot be reached is wrong only where somebody said that there is one. */
@@ -21,7 +21,7 @@ async function examineMesh(world: World, given: string | undefined): Promise<Fin
   const url = await meshUrl(world, given);
   if (url === undefined) {
     const found = `no daemon runs in ${world.home.path}; "podmesh up" starts one`;
-    return { check: 'mesh', ok: true, found };
+    return { check: 'mesh', ok: true, required: true, found };
   }
   try {
     const client = await openClient(world, url);
@@ -30,6 +30,7 @@ async function examineMesh(world: World, given: string | undefined): Promise<Fin
       return {
         check: 'mesh',
         ok: true,
+        required: true,
         found: `${client.url}, ${countText(peers.length, 'peer')}`,
       };
     } finally {
@@ -38,19 +39,22 @@ async function examineMesh(world: World, given: string | undefined): Promise<Fin
   } catch (error) {
     const { message, advice } = toCliError(error);
     const repair = advice ?? 'Start it with "podmesh up", or correct --nats or PODMESH_NATS.';
-    return { check: 'mesh', ok: false, found: message, repair };
+    return { check: 'mesh', ok: false, required: true, found: message, repair };
   }
 }
 
 /** Findings for people: one line each, and the repair under what is wrong. */
 export function findingLines(findings: readonly Finding[]): readonly string[] {
-  const wrong = findings.filter(({ ok }) => !ok).length;
+  const wrong = findings.filter(isWrong).length;
   const width = Math.max(0, ...findings.map(({ check }) => check.length));
   return [
-    ...findings.flatMap(({ check, ok, found, repair }) => [
-      `${ok ? 'ok   ' : 'WRONG'}  ${check.padEnd(width)}  ${found}`,
+    ...findings.flatMap(({ check, ok, required, found, repair }) => [
+      `${ok ? 'ok   ' : required ? 'WRONG' : 'less '}  ${check.padEnd(width)}  ${found}`,
       ...(repair === undefined || ok ? [] : repair.split('\n').map((line) => `         ${line}`)),
     ]),
     wrong === 0 ? 'all in order' : `${countText(wrong, 'thing')} to repair`,
   ];
 }
+
+/** What is only less good than it could be keeps nobody from being a peer. */
+const isWrong = ({ ok, required }: Finding): boolean => !ok && required;

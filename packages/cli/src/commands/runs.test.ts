@@ -248,7 +248,9 @@ describe('get and put', () => {
 describe('doctor', () => {
   it('exits with 1 when something is wrong, and prints the repair', async () => {
     expect((await podmesh('doctor')).code).toBe(0);
-    const wrong = [{ check: 'subuid', ok: false, found: 'none', repair: 'usermod …' }];
+    const wrong = [
+      { check: 'subuid', ok: false, required: true, found: 'none', repair: 'usermod …' },
+    ];
     const daemon = { ...world.world().daemon, examine: async () => wrong };
     expect(await world.run(['doctor'], { daemon })).toBe(1);
     expect(world.terminal.stdout).toMatch(/WRONG +subuid +none\n +usermod …\n/);

@@ -19,6 +19,8 @@ export interface DaemonReady {
 export interface Finding {
   readonly check: string;
   readonly ok: boolean;
+  /** False: a peer works without it, only less well. */
+  readonly required: boolean;
   readonly found: string;
   /** What to do, when it is not in order. */
   readonly repair?: string;
