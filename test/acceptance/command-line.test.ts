@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunRecord } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CommandLine } from '../process-kit/command-line.ts';
 import { BUSYBOX, podman } from '../process-kit/podman-containers.ts';
+import { removeFolder } from '../process-kit/remove-folder.ts';
 
 const MINUTES = 60_000;
 
@@ -28,7 +29,7 @@ describe('the command line on a machine of its own', () => {
 
   afterAll(async () => {
     await cli.run('down');
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   }, 2 * MINUTES);
 
   async function publish(jobs: readonly object[], ...words: readonly string[]) {

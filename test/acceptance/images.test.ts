@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CommandLine } from '../process-kit/command-line.ts';
 import { BUSYBOX, podman } from '../process-kit/podman-containers.ts';
+import { removeFolder } from '../process-kit/remove-folder.ts';
 
 const MINUTES = 60_000;
 const TAG = 'localhost/podmesh-test/moving:1';
@@ -32,7 +33,7 @@ describe('images by tag', () => {
     // Not by the tag alone: what it meant before has no name any more.
     if (built.length > 0) await podman('rmi', '--force', ...new Set(built));
     // As Podman's root: an image may have directories in which its owner must not write.
-    await podman('unshare', 'rm', '-rf', folder);
+    await removeFolder(folder);
   }, 2 * MINUTES);
 
   async function build(directory: string): Promise<string> {

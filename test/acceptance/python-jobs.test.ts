@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +6,7 @@ import type { RunRecord } from '@podmesh/core';
 import { makeZip } from '@podmesh/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CommandLine, type Said } from '../process-kit/command-line.ts';
+import { removeFolder } from '../process-kit/remove-folder.ts';
 import { tinyWheel } from '../process-kit/tiny-wheel.ts';
 
 const MINUTES = 60_000;
@@ -32,7 +33,7 @@ describe('Python jobs on a machine of its own', () => {
 
   afterAll(async () => {
     await cli.run('down');
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   }, 2 * MINUTES);
 
   async function publish(...jobs: readonly object[]): Promise<Said> {

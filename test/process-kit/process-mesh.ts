@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Graph, RunCancelRequested, RuntimeName } from '@podmesh/core';
@@ -9,6 +9,7 @@ import { Ending } from './ending.ts';
 import { NatsServerProcess } from './nats-server-process.ts';
 import { removeContainers } from './podman-containers.ts';
 import { PublishedRun } from './published-run.ts';
+import { removeFolder } from './remove-folder.ts';
 
 const CONNECT_MS = 30_000;
 /** Of each daemon's words in the message of a failure. */
@@ -49,7 +50,7 @@ export class ProcessMesh {
     const ending = new Ending();
     try {
       const folder = await mkdtemp(join(tmpdir(), 'podmesh-acceptance-'));
-      ending.defer(() => rm(folder, { recursive: true, force: true }));
+      ending.defer(() => removeFolder(folder));
       const server = await NatsServerProcess.create(join(folder, 'nats'));
       ending.defer(() => server.stop());
       await server.start();

@@ -1,4 +1,4 @@
-import type { PeerEntry, RuntimeName } from '@podmesh/core';
+import { type PeerEntry, type RuntimeName, TASK_PIDS_MAX } from '@podmesh/core';
 import type { DoctorFinding } from '@podmesh/podman';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { daemonPid, SERVICE, startPeer, stopPeer, WAYS } from './guest-peer.ts';
@@ -11,8 +11,6 @@ const LIMIT_MS = 15 * 60_000;
 const START_MS = 30 * 60_000;
 const MIB = 2 ** 20;
 const RUNTIMES: readonly RuntimeName[] = ['podman', 'crun'];
-/** Processes that any one task may have: the mesh's own limit, which a job cannot raise. */
-const PROCESSES_MAX = 4_096;
 
 /** Shell words for lines of a report: a file below /sys/fs/cgroup, and what it says. */
 const tell = (...files: readonly string[]): string =>
@@ -71,7 +69,7 @@ describe('an ordinary user of a Debian machine with systemd and cgroup v2', () =
         expect(figuresOf(report)).toEqual({
           'memory.max': String(64 * MIB),
           'memory.swap.max': '0',
-          'pids.max': String(PROCESSES_MAX),
+          'pids.max': String(TASK_PIDS_MAX),
           'cpu.max': '50000 100000',
         });
         // Podman's containers leave no figures behind where systemd makes their cgroups.
@@ -126,8 +124,8 @@ describe('an ordinary user of a Debian machine with systemd and cgroup v2', () =
         });
         expect(task.state, JSON.stringify(task)).toBe('succeeded');
         const { current, refused, said } = figuresOf(report);
-        expect(Number(current)).toBeGreaterThan(PROCESSES_MAX - 8);
-        expect(Number(current)).toBeLessThanOrEqual(PROCESSES_MAX);
+        expect(Number(current)).toBeGreaterThan(TASK_PIDS_MAX - 8);
+        expect(Number(current)).toBeLessThanOrEqual(TASK_PIDS_MAX);
         expect(Number(refused)).toBeGreaterThan(0);
         expect(said).toContain('Resource temporarily unavailable');
         expect(await daemonPid(machine)).toBe(daemon);

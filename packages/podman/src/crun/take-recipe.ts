@@ -127,7 +127,9 @@ async function copyBase(
   const upper = GraphDriver?.Data?.UpperDir;
   if (upper === undefined) throw new CrunUnavailableError('Podman told no scratch layer');
   const base = join(bases, image.replace(/^sha256:/, ''));
-  const script = 'cp -a "$1" "$2.new" && rm -f "$2.new/$3" && mv -T "$2.new" "$2"';
+  // Its own mode is not seen in a container, and without the right to write nobody could remove it.
+  const script =
+    'cp -a "$1" "$2.new" && chmod u+w "$2.new" && rm -f "$2.new/$3" && mv -T "$2.new" "$2"';
   const words = ['sh', '-c', script, 'podmesh-base', upper, base, basename(PROBE)];
   if (!existsSync(base)) await namespace.run(words);
   return base;
@@ -191,7 +193,7 @@ async function split(from: Written): Promise<Recipe> {
   return {
     image: from.id,
     config: withFilter({ ...withLimits(written, answer.State?.Pid ?? 0), mounts }, from.filter),
-    rootMode: statSync(from.layers.lower.split(':')[0] ?? '/').mode & 0o7777,
+    rootMode: statSync(answer.GraphDriver?.Data?.UpperDir ?? '/').mode & 0o7777,
     inputMount,
     fileMounts,
     files,

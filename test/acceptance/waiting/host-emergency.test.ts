@@ -2,11 +2,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FailureKind, type PeerId, peerId, type RuntimeName } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import type { PublishedRun } from '../process-kit/published-run.ts';
-import { untilSpoken } from '../process-kit/tasks-that-speak.ts';
-import { within } from '../process-kit/within.ts';
+import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
+import { ProcessMesh } from '../../process-kit/process-mesh.ts';
+import type { PublishedRun } from '../../process-kit/published-run.ts';
+import { untilSpoken } from '../../process-kit/tasks-that-speak.ts';
+import { within } from '../../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const HEARD_MS = 60_000;

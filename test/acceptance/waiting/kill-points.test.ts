@@ -1,10 +1,10 @@
 import { ATTEMPT_STEPS, type AttemptStep } from '@podmesh/daemon';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { processesOf, untilNoTraces } from '../process-kit/attempt-traces.ts';
-import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import { DaemonProcess } from '../process-kit/daemon-process.ts';
-import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import { within } from '../process-kit/within.ts';
+import { processesOf, untilNoTraces } from '../../process-kit/attempt-traces.ts';
+import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
+import { DaemonProcess } from '../../process-kit/daemon-process.ts';
+import { ProcessMesh } from '../../process-kit/process-mesh.ts';
+import { within } from '../../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const KILLED_MS = 60_000;

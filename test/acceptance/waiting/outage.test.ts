@@ -1,11 +1,11 @@
 import { canonicalJson, type RunPublished } from '@podmesh/core';
 import { systemClock } from '@podmesh/daemon';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newRunId } from '../bench/bench-mesh.ts';
-import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import { untilGone } from '../process-kit/podman-containers.ts';
-import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import { PublishedRun } from '../process-kit/published-run.ts';
+import { newRunId } from '../../bench/bench-mesh.ts';
+import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
+import { untilGone } from '../../process-kit/podman-containers.ts';
+import { ProcessMesh } from '../../process-kit/process-mesh.ts';
+import { PublishedRun } from '../../process-kit/published-run.ts';
 
 const MINUTES = 60_000;
 /** The one time that is waited for: an absence of this length is what the issue asks to survive. */

@@ -1,11 +1,11 @@
 import { type FailureKind, LEASE_MS, type TaskId, taskId } from '@podmesh/core';
 import { systemClock } from '@podmesh/daemon';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import { CommandLine } from '../process-kit/command-line.ts';
-import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import type { PublishedRun } from '../process-kit/published-run.ts';
-import { untilSpoken } from '../process-kit/tasks-that-speak.ts';
+import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
+import { CommandLine } from '../../process-kit/command-line.ts';
+import { ProcessMesh } from '../../process-kit/process-mesh.ts';
+import type { PublishedRun } from '../../process-kit/published-run.ts';
+import { untilSpoken } from '../../process-kit/tasks-that-speak.ts';
 
 const MINUTES = 60_000;
 /** An absence of the server that outlasts every lease: the one time that is waited for. */
