@@ -92,9 +92,13 @@ const fixtures: Readonly<Record<string, Fixture>> = {
   },
   'start-failed': {
     // Nothing can be mounted there.
-    job: { command: shell('true'), inputs: { x: EMPTY_ARTIFACT } },
+    job: {
+      command: shell('true'),
+      inputs: { x: EMPTY_ARTIFACT },
+      retries: { 'start-failed': 1 },
+    },
     mountAt: { x: '/proc/1/x' },
-    kinds: asTheTableSays('start-failed'),
+    kinds: twice('start-failed'),
     says: /\/proc\/1\/x/,
   },
   'input-missing': {
