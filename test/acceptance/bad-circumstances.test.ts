@@ -21,8 +21,8 @@ import { within } from '../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const OLD_VERSION = '2.9.10';
-/** A peer claims nothing below 512 MiB. */
-const SMALL_DISK_MIB = 600;
+/** A peer claims nothing below 512 MiB, and again from 640 MiB. */
+const SMALL_DISK_MIB = 720;
 const OUTPUT_MIB = 32;
 const PAUSE_MS = 60_000;
 
@@ -147,7 +147,8 @@ describe('a daemon in bad circumstances', () => {
       await openGates(run);
       const failed = await run.until('attempt-failed');
       expect(failed.event.failure).toMatchObject({ kind: 'disk-host' });
-      expect(failed.event.failure.message).toContain("the machine's disk is full");
+      // The store finds it full, or the guard does and looks who wrote more than asked.
+      expect(failed.event.failure.message).toMatch(/the machine's disk is full|of disk are free/);
 
       await rm(filler);
       await untilSpoken(cluster.mesh, run, { attempt: 2 });
