@@ -24,6 +24,7 @@ function machineWith(ociRuntime: string): DoctorMachine {
     isUsable: async () => true,
     staticBusybox: async () => '/bin/busybox',
     cgroupBase: async () => undefined,
+    userControllers: async () => undefined,
     tryContainer: async () => undefined,
   };
 }

@@ -26,6 +26,7 @@ function machine(changes: Partial<DoctorMachine> = {}, info: object = INFO): Doc
     isUsable: async () => true,
     staticBusybox: async () => '/bin/busybox',
     cgroupBase: async () => undefined,
+    userControllers: async () => undefined,
     tryContainer: async () => undefined,
     ...changes,
   };
@@ -76,5 +77,8 @@ describe('checkRootlessPodman', () => {
     expect(
       await failing({ cgroupBase: async () => '/x' }, host({ cgroupManager: 'cgroupfs' })),
     ).toEqual([]);
+    // In a service of the user that was given less than the user has.
+    const ofUser = { userControllers: async () => ['cpu', 'memory', 'pids'] };
+    expect(await failing(ofUser, host({ cgroupControllers: ['memory', 'pids'] }))).toEqual([]);
   });
 });

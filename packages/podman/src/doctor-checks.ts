@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { findCgroupBase } from './container-cgroup.ts';
 import type { Env } from './find-socket.ts';
 import type { InfoAnswer } from './podman-answers.ts';
-import { limitsOf } from './podman-host.ts';
+import { limitsOf, userControllers } from './podman-host.ts';
 import { DOCTOR_COMMAND_MS_MAX } from './podman-limits.ts';
 import { findStaticBusybox } from './static-busybox.ts';
 
@@ -31,6 +31,8 @@ export interface DoctorMachine {
   isUsable(path: string): Promise<boolean>;
   staticBusybox(): Promise<string | undefined>;
   cgroupBase(): Promise<string | undefined>;
+  /** What systemd delegates to the user; undefined without it. */
+  userControllers(): Promise<readonly string[] | undefined>;
   /** Runs a container without any image; undefined, or why it failed. */
   tryContainer(busybox: string): Promise<string | undefined>;
 }
@@ -72,6 +74,7 @@ export function thisMachine(env: Env): DoctorMachine {
       ),
     staticBusybox: () => findStaticBusybox(),
     cgroupBase: findCgroupBase,
+    userControllers,
     tryContainer: (busybox) => tryContainer(run, busybox),
   };
 }
@@ -151,8 +154,10 @@ async function checkLimits(
 ): Promise<DoctorFinding> {
   if (info instanceof Error) return finding('limits', false, info.message, {});
   const { cgroupVersion, cgroupManager, cgroupControllers } = info.host;
-  const ok = limitsOf(info, await machine.cgroupBase()).memory === 'kernel';
-  const delegated = cgroupControllers?.join(', ') || 'none';
+  const ofUser = await machine.userControllers();
+  const ok = limitsOf(info, await machine.cgroupBase(), ofUser).memory === 'kernel';
+  const there = (cgroupManager === 'systemd' ? ofUser : undefined) ?? cgroupControllers;
+  const delegated = there?.join(', ') || 'none';
   const found = `cgroup ${cgroupVersion} by ${cgroupManager}, delegated controllers: ${delegated}`;
   return finding(
     'limits',

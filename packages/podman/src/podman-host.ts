@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { LimitsEnforced, RuntimeDescription } from '@podmesh/core';
-import { findCgroupBase } from './container-cgroup.ts';
+import { CGROUP_ROOT, findCgroupBase } from './container-cgroup.ts';
 import type { InfoAnswer } from './podman-answers.ts';
 
 /** What the machine can do for a container, asked once. */
@@ -27,7 +29,7 @@ export async function readHost(info: InfoAnswer): Promise<PodmanHost> {
       ociRuntime: info.host.ociRuntime.name,
       storageDriver: info.store.graphDriverName,
       cgroupVersion: info.host.cgroupVersion,
-      limits: limitsOf(info, cgroupBase),
+      limits: limitsOf(info, cgroupBase, await userControllers()),
       arch: info.host.arch,
     },
     selinux: info.host.security.selinuxEnabled ?? false,
@@ -50,12 +52,28 @@ export function networkOf(info: InfoAnswer): string {
  * Rootless limits need all three controllers delegated, and somebody who makes the cgroup: systemd, or us.
  * Podman drops the limits of a container without one, silently. The daemon watches what the kernel does not.
  */
-export function limitsOf(info: InfoAnswer, cgroupBase: string | undefined): LimitsEnforced {
+export function limitsOf(
+  info: InfoAnswer,
+  cgroupBase: string | undefined,
+  ofUser: readonly string[] | undefined,
+): LimitsEnforced {
   const { cgroupVersion, cgroupManager, cgroupControllers, security } = info.host;
-  const delegated = NEEDED_CONTROLLERS.every((name) => cgroupControllers?.includes(name));
+  const there = (cgroupManager === 'systemd' ? ofUser : undefined) ?? cgroupControllers;
+  const delegated = NEEDED_CONTROLLERS.every((name) => there?.includes(name));
   const somebody =
     cgroupManager === 'systemd' || cgroupBase !== undefined || security.rootless === false;
   return cgroupVersion === 'v2' && delegated && somebody ? KERNEL_LIMITS : WATCHED_LIMITS;
+}
+
+/**
+ * What systemd delegates to this user, and so to the scope that it makes for a container, beside the cgroup we
+ * are in. Podman names the controllers of its own cgroup, and a service of the user need not have them all.
+ */
+export async function userControllers(): Promise<readonly string[] | undefined> {
+  const uid = process.getuid?.();
+  const place = `user.slice/user-${uid}.slice/user@${uid}.service/cgroup.controllers`;
+  const text = await readFile(join(CGROUP_ROOT, place), 'utf8').catch(() => undefined);
+  return text?.trim().split(/\s+/);
 }
 
 /** Nobody but the daemon looks at what a task writes. */

@@ -20,6 +20,7 @@ function machine(answer: object, changes: Partial<DoctorMachine> = {}): DoctorMa
     isUsable: async () => true,
     staticBusybox: async () => '/bin/busybox',
     cgroupBase: async () => undefined,
+    userControllers: async () => undefined,
     tryContainer: async () => undefined,
     ...changes,
   };
