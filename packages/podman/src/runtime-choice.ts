@@ -71,7 +71,8 @@ export class RuntimeChoice implements ContainerRuntime {
   async probe(peer: PeerId, signal: AbortSignal): Promise<string | undefined> {
     for (const runtime of this.#all()) {
       const problem = await runtime.probe(peer, signal);
-      if (problem !== undefined) return problem;
+      if (problem !== undefined)
+        return `in the lane ${(await runtime.describe()).name}: ${problem}`;
     }
     return undefined;
   }
