@@ -8,7 +8,7 @@ import {
   openMesh,
 } from '@podmesh/jetstream';
 import { openRuntime, PodmanService } from '@podmesh/podman';
-import { nanoid } from 'nanoid';
+import { customAlphabet, nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { Configuration } from './configuration.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
@@ -27,6 +27,12 @@ import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 /** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
 const CONNECT_MS = 30_000;
+
+/** Claims become names of files, cgroups and containers: letters and digits alone offend nobody. */
+const newClaimText = customAlphabet(
+  '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ',
+  21,
+);
 
 export interface DaemonParts {
   readonly configuration: Configuration;
@@ -178,7 +184,7 @@ export class Daemon {
         session: sessionId(nanoid()),
         clock: systemClock,
         sha256,
-        randomId: () => nanoid(),
+        randomId: newClaimText,
         logger,
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
         describe: () => source.current(),

@@ -90,7 +90,8 @@ class OpenTestbed implements Testbed {
       task: taskId('job:7'),
       attempt: 2,
       peer: this.peer,
-      claim: claimId(`claim-${number}`),
+      // As awkward as a claim can be: it becomes a name of files, cgroups and containers.
+      claim: claimId(`-claim_${number}-`),
     };
     return {
       labels,

@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import type { ClaimId } from '@podmesh/core';
 import type { AttemptFiles } from './attempt-files.ts';
 import { CrunUnavailableError } from './crun-errors.ts';
 import { COMMAND_MS_MAX, HOLD_LOOK_S } from './crun-limits.ts';
@@ -60,6 +61,12 @@ function redirection(fd: number, outputFds: readonly number[]): string {
   return outputFds.includes(fd) ? `${fd}>>"$d/fd/${fd}"` : `${fd}</dev/null`;
 }
 
+/** A claim may begin with a dash, and crun would take it for an option. */
+const ID_PREFIX = 'podmesh-';
+
+/** What crun calls the container of a claim. */
+export const containerId = (claim: ClaimId): string => `${ID_PREFIX}${claim}`;
+
 /** Removes crun's record of a container whose chain was killed, and what is left of the container. */
 export async function forgetContainer(kitchen: Kitchen, id: string): Promise<void> {
   const words = [kitchen.crun, '--root', kitchen.state, 'delete', '--force', id];
@@ -80,7 +87,7 @@ export function sharedArguments({ crun, state, merged }: Kitchen): readonly stri
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the shell expands them
 export const CHAIN_SCRIPT = [
   'crun=$1; state=$2; merged=$3; d=$4; k=$5; out=$6; err=$7; manager=$8; home=$9',
-  'options=${10}; id=${d##*/}; code=125',
+  `options=\${10}; id=${ID_PREFIX}\${d##*/}; code=125`,
   'crun() {',
   '"$crun" --root "$state" --cgroup-manager="$manager" --log "$d/crun.log" --log-format json "$@"',
   '}',

@@ -24,7 +24,7 @@ import type { PodmanRuntime } from '../podman-runtime.ts';
 import { startProblem } from '../start-problem.ts';
 import { type AttemptFacts, AttemptFiles, readFacts } from './attempt-files.ts';
 import { makeCgroup, readCgroup } from './cgroup-home.ts';
-import { chainOrder } from './chain.ts';
+import { chainOrder, containerId } from './chain.ts';
 import type { ChainWatch } from './chain-watch.ts';
 import { CrunContainer } from './crun-container.ts';
 import { CrunFailedError } from './crun-errors.ts';
@@ -208,7 +208,7 @@ export class CrunRuntime implements ContainerRuntime {
     const { labels, layers, image, cgroup } = facts;
     const { kitchen, cgroups } = this.#lane;
     const container = new CrunContainer(kitchen, {
-      id: labels.claim,
+      id: containerId(labels.claim),
       files,
       labels,
       layers,
