@@ -11,6 +11,11 @@ const LIMIT_MS = 15 * 60_000;
 const START_MS = 30 * 60_000;
 const MIB = 2 ** 20;
 const RUNTIMES: readonly RuntimeName[] = ['podman', 'crun'];
+/**
+ * The slice around Podman's container has its conmon and clean-up in it too, which no limit of the task
+ * holds; its peak is told when the container's own cgroup is gone before it could be read.
+ */
+const PEAK_MAX: Partial<Record<RuntimeName, number>> = { podman: 128 * MIB };
 
 /** Shell words for lines of a report: a file below /sys/fs/cgroup, and what it says. */
 const tell = (...files: readonly string[]): string =>
@@ -72,11 +77,9 @@ describe('an ordinary user of a Debian machine with systemd and cgroup v2', () =
           'pids.max': String(TASK_PIDS_MAX),
           'cpu.max': '50000 100000',
         });
-        // Podman's containers leave no figures behind where systemd makes their cgroups.
-        if (runtime === 'podman') return;
         expect(task.usage?.cpuMs).toBeGreaterThan(0);
         expect(task.usage?.maxRssBytes).toBeGreaterThan(16 * MIB);
-        expect(task.usage?.maxRssBytes).toBeLessThanOrEqual(64 * MIB);
+        expect(task.usage?.maxRssBytes).toBeLessThanOrEqual(PEAK_MAX[runtime] ?? 64 * MIB);
       },
       LIMIT_MS,
     );
@@ -101,6 +104,25 @@ describe('an ordinary user of a Debian machine with systemd and cgroup v2', () =
         const kills = (await killsForMemory(machine)).slice(before.length);
         expect(kills).toHaveLength(1);
         expect(kills[0]).toMatch(/oom_memcg=\/user\.slice\/.*\/user@\d+\.service\//);
+      },
+      LIMIT_MS,
+    );
+
+    it(
+      'is told from one that failed, though only a child of its first process was killed',
+      async () => {
+        const { task } = await runTask(machine, {
+          runtime,
+          needs: { cpus: 0.5, memory: '64MiB' },
+          // In Podman's lane the shell lives on, and says so with a code of its own.
+          script: ['dd if=/dev/zero of=/dev/null bs=256M count=1', 'exit 3'],
+        });
+        expect(task.failure?.kind, JSON.stringify(task)).toBe('oom-task');
+        // The fast lane has the kernel end all of the container together.
+        expect(task.exit?.code).toBe(runtime === 'podman' ? 3 : 137);
+        expect(task.attempts).toHaveLength(1);
+        expect(task.usage?.maxRssBytes).toBeGreaterThan(32 * MIB);
+        await untilSlicesAreGone(machine);
       },
       LIMIT_MS,
     );
@@ -163,6 +185,12 @@ describe('an ordinary user of a Debian machine with systemd and cgroup v2', () =
     );
   });
 });
+
+/** Podman's lane has systemd stop them a moment after the container's removal. */
+async function untilSlicesAreGone(machine: VirtualMachine): Promise<void> {
+  const slices = '/sys/fs/cgroup/user.slice/user-*.slice/user@*.service/podmesh.slice/*/';
+  await machine.tell('ada', 'bash', '-uc', `while compgen -G '${slices}'; do sleep 0.2; done`);
+}
 
 /** What the kernel itself says about processes that it ended because of the limit of a cgroup. */
 async function killsForMemory(machine: VirtualMachine): Promise<readonly string[]> {

@@ -16,6 +16,33 @@ export interface CgroupUsage {
   readonly oomKilled: boolean;
 }
 
+/** The cgroup around one attempt, and what Podman makes in it. */
+export interface AttemptCgroup {
+  /** What Podman is told: its `CgroupParent`. */
+  readonly parent: string;
+  /** Below {@link CGROUP_ROOT}. */
+  readonly path: string;
+  /** The child with the container, while it is there. */
+  containerIn(id: string): string;
+  /** The child with Podman's own conmon and clean-up, while it is there. */
+  conmonIn(id: string): string;
+}
+
+/** Paths of cgroups in use. Asked after they were listed: one may come into use in between. */
+export type KeptCgroups = Pick<ReadonlySet<string>, 'has'>;
+
+/** Who makes a cgroup around each attempt differs; both leave it to us to remove it. */
+export interface AttemptCgroups {
+  of(peer: PeerId, claim: ClaimId): AttemptCgroup;
+  /** Of a container that was found by its label; undefined for a `CgroupParent` that is not of this peer. */
+  adopt(parent: string | undefined, peer: PeerId): AttemptCgroup | undefined;
+  /** After the container's removal. Never fails: what is left is stale one day. */
+  remove(cgroup: AttemptCgroup): Promise<void>;
+  /** Those of containers that were removed while no daemon looked. */
+  removeStale(peer: PeerId, kept: KeptCgroups): Promise<void>;
+  close(): void;
+}
+
 /** The lanes look after their own cgroups only: a stale one of the other may be about to be used. */
 export type CgroupLane = 'podmesh' | 'podmesh-crun';
 
@@ -29,9 +56,37 @@ export function attemptCgroup(
   return join(base, `${prefixOf(peer, lane)}${claim}`);
 }
 
-/** Whether a container's `CgroupParent` is one of ours. */
-export function isAttemptCgroup(path: string | undefined, peer: PeerId): path is string {
-  return path?.split('/').at(-1)?.startsWith(prefixOf(peer)) ?? false;
+/** Where Podman makes cgroups by itself: any path that this process may write is a parent. */
+export class OwnCgroups implements AttemptCgroups {
+  readonly #base: string;
+
+  /** Takes a base found by {@link findCgroupBase}. */
+  constructor(base: string) {
+    this.#base = base;
+  }
+
+  of(peer: PeerId, claim: ClaimId): AttemptCgroup {
+    return ownCgroupAt(attemptCgroup(this.#base, peer, claim));
+  }
+
+  adopt(parent: string | undefined, peer: PeerId): AttemptCgroup | undefined {
+    const isOurs = parent?.split('/').at(-1)?.startsWith(prefixOf(peer)) ?? false;
+    return isOurs && parent !== undefined ? ownCgroupAt(parent) : undefined;
+  }
+
+  async remove({ path }: AttemptCgroup): Promise<void> {
+    await removeCgroup(path);
+  }
+
+  async removeStale(peer: PeerId, kept: KeptCgroups): Promise<void> {
+    await removeStaleCgroups(this.#base, peer, kept);
+  }
+
+  close(): void {}
+}
+
+function ownCgroupAt(path: string): AttemptCgroup {
+  return { parent: path, path, containerIn: (id) => `libpod-${id}`, conmonIn: () => 'conmon' };
 }
 
 /**
@@ -56,19 +111,20 @@ export async function findCgroupBase(): Promise<string | undefined> {
 
 /**
  * What the container used so far; undefined when the cgroup is not there. Podman puts its own `conmon` and
- * clean-up beside the container: their CPU time is taken off. Peak memory comes from the container's own
- * cgroup while that is still there; else it is an upper bound that includes them (about 40 MB).
+ * clean-up beside the container: their CPU time is taken off, unless their cgroup is gone already, as it may
+ * be under systemd, above all after a daemon's death. Peak memory comes from the container's own cgroup while
+ * that is still there; else it is an upper bound that includes them (about 40 MB).
  */
 export async function readUsage(
-  cgroup: string,
+  cgroup: AttemptCgroup,
   container: string,
 ): Promise<CgroupUsage | undefined> {
   const read = (...path: string[]) =>
-    readFile(join(CGROUP_ROOT, cgroup, ...path), 'utf8').catch(() => undefined);
+    readFile(join(CGROUP_ROOT, cgroup.path, ...path), 'utf8').catch(() => undefined);
   const [cpu, ownCpu, peak, upperPeak, events] = await Promise.all([
     read('cpu.stat'),
-    read('conmon', 'cpu.stat'),
-    read(`libpod-${container}`, 'memory.peak'),
+    read(cgroup.conmonIn(container), 'cpu.stat'),
+    read(cgroup.containerIn(container), 'memory.peak'),
     read('memory.peak'),
     read('memory.events'),
   ]);
@@ -97,7 +153,7 @@ export async function removeCgroup(cgroup: string): Promise<void> {
 export async function removeStaleCgroups(
   base: string,
   peer: PeerId,
-  kept: ReadonlySet<string>,
+  kept: KeptCgroups,
   lane: CgroupLane = 'podmesh',
 ): Promise<void> {
   const names = await readdir(join(CGROUP_ROOT, base)).catch(() => []);

@@ -47,7 +47,7 @@ export async function openTestbed(): Promise<Testbed> {
   const directory = await mkdtemp(join(tmpdir(), 'podmesh-podman-'));
   const service = new PodmanService({ env: process.env, directory: join(directory, 'service') });
   await service.start();
-  const runtime = new PodmanRuntime({ socketPath: service.socketPath });
+  const runtime = new PodmanRuntime({ socketPath: service.socketPath, env: process.env });
   const resolved = await runtime.resolveImage(IMAGE, false, new AbortController().signal);
   if (!resolved.ok) throw new Error(resolved.error.message);
   return new OpenTestbed(directory, resolved.value, service, runtime);

@@ -13,7 +13,7 @@ import type {
 } from '@podmesh/core';
 import { unreachable } from '@podmesh/core';
 import { awaitEnd, isRunning } from './await-end.ts';
-import { type CgroupUsage, readUsage, removeCgroup } from './container-cgroup.ts';
+import { type AttemptCgroup, type CgroupUsage, readUsage } from './container-cgroup.ts';
 import { readFdFile } from './fd-launcher.ts';
 import { measureProcesses, processTree } from './measure-processes.ts';
 import { measureTree } from './measure-tree.ts';
@@ -31,9 +31,9 @@ export interface ContainerOrigin {
   readonly attached?: { readonly log: LogSink; readonly stream: Readable };
   /** Host directory of the `fd` outputs. */
   readonly fdDirectory?: string;
-  /** The attempt's own cgroup. */
-  readonly cgroup?: string;
-  readonly onRemoved?: () => void;
+  /** The attempt's own cgroup; removing it is up to `onRemoved`. */
+  readonly cgroup?: AttemptCgroup;
+  readonly onRemoved?: () => Promise<void>;
 }
 
 type OwnSignal = 'SIGTERM' | 'SIGKILL';
@@ -100,7 +100,7 @@ export class PodmanContainer implements RunningContainer {
     const { id, cgroup, fdDirectory } = this.#origin;
     this.#place ??= await placeOf(this.#api, id);
     const { pid = 0, upper } = this.#place ?? {};
-    const used = pid === 0 ? {} : await measureProcesses(await processTree(pid), cgroup);
+    const used = pid === 0 ? {} : await measureProcesses(await processTree(pid), cgroup?.path);
     const places = [upper, fdDirectory].filter((place) => place !== undefined);
     const sizes = await Promise.all(places.map((place) => measureTree(place, SCRATCH_ENTRIES_MAX)));
     // What cannot be read is not counted: only Podman itself could, at the price of a container.
@@ -110,8 +110,7 @@ export class PodmanContainer implements RunningContainer {
 
   async remove(): Promise<void> {
     await this.#api.remove(this.#origin.id);
-    if (this.#origin.cgroup !== undefined) await removeCgroup(this.#origin.cgroup);
-    this.#origin.onRemoved?.();
+    await this.#origin.onRemoved?.();
   }
 
   /**

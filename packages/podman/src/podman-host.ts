@@ -1,8 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LimitsEnforced, RuntimeDescription } from '@podmesh/core';
-import { CGROUP_ROOT, findCgroupBase } from './container-cgroup.ts';
+import {
+  type AttemptCgroups,
+  CGROUP_ROOT,
+  findCgroupBase,
+  OwnCgroups,
+} from './container-cgroup.ts';
+import type { Env } from './find-socket.ts';
 import type { InfoAnswer } from './podman-answers.ts';
+import { hasUserSystemd, UserSlices, userCgroup } from './user-slices.ts';
 
 /** What the machine can do for a container, asked once. */
 export interface PodmanHost {
@@ -10,16 +17,19 @@ export interface PodmanHost {
   readonly selinux: boolean;
   /** `NetworkMode` of a container with network. */
   readonly network: string;
-  /** Below it every attempt gets a cgroup of its own; absent where Podman or systemd makes them. */
-  readonly cgroupBase?: string;
+  /** Every attempt gets a cgroup of its own from here; absent where nobody could make one that we may read. */
+  readonly cgroups?: AttemptCgroups;
 }
 
 const NEEDED_CONTROLLERS = ['cpu', 'memory', 'pids'];
 
-/** Reads Podman's own view of the machine. */
-export async function readHost(info: InfoAnswer): Promise<PodmanHost> {
+/** Reads Podman's own view of the machine. The environment tells where the user's systemd answers. */
+export async function readHost(info: InfoAnswer, env: Env): Promise<PodmanHost> {
   const ownCgroups = info.host.cgroupVersion === 'v2' && info.host.cgroupManager === 'cgroupfs';
   const cgroupBase = ownCgroups ? await findCgroupBase() : undefined;
+  const ofUser = await userControllers();
+  const cgroups =
+    cgroupBase === undefined ? slicesOf(info, ofUser, env) : new OwnCgroups(cgroupBase);
   return {
     description: {
       name: 'podman',
@@ -29,13 +39,25 @@ export async function readHost(info: InfoAnswer): Promise<PodmanHost> {
       ociRuntime: info.host.ociRuntime.name,
       storageDriver: info.store.graphDriverName,
       cgroupVersion: info.host.cgroupVersion,
-      limits: limitsOf(info, cgroupBase, await userControllers()),
+      limits: limitsOf(info, cgroupBase, ofUser),
       arch: info.host.arch,
     },
     selinux: info.host.security.selinuxEnabled ?? false,
     network: networkOf(info),
-    ...(cgroupBase === undefined ? {} : { cgroupBase }),
+    ...(cgroups === undefined ? {} : { cgroups }),
   };
+}
+
+/** Only of the user's own systemd: a Podman of root's asks the machine's, which we cannot. */
+function slicesOf(
+  info: InfoAnswer,
+  ofUser: readonly string[] | undefined,
+  env: Env,
+): AttemptCgroups | undefined {
+  const { cgroupVersion, cgroupManager, security } = info.host;
+  const bySystemd = cgroupVersion === 'v2' && cgroupManager === 'systemd' && security.rootless;
+  if (!bySystemd || ofUser === undefined || !hasUserSystemd(env)) return undefined;
+  return new UserSlices(userCgroup(process.getuid?.()), env);
 }
 
 /**
@@ -70,9 +92,8 @@ export function limitsOf(
  * are in. Podman names the controllers of its own cgroup, and a service of the user need not have them all.
  */
 export async function userControllers(): Promise<readonly string[] | undefined> {
-  const uid = process.getuid?.();
-  const place = `user.slice/user-${uid}.slice/user@${uid}.service/cgroup.controllers`;
-  const text = await readFile(join(CGROUP_ROOT, place), 'utf8').catch(() => undefined);
+  const path = join(CGROUP_ROOT, userCgroup(process.getuid?.()), 'cgroup.controllers');
+  const text = await readFile(path, 'utf8').catch(() => undefined);
   return text?.trim().split(/\s+/);
 }
 

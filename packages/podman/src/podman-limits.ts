@@ -64,6 +64,14 @@ export const PSS_WORTH_BYTES = 32 * 1024 * 1024;
 export const SCRATCH_ENTRIES_MAX = 20_000;
 /** Podman's own copy of a container's output, read only when a killed daemon comes back. It is emptied when full. */
 export const LOG_COPY_BYTES_MAX = 512 * 1024 * 1024;
+/** From a container's removal to the stop of its slice, which one command does for many. */
+export const SLICE_STOP_MS = 1_000;
+/** How often a slice that is still in use is looked at again; then it is left to the next daemon. */
+export const SLICE_STOP_ROUNDS_MAX = 30;
+/** Slices that one command stops. */
+export const SLICE_STOPS_AT_ONCE_MAX = 64;
+/** `systemctl --no-block` hands over an order and ends. */
+export const SYSTEMCTL_MS_MAX = 10_000;
 /** The longest path of a unix socket on Linux, without the final zero. */
 export const SOCKET_PATH_BYTES_MAX = 107;
 /** Bytes of the end of the service's own log that an error quotes. */

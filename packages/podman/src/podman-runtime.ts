@@ -14,14 +14,10 @@ import type {
 import { ok, refused } from '@podmesh/core';
 import { runCanary } from './canary.ts';
 import { type BodyContext, containerBody } from './container-body.ts';
-import {
-  attemptCgroup,
-  isAttemptCgroup,
-  removeCgroup,
-  removeStaleCgroups,
-} from './container-cgroup.ts';
+import type { AttemptCgroup } from './container-cgroup.ts';
 import { PEER_LABEL, readLabels } from './container-labels.ts';
 import { awaitLaunch, FD_DIRECTORY, outputFds, prepareFdLaunch } from './fd-launcher.ts';
+import type { Env } from './find-socket.ts';
 import type { ImageAnswer } from './podman-answers.ts';
 import { PodmanApi } from './podman-api.ts';
 import { PodmanContainer } from './podman-container.ts';
@@ -39,6 +35,7 @@ export class PodmanRuntime implements ContainerRuntime {
   /** For the fast lane, which shares Podman's service with this one. */
   readonly api: PodmanApi;
   readonly #busyboxPath: string | undefined;
+  readonly #env: Env;
   #host: Promise<PodmanHost> | undefined;
   #busybox: Promise<string | undefined> | undefined;
   /** By image id, which never means another image. */
@@ -46,9 +43,15 @@ export class PodmanRuntime implements ContainerRuntime {
   /** Cgroups of containers that are being started or were not removed yet: not stale, though maybe empty. */
   readonly #cgroups = new Set<string>();
 
-  constructor(options: { readonly socketPath: string; readonly busyboxPath?: string }) {
+  /** The environment tells where the user's systemd answers; without it there are no usage figures of its cgroups. */
+  constructor(options: {
+    readonly socketPath: string;
+    readonly busyboxPath?: string;
+    readonly env?: Env;
+  }) {
     this.api = new PodmanApi(options.socketPath);
     this.#busyboxPath = options.busyboxPath;
+    this.#env = options.env ?? {};
   }
 
   async describe(): Promise<RuntimeDescription> {
@@ -75,10 +78,7 @@ export class PodmanRuntime implements ContainerRuntime {
 
   async start(spec: ContainerSpec, log: LogSink, signal: AbortSignal): Promise<Started> {
     const host = await this.#machine();
-    const cgroup =
-      host.cgroupBase === undefined
-        ? undefined
-        : attemptCgroup(host.cgroupBase, spec.labels.peer, spec.labels.claim);
+    const cgroup = host.cgroups?.of(spec.labels.peer, spec.labels.claim);
     const image = await this.#configOf(spec.image);
     const launch = await this.#launchOf(spec, image);
     if (launch !== undefined && !launch.ok) return launch;
@@ -88,9 +88,9 @@ export class PodmanRuntime implements ContainerRuntime {
       limitsEnforced: host.description.limits.memory === 'kernel',
       selinux: host.selinux,
       network: host.network,
-      ...(cgroup === undefined ? {} : { cgroupParent: cgroup }),
+      ...(cgroup === undefined ? {} : { cgroupParent: cgroup.parent }),
     };
-    if (cgroup !== undefined) this.#cgroups.add(cgroup);
+    if (cgroup !== undefined) this.#cgroups.add(cgroup.path);
     let id: string | undefined;
     try {
       id = await this.api.create(containerBody(spec, context), signal);
@@ -117,7 +117,8 @@ export class PodmanRuntime implements ContainerRuntime {
   async leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
     const listed = await this.api.list(`${PEER_LABEL}=${peer}`);
     const adopted: RunningContainer[] = [];
-    const cgroups = new Set<string>();
+    const { cgroups } = await this.#machine();
+    const found = new Set<string>();
     for (const { Id, Labels } of listed) {
       const labels = readLabels(Labels ?? undefined);
       const answer = labels === undefined ? undefined : await this.api.inspect(Id);
@@ -125,9 +126,8 @@ export class PodmanRuntime implements ContainerRuntime {
       const fdDirectory = answer.Mounts?.find(
         (mount) => mount.Destination === FD_DIRECTORY,
       )?.Source;
-      const parent = answer.HostConfig.CgroupParent;
-      const cgroup = isAttemptCgroup(parent, peer) ? parent : undefined;
-      if (cgroup !== undefined) cgroups.add(cgroup);
+      const cgroup = cgroups?.adopt(answer.HostConfig.CgroupParent, peer);
+      if (cgroup !== undefined) found.add(cgroup.path);
       adopted.push(
         new PodmanContainer(this.api, {
           id: Id,
@@ -137,9 +137,8 @@ export class PodmanRuntime implements ContainerRuntime {
         }),
       );
     }
-    const { cgroupBase } = await this.#machine();
-    const kept = new Set([...cgroups, ...this.#cgroups]);
-    if (cgroupBase !== undefined) await removeStaleCgroups(cgroupBase, peer, kept);
+    const kept = { has: (path: string) => found.has(path) || this.#cgroups.has(path) };
+    await cgroups?.removeStale(peer, kept);
     return adopted;
   }
 
@@ -154,11 +153,15 @@ export class PodmanRuntime implements ContainerRuntime {
   /** Gives idle connections back. Containers are left as they are. */
   close(): void {
     this.api.close();
+    this.#host?.then(
+      ({ cgroups }) => cgroups?.close(),
+      () => undefined,
+    );
   }
 
   /** Asked once; asked again after a failure. */
   #machine(): Promise<PodmanHost> {
-    this.#host ??= this.api.info().then(readHost);
+    this.#host ??= this.api.info().then((info) => readHost(info, this.#env));
     this.#host.catch(() => {
       this.#host = undefined;
     });
@@ -205,15 +208,17 @@ export class PodmanRuntime implements ContainerRuntime {
   }
 
   /** A start that failed leaves nothing; what cannot be removed now is found by its label later. */
-  async #discard(id: string | undefined, cgroup: string | undefined): Promise<void> {
+  async #discard(id: string | undefined, cgroup: AttemptCgroup | undefined): Promise<void> {
     if (id !== undefined) await this.api.remove(id).catch(() => undefined);
-    if (cgroup === undefined) return;
-    await removeCgroup(cgroup);
-    this.#cgroups.delete(cgroup);
+    if (cgroup !== undefined) await this.#owned(cgroup).onRemoved();
   }
 
-  #owned(cgroup: string): { cgroup: string; onRemoved: () => void } {
-    return { cgroup, onRemoved: () => this.#cgroups.delete(cgroup) };
+  #owned(cgroup: AttemptCgroup): { cgroup: AttemptCgroup; onRemoved: () => Promise<void> } {
+    const onRemoved = async () => {
+      await (await this.#machine()).cgroups?.remove(cgroup);
+      this.#cgroups.delete(cgroup.path);
+    };
+    return { cgroup, onRemoved };
   }
 }
 
