@@ -261,7 +261,10 @@ export interface ContainerSpec {
 /** A container of ours, from its start until it is removed. */
 export interface RunningContainer {
   readonly labels: ContainerLabels;
-  /** Of a container found by `leftovers`: sends its log from the beginning; `wait` then waits for that too. */
+  /**
+   * Of a container found by `leftovers`: sends its log from the beginning, or where its streams are pipes, what
+   * nobody has read yet; `wait` then waits for that too.
+   */
   replayLog(log: LogSink): void;
   /** Resolves when the container and its log have ended; may be called several times. */
   wait(): Promise<ContainerExit>;

@@ -98,6 +98,17 @@ export class AttemptFiles {
     }
   }
 
+  /** A task may have taken the right to read its streams away: they are this user's, inside and outside. */
+  openUp(): void {
+    for (const stream of [this.stdout, this.stderr]) {
+      try {
+        chmodSync(stream, 0o666);
+      } catch {
+        // Gone: then nobody will read it either.
+      }
+    }
+  }
+
   /** The end of the chain, if it wrote all of it. */
   readExit(): ExitNote | undefined {
     const text = readOr(this.exit);

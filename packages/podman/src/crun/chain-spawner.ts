@@ -12,6 +12,8 @@ interface Shell {
   readonly cgroup?: string;
   /** Resolves when it is gone. */
   readonly gone: Promise<void>;
+  /** Who wants to know of that: orders of which nothing was heard yet. */
+  readonly orders: Set<() => void>;
 }
 
 /**
@@ -38,11 +40,15 @@ export class ChainSpawner {
     return (await this.#ready()).cgroup;
   }
 
-  /** Starts a chain. `gone` resolves when the shell that was told to is no more. */
-  async start(order: string): Promise<{ gone: Promise<void> }> {
-    const { child, gone } = await this.#ready();
+  /**
+   * Starts a chain. `onGone` is called when the shell that was told to is no more, unless the order was
+   * forgotten before: call what is returned as soon as the chain was heard of.
+   */
+  async start(order: string, onGone: () => void): Promise<() => void> {
+    const { child, orders } = await this.#ready();
+    orders.add(onGone);
     child.stdin?.write(`${order}\n`);
-    return { gone };
+    return () => void orders.delete(onGone);
   }
 
   /** Chains go on. */
@@ -99,7 +105,11 @@ export class ChainSpawner {
     return new Promise((resolve, reject) => {
       let said = '';
       let complaint = '';
+      const orders = new Set<() => void>();
       const gone = new Promise<void>((tell) => child.once('close', () => tell()));
+      child.once('close', () => {
+        for (const onGone of orders) onGone();
+      });
       const fail = (reason: string) => {
         clearTimeout(timer);
         child.kill('SIGKILL');
@@ -119,7 +129,7 @@ export class ChainSpawner {
         clearTimeout(timer);
         child.unref();
         const isDelegated = prefix.length > 0 && match[1] !== '';
-        resolve({ child, gone, ...(isDelegated && match[1] ? { cgroup: match[1] } : {}) });
+        resolve({ child, gone, orders, ...(isDelegated && match[1] ? { cgroup: match[1] } : {}) });
       });
     });
   }

@@ -99,6 +99,8 @@ export class ChainWatch {
   async #follow(): Promise<ExitNote | undefined> {
     const { stdout, stderr, notice } = this.#streams;
     const ends = [stdout, stderr].map(ended);
+    // Waited for only when the end is near; an error before that is met then.
+    for (const end of ends) end.catch(() => undefined);
     const silence = ended(notice);
     notice.setEncoding('latin1');
     notice.on('data', (text: string) => this.#hear(text)).resume();

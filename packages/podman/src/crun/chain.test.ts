@@ -10,7 +10,7 @@ describe('chainOrder', () => {
     const order = chainOrder({ files, layers, outputFds: [], hasCgroup: false }).split('\t');
     expect(order).toEqual([
       '/h/attempts/p/c',
-      '0<>"$d/notice" 1<>"$d/stdout" 2<>"$d/stderr" 3<>"$d/release"',
+      '3<>"$d/release" 0<>"$d/notice" 1<>"$d/stdout" 2<>"$d/stderr"',
       '3',
       'stdout',
       'stderr',
@@ -22,7 +22,7 @@ describe('chainOrder', () => {
 
   it('leaves no descriptor free below the highest output', () => {
     const order = chainOrder({ files, layers, outputFds: [1, 5], hasCgroup: true }).split('\t');
-    expect(order[1]).toContain('3</dev/null 4</dev/null 5>>"$d/fd/5" 6<>"$d/release"');
+    expect(order[1]).toContain('3</dev/null 4</dev/null 5>>"$d/fd/5"');
     expect(order.slice(2, 6)).toEqual(['6', 'fd/1', 'stderr', 'cgroupfs']);
   });
 });

@@ -41,7 +41,8 @@ export function chainOrder({ files, layers, outputFds, hasCgroup }: ChainOptions
   const fields = [
     files.directory,
     // The keeper: what the chain waits on, above all outputs.
-    [...HELD, ...between, `${keeper}<>"$d/release"`].join(' '),
+    // First of all: who looks whether the chain has come looks for it.
+    [`${keeper}<>"$d/release"`, ...HELD, ...between].join(' '),
     keeper,
     streamOf(1, 'stdout'),
     streamOf(2, 'stderr'),

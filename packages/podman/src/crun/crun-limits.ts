@@ -44,3 +44,5 @@ export const SPAWNER_WORDS_BYTES_MAX = 2_000;
 export const ORDERS_MAX = 3;
 /** How often a chain that has ended, and waits to be told that its exit was read, looks whether it still can be, in seconds. */
 export const HOLD_LOOK_S = 30;
+/** How long a daemon that stops waits for directories to be deleted. */
+export const SWEEP_STOP_MS_MAX = 10_000;

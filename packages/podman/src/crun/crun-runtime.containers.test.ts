@@ -253,6 +253,17 @@ describe('a daemon that comes back', () => {
     await found?.remove();
   });
 
+  it('can end a task that took away the right to read its streams', async () => {
+    const log = collect();
+    await bed.start(sh('chmod 0 /dev/stdout /dev/stderr; echo ready; sleep 3600'), log.sink);
+    await first(log);
+    const [found] = await (await bed.restart()).leftovers(bed.podman.peer);
+    found?.replayLog(() => undefined);
+    await found?.stop(0);
+    expect(await found?.wait()).toMatchObject({ signal: 'SIGKILL' });
+    await found?.remove();
+  });
+
   it('deletes what was half made when the other died', async () => {
     const half = join(bed.directory, 'attempts', bed.podman.peer, 'half-made');
     await mkdir(half, { recursive: true });

@@ -27,7 +27,7 @@ import { makeCgroup, readCgroup } from './cgroup-home.ts';
 import { chainOrder, containerId } from './chain.ts';
 import type { ChainWatch } from './chain-watch.ts';
 import { CrunContainer } from './crun-container.ts';
-import { CrunFailedError } from './crun-errors.ts';
+import { CrunFailedError, CrunUnavailableError } from './crun-errors.ts';
 import { type CrunLane, type CrunLaneOptions, closeCrunLane, openCrunLane } from './crun-lane.ts';
 import { ATTEMPTS_MAX, ORDERS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-limits.ts';
 import { isHeld } from './fifo.ts';
@@ -102,7 +102,8 @@ export class CrunRuntime implements ContainerRuntime {
     const tooHigh = outputFds(spec.outputs).some((fd) => fd > OUTPUT_FD_MAX);
     if (spec.net || tooHigh) return await this.#podman.start(spec, log, signal);
     const { book } = this.#lane;
-    const taken = await book.use(spec.image);
+    const taken = await this.#recipeOf(spec);
+    if (taken === undefined) return await this.#podman.start(spec, log, signal);
     if (!taken.ok) return taken;
     if (commandOf(taken.value, spec).length === 0) {
       book.done(spec.image);
@@ -113,6 +114,19 @@ export class CrunRuntime implements ContainerRuntime {
     } catch (error) {
       if (isDiskFull(error)) return refused(startProblem('no space left on device'));
       throw error;
+    }
+  }
+
+  /** Undefined of an image that only Podman can run, where the job does not insist on this lane. */
+  async #recipeOf({
+    image,
+    requirements,
+  }: ContainerSpec): Promise<Awaited<ReturnType<CrunLane['book']['use']>> | undefined> {
+    try {
+      return await this.#lane.book.use(image);
+    } catch (error) {
+      if (requirements.runtime === 'crun' || !(error instanceof CrunUnavailableError)) throw error;
+      return undefined;
     }
   }
 
@@ -160,7 +174,9 @@ export class CrunRuntime implements ContainerRuntime {
       await container.remove();
       return refused(problem);
     } catch (error) {
-      await (container?.remove() ?? this.#discardUnmade(files, spec));
+      // Of an earlier try of the same attempt, whose container may still be on its way out.
+      if (isThereAlready(error)) this.#lane.book.done(spec.image);
+      else await (container?.remove() ?? this.#discardUnmade(files, spec));
       throw error;
     } finally {
       this.#making.delete(files.directory);
@@ -172,13 +188,13 @@ export class CrunRuntime implements ContainerRuntime {
    * chain of it holds its own FIFOs, so what is not held then will never come, and is ordered again.
    */
   async #order(order: string, files: AttemptFiles, watch: ChainWatch, tries = 1): Promise<void> {
-    const { gone } = await this.#lane.spawner.start(order);
-    const whenGone = async () => {
+    const onGone = () => {
       const hasCome = watch.hasBegun || isHeld(files.release) || files.readExit() !== undefined;
-      if (hasCome || tries >= ORDERS_MAX) watch.lookAgain();
-      else await this.#order(order, files, watch, tries + 1);
+      if (hasCome || tries >= ORDERS_MAX) return watch.lookAgain();
+      this.#order(order, files, watch, tries + 1).catch(() => watch.lookAgain());
     };
-    gone.then(whenGone).catch(() => watch.lookAgain());
+    const forget = await this.#lane.spawner.start(order, onGone);
+    void watch.started.finally(forget);
   }
 
   async #prepare(files: AttemptFiles, recipe: Recipe, spec: ContainerSpec): Promise<CrunContainer> {
@@ -245,6 +261,7 @@ export class CrunRuntime implements ContainerRuntime {
     const files = new AttemptFiles(directory);
     const facts = files.isWhole() ? await readFacts(files, peer) : undefined;
     if (facts !== undefined) {
+      files.openUp();
       if (facts.cgroup !== undefined) this.#cgroups.add(facts.cgroup);
       return this.#hold(files, facts, true);
     }
@@ -271,4 +288,8 @@ function isDiskFull(error: unknown): boolean {
   return (
     error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT'].includes(String(error.code))
   );
+}
+
+function isThereAlready(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { SWEEP_MS_MAX, SWEEP_PAUSE_MS } from './crun-limits.ts';
+import { SWEEP_MS_MAX, SWEEP_PAUSE_MS, SWEEP_STOP_MS_MAX } from './crun-limits.ts';
 import type { UserNamespace } from './user-namespace.ts';
 
 /**
@@ -36,11 +36,11 @@ export class Sweeper {
     this.#poke();
   }
 
-  /** Deletes what is left to delete. */
+  /** Deletes what is left to delete; what takes long is left to the next start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#sweeping;
-    await this.#sweep();
+    const rest = Promise.resolve(this.#sweeping).then(() => this.#sweep());
+    await Promise.race([rest, pause(SWEEP_STOP_MS_MAX, undefined, { ref: false })]);
   }
 
   #poke(): void {

@@ -129,7 +129,7 @@ async function copyBase(
   const base = join(bases, image.replace(/^sha256:/, ''));
   // Its own mode is not seen in a container, and without the right to write nobody could remove it.
   const script =
-    'cp -a "$1" "$2.new" && chmod u+w "$2.new" && rm -f "$2.new/$3" && mv -T "$2.new" "$2"';
+    'rm -rf "$2.new" && cp -a "$1" "$2.new" && chmod u+w "$2.new" && rm -f "$2.new/$3" && mv -T "$2.new" "$2"';
   const words = ['sh', '-c', script, 'podmesh-base', upper, base, basename(PROBE)];
   if (!existsSync(base)) await namespace.run(words);
   return base;
