@@ -10,7 +10,7 @@ export type { GraphProblem } from './graph/problem-list.ts';
 export { PYTHON_RESULT } from './graph/python-job.ts';
 export * from './graph/task-index.ts';
 export * from './placement/lane.ts';
-export * from './placement/leave-to-others.ts';
+export * from './placement/others-for.ts';
 export * from './placement/peer-entry.ts';
 export * from './ports.ts';
 export * from './run/action.ts';

@@ -34,7 +34,7 @@ import {
   type ContainerWitness,
   type Ending,
 } from './container-run.ts';
-import { Modesty } from './modesty.ts';
+import { OthersFirst } from './others-first.ts';
 import { Outcomes } from './outcomes.ts';
 import { RefusedOffers } from './refused-offers.ts';
 import { RunsOver } from './runs-over.ts';
@@ -73,13 +73,13 @@ export class Executor {
   readonly #results: CachedResults;
   readonly #outcomes: Outcomes;
   readonly #active: ActiveAttempts;
-  readonly #modesty: Modesty;
+  readonly #othersFirst: OthersFirst;
   readonly #pending = new Set<Promise<void>>();
 
   constructor(parts: ExecutorParts) {
     this.#parts = parts;
     this.#active = new ActiveAttempts(parts.leases);
-    this.#modesty = new Modesty(parts);
+    this.#othersFirst = new OthersFirst(parts);
     this.#runsOver = new RunsOver(parts.log, parts.clock);
     this.#results = new CachedResults(parts);
     this.#outcomes = new Outcomes(parts, this.#results);
@@ -180,7 +180,7 @@ export class Executor {
   async #handle(claimed: Claimed<Offer>): Promise<void> {
     const offer = claimed.value;
     if (this.#active.draining) return claimed.giveBack(0);
-    const restMs = await this.#modesty.restMs(offer);
+    const restMs = await this.#othersFirst.restMs(offer);
     if (restMs > 0) return claimed.giveBack(restMs);
     if (await this.#runsOver.has(offer.run)) return claimed.ack();
     const claim = claimId(this.#parts.randomId());

@@ -7,19 +7,19 @@ const PATIENCE_MS = 60_000;
 /** Remembered; forgetting one costs some patience. */
 const WAITING_MAX = 10_000;
 
-export interface ModestyParts {
+export interface OthersFirstParts {
   readonly peer: PeerId;
   readonly peers: Pick<PeerDirectory, 'list'>;
   readonly clock: Clock;
 }
 
 /** A peer on which a task failed lets others go first, but not for ever. */
-export class Modesty {
-  readonly #parts: ModestyParts;
+export class OthersFirst {
+  readonly #parts: OthersFirstParts;
   /** By `<run>/<task>/<attempt>`: since when it is left to others. */
   readonly #sinceMs = new Map<string, number>();
 
-  constructor(parts: ModestyParts) {
+  constructor(parts: OthersFirstParts) {
     this.#parts = parts;
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { peerId, sessionId } from '../words/ids.ts';
 import { toRequirements } from './lane.ts';
-import { othersFor } from './leave-to-others.ts';
+import { othersFor } from './others-for.ts';
 import type { PeerEntry } from './peer-entry.ts';
 
 const capacity = { cpus: 2, memoryBytes: 2 ** 32, diskBytes: 2 ** 32, gpus: 0 };
