@@ -128,14 +128,14 @@ export async function readUsage(
     read('memory.peak'),
     read('memory.events'),
   ]);
-  const cpuUsec = field(cpu, 'usage_usec');
+  const cpuUsec = statField(cpu, 'usage_usec');
   if (cpuUsec === undefined) return undefined;
-  const conmonUsec = field(ownCpu, 'usage_usec') ?? 0;
+  const conmonUsec = statField(ownCpu, 'usage_usec') ?? 0;
   const peakBytes = Number((peak ?? upperPeak)?.trim() || Number.NaN);
   return {
     cpuMs: Math.round(Math.max(0, cpuUsec - conmonUsec) / 1_000),
     ...(Number.isSafeInteger(peakBytes) ? { maxRssBytes: peakBytes } : {}),
-    oomKilled: (field(events, 'oom_kill') ?? 0) > 0,
+    oomKilled: (statField(events, 'oom_kill') ?? 0) > 0,
   };
 }
 
@@ -179,7 +179,8 @@ async function ownCgroup(): Promise<string | undefined> {
   }
 }
 
-function field(text: string | undefined, name: string): number | undefined {
+/** One number of a file such as `cpu.stat`: lines of a name and an amount. */
+export function statField(text: string | undefined, name: string): number | undefined {
   const line = text?.split('\n').find((candidate) => candidate.startsWith(`${name} `));
   return line === undefined ? undefined : Number(line.slice(name.length + 1));
 }

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream';
-import { setTimeout as pause } from 'node:timers/promises';
 import type {
   ContainerExit,
   ContainerLabels,
@@ -17,6 +16,7 @@ import { type AttemptCgroup, type CgroupUsage, readUsage } from './container-cgr
 import { readFdFile } from './fd-launcher.ts';
 import { measureProcesses, processTree } from './measure-processes.ts';
 import { measureTree } from './measure-tree.ts';
+import { type OwnSignal, settlesWithin, signalBehind } from './own-signals.ts';
 import type { ContainerAnswer } from './podman-answers.ts';
 import type { PodmanApi } from './podman-api.ts';
 import { ContainerLostError } from './podman-errors.ts';
@@ -35,9 +35,6 @@ export interface ContainerOrigin {
   readonly cgroup?: AttemptCgroup;
   readonly onRemoved?: () => Promise<void>;
 }
-
-type OwnSignal = 'SIGTERM' | 'SIGKILL';
-const EXIT_CODE_OF: Record<OwnSignal, number> = { SIGTERM: 143, SIGKILL: 137 };
 
 /** A container of ours over Podman's API. */
 export class PodmanContainer implements RunningContainer {
@@ -72,7 +69,7 @@ export class PodmanContainer implements RunningContainer {
   async stop(graceMs: number): Promise<void> {
     if (graceMs > 0) {
       await this.#kill('SIGTERM');
-      if (await this.#endsWithin(graceMs)) return;
+      if (await settlesWithin(this.wait(), graceMs)) return;
     }
     await this.#kill('SIGKILL');
     try {
@@ -143,20 +140,6 @@ export class PodmanContainer implements RunningContainer {
     const reached = await this.#api.kill(this.#origin.id, signal);
     if (!reached && !before) this.#sent.delete(signal);
   }
-
-  /** Whether it ended in that time, for whatever reason. */
-  async #endsWithin(ms: number): Promise<boolean> {
-    const abort = new AbortController();
-    const ended = () => true;
-    try {
-      return await Promise.race([
-        this.wait().then(ended, ended),
-        pause(ms, false, { signal: abort.signal }),
-      ]);
-    } finally {
-      abort.abort();
-    }
-  }
 }
 
 /** Where a running container can be measured from outside. */
@@ -179,7 +162,7 @@ function exitFrom(
   sent: ReadonlySet<OwnSignal>,
 ): ContainerExit {
   if (isRunning(State.Status)) throw new ContainerLostError(Id, 'runs although it ended');
-  const signal = [...sent].find((name) => EXIT_CODE_OF[name] === State.ExitCode);
+  const signal = signalBehind(State.ExitCode, sent);
   const wallMs = Date.parse(State.FinishedAt) - Date.parse(State.StartedAt);
   // Two programs wrote the two stamps, and they may cross by a millisecond.
   const finishedAt = wallMs < 0 ? State.StartedAt : State.FinishedAt;

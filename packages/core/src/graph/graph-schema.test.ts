@@ -2,7 +2,8 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isJobId } from '../words/ids.ts';
-import { graphSchema, type JsonSchema } from './graph-schema.ts';
+import { graphSchema } from './graph-schema.ts';
+import type { JsonSchema } from './json-schema.ts';
 
 /** The object schemas within, by the path of their members. */
 function membersOf(schema: JsonSchema, path: string): [string, JsonSchema][] {

@@ -1,6 +1,5 @@
 import { NAMES_PER_JOB_MAX } from '../words/limits.ts';
-
-type JsonSchema = Readonly<Record<string, unknown>>;
+import type { JsonSchema } from './json-schema.ts';
 
 const path = (title: string, description: string, examples: readonly string[]): JsonSchema => ({
   title,

@@ -77,7 +77,7 @@ export class TaskIndex {
 
   /** Undefined when the graph has no such task. */
   numberOf(task: TaskId): number | undefined {
-    const [id = '', element] = task.split(':');
+    const { job: id, element } = taskParts(task);
     const job = this.#positions.get(id);
     if (job === undefined) return undefined;
     const number = this.firstTaskOf(job) + Number(element ?? 0);
@@ -175,4 +175,10 @@ function rows(pairs: readonly Pair[], rowCount: number): Rows {
 
 function rowOf({ start, items }: Rows, row: number): readonly number[] {
   return Array.from(items.subarray(start[row] ?? 0, start[row + 1] ?? start[row] ?? 0));
+}
+
+/** The id of a task's job, and which element of it the task is, as text; absent of a single task. */
+export function taskParts(task: TaskId): { readonly job: string; readonly element?: string } {
+  const [job = '', element] = task.split(':');
+  return { job, ...(element === undefined ? {} : { element }) };
 }

@@ -1,4 +1,10 @@
-import type { Clock, ContainerRuntime, Offer, PeerId } from '@podmesh/core';
+import {
+  type Clock,
+  type ContainerRuntime,
+  type Offer,
+  type PeerId,
+  taskParts,
+} from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { JournalEntry } from '../execute/attempt-journal.ts';
 import type { Ending } from '../execute/container-run.ts';
@@ -98,4 +104,4 @@ export class ClaimGate {
   }
 }
 
-const jobOf = ({ run, task }: Offer): string => `${run}/${task.split(':')[0]}`;
+const jobOf = ({ run, task }: Offer): string => `${run}/${taskParts(task).job}`;

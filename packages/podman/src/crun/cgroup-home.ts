@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CGROUP_ROOT, type CgroupUsage, findCgroupBase } from '../container-cgroup.ts';
+import { CGROUP_ROOT, type CgroupUsage, findCgroupBase, statField } from '../container-cgroup.ts';
 
 const CONTROLLERS = ['cpu', 'memory', 'pids'];
 const ENABLE_ALL = CONTROLLERS.map((name) => `+${name}`).join(' ');
@@ -50,16 +50,14 @@ export function readCgroup(home: CgroupHome, cgroup: string): CgroupUsage | unde
       return '';
     }
   };
-  const field = (text: string, name: string) =>
-    Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]);
-  const usec = field(read('cpu.stat'), 'usage_usec');
-  if (Number.isNaN(usec)) return undefined;
+  const usec = statField(read('cpu.stat'), 'usage_usec');
+  if (usec === undefined) return undefined;
   const cpuMs = Math.round(usec / 1_000);
   if (!home.limits) return { cpuMs, oomKilled: false };
   const peak = Number.parseInt(read('memory.peak'), 10);
   return {
     cpuMs,
     ...(Number.isNaN(peak) ? {} : { maxRssBytes: peak }),
-    oomKilled: field(read('memory.events'), 'oom_kill') > 0,
+    oomKilled: (statField(read('memory.events'), 'oom_kill') ?? 0) > 0,
   };
 }

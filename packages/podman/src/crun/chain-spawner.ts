@@ -12,6 +12,8 @@ interface Shell {
   readonly cgroup?: string;
   /** Resolves when it is gone. */
   readonly gone: Promise<void>;
+  /** True before anybody is told that it is gone: who comes later must not wait for being told. */
+  readonly isGone: () => boolean;
   /** Who wants to know of that: orders of which nothing was heard yet. */
   readonly orders: Set<() => void>;
 }
@@ -45,7 +47,7 @@ export class ChainSpawner {
    * forgotten before: call what is returned as soon as the chain was heard of.
    */
   async start(order: string, onGone: () => void): Promise<() => void> {
-    const { child, orders } = await this.#ready();
+    const { child, orders } = await this.#living();
     orders.add(onGone);
     child.stdin?.write(`${order}\n`);
     return () => void orders.delete(onGone);
@@ -57,6 +59,14 @@ export class ChainSpawner {
     const shell = await this.#shell?.catch(() => undefined);
     shell?.child.stdin?.end();
     await shell?.gone;
+  }
+
+  async #living(): Promise<Shell> {
+    const known = this.#ready();
+    const shell = await known;
+    if (!shell.isGone()) return shell;
+    if (this.#shell === known) this.#shell = undefined;
+    return await this.#ready();
   }
 
   #ready(): Promise<Shell> {
@@ -107,7 +117,9 @@ export class ChainSpawner {
       let complaint = '';
       const orders = new Set<() => void>();
       const gone = new Promise<void>((tell) => child.once('close', () => tell()));
+      let isGone = false;
       child.once('close', () => {
+        isGone = true;
         for (const onGone of orders) onGone();
       });
       const fail = (reason: string) => {
@@ -129,7 +141,13 @@ export class ChainSpawner {
         clearTimeout(timer);
         child.unref();
         const isDelegated = prefix.length > 0 && match[1] !== '';
-        resolve({ child, gone, orders, ...(isDelegated && match[1] ? { cgroup: match[1] } : {}) });
+        resolve({
+          child,
+          gone,
+          isGone: () => isGone,
+          orders,
+          ...(isDelegated && match[1] ? { cgroup: match[1] } : {}),
+        });
       });
     });
   }

@@ -14,6 +14,7 @@ import { unreachable } from '@podmesh/core';
 import type { CgroupUsage } from '../container-cgroup.ts';
 import { readFdFile } from '../fd-launcher.ts';
 import { measureProcesses, processTree } from '../measure-processes.ts';
+import { type OwnSignal, settlesWithin, signalBehind } from '../own-signals.ts';
 import { ContainerLostError, PodmanAbortedError } from '../podman-errors.ts';
 import { readDirectory, readFileOutput } from '../read-output.ts';
 import type { AttemptFiles, ExitNote } from './attempt-files.ts';
@@ -40,9 +41,6 @@ export interface CrunOrigin {
   /** Takes the directory away. */
   readonly discard: () => Promise<void>;
 }
-
-type OwnSignal = 'SIGTERM' | 'SIGKILL';
-const EXIT_CODE_OF: Record<OwnSignal, number> = { SIGTERM: 143, SIGKILL: 137 };
 
 /** A container of the fast lane. All that is true of it stands in its directory and in the kernel. */
 export class CrunContainer implements RunningContainer {
@@ -87,10 +85,10 @@ export class CrunContainer implements RunningContainer {
   async stop(graceMs: number): Promise<void> {
     if (graceMs > 0) {
       await this.#kill('SIGTERM');
-      if (await this.#endsWithin(graceMs)) return;
+      if (await settlesWithin(this.wait(), graceMs)) return;
     }
     await this.#kill('SIGKILL');
-    if (!(await this.#endsWithin(KILL_MS_MAX))) {
+    if (!(await settlesWithin(this.wait(), KILL_MS_MAX))) {
       throw new CrunFailedError(
         'end a container',
         `it lives ${KILL_MS_MAX / 1_000} s after SIGKILL`,
@@ -159,7 +157,7 @@ export class CrunContainer implements RunningContainer {
 
   #exitFrom(note: ExitNote, usage: CgroupUsage | undefined): ContainerExit {
     const { code } = note;
-    const signal = [...this.#sent].find((name) => EXIT_CODE_OF[name] === code);
+    const signal = signalBehind(code, this.#sent);
     const startedMs = Math.min(this.watch().startedMs, note.finishedMs);
     const wallMs = Math.round(note.finishedMs - startedMs);
     const cpuMs = usage?.cpuMs ?? note.cpuMs;
@@ -187,20 +185,6 @@ export class CrunContainer implements RunningContainer {
       // Just ending, or found in the middle of its start by a daemon that came back.
       if (performance.now() > endMs) return;
       await Promise.race([this.watch().end.catch(() => undefined), pause(KILL_POLL_MS)]);
-    }
-  }
-
-  /** Whether it ended in that time, for whatever reason. */
-  async #endsWithin(ms: number): Promise<boolean> {
-    const abort = new AbortController();
-    const ended = () => true;
-    try {
-      return await Promise.race([
-        this.wait().then(ended, ended),
-        pause(ms, false, { signal: abort.signal }),
-      ]);
-    } finally {
-      abort.abort();
     }
   }
 }
