@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { LogSink } from '@podmesh/core';
+import { ContainerLostError, type LogSink } from '@podmesh/core';
 import { type DemuxPosition, OutputDemux } from './output-demux.ts';
 import type { ContainerAnswer } from './podman-answers.ts';
 import type { PodmanApi } from './podman-api.ts';
-import { ContainerLostError, PodmanUnreachableError } from './podman-errors.ts';
+import { PodmanUnreachableError } from './podman-errors.ts';
 import * as limits from './podman-limits.ts';
 
 const NEVER_STARTED = ['created', 'configured', 'initialized'];

@@ -4,12 +4,13 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { ContainerRuntime, ContainerSpec, PeerId } from '@podmesh/core';
+import type { ContainerLabels, ContainerRuntime, ContainerSpec, PeerId } from '@podmesh/core';
 import { claimId, ok, type Result, refused, runId, taskId } from '@podmesh/core';
 import { pack } from 'tar-stream';
 import { CANARY_MS_MAX } from './podman-limits.ts';
 
 /** Known by its content, so that it is loaded once and never taken for somebody else's. */
+const RUN = runId('canary000000');
 const IMAGE = 'localhost/podmesh/canary:1';
 const SONG = 'the canary sings\n';
 const MEMORY_BYTES = 64 * 1024 * 1024;
@@ -17,7 +18,8 @@ const MEMORY_BYTES = 64 * 1024 * 1024;
 /**
  * Runs a container that needs all that a task's container needs: an image, an input, the log, an
  * output in a descriptor and one in a file, and an exit. Undefined when all of it worked; else what did
- * not. A dead canary has labels like any task's container, so it is found and removed like one.
+ * not. A dead canary has labels like any task's container, so it is found and removed like one, but
+ * not while another flies (see `RuntimeChoice`).
  */
 export async function runCanary(
   runtime: ContainerRuntime,
@@ -38,6 +40,11 @@ export async function runCanary(
   } finally {
     await rm(directory, { recursive: true, force: true }).catch(() => undefined);
   }
+}
+
+/** Whether a container is a canary: of a probe that goes on, or of a daemon that died during one. */
+export function isCanary({ run }: ContainerLabels): boolean {
+  return run === RUN;
 }
 
 async function fly(
@@ -74,7 +81,7 @@ async function specOf(peer: PeerId, image: string, directory: string): Promise<C
   await mkdir(scratchDir, { mode: 0o700 });
   return {
     labels: {
-      run: runId('canary000000'),
+      run: RUN,
       task: taskId('canary'),
       attempt: 1,
       peer,

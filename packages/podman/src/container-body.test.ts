@@ -65,6 +65,20 @@ describe('containerBody', () => {
     });
   });
 
+  it('mounts an input where the job says, or by its name, be it one that every object has', () => {
+    const inputs = { constructor: '/x', toString: '/y', b: '/z' };
+    const body = containerBody({ ...spec, inputs, mountAt: { b: '/opt/b' } }, plain);
+    expect(body).toMatchObject({
+      HostConfig: {
+        Mounts: [
+          { Source: '/x', Target: '/in/constructor' },
+          { Source: '/y', Target: '/in/toString' },
+          { Source: '/z', Target: '/opt/b' },
+        ],
+      },
+    });
+  });
+
   it('starts through the launcher when there are descriptors to open', () => {
     const launch = { directory: '/s/fd', argv: ['/run/podmesh/busybox', 'sh'], busybox: '/bin/bb' };
     expect(containerBody({ ...spec, command: ['a'] }, { ...plain, launch })).toMatchObject({

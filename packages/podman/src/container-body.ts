@@ -74,8 +74,11 @@ function mounts(spec: ContainerSpec, context: BodyContext): object {
 }
 
 function inputBinds(spec: ContainerSpec): Bind[] {
+  const mountAt = spec.mountAt ?? {};
   return Object.entries(spec.inputs).map(([name, source]) => {
-    return { source, target: spec.mountAt?.[name] ?? `/in/${name}`, readOnly: true };
+    // An input may be called like what every object has, such as `constructor`.
+    const chosen = Object.hasOwn(mountAt, name) ? mountAt[name] : undefined;
+    return { source, target: chosen ?? `/in/${name}`, readOnly: true };
   });
 }
 

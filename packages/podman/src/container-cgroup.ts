@@ -1,3 +1,4 @@
+import { readdirSync, rmdirSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ClaimId, PeerId } from '@podmesh/core';
@@ -75,7 +76,7 @@ export class OwnCgroups implements AttemptCgroups {
   }
 
   async remove({ path }: AttemptCgroup): Promise<void> {
-    await removeCgroup(path);
+    removeCgroup(path);
   }
 
   async removeStale(peer: PeerId, kept: KeptCgroups): Promise<void> {
@@ -139,14 +140,32 @@ export async function readUsage(
   };
 }
 
-/** Removes it with the empty cgroups in it; harmless when it is gone, or still in use. */
-export async function removeCgroup(cgroup: string): Promise<void> {
+/**
+ * Removes it with the empty cgroups in it; harmless when it is gone, or still in use. Synchronous: it is the
+ * kernel's memory, and the way through Node's thread pool takes longer than all of this.
+ */
+export function removeCgroup(cgroup: string): void {
   const path = join(CGROUP_ROOT, cgroup);
-  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
-  for (const entry of entries) {
-    if (entry.isDirectory()) await rmdir(join(path, entry.name)).catch(() => undefined);
+  if (removeEmpty(path)) return;
+  try {
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) removeEmpty(join(path, entry.name));
+    }
+  } catch {
+    // Gone, or never there.
+    return;
   }
-  await rmdir(path).catch(() => undefined);
+  removeEmpty(path);
+}
+
+/** False when it is gone, or something is in it. */
+function removeEmpty(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Removes the peer's cgroups that hold no process and are not `kept`: of containers removed while no daemon looked. */
@@ -159,7 +178,7 @@ export async function removeStaleCgroups(
   const names = await readdir(join(CGROUP_ROOT, base)).catch(() => []);
   for (const name of names) {
     const cgroup = join(base, name);
-    if (name.startsWith(prefixOf(peer, lane)) && !kept.has(cgroup)) await removeCgroup(cgroup);
+    if (name.startsWith(prefixOf(peer, lane)) && !kept.has(cgroup)) removeCgroup(cgroup);
   }
 }
 

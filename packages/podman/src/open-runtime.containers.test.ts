@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openTestbed, type Testbed } from './container-testbed.test-kit.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { collect, openTestbed, type Testbed } from './container-testbed.test-kit.ts';
+import { processesOf } from './crun/machine-view.test-kit.ts';
 import { openRuntime, type RuntimeOptions } from './open-runtime.ts';
 
 let bed: Testbed;
@@ -45,4 +46,44 @@ describe('openRuntime', () => {
     const directory = join(bed.directory, 'a,b');
     expect((await openRuntime(options({ directory }))).crunProblem).toContain('a,b');
   });
+
+  it('finds what an earlier daemon left in the fast lane, though Podman is wanted now', async () => {
+    const { runtime, close } = await leave('echo ready; exec sleep 1000');
+    expect(await runtime.describe()).toMatchObject({ name: 'podman', runtimes: ['podman'] });
+    const [found, ...others] = await runtime.leftovers(bed.peer);
+    expect(others).toEqual([]);
+    found?.replayLog(() => undefined);
+    await found?.stop(0);
+    expect(await found?.wait()).toMatchObject({ code: 137, signal: 'SIGKILL' });
+    await found?.remove();
+    expect(await runtime.leftovers(bed.peer)).toEqual([]);
+    await close();
+    const ofLane = join(bed.directory, 'fast');
+    await vi.waitFor(async () => expect(await processesOf(ofLane)).toEqual([]));
+  });
+
+  it('ends what it cannot look after', async () => {
+    const busyboxPath = join(bed.directory, 'no-busybox');
+    const left = await leave('echo ready; exec sleep 1000', { choice: 'auto', busyboxPath });
+    expect(left.crunProblem).toContain('busybox-static');
+    expect(left.endedProblem).toContain('busybox-static');
+    expect(await left.runtime.leftovers(bed.peer)).toEqual([]);
+    const ofLane = join(bed.directory, 'fast');
+    await vi.waitFor(async () => expect(await processesOf(ofLane)).toEqual([]), 10_000);
+    await left.close();
+    // A lane that opens again clears away what that one could not.
+    await (await openRuntime(options())).close();
+  });
 });
+
+/** Starts a container in the fast lane and opens the runtimes again, as a daemon started otherwise does. */
+async function leave(script: string, changes: Partial<RuntimeOptions> = { choice: 'podman' }) {
+  const before = await openRuntime(options({ choice: 'crun' }));
+  const log = collect();
+  const spec = await bed.spec({ command: ['/bin/sh', '-c', script] });
+  const started = await before.runtime.start(spec, log.sink, new AbortController().signal);
+  expect(started).toMatchObject({ ok: true });
+  await expect.poll(log.out, { timeout: 20_000, interval: 5 }).toBe('ready\n');
+  await before.close();
+  return await openRuntime(options(changes));
+}

@@ -28,6 +28,8 @@ export interface RecipeAnswer {
   readonly OCIConfigPath?: string;
   readonly State?: { readonly Pid?: number };
   readonly GraphDriver?: GraphDriverAnswer;
+  /** Before it was initialised: those that Podman was told, or took from the image or containers.conf. */
+  readonly Config?: { readonly Annotations?: Readonly<Record<string, string>> | null };
   readonly Mounts?: readonly { readonly Type?: string; readonly Destination: string }[];
 }
 
@@ -43,7 +45,12 @@ export interface ImageAnswer {
     readonly Healthcheck?: object | null;
   };
   readonly GraphDriver?: GraphDriverAnswer;
+  /** Of the manifest that came last with this id; only libpod tells. */
+  readonly Annotations?: Readonly<Record<string, string>> | null;
 }
+
+/** libpod's own answer about an image: the id is bare, and the health check beside the configuration. */
+export type LibpodImageAnswer = ImageAnswer & { readonly Healthcheck?: object | null };
 
 export interface ImageListAnswer {
   readonly Id: string;

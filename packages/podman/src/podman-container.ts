@@ -10,7 +10,7 @@ import type {
   Result,
   RunningContainer,
 } from '@podmesh/core';
-import { unreachable } from '@podmesh/core';
+import { ContainerLostError, unreachable } from '@podmesh/core';
 import { awaitEnd, isRunning } from './await-end.ts';
 import { type AttemptCgroup, type CgroupUsage, readUsage } from './container-cgroup.ts';
 import { readFdFile } from './fd-launcher.ts';
@@ -19,7 +19,6 @@ import { measureTree } from './measure-tree.ts';
 import { type OwnSignal, settlesWithin, signalBehind } from './own-signals.ts';
 import type { ContainerAnswer } from './podman-answers.ts';
 import type { PodmanApi } from './podman-api.ts';
-import { ContainerLostError } from './podman-errors.ts';
 import { CLEAN_UP_MS_MAX, EXIT_POLL_MS_SOON, SCRATCH_ENTRIES_MAX } from './podman-limits.ts';
 import { readDirectory, readFileOutput } from './read-output.ts';
 
@@ -39,6 +38,7 @@ export interface ContainerOrigin {
 /** A container of ours over Podman's API. */
 export class PodmanContainer implements RunningContainer {
   readonly labels: ContainerLabels;
+  readonly replays = 'all';
   readonly #api: PodmanApi;
   readonly #origin: ContainerOrigin;
   #exit: Promise<ContainerExit> | undefined;

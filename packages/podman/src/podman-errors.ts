@@ -43,13 +43,6 @@ export class PodmanRefusedError extends PortError {
   }
 }
 
-/** A container of ours is not there any more, or never ran: somebody removed it, or the machine restarted. */
-export class ContainerLostError extends PortError {
-  constructor(container: string, what: string, cause?: unknown) {
-    super(`container ${container.slice(0, 12)} ${what}`, { retryable: false, cause });
-  }
-}
-
 /** Podman cannot be had on this machine. The message says what to do. */
 export class PodmanMissingError extends PortError {
   constructor(message: string, cause?: unknown) {

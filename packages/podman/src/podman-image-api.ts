@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { PullProgress } from '@podmesh/core';
 import { registryOf } from './image-name.ts';
 import { ImagePuller, type PullLimits, type PullSource } from './image-puller.ts';
-import type { ImageAnswer, ImageListAnswer } from './podman-answers.ts';
+import type { ImageAnswer, ImageListAnswer, LibpodImageAnswer } from './podman-answers.ts';
 import { LIBPOD, type PodmanConnection } from './podman-connection.ts';
 import { isStatus, PodmanRefusedError } from './podman-errors.ts';
 import * as limits from './podman-limits.ts';
@@ -12,6 +12,8 @@ export class PodmanImageApi implements PullSource {
   readonly socketPath: string;
   readonly #podman: PodmanConnection;
   readonly #puller: ImagePuller;
+  #arriving = 0;
+  #arrivals = 0;
 
   constructor(podman: PodmanConnection, pullLimits: Partial<PullLimits> = {}) {
     this.socketPath = podman.socketPath;
@@ -35,6 +37,34 @@ export class PodmanImageApi implements PullSource {
     }
   }
 
+  /** By id, with the manifest's annotations, which the Docker-compatible answer leaves out; undefined when it is gone. */
+  async inspect(id: string): Promise<ImageAnswer | undefined> {
+    try {
+      const answer = (await this.#podman.call({
+        what: `inspect image ${id}`,
+        method: 'GET',
+        path: `${LIBPOD}/images/${encodeURIComponent(id)}/json`,
+        deadlineMs: limits.QUERY_MS_MAX,
+      })) as LibpodImageAnswer;
+      const { Healthcheck } = answer;
+      const Config = Healthcheck ? { ...answer.Config, Healthcheck } : answer.Config;
+      return { ...answer, Id: `sha256:${answer.Id}`, ...(Config ? { Config } : {}) };
+    } catch (error) {
+      if (isStatus(error, 404)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Counts when an image begins to come into the store, and when that ends. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
+  /** Whether no image has come through here since `arrivals` was that, and none is coming. */
+  isQuietSince(arrivals: number): boolean {
+    return this.#arriving === 0 && this.#arrivals === arrivals;
+  }
+
   async list(): Promise<readonly ImageListAnswer[]> {
     return (await this.#podman.call({
       what: 'list images',
@@ -46,7 +76,7 @@ export class PodmanImageApi implements PullSource {
 
   /** Resolves when pulled, by one pull for all who want it; see `ImagePuller`. */
   pull(reference: string, progress: PullProgress, signal: AbortSignal): Promise<void> {
-    return this.#puller.pull(reference, progress, signal);
+    return this.#arrive(() => this.#puller.pull(reference, progress, signal));
   }
 
   /**
@@ -78,15 +108,17 @@ export class PodmanImageApi implements PullSource {
 
   /** The names (or `sha256:…` ids) of the images that the archive held. */
   async load(archive: NodeJS.ReadableStream, signal: AbortSignal): Promise<readonly string[]> {
-    const answer = (await this.#podman.call({
-      what: 'load an image archive',
-      method: 'POST',
-      path: `${LIBPOD}/images/load`,
-      upload: archive,
-      deadlineMs: limits.IMAGE_TRANSFER_MS_MAX,
-      signal,
-    })) as { Names?: readonly string[] };
-    return answer.Names ?? [];
+    const answer = await this.#arrive(() =>
+      this.#podman.call({
+        what: 'load an image archive',
+        method: 'POST',
+        path: `${LIBPOD}/images/load`,
+        upload: archive,
+        deadlineMs: limits.IMAGE_TRANSFER_MS_MAX,
+        signal,
+      }),
+    );
+    return (answer as { Names?: readonly string[] }).Names ?? [];
   }
 
   /** Takes a name away; the image itself stays. */
@@ -108,5 +140,16 @@ export class PodmanImageApi implements PullSource {
       query: { repo: repository, tag },
       deadlineMs: limits.QUERY_MS_MAX,
     });
+  }
+
+  async #arrive<T>(bring: () => Promise<T>): Promise<T> {
+    this.#arriving += 1;
+    this.#arrivals += 1;
+    try {
+      return await bring();
+    } finally {
+      this.#arriving -= 1;
+      this.#arrivals += 1;
+    }
   }
 }

@@ -18,13 +18,13 @@ import type { AttemptCgroup } from './container-cgroup.ts';
 import { PEER_LABEL, readLabels } from './container-labels.ts';
 import { awaitLaunch, FD_DIRECTORY, outputFds, prepareFdLaunch } from './fd-launcher.ts';
 import type { Env } from './find-socket.ts';
+import { ImageCheck } from './image-annotations.ts';
 import type { ImageAnswer } from './podman-answers.ts';
 import { PodmanApi } from './podman-api.ts';
 import { PodmanContainer } from './podman-container.ts';
 import { PodmanAbortedError, PodmanRefusedError } from './podman-errors.ts';
 import { type PodmanHost, readHost } from './podman-host.ts';
 import { listImages, loadImage, resolveImage } from './podman-images.ts';
-import { IMAGES_REMEMBERED_MAX } from './podman-limits.ts';
 import { startProblem } from './start-problem.ts';
 import { findStaticBusybox } from './static-busybox.ts';
 
@@ -38,8 +38,7 @@ export class PodmanRuntime implements ContainerRuntime {
   readonly #env: Env;
   #host: Promise<PodmanHost> | undefined;
   #busybox: Promise<string | undefined> | undefined;
-  /** By image id, which never means another image. */
-  readonly #configs = new Map<string, NonNullable<ImageAnswer['Config']>>();
+  readonly #images: ImageCheck;
   /** Cgroups of containers that are being started or were not removed yet: not stale, though maybe empty. */
   readonly #cgroups = new Set<string>();
 
@@ -50,6 +49,7 @@ export class PodmanRuntime implements ContainerRuntime {
     readonly env?: Env;
   }) {
     this.api = new PodmanApi(options.socketPath);
+    this.#images = new ImageCheck(this.api);
     this.#busyboxPath = options.busyboxPath;
     this.#env = options.env ?? {};
   }
@@ -68,7 +68,10 @@ export class PodmanRuntime implements ContainerRuntime {
     signal: AbortSignal,
   ): Promise<Result<string, ImageProblem>> {
     const { arch } = await this.describe();
-    return await resolveImage(this.api.images, arch, reference, { pull, signal });
+    const found = await resolveImage(this.api.images, arch, reference, { pull, signal });
+    if (!found.ok) return found;
+    this.#images.notice(found.value);
+    return ok(found.value.Id);
   }
 
   async loadImage(archivePath: string, signal: AbortSignal): Promise<Result<string, ImageProblem>> {
@@ -79,7 +82,8 @@ export class PodmanRuntime implements ContainerRuntime {
   async start(spec: ContainerSpec, log: LogSink, signal: AbortSignal): Promise<Started> {
     const host = await this.#machine();
     const cgroup = host.cgroups?.of(spec.labels.peer, spec.labels.claim);
-    const image = await this.#configOf(spec.image);
+    const seen = await this.#images.look(spec.image);
+    const image = seen.config;
     const launch = await this.#launchOf(spec, image);
     if (launch !== undefined && !launch.ok) return launch;
     const context: BodyContext = {
@@ -94,6 +98,11 @@ export class PodmanRuntime implements ContainerRuntime {
     let id: string | undefined;
     try {
       id = await this.api.create(containerBody(spec, context), signal);
+      const orders = await this.#images.check(seen, id);
+      if (orders !== undefined) {
+        await this.#discard(id, cgroup);
+        return refused(orders);
+      }
       const stream = await this.api.attach(id, signal);
       await this.#startOrDetach(id, stream, signal);
       const container = new PodmanContainer(this.api, {
@@ -186,16 +195,6 @@ export class PodmanRuntime implements ContainerRuntime {
     const command = spec.command?.length ? spec.command : own;
     if (command.length === 0) return refused(startProblem('no command or entrypoint provided'));
     return ok({ ...(await prepareFdLaunch(spec.scratchDir, fds, command, spec.env)), busybox });
-  }
-
-  /** Undefined for an image that is gone; creating the container says so. */
-  async #configOf(image: string): Promise<ImageAnswer['Config']> {
-    const known = this.#configs.get(image);
-    if (known !== undefined) return known;
-    const config = (await this.api.images.find(image))?.Config;
-    if (this.#configs.size >= IMAGES_REMEMBERED_MAX) this.#configs.clear();
-    if (config !== undefined) this.#configs.set(image, config);
-    return config;
   }
 
   async #startOrDetach(id: string, attached: Readable, signal: AbortSignal): Promise<void> {

@@ -1,13 +1,36 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { ContainerLabels, PeerId } from '@podmesh/core';
 import { readLabels } from '../container-labels.ts';
 import { fdFile } from '../fd-launcher.ts';
 import { CONFIG_BYTES_MAX, PROBLEM_BYTES_MAX } from './crun-limits.ts';
-import { imageIn, type Layers, layersIn, type Recipe } from './recipe.ts';
+import { isHeld } from './fifo.ts';
+import { imageIn, type Layers, layersIn } from './recipe.ts';
+import type { Scratch } from './scratch-stock.ts';
 
-/** What stands in an attempt's directory. The streams are FIFOs, so nothing of a log ever lies on the disk. */
+/** As the lane makes them. */
+const FIFO_MODE = constants.S_IFIFO | 0o666;
+
+/**
+ * What stands in an attempt's directory, in memory where there is a place for that: small files, the
+ * streams, which are FIFOs, and links to what it has on the disk.
+ */
 export class AttemptFiles {
   readonly directory: string;
 
@@ -45,22 +68,32 @@ export class AttemptFiles {
     return join(this.directory, 'config.json');
   }
 
+  /** A link to the directory of the scratch layer. */
+  get scratch(): string {
+    return join(this.directory, 'scratch');
+  }
+
+  /** A link to the directory of the small files that Podman makes for each container. */
+  get copies(): string {
+    return join(this.directory, 'files');
+  }
+
   get upper(): string {
-    return join(this.directory, 'upper');
+    return join(this.scratch, 'upper');
   }
 
   /** Where overlayfs works; its own content is no task's. */
   get work(): string {
-    return join(this.directory, 'work');
+    return join(this.scratch, 'work');
   }
 
   get fifos(): readonly string[] {
     return [this.stdout, this.stderr, this.notice, this.release];
   }
 
-  /** The directory of the `fd` outputs. */
+  /** The directory of the `fd` outputs, on the disk as they may be large. */
   get outputs(): string {
-    return join(this.directory, 'fd');
+    return join(this.scratch, 'fd');
   }
 
   outputFile(fd: number): string {
@@ -69,19 +102,50 @@ export class AttemptFiles {
 
   /**
    * Makes all but the FIFOs. Synchronous: each of these calls takes ten microseconds, and its way
-   * through Node's thread pool would take seventy.
+   * through Node's thread pool would take seventy. Throws `EEXIST` when the attempt has its directory already.
    */
-  make(config: object, { files, rootMode }: Pick<Recipe, 'files' | 'rootMode'>): void {
+  make(config: object, { layer, files }: Scratch): void {
     mkdirSync(this.directory, { mode: 0o700 });
-    mkdirSync(this.upper);
-    mkdirSync(this.work);
-    chmodSync(this.upper, rootMode);
-    for (const { name, content } of files) {
-      const file = join(this.directory, name);
-      writeFileSync(file, content);
-      chmodSync(file, 0o644);
-    }
+    symlinkSync(layer.directory, this.scratch);
+    symlinkSync(files.directory, this.copies);
     writeFileSync(this.config, JSON.stringify(config));
+  }
+
+  /** The directories on the disk that it uses. */
+  places(): readonly string[] {
+    return [this.scratch, this.copies].flatMap((link) => {
+      try {
+        return [readlinkSync(link)];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  /** Takes FIFOs for the streams: one for each. */
+  takeFifos(made: readonly string[]): void {
+    for (const [i, fifo] of this.fifos.entries()) renameSync(made[i] ?? '', fifo);
+  }
+
+  /** Moves the streams out as they were made, if nobody holds one and no task has changed its rights; else none. */
+  giveFifos(directory: string): readonly string[] {
+    if (!this.fifos.every((fifo) => isUnused(fifo))) return [];
+    return this.fifos.map((fifo, i) => {
+      const place = join(directory, `${basename(this.directory)}-${i}`);
+      renameSync(fifo, place);
+      return place;
+    });
+  }
+
+  /** Takes the directory away, and nothing on the disk. Harmless when it is gone already. */
+  remove(): void {
+    try {
+      for (const name of readdirSync(this.directory)) unlinkSync(join(this.directory, name));
+      rmdirSync(this.directory);
+    } catch {
+      // Half gone already, or something in it that is not ours to expect.
+      rmSync(this.directory, { recursive: true, force: true });
+    }
   }
 
   /** Whether all that a chain needs was made: only then may one have been started. */
@@ -141,6 +205,15 @@ export interface ExitNote {
   /** Of the command, crun and the mount together. */
   readonly cpuMs: number;
   readonly finishedMs: number;
+}
+
+function isUnused(fifo: string): boolean {
+  try {
+    const { mode, uid } = statSync(fifo);
+    return mode === FIFO_MODE && uid === process.getuid?.() && !isHeld(fifo);
+  } catch {
+    return false;
+  }
 }
 
 /** What a later daemon needs to know of an attempt. */

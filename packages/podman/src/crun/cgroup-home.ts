@@ -1,7 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CGROUP_ROOT, type CgroupUsage, findCgroupBase, statField } from '../container-cgroup.ts';
+import type { ChainSpawner } from './chain-spawner.ts';
+import { CrunFailedError } from './crun-errors.ts';
 
 const CONTROLLERS = ['cpu', 'memory', 'pids'];
 const ENABLE_ALL = CONTROLLERS.map((name) => `+${name}`).join(' ');
@@ -31,18 +33,40 @@ export async function findCgroupHome(): Promise<CgroupHome | undefined> {
 }
 
 /**
- * Makes the cgroup of one attempt. The container is in a child of it, with its limits, that crun makes and
- * removes: what was used can still be read here after the end.
+ * In the scope of the shell that starts chains at this moment, where systemd gave it one: a killed shell's
+ * goes when the last container in it ends, and the next shell has another. Else `own`, of this process.
  */
-export async function makeCgroup(home: CgroupHome, cgroup: string): Promise<void> {
-  const path = join(CGROUP_ROOT, cgroup);
-  await mkdir(path, { recursive: true });
-  if (!home.limits) return;
-  await writeFile(join(path, 'cgroup.subtree_control'), ENABLE_ALL);
+export async function presentCgroupHome(
+  spawner: Pick<ChainSpawner, 'cgroup'>,
+  own: CgroupHome | undefined,
+): Promise<CgroupHome | undefined> {
+  const delegated = await spawner.cgroup();
+  return delegated === undefined ? own : { base: delegated, limits: true };
 }
 
-/** What a container used, after its end. Synchronous: one or three files of the kernel's memory. */
-export function readCgroup(home: CgroupHome, cgroup: string): CgroupUsage | undefined {
+/**
+ * Makes the cgroup of one attempt, right below the home's base, and never the base itself: one that
+ * vanished was systemd's, and would come back outside of what it has delegated. The container is in a
+ * child of it, with its limits, that crun makes and removes: what was used can still be read here
+ * after the end. Synchronous, as all of the kernel's memory is here.
+ */
+export function makeCgroup(home: CgroupHome, cgroup: string): void {
+  const path = join(CGROUP_ROOT, cgroup);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // An earlier try of the same attempt may have left it.
+    if (!isCode(error, 'EEXIST')) throw cgroupError(home, error);
+  }
+  if (!home.limits) return;
+  writeFileSync(join(path, 'cgroup.subtree_control'), ENABLE_ALL);
+}
+
+/**
+ * What a container used, after its end. Synchronous: three files of the kernel's memory. Without
+ * memory's controller there is only the time.
+ */
+export function readCgroup(cgroup: string): CgroupUsage | undefined {
   const read = (name: string) => {
     try {
       return readFileSync(join(CGROUP_ROOT, cgroup, name), 'utf8');
@@ -53,11 +77,19 @@ export function readCgroup(home: CgroupHome, cgroup: string): CgroupUsage | unde
   const usec = statField(read('cpu.stat'), 'usage_usec');
   if (usec === undefined) return undefined;
   const cpuMs = Math.round(usec / 1_000);
-  if (!home.limits) return { cpuMs, oomKilled: false };
   const peak = Number.parseInt(read('memory.peak'), 10);
   return {
     cpuMs,
     ...(Number.isNaN(peak) ? {} : { maxRssBytes: peak }),
     oomKilled: (statField(read('memory.events'), 'oom_kill') ?? 0) > 0,
   };
+}
+
+function cgroupError({ base }: CgroupHome, error: unknown): unknown {
+  if (!isCode(error, 'ENOENT')) return error;
+  return new CrunFailedError('make a cgroup', `${base} is gone, in which it was to be`, error);
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }

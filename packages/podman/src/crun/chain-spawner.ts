@@ -39,7 +39,7 @@ export class ChainSpawner {
 
   /** The delegated cgroup that chains are started in, if there is one. */
   async cgroup(): Promise<string | undefined> {
-    return (await this.#ready()).cgroup;
+    return (await this.#living()).cgroup;
   }
 
   /**

@@ -1,23 +1,29 @@
-import { once } from 'node:events';
-import type { Socket } from 'node:net';
 import type { LogSink } from '@podmesh/core';
 import type { AttemptFiles, ExitNote } from './attempt-files.ts';
-import { isHeld, readFifo, tell } from './fifo.ts';
+import { FifoReader, isHeld, tell } from './fifo.ts';
 
 const NOTICE_CHARS_MAX = 64;
+const OUTPUTS = ['stdout', 'stderr'] as const;
+
+/** What a watch needs of an attempt's files. */
+export type ChainFiles = Pick<
+  AttemptFiles,
+  'stdout' | 'stderr' | 'notice' | 'release' | 'readExit' | 'madeMs'
+>;
 
 /**
  * One daemon's eyes on one chain. The streams are read only once somebody takes them (`pour`) or waits
  * for the end. At the end the chain writes down the exit, says so, and waits until it is told to go:
- * only then are its ends of the pipes closed, so that nothing in them is lost when nobody is there.
+ * only then are its ends of the pipes closed. It is told when all that was in them has been handed
+ * over: until then they keep it for the next daemon, should this one die.
  */
 export class ChainWatch {
   /** The command runs; false: the chain ended without running it. */
   readonly started: Promise<boolean>;
   /** When the command began, as far as is known, in ms since the epoch. */
   startedMs: number;
-  readonly #files: AttemptFiles;
-  readonly #streams: { readonly stdout: Socket; readonly stderr: Socket; readonly notice: Socket };
+  readonly #files: ChainFiles;
+  readonly #streams: Readonly<Record<'stdout' | 'stderr' | 'notice', FifoReader>>;
   readonly #closed: Promise<never>;
   readonly #gone: Promise<true>;
   #tellGone: () => void = () => undefined;
@@ -25,15 +31,16 @@ export class ChainWatch {
   #tellStarted: (runs: boolean) => void = () => undefined;
   #said = '';
   #end: Promise<ExitNote | undefined> | undefined;
+  #isExitKnown = false;
   #isOver = false;
 
-  constructor(files: AttemptFiles) {
+  constructor(files: ChainFiles) {
     this.#files = files;
     this.startedMs = files.madeMs();
     this.#streams = {
-      stdout: readFifo(files.stdout),
-      stderr: readFifo(files.stderr),
-      notice: readFifo(files.notice),
+      stdout: new FifoReader(files.stdout),
+      stderr: new FifoReader(files.stderr),
+      notice: new FifoReader(files.notice),
     };
     this.started = new Promise((resolve) => {
       this.#tellStarted = resolve;
@@ -59,11 +66,8 @@ export class ChainWatch {
 
   /** Everything that is in the streams, from now on. */
   pour(log: LogSink): void {
-    for (const name of ['stdout', 'stderr'] as const) {
-      const stream = this.#streams[name];
-      stream.removeAllListeners('data');
-      stream.on('data', (bytes: Buffer) => log(name, bytes)).resume();
-    }
+    for (const name of OUTPUTS) this.#streams[name].take((bytes) => log(name, bytes));
+    this.#letGoIfRead();
   }
 
   /** Listens for the start and the end. */
@@ -83,37 +87,33 @@ export class ChainWatch {
    */
   get end(): Promise<ExitNote | undefined> {
     this.listen();
-    for (const name of ['stdout', 'stderr'] as const) {
-      const stream = this.#streams[name];
-      if (stream.listenerCount('data') === 0) stream.resume();
+    for (const name of OUTPUTS) {
+      if (!this.#streams[name].isTaken) this.#streams[name].take(() => undefined);
     }
+    this.#letGoIfRead();
     return this.#end ?? Promise.resolve(undefined);
   }
 
   /** Stops looking; who still waits gets the error. */
   close(reason: Error): void {
     this.#failClosed(reason);
-    for (const stream of Object.values(this.#streams)) stream.destroy();
+    for (const stream of Object.values(this.#streams)) stream.close();
   }
 
   async #follow(): Promise<ExitNote | undefined> {
     const { stdout, stderr, notice } = this.#streams;
-    const ends = [stdout, stderr].map(ended);
-    // Waited for only when the end is near; an error before that is met then.
-    for (const end of ends) end.catch(() => undefined);
-    const silence = ended(notice);
-    notice.setEncoding('latin1');
-    notice.on('data', (text: string) => this.#hear(text)).resume();
+    notice.take((bytes) => this.#hear(bytes.toString('latin1')));
     // Told before this daemon came.
-    if (this.#files.readExit() !== undefined) this.#letGo();
-    const isGone = await Promise.race([silence, this.#gone, this.#closed]);
+    this.#isExitKnown ||= this.#files.readExit() !== undefined;
+    this.#letGoIfRead();
+    const isGone = await Promise.race([notice.closed, this.#gone, this.#closed]);
     const note = this.#files.readExit() ?? this.#heardExit();
     // A container without its chain may still hold the streams; it is to be killed, not read.
     if (isGone !== true && note !== undefined)
-      await Promise.race([Promise.all(ends), this.#closed]);
+      await Promise.race([Promise.all([stdout.closed, stderr.closed]), this.#closed]);
     this.#isOver = true;
     this.#tellStarted(false);
-    for (const stream of Object.values(this.#streams)) stream.destroy();
+    for (const stream of Object.values(this.#streams)) stream.close();
     return note;
   }
 
@@ -125,7 +125,8 @@ export class ChainWatch {
     }
     if (this.#said.includes('.')) {
       this.#tellStarted(false);
-      this.#letGo();
+      this.#isExitKnown = true;
+      this.#letGoIfRead();
     }
   }
 
@@ -137,12 +138,11 @@ export class ChainWatch {
       : { code: Number(code), cpuMs: 0, finishedMs: Date.now() };
   }
 
-  #letGo(): void {
+  /** With the exit known nobody writes to the streams any more: once they are empty, they stay so. */
+  #letGoIfRead(): void {
+    const streams = OUTPUTS.map((name) => this.#streams[name]);
+    if (!this.#isExitKnown || !streams.every((stream) => stream.isTaken)) return;
+    for (const stream of streams) stream.readAll();
     tell(this.#files.release, '\n');
   }
-}
-
-async function ended(stream: Socket): Promise<void> {
-  if (stream.destroyed) return;
-  await once(stream, 'close');
 }

@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import type { ClaimId } from '@podmesh/core';
 import type { AttemptFiles } from './attempt-files.ts';
 import { CrunUnavailableError } from './crun-errors.ts';
-import { COMMAND_MS_MAX, HOLD_LOOK_S } from './crun-limits.ts';
+import { COMMAND_MS_MAX, HOLD_LOOK_S, MOUNT_OPTIONS_BYTES_MAX } from './crun-limits.ts';
 import type { Layers } from './recipe.ts';
 import type { UserNamespace } from './user-namespace.ts';
 
@@ -32,12 +32,14 @@ export interface ChainOptions {
  * One container is a chain of processes: a shell that mounts the scratch layer in a mount namespace of
  * its own, runs crun, and writes down how it ended. It holds both ends of the streams, so it does not
  * need the daemon, which may die: then the task only waits when a pipe is full. When the chain is
- * gone, so is the mount. Here: the order for one, as fields between tabs.
+ * gone, so is the mount. Here: the order for one, as fields between tabs. Throws
+ * `CrunUnavailableError` for an image that only Podman can mount; nothing has to be made before it.
  */
 export function chainOrder({ files, layers, outputFds, hasCgroup }: ChainOptions): string {
   const keeper = Math.max(2, ...outputFds) + 1;
   const between = Array.from({ length: keeper - 3 }, (_, i) => redirection(i + 3, outputFds));
-  const streamOf = (fd: 1 | 2, fifo: string) => (outputFds.includes(fd) ? `fd/${fd}` : fifo);
+  const streamOf = (fd: 1 | 2, fifo: string) =>
+    outputFds.includes(fd) ? `scratch/fd/${fd}` : fifo;
   const fields = [
     files.directory,
     // The keeper: what the chain waits on, above all outputs.
@@ -48,18 +50,32 @@ export function chainOrder({ files, layers, outputFds, hasCgroup }: ChainOptions
     streamOf(2, 'stderr'),
     hasCgroup ? 'cgroupfs' : 'disabled',
     layers.home,
-    `lowerdir=${layers.lower},upperdir=${files.upper},workdir=${files.work},userxattr`,
+    overlayOptions(files, layers),
   ];
-  const order = fields.join('\t');
-  if (!order.includes('\n')) return order;
-  throw new CrunUnavailableError("a path of Podman's storage has a line feed in its name");
+  if (!fields.some((field) => /[\t\n]/.test(String(field)))) return fields.join('\t');
+  throw new CrunUnavailableError("a path of Podman's storage has a tab or line feed in its name");
+}
+
+/**
+ * The kernel cuts off what is beyond a page without a word, and with it `userxattr` or half a path.
+ * `userxattr` turns `metacopy` and `redirect_dir` off whatever the module's parameters say, and is refused
+ * beside `redirect_dir=off`; only `index` is left to them. With it a scratch layer could not be mounted
+ * on other layers again, nor by a second chain while the first is not quite gone.
+ */
+function overlayOptions({ upper, work }: AttemptFiles, { lower }: Layers): string {
+  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work},userxattr,index=off,uuid=off`;
+  const bytes = Buffer.byteLength(options);
+  if (bytes <= MOUNT_OPTIONS_BYTES_MAX) return options;
+  throw new CrunUnavailableError(
+    `the image has too many layers (${lower.split(':').length}) to be mounted in one go: ${bytes} bytes of options, and the kernel takes ${MOUNT_OPTIONS_BYTES_MAX}. Squash it (podman build --squash-all), or let the job run with runtime podman`,
+  );
 }
 
 const HELD = ['0<>"$d/notice"', '1<>"$d/stdout"', '2<>"$d/stderr"'];
 
 /** No gaps: crun hands on all of them, and would open files of its own in between. */
 function redirection(fd: number, outputFds: readonly number[]): string {
-  return outputFds.includes(fd) ? `${fd}>>"$d/fd/${fd}"` : `${fd}</dev/null`;
+  return outputFds.includes(fd) ? `${fd}>>"$d/scratch/fd/${fd}"` : `${fd}</dev/null`;
 }
 
 /** A claim may begin with a dash, and crun would take it for an option. */

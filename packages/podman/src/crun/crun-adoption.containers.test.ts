@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { collect } from '../container-testbed.test-kit.ts';
 import { type CrunTestbed, openCrunTestbed } from './crun-testbed.test-kit.ts';
 import { expectNothingLeft } from './expect-nothing-left.test-kit.ts';
+import { lanePlaces } from './lane-places.ts';
 import { type Listed, processesOf } from './machine-view.test-kit.ts';
 
 let bed: CrunTestbed;
@@ -64,11 +65,12 @@ describe('a daemon that comes back', () => {
   });
 
   it('deletes what was half made when the other died', async () => {
-    const half = join(bed.directory, 'attempts', bed.podman.peer, 'half-made');
+    const attempts = lanePlaces(bed.directory).attemptsOf(bed.podman.peer);
+    const half = join(attempts, 'half-made');
     await mkdir(half, { recursive: true });
     await writeFile(join(half, 'config.json'), '{"annotations":');
     expect(await bed.crun.leftovers(bed.podman.peer)).toEqual([]);
-    expect(await readdir(join(bed.directory, 'attempts', bed.podman.peer))).toEqual([]);
+    expect(await readdir(attempts)).toEqual([]);
   });
 });
 
@@ -127,7 +129,7 @@ async function first(log: { out: () => string }): Promise<void> {
 
 /** Until every chain has written down its end. */
 async function ended({ directory, podman }: CrunTestbed): Promise<void> {
-  const attempts = join(directory, 'attempts', podman.peer);
+  const attempts = lanePlaces(directory).attemptsOf(podman.peer);
   const [name = ''] = await readdir(attempts);
   const exit = () => readFile(join(attempts, name, 'exit'), 'utf8').catch(() => '');
   await expect.poll(exit, { timeout: 20_000, interval: 5 }).toMatch(/end\n$/);

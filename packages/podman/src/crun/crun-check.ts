@@ -36,7 +36,7 @@ export async function checkCrunLane(
 /** On the same file system as the scratch layers, in a directory that goes again. */
 const MOUNT = [
   'set -e; d=$(mktemp -d); trap \'rm -rf "$d"\' EXIT; cd "$d"; mkdir lower upper work merged',
-  'mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr merged',
+  'mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr,index=off,uuid=off merged',
   'umount merged',
 ].join('\n');
 

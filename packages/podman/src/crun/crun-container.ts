@@ -10,12 +10,12 @@ import type {
   Result,
   RunningContainer,
 } from '@podmesh/core';
-import { unreachable } from '@podmesh/core';
+import { ContainerLostError, unreachable } from '@podmesh/core';
 import type { CgroupUsage } from '../container-cgroup.ts';
 import { readFdFile } from '../fd-launcher.ts';
 import { measureProcesses, processTree } from '../measure-processes.ts';
 import { type OwnSignal, settlesWithin, signalBehind } from '../own-signals.ts';
-import { ContainerLostError, PodmanAbortedError } from '../podman-errors.ts';
+import { PodmanAbortedError } from '../podman-errors.ts';
 import { readDirectory, readFileOutput } from '../read-output.ts';
 import type { AttemptFiles, ExitNote } from './attempt-files.ts';
 import { forgetContainer, type Kitchen } from './chain.ts';
@@ -38,13 +38,14 @@ export interface CrunOrigin {
   readonly usage: () => CgroupUsage | undefined;
   /** Whether its chain was started by an earlier daemon. */
   readonly isFound: boolean;
-  /** Takes the directory away. */
-  readonly discard: () => Promise<void>;
+  /** Takes the directory away. `isOver`: the chain itself said how it ended, so nothing of it lives any more. */
+  readonly discard: (isOver: boolean) => Promise<void>;
 }
 
 /** A container of the fast lane. All that is true of it stands in its directory and in the kernel. */
 export class CrunContainer implements RunningContainer {
   readonly labels: ContainerLabels;
+  readonly replays = 'since';
   readonly #kitchen: Kitchen;
   readonly #origin: CrunOrigin;
   #watch: ChainWatch | undefined;
@@ -132,7 +133,11 @@ export class CrunContainer implements RunningContainer {
 
   async #remove(): Promise<void> {
     await this.stop(0);
-    await this.#origin.discard();
+    const isOver = await this.wait().then(
+      () => true,
+      () => false,
+    );
+    await this.#origin.discard(isOver);
   }
 
   #follow(): Promise<ContainerExit> {

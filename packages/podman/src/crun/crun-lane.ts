@@ -1,19 +1,22 @@
 import { constants } from 'node:fs';
 import { access, copyFile, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PeerId } from '@podmesh/core';
 import type { Env } from '../find-socket.ts';
 import type { InfoAnswer } from '../podman-answers.ts';
 import type { PodmanApi } from '../podman-api.ts';
 import { findStaticBusybox } from '../static-busybox.ts';
 import { AttemptFiles } from './attempt-files.ts';
-import { type CgroupHome, findCgroupHome } from './cgroup-home.ts';
+import { type CgroupHome, findCgroupHome, presentCgroupHome } from './cgroup-home.ts';
 import type { Kitchen } from './chain.ts';
 import { ChainSpawner } from './chain-spawner.ts';
 import { CrunUnavailableError } from './crun-errors.ts';
-import { FifoPool } from './fifo-pool.ts';
+import { FIFO_LOW } from './crun-limits.ts';
+import { hasCrunAttempts, type LanePlaces, leaveMemory, openLanePlaces } from './lane-places.ts';
+import { makeFifos } from './make-fifos.ts';
 import { TOOLS } from './read-layer.ts';
 import { RecipeBook } from './recipe-book.ts';
+import { ScratchStock } from './scratch-stock.ts';
+import { Stock } from './stock.ts';
 import { Sweeper } from './sweeper.ts';
 import { isPlainPath, UserNamespace } from './user-namespace.ts';
 
@@ -30,19 +33,20 @@ export interface CrunLaneOptions {
 export interface CrunLane {
   readonly kitchen: Kitchen;
   readonly spawner: ChainSpawner;
-  readonly fifos: FifoPool;
+  readonly places: LanePlaces;
+  /** FIFOs: Node cannot make them, and a process for each container would cost more than the container. */
+  readonly fifos: Stock<string>;
+  readonly scratch: ScratchStock;
   readonly sweeper: Sweeper;
   readonly book: RecipeBook;
-  readonly cgroups: CgroupHome | undefined;
-  readonly directory: string;
-  /** The directories of a peer's containers are in it. */
-  attemptsOf(peer: PeerId): string;
+  /** Where the next container's cgroup is to be; undefined where there are none. */
+  readonly cgroupHome: () => Promise<CgroupHome | undefined>;
 }
 
 /** Throws `CrunUnavailableError` where the lane cannot work, with what to do. */
 export async function openCrunLane(api: PodmanApi, options: CrunLaneOptions): Promise<CrunLane> {
   const info = await api.info();
-  const { directory, env, precompiled = true } = options;
+  const { directory, env } = options;
   const problem = laneProblem(info) ?? pathProblem(directory);
   if (problem !== undefined) throw new CrunUnavailableError(problem);
   const busybox = await findStaticBusybox(options.busyboxPath ? [options.busyboxPath] : undefined);
@@ -50,57 +54,86 @@ export async function openCrunLane(api: PodmanApi, options: CrunLaneOptions): Pr
   const tar = await findProgram('tar', env);
   for (const program of ['nsenter', 'unshare']) await findProgram(program, env);
   const namespace = await UserNamespace.open(env);
-  const place = (name: string) => join(directory, name);
-  const sweeper = new Sweeper(namespace, place('trash'));
-  await sweeper.start();
-  const hasContainers = await hasAttempts(place('attempts'));
-  // Of the last boot, or of images long gone.
-  if (!hasContainers) for (const name of ['state', 'bases']) await sweeper.discard(place(name));
-  for (const name of ['attempts', 'state', 'bases', 'merged', `tools/${TOOLS}`]) {
-    await mkdir(place(name), { recursive: true, mode: 0o700 });
+  const opened = new Opened();
+  opened.push(() => namespace.close());
+  try {
+    return await furnish({ api, info, options, namespace, busybox, tar }, opened);
+  } catch (error) {
+    // What was started for a lane that is not to be must not stay.
+    await opened.close();
+    throw error;
   }
-  await rm(place(`tools/${TOOLS}/busybox`), { force: true });
-  await copyFile(busybox, place(`tools/${TOOLS}/busybox`));
+}
+
+interface Found {
+  readonly api: PodmanApi;
+  readonly info: InfoAnswer;
+  readonly options: CrunLaneOptions;
+  readonly namespace: UserNamespace;
+  readonly busybox: string;
+  readonly tar: string;
+}
+
+async function furnish(found: Found, opened: Opened): Promise<CrunLane> {
+  const { api, info, options, namespace, busybox, tar } = found;
+  const { directory, env, precompiled = true } = options;
+  // Before anything is chosen: what is in use stays where it is.
+  const hasContainers = await hasCrunAttempts(directory);
+  const places = await openLanePlaces(directory, env);
+  if (!hasContainers) opened.push(() => leaveMemory(directory));
+  const { state, merged, bases } = places;
+  const sweeper = new Sweeper(namespace, places.trash);
+  await sweeper.start();
+  opened.push(() => sweeper.stop());
+  const scratch = new ScratchStock(places, busybox, sweeper);
+  if (!hasContainers) await sweeper.discard(bases);
+  await mkdir(bases, { recursive: true, mode: 0o700 });
+  await scratch.tidy(await placesInUse(places));
+  await installTools(places, busybox);
   const crun = info.host.ociRuntime.path ?? 'crun';
-  const kitchen: Kitchen = {
-    ...{ namespace, busybox, crun, tar },
-    state: place('state'),
-    tools: place('tools'),
-    merged: place('merged'),
-  };
+  const kitchen: Kitchen = { namespace, busybox, crun, tar, state, tools: places.tools, merged };
   const spawner = new ChainSpawner(kitchen, env);
-  const delegated = await spawner.cgroup();
-  const lane = {
-    kitchen,
-    spawner,
-    fifos: new FifoPool(place('fifos'), busybox),
-    sweeper,
-    book: new RecipeBook({
-      api,
-      info,
-      owner: directory,
-      namespace,
-      bases: place('bases'),
-      precompiled,
-    }),
-    cgroups: delegated === undefined ? await findCgroupHome() : { base: delegated, limits: true },
-    directory,
-    attemptsOf: (peer: PeerId) => join(directory, 'attempts', peer),
-  };
-  await lane.fifos.start();
-  await lane.book.tidy(hasContainers);
-  return lane;
+  opened.push(() => spawner.stop());
+  await spawner.cgroup();
+  const own = await findCgroupHome();
+  const fifos = new Stock(() => makeFifos(places.fifos, busybox), FIFO_LOW);
+  await fifos.start();
+  const book = new RecipeBook({ api, info, owner: directory, namespace, bases, precompiled });
+  await book.tidy(hasContainers);
+  const cgroupHome = () => presentCgroupHome(spawner, own);
+  return { kitchen, spawner, places, scratch, sweeper, fifos, book, cgroupHome };
+}
+
+/** What has to be closed, in the other order, when the rest does not come about. */
+class Opened {
+  readonly #closers: (() => Promise<void>)[] = [];
+
+  push(close: () => Promise<void>): void {
+    this.#closers.unshift(close);
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers) await close().catch(() => undefined);
+  }
+}
+
+async function installTools(places: LanePlaces, busybox: string): Promise<void> {
+  const tools = join(places.tools, TOOLS);
+  await mkdir(tools, { recursive: true, mode: 0o700 });
+  await rm(join(tools, 'busybox'), { force: true });
+  await copyFile(busybox, join(tools, 'busybox'));
 }
 
 /** Containers go on; a lane at the same place finds them. Without any, nothing stays that only a namespace could delete. */
 export async function closeCrunLane(lane: CrunLane): Promise<void> {
-  const { kitchen, spawner, sweeper, book, directory } = lane;
+  const { kitchen, spawner, sweeper, book, places } = lane;
   await spawner.stop();
   await book.stop();
-  if (!(await hasAttempts(join(directory, 'attempts')))) {
-    await sweeper.discard(join(directory, 'bases'));
+  if (!(await hasCrunAttempts(places.directory))) {
+    for (const place of [places.bases, places.scratch, places.files]) await sweeper.discard(place);
     // Podman may be gone by now; then the next start does it.
     await book.tidy(false).catch(() => undefined);
+    await leaveMemory(places.directory);
   }
   await sweeper.stop();
   await kitchen.namespace.close();
@@ -148,11 +181,14 @@ async function findProgram(name: string, env: Env): Promise<string> {
   throw new CrunUnavailableError(`${name} is not in the PATH. Install util-linux and tar`);
 }
 
-async function hasAttempts(attempts: string): Promise<boolean> {
-  for (const peer of await readdir(attempts).catch(() => [])) {
-    for (const name of await readdir(join(attempts, peer)).catch(() => [])) {
-      if (new AttemptFiles(join(attempts, peer, name)).isWhole()) return true;
+/** On the disk, of all containers that were found. */
+async function placesInUse({ attempts }: LanePlaces): Promise<ReadonlySet<string>> {
+  const inUse = new Set<string>();
+  for (const peer of await readdir(attempts)) {
+    for (const name of await readdir(join(attempts, peer))) {
+      const files = new AttemptFiles(join(attempts, peer, name));
+      for (const place of files.places()) inUse.add(place);
     }
   }
-  return false;
+  return inUse;
 }

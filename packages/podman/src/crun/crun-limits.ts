@@ -26,14 +26,18 @@ export const SECCOMP_BYTES_MAX = 4_096 * 8;
 export const RECIPES_MAX = 64;
 /** A recipe whose image nobody ran for this long is forgotten, so that the image may be removed. */
 export const RECIPE_IDLE_MS_MAX = 10 * 60 * 1_000;
-/** The kernel takes a page of mount options; the rest of it is for the paths of the scratch layer. */
-export const MOUNT_OPTIONS_BYTES_MAX = 4_000;
+/** The kernel takes a page of mount options, with its NUL, and cuts off the rest without a word. */
+export const MOUNT_OPTIONS_BYTES_MAX = 4_095;
 /** The highest descriptor that an output may have here; a chain opens all of them below it. */
 export const OUTPUT_FD_MAX = 200;
 /** Bytes of crun's log that a problem quotes. */
 export const PROBLEM_BYTES_MAX = 2_000;
 /** A container's own configuration, read back when it is adopted. */
 export const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
+/** Read from a pipe at a time, when the end of its container is known. */
+export const PIPE_PIECE_BYTES = 64 * 1024;
+/** And in all: no pipe of an unprivileged process holds more, unless root allowed that. */
+export const PIPE_BYTES_MAX = 16 * 1024 * 1024;
 /** Containers that are looked at when a daemon comes back; nobody has more. */
 export const ATTEMPTS_MAX = 10_000;
 /** Files of a scratch layer that are looked at one by one; a larger one is left to a program. */
@@ -46,3 +50,14 @@ export const ORDERS_MAX = 3;
 export const HOLD_LOOK_S = 30;
 /** How long a daemon that stops waits for directories to be deleted. */
 export const SWEEP_STOP_MS_MAX = 10_000;
+/** Scratch layers made at a time, and below how many more are made. */
+export const SCRATCH_BATCH = 64;
+export const SCRATCH_LOW = 16;
+/** Sets of the small files that Podman makes for a container, made at a time. */
+export const FILES_BATCH = 16;
+/** Unused directories that are kept for the next containers, of each kind. */
+export const STOCK_MAX = 256;
+/** Longer than a tick of the clock that the kernel stamps changes with (1 to 10 ms). */
+export const STAMP_MS_MAX = 20;
+/** Free memory below which control files stay on the disk. */
+export const RUN_BYTES_MIN = 32 * 1024 * 1024;

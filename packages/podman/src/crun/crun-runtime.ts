@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type {
+  ContainerLabels,
   ContainerRuntime,
   ContainerSpec,
   ImageProblem,
@@ -23,7 +24,7 @@ import { KERNEL_LIMITS, WATCHED_LIMITS } from '../podman-host.ts';
 import type { PodmanRuntime } from '../podman-runtime.ts';
 import { startProblem } from '../start-problem.ts';
 import { type AttemptFacts, AttemptFiles, readFacts } from './attempt-files.ts';
-import { makeCgroup, readCgroup } from './cgroup-home.ts';
+import { type CgroupHome, makeCgroup, readCgroup } from './cgroup-home.ts';
 import { chainOrder, containerId } from './chain.ts';
 import type { ChainWatch } from './chain-watch.ts';
 import { CrunContainer } from './crun-container.ts';
@@ -32,8 +33,15 @@ import { type CrunLane, type CrunLaneOptions, closeCrunLane, openCrunLane } from
 import { ATTEMPTS_MAX, ORDERS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-limits.ts';
 import { isHeld } from './fifo.ts';
 import { commandOf, fillRecipe, type Recipe } from './recipe.ts';
+import type { Scratch } from './scratch-stock.ts';
 
 const LANE = 'podmesh-crun';
+
+/** What an attempt of this daemon's own was made of. */
+interface Made {
+  readonly recipe: Recipe;
+  readonly scratch: Scratch;
+}
 
 type Started = Result<RunningContainer, StartProblem>;
 
@@ -49,8 +57,8 @@ export class CrunRuntime implements ContainerRuntime {
   readonly #held = new Map<string, CrunContainer>();
   /** Directories that are being made, and are nobody's left-over. */
   readonly #making = new Set<string>();
-  /** Cgroups of containers that were not removed yet: not stale, though maybe empty. */
-  readonly #cgroups = new Set<string>();
+  /** Cgroups of containers that were not removed yet, by directory: not stale, though maybe empty. */
+  readonly #cgroups = new Map<string, string>();
   #isClosed = false;
 
   private constructor(podman: PodmanRuntime, lane: CrunLane) {
@@ -73,7 +81,7 @@ export class CrunRuntime implements ContainerRuntime {
 
   async describe(): Promise<RuntimeDescription> {
     const description = await this.#podman.describe();
-    const limits = this.#lane.cgroups?.limits ? KERNEL_LIMITS : WATCHED_LIMITS;
+    const limits = (await this.#lane.cgroupHome())?.limits ? KERNEL_LIMITS : WATCHED_LIMITS;
     return { ...description, name: 'crun', runtimes: ['crun'], limits };
   }
 
@@ -86,6 +94,8 @@ export class CrunRuntime implements ContainerRuntime {
     pull: false | PullProgress,
     signal: AbortSignal,
   ): Promise<Result<string, ImageProblem>> {
+    // A question to Podman for each task would take a third of all that a task takes.
+    if (this.#lane.book.keeps(reference)) return Promise.resolve(ok(reference));
     return this.#podman.resolveImage(reference, pull, signal);
   }
 
@@ -113,33 +123,32 @@ export class CrunRuntime implements ContainerRuntime {
       return await this.#cook(taken.value, spec, log, signal);
     } catch (error) {
       if (isDiskFull(error)) return refused(startProblem('no space left on device'));
-      throw error;
+      if (!isPodmansOwn(error, spec)) throw error;
+      return await this.#podman.start(spec, log, signal);
     }
   }
 
   /** Undefined of an image that only Podman can run, where the job does not insist on this lane. */
-  async #recipeOf({
-    image,
-    requirements,
-  }: ContainerSpec): Promise<Awaited<ReturnType<CrunLane['book']['use']>> | undefined> {
+  async #recipeOf(spec: ContainerSpec): Promise<Result<Recipe, StartProblem> | undefined> {
     try {
-      return await this.#lane.book.use(image);
+      return await this.#lane.book.use(spec.image);
     } catch (error) {
-      if (requirements.runtime === 'crun' || !(error instanceof CrunUnavailableError)) throw error;
-      return undefined;
+      if (isPodmansOwn(error, spec)) return undefined;
+      throw error;
     }
   }
 
   async leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
-    const directory = this.#lane.attemptsOf(peer);
+    const directory = this.#lane.places.attemptsOf(peer);
     const names = await readdir(directory).catch(() => []);
     const found: RunningContainer[] = [];
     for (const name of names.slice(0, ATTEMPTS_MAX)) {
       const container = await this.#find(join(directory, name), peer);
       if (container !== undefined) found.push(container);
     }
-    const base = this.#lane.cgroups?.base;
-    if (base !== undefined) await removeStaleCgroups(base, peer, this.#cgroups, LANE);
+    const home = await this.#lane.cgroupHome();
+    const kept = new Set(this.#cgroups.values());
+    if (home !== undefined) await removeStaleCgroups(home.base, peer, kept, LANE);
     return found;
   }
 
@@ -149,18 +158,20 @@ export class CrunRuntime implements ContainerRuntime {
     log: LogSink,
     signal: AbortSignal,
   ): Promise<Started> {
-    const { attemptsOf } = this.#lane;
     const { peer, claim } = spec.labels;
-    const files = new AttemptFiles(join(attemptsOf(peer), claim));
+    const attempts = this.#lane.places.attemptsOf(peer);
+    mkdirSync(attempts, { recursive: true, mode: 0o700 });
+    const files = new AttemptFiles(join(attempts, claim));
     this.#making.add(files.directory);
     let container: CrunContainer | undefined;
     try {
-      container = await this.#prepare(files, recipe, spec);
-      const hasCgroup = this.#lane.cgroups !== undefined;
+      const home = await this.#lane.cgroupHome();
+      const hasCgroup = home !== undefined;
       const outputs = outputFds(spec.outputs);
+      const order = chainOrder({ files, layers: recipe.layers, outputFds: outputs, hasCgroup });
+      container = await this.#prepare(files, recipe, spec, home);
       const watch = container.watch();
       watch.listen();
-      const order = chainOrder({ files, layers: recipe.layers, outputFds: outputs, hasCgroup });
       await this.#order(order, files, watch);
       if (await untilStarted(watch, signal)) {
         watch.pour(log);
@@ -197,61 +208,83 @@ export class CrunRuntime implements ContainerRuntime {
     void watch.started.finally(forget);
   }
 
-  async #prepare(files: AttemptFiles, recipe: Recipe, spec: ContainerSpec): Promise<CrunContainer> {
-    const cgroup = await this.#makeCgroup(spec);
-    const { attemptsOf, fifos, kitchen } = this.#lane;
+  async #prepare(
+    files: AttemptFiles,
+    recipe: Recipe,
+    spec: ContainerSpec,
+    home: CgroupHome | undefined,
+  ): Promise<CrunContainer> {
+    const { scratch, kitchen } = this.#lane;
+    const cgroup = home && this.#makeCgroup(home, files, spec.labels);
     const own = cgroup === undefined ? {} : { cgroup };
-    const limits = this.#lane.cgroups?.limits ?? false;
-    const place = { directory: files.directory, root: kitchen.merged, limits, ...own };
-    mkdirSync(attemptsOf(spec.labels.peer), { recursive: true, mode: 0o700 });
-    files.make(fillRecipe(recipe, spec, place), recipe);
+    const taken = await scratch.take(recipe);
+    const limits = home?.limits ?? false;
+    const place = { files: taken.files.directory, root: kitchen.merged, limits, ...own };
+    try {
+      files.make(fillRecipe(recipe, spec, place), taken);
+    } catch (error) {
+      // What is there already has its own.
+      if (isThereAlready(error)) await scratch.giveBack(taken, recipe);
+      throw error;
+    }
     files.makeOutputs(outputFds(spec.outputs));
-    await fifos.take(files.fifos);
+    files.takeFifos(await this.#lane.fifos.take(files.fifos.length));
     const { image, layers } = recipe;
-    return this.#hold(files, { labels: spec.labels, image, layers, ...own }, false);
+    const facts = { labels: spec.labels, image, layers, ...own };
+    return this.#hold(files, facts, { recipe, scratch: taken });
   }
 
-  async #makeCgroup(spec: ContainerSpec): Promise<string | undefined> {
-    const { cgroups } = this.#lane;
-    const cgroup = attemptCgroupOf(this.#lane, spec);
-    if (cgroups === undefined || cgroup === undefined) return undefined;
-    this.#cgroups.add(cgroup);
-    await makeCgroup(cgroups, cgroup);
+  #makeCgroup(
+    home: CgroupHome,
+    { directory }: AttemptFiles,
+    { peer, claim }: ContainerLabels,
+  ): string {
+    const cgroup = attemptCgroup(home.base, peer, claim, LANE);
+    this.#cgroups.set(directory, cgroup);
+    makeCgroup(home, cgroup);
     return cgroup;
   }
 
-  #hold(files: AttemptFiles, facts: AttemptFacts, isFound: boolean): CrunContainer {
+  #hold(files: AttemptFiles, facts: AttemptFacts, made?: Made): CrunContainer {
     const { labels, layers, image, cgroup } = facts;
-    const { kitchen, cgroups } = this.#lane;
-    const container = new CrunContainer(kitchen, {
+    const container = new CrunContainer(this.#lane.kitchen, {
       id: containerId(labels.claim),
       files,
       labels,
       layers,
-      isFound,
-      usage: () => (cgroups && cgroup ? readCgroup(cgroups, cgroup) : undefined),
+      isFound: made === undefined,
+      usage: () => (cgroup === undefined ? undefined : readCgroup(cgroup)),
       ...(cgroup === undefined ? {} : { cgroup }),
-      discard: async () => {
-        await this.#discard(files, cgroup);
+      discard: async (isOver) => {
+        await this.#discard(files, isOver ? made : undefined);
         // Of a container that an earlier daemon started, this one's book knows nothing.
-        if (!isFound) this.#lane.book.done(image);
+        if (made !== undefined) this.#lane.book.done(image);
       },
     });
     this.#held.set(files.directory, container);
     return container;
   }
 
-  async #discardUnmade(files: AttemptFiles, spec: ContainerSpec): Promise<void> {
-    await this.#discard(files, attemptCgroupOf(this.#lane, spec));
-    this.#lane.book.done(spec.image);
+  async #discardUnmade(files: AttemptFiles, { image }: ContainerSpec): Promise<void> {
+    await this.#discard(files);
+    this.#lane.book.done(image);
   }
 
-  async #discard(files: AttemptFiles, cgroup: string | undefined): Promise<void> {
-    await this.#lane.sweeper.discard(files.directory);
+  /** What it had on the disk is for the next one, when it is known to be as it was made. */
+  async #discard(files: AttemptFiles, made?: Made): Promise<void> {
+    const { scratch, sweeper, fifos, places } = this.#lane;
+    const onDisk = files.places();
+    if (made !== undefined) {
+      for (const fifo of files.giveFifos(places.fifos)) fifos.give(fifo);
+    }
+    files.remove();
+    if (made !== undefined) await scratch.giveBack(made.scratch, made.recipe);
+    else for (const place of onDisk) await sweeper.discard(place);
     this.#held.delete(files.directory);
+    const cgroup = this.#cgroups.get(files.directory);
     if (cgroup === undefined) return;
-    await removeCgroup(cgroup);
-    this.#cgroups.delete(cgroup);
+    removeCgroup(cgroup);
+    this.#cgroups.delete(files.directory);
   }
 
   /** What was half made when a daemon died never ran, and is nobody's. */
@@ -262,16 +295,17 @@ export class CrunRuntime implements ContainerRuntime {
     const facts = files.isWhole() ? await readFacts(files, peer) : undefined;
     if (facts !== undefined) {
       files.openUp();
-      if (facts.cgroup !== undefined) this.#cgroups.add(facts.cgroup);
-      return this.#hold(files, facts, true);
+      if (facts.cgroup !== undefined) this.#cgroups.set(directory, facts.cgroup);
+      return this.#hold(files, facts);
     }
-    await this.#lane.sweeper.discard(directory);
+    await this.#discard(files);
     return undefined;
   }
 }
 
-function attemptCgroupOf({ cgroups }: CrunLane, { labels }: ContainerSpec): string | undefined {
-  return cgroups && attemptCgroup(cgroups.base, labels.peer, labels.claim, LANE);
+/** Whether it is said of an image that only Podman can run, and the job does not insist on this lane. */
+function isPodmansOwn(error: unknown, { requirements }: ContainerSpec): boolean {
+  return error instanceof CrunUnavailableError && requirements.runtime !== 'crun';
 }
 
 /** Whether the command runs; false when the chain ended without running it. */

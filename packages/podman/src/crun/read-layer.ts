@@ -28,7 +28,14 @@ export async function openLayer(
   const lower = `${kitchen.tools}:${files.upper}:${layers.lower}`;
   const [command, ...args] = kitchen.namespace.words([
     kitchen.busybox,
-    ...['sh', '-c', SCRIPT, 'podmesh-read', layers.home, `lowerdir=${lower},userxattr`],
+    ...[
+      'sh',
+      '-c',
+      SCRIPT,
+      'podmesh-read',
+      layers.home,
+      `lowerdir=${lower},userxattr,index=off,uuid=off`,
+    ],
     ...[kitchen.merged, path, kitchen.tar],
   ]);
   const child = spawn(command, args, {

@@ -4,13 +4,29 @@ import { RECIPE_IDLE_MS_MAX, RECIPES_MAX } from './crun-limits.ts';
 import type { Recipe } from './recipe.ts';
 import { pinImage, RECIPE_LABEL, type RecipeMachine, takeRecipe } from './take-recipe.ts';
 
+type Taken = Result<Recipe, StartProblem>;
+
+/**
+ * What is known of one image. `inUse` counts every `use` that has no `done` yet, whichever recipe it
+ * got: `forget` drops the recipe and not the count, because containers go on. Nothing removes the
+ * last pin while `inUse` is above zero, and without use and recipe there is no page.
+ */
 interface Page {
-  readonly taken: Promise<Result<Recipe, StartProblem>>;
-  /** The container that keeps the image. */
-  readonly pin: Promise<string>;
-  /** Attempts that run now. */
+  /** Undefined after `forget`: the next use takes another. */
+  recipe: Promise<Taken> | undefined;
+  /** Whether that recipe is there, and its image kept. */
+  isKept: boolean;
+  /** Containers that keep the image, the newest last; more than one only until that one is there. */
+  readonly pins: Set<Promise<string>>;
+  /** Attempts that run now, or are about to. */
   inUse: number;
   usedMs: number;
+}
+
+/** Where recipes come from, and what keeps an image; others in tests. */
+export interface RecipeSource {
+  readonly take: typeof takeRecipe;
+  readonly pin: typeof pinImage;
 }
 
 /**
@@ -20,11 +36,13 @@ interface Page {
  */
 export class RecipeBook {
   readonly #machine: RecipeMachine;
+  readonly #source: RecipeSource;
   readonly #pages = new Map<string, Page>();
   readonly #stopping = new AbortController();
 
-  constructor(machine: RecipeMachine) {
+  constructor(machine: RecipeMachine, source: RecipeSource = { take: takeRecipe, pin: pinImage }) {
     this.#machine = machine;
+    this.#source = source;
   }
 
   /**
@@ -41,15 +59,15 @@ export class RecipeBook {
     }
   }
 
-  /** The recipe, and a mark that it is in use, until `done` is called for it. */
-  async use(image: string): Promise<Result<Recipe, StartProblem>> {
-    const page = this.#pages.get(image) ?? this.#take(image);
+  /** The recipe, and a mark that its image is in use, until `done` is called for it; no mark where there is no recipe. */
+  async use(image: string): Promise<Taken> {
+    const page = this.#pages.get(image) ?? this.#open(image);
     page.inUse += 1;
     page.usedMs = performance.now();
     try {
-      const taken = await page.taken;
-      if (taken.ok) await page.pin;
-      else this.done(image);
+      page.recipe ??= this.#take(image, page);
+      const taken = await page.recipe;
+      if (!taken.ok) this.done(image);
       return taken;
     } catch (error) {
       this.done(image);
@@ -57,18 +75,29 @@ export class RecipeBook {
     }
   }
 
-  /** A container of the image is gone. */
-  done(image: string): void {
-    const page = this.#pages.get(image);
-    if (page !== undefined) page.inUse = Math.max(0, page.inUse - 1);
-    this.#forgetIdle();
+  /** Whether the image is in Podman's store for certain, and may be cooked from: no need to ask Podman. */
+  keeps(image: string): boolean {
+    return this.#pages.get(image)?.isKept ?? false;
   }
 
-  /** What was said of this image is not true any more. */
+  /** A container of the image is gone: once for each recipe that `use` gave. */
+  done(image: string): void {
+    const page = this.#pages.get(image);
+    // None after `stop`, which lets go of what still runs.
+    if (page !== undefined) {
+      page.inUse = Math.max(0, page.inUse - 1);
+      page.usedMs = performance.now();
+    }
+    this.#closeIdle();
+  }
+
+  /** What was said of this image is not true any more. Those who use it keep it until they are done. */
   forget(image: string): void {
     const page = this.#pages.get(image);
-    this.#pages.delete(image);
-    if (page !== undefined) this.#unpin(page).catch(() => undefined);
+    if (page === undefined) return;
+    page.recipe = undefined;
+    page.isKept = false;
+    this.#closeIdle();
   }
 
   /** Images of running containers stay kept. */
@@ -76,38 +105,71 @@ export class RecipeBook {
     this.#stopping.abort();
     const idle = [...this.#pages.values()].filter(({ inUse }) => inUse === 0);
     this.#pages.clear();
-    await Promise.all(idle.map((page) => this.#unpin(page)));
+    await Promise.all(idle.map((page) => this.#unpin([...page.pins])));
   }
 
-  #take(image: string): Page {
-    const { signal } = this.#stopping;
+  #open(image: string): Page {
     const page: Page = {
-      taken: takeRecipe(this.#machine, image, signal),
-      pin: pinImage(this.#machine, image, signal),
+      ...{ recipe: undefined, isKept: false },
+      pins: new Set(),
       inUse: 0,
-      usedMs: performance.now(),
+      usedMs: 0,
     };
     this.#pages.set(image, page);
-    const drop = () => {
-      if (this.#pages.get(image) === page) this.forget(image);
-    };
-    page.pin.catch(drop);
-    page.taken.then((taken) => taken.ok || drop(), drop);
     return page;
   }
 
-  #forgetIdle(): void {
+  /** A recipe whose image is kept; where one of the two fails, the next use tries both again. */
+  #take(image: string, page: Page): Promise<Taken> {
+    const { signal } = this.#stopping;
+    const pin = this.#pin(image, page);
+    const recipe = this.#source.take(this.#machine, image, signal).then(async (taken) => {
+      if (taken.ok) await pin;
+      return taken;
+    });
+    const settle = (isKept: boolean) => {
+      if (page.recipe !== recipe) return;
+      page.isKept = isKept;
+      if (!isKept) page.recipe = undefined;
+    };
+    recipe.then(
+      ({ ok }) => settle(ok),
+      () => settle(false),
+    );
+    return recipe;
+  }
+
+  /** The older ones go only when this one is there, and stay when it fails: one of them may still keep the image. */
+  #pin(image: string, page: Page): Promise<string> {
+    const older = [...page.pins];
+    const pin = this.#source.pin(this.#machine, image, this.#stopping.signal);
+    page.pins.add(pin);
+    pin.then(
+      () => {
+        for (const other of older) page.pins.delete(other);
+        return this.#unpin(older);
+      },
+      () => page.pins.delete(pin),
+    );
+    return pin;
+  }
+
+  /** The longest unused first, when there are too many. */
+  #closeIdle(): void {
     const nowMs = performance.now();
     const idle = [...this.#pages].filter(([, { inUse }]) => inUse === 0);
     idle.sort(([, a], [, b]) => a.usedMs - b.usedMs);
-    let surplus = this.#pages.size - RECIPES_MAX;
-    for (const [image, { usedMs }] of idle) {
-      if (nowMs - usedMs > RECIPE_IDLE_MS_MAX || surplus-- > 0) this.forget(image);
+    for (const [image, { recipe, pins, usedMs }] of idle) {
+      const isOver = recipe === undefined || nowMs - usedMs > RECIPE_IDLE_MS_MAX;
+      if (!isOver && this.#pages.size <= RECIPES_MAX) continue;
+      this.#pages.delete(image);
+      void this.#unpin([...pins]);
     }
   }
 
-  #unpin(page: Page): Promise<void> {
-    // What cannot be removed now is found by its label at the next start.
-    return page.pin.then((id) => this.#machine.api.remove(id)).catch(() => undefined);
+  /** What cannot be removed now is found by its label at the next start. */
+  async #unpin(pins: readonly Promise<string>[]): Promise<void> {
+    const { api } = this.#machine;
+    await Promise.allSettled(pins.map(async (pin) => await api.remove(await pin)));
   }
 }

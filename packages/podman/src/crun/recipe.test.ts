@@ -49,7 +49,7 @@ const recipe = {
   layers: { home: '/storage', lower: 'l/A:l/B' },
   rootMode: 0o755,
 } as Recipe;
-const place = { directory: '/d', root: '/m', limits: false };
+const place = { files: '/d', root: '/m', limits: false };
 
 describe('fillRecipe', () => {
   it('keeps all of the security that Podman wrote', () => {

@@ -17,17 +17,36 @@ export interface OciLimit {
   readonly soft: number;
 }
 
+/** One namespace of an OCI configuration: its own, or, with a path, one that is there already. */
+export interface OciNamespace {
+  readonly type: string;
+  readonly path?: string;
+}
+
+/** A filter of system calls: what to do with those that are not listed, and the lists. */
+export interface OciSeccomp {
+  readonly defaultAction?: string;
+  readonly syscalls?: readonly object[];
+}
+
 /** The parts of an OCI configuration that are read or replaced here; all others are passed on as Podman wrote them. */
 export interface OciConfig {
+  readonly root?: { readonly path: string; readonly readonly?: boolean };
   readonly process: {
     readonly args: readonly string[];
     readonly env: readonly string[];
     readonly rlimits?: readonly OciLimit[];
+    readonly noNewPrivileges?: boolean;
+    /** Sets of names; a set that is not there is empty. */
+    readonly capabilities?: Readonly<Record<string, readonly string[]>>;
   };
   readonly mounts: readonly OciMount[];
   readonly annotations?: Readonly<Record<string, string>>;
   readonly linux: {
-    readonly seccomp?: object;
+    readonly namespaces?: readonly OciNamespace[];
+    readonly seccomp?: OciSeccomp;
+    readonly maskedPaths?: readonly string[];
+    readonly readonlyPaths?: readonly string[];
     readonly resources?: Readonly<Record<string, unknown>>;
     readonly cgroupsPath?: string;
   };
@@ -65,7 +84,8 @@ export interface Layers {
 
 /** Where one container lives. */
 export interface Place {
-  readonly directory: string;
+  /** The directory of its own copies of the recipe's files. */
+  readonly files: string;
   /** Where its chain mounts its root directory. */
   readonly root: string;
   readonly cgroup?: string;
@@ -84,11 +104,11 @@ export function fillRecipe(recipe: Recipe, spec: ContainerSpec, place: Place): o
   const inputs = inputMounts(recipe, spec);
   const taken = new Set(inputs.map(({ destination }) => destination));
   const files = recipe.fileMounts.map((mount) => {
-    return { ...mount, source: posix.join(place.directory, mount.source ?? '') };
+    return { ...mount, source: posix.join(place.files, mount.source ?? '') };
   });
   return {
     ...config,
-    root: { path: place.root },
+    root: { ...config.root, path: place.root },
     process: {
       ...config.process,
       args: commandOf(recipe, spec),
@@ -157,7 +177,10 @@ function resourcesOf(
 function inputMounts(recipe: Recipe, spec: ContainerSpec): OciMount[] {
   return Object.entries(spec.inputs)
     .map(([name, source]) => {
-      const destination = posix.normalize(spec.mountAt?.[name] ?? `/in/${name}`);
+      const { mountAt = {} } = spec;
+      // Any object has a `constructor`, and an input may be called that.
+      const chosen = Object.hasOwn(mountAt, name) ? mountAt[name] : undefined;
+      const destination = posix.resolve('/', chosen ?? `/in/${name}`);
       return { ...recipe.inputMount, destination, source };
     })
     .sort((a, b) => depth(a) - depth(b));

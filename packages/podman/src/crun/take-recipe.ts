@@ -22,8 +22,9 @@ import {
   SECCOMP_BYTES_MAX,
 } from './crun-limits.ts';
 import type { Layers, OciConfig, OciMount, Recipe, RecipeFile } from './recipe.ts';
+import { requireSafeguards } from './require-safeguards.ts';
 import { withLimits } from './resource-limits.ts';
-import type { UserNamespace } from './user-namespace.ts';
+import { isPlainPath, type UserNamespace } from './user-namespace.ts';
 
 /** The label of containers that keep an image, or are there to be read. Its value: their lane's directory. */
 export const RECIPE_LABEL = 'podmesh.recipe';
@@ -47,7 +48,8 @@ export interface RecipeMachine {
 
 /**
  * Lets Podman create and initialise one container of the image, with the same request as any other,
- * and reads the configuration that it wrote for crun. Whatever security there is in it is Podman's.
+ * and reads the configuration that it wrote for crun. Whatever security there is in it is Podman's;
+ * where there is less than always, `CrunUnavailableError` says what is missing.
  */
 export async function takeRecipe(
   machine: RecipeMachine,
@@ -65,6 +67,7 @@ export async function takeRecipe(
     await api.init(container, signal);
     const answer = await api.inspectRecipe(container);
     const written = JSON.parse(await readFile(answer.OCIConfigPath ?? '', 'utf8')) as OciConfig;
+    requireSafeguards(written);
     const filter = machine.precompiled ? await compiledFilter(machine.info, container) : undefined;
     const base = await copyBase(machine, id, answer);
     const layers = { home: own.home, lower: `${base}:${own.lower}` };
@@ -150,7 +153,12 @@ async function readLayers(image: ImageAnswer): Promise<Layers> {
     const link = await readFile(join(layer, 'link'), 'utf8').catch(() => undefined);
     return link === undefined ? directory : `l/${link.trim()}`;
   });
-  const lower = (await Promise.all(links)).join(':');
+  const names = await Promise.all(links);
+  const odd = names.find((name) => !isPlainPath(name));
+  if (odd !== undefined) {
+    throw new CrunUnavailableError(`a layer is at ${odd}, which mount options cannot hold`);
+  }
+  const lower = names.join(':');
   if (lower.length > MOUNT_OPTIONS_BYTES_MAX) {
     throw new CrunUnavailableError(`the image has too many layers (${directories.length})`);
   }
