@@ -40,6 +40,7 @@ function idleContainer({ labels }: ContainerSpec): RunningContainer {
   };
   return {
     labels,
+    replays: 'all',
     replayLog: () => undefined,
     wait: async () => exit,
     stop: async () => undefined,
@@ -51,18 +52,21 @@ function idleContainer({ labels }: ContainerSpec): RunningContainer {
   };
 }
 
+const noLog: ReturnType<TaskFiles['openLog']> = {
+  write: () => undefined,
+  store: async () => ({ digest: EMPTY_ARTIFACT, bytes: 0, truncated: false }),
+  stderrTail: () => '',
+  discard: async () => undefined,
+};
+
 /** Files of tasks that read and write none. */
 export const noFiles: TaskFiles = {
   input: async () => '/dev/null',
   storeOutput: async () => ({ digest: EMPTY_ARTIFACT, kind: 'file', bytes: 0 }),
-  scratch: async () => '/dev/null',
+  scratch: () => '/dev/null',
   removeScratch: async () => undefined,
-  openLog: () => ({
-    write: () => undefined,
-    store: async () => ({ digest: EMPTY_ARTIFACT, bytes: 0, truncated: false }),
-    stderrTail: () => '',
-    discard: async () => undefined,
-  }),
+  openLog: () => noLog,
+  reopenLog: async () => noLog,
 };
 
 export const noJournal: AttemptJournal = {

@@ -23,7 +23,7 @@ export async function untilNoTraces(home: string, peer: string): Promise<void> {
 async function tracesOf(home: string, peer: string): Promise<readonly string[]> {
   const containers = (await findContainers({ peer })).map(({ id }) => `container ${id}`);
   const files = await Promise.all(
-    ['attempts', join('store', 'scratch'), join('crun', 'attempts', peer)].map((folder) =>
+    ['attempts', join('store', 'scratch'), join('crun', 'run', 'attempts', peer)].map((folder) =>
       listed(join(home, folder)),
     ),
   );

@@ -34,7 +34,7 @@ export class SimTaskFiles implements TaskFiles {
     return this.#put(kind, Buffer.concat(pieces));
   }
 
-  async scratch(claim: ClaimId): Promise<string> {
+  scratch(claim: ClaimId): string {
     return `/sim/scratch/${claim}`;
   }
 
@@ -51,6 +51,11 @@ export class SimTaskFiles implements TaskFiles {
       stderrTail: () => '',
       discard: async () => undefined,
     };
+  }
+
+  /** Its containers replay their whole logs, so nobody asks for the rest of one. */
+  async reopenLog(): Promise<LogSpool> {
+    return this.openLog();
   }
 
   async #put(kind: ArtifactKind, bytes: Uint8Array): Promise<ArtifactRef> {

@@ -48,6 +48,13 @@ export class ArtifactMissingError extends PortError {
   }
 }
 
+/** A container of ours is not there any more, or never ran: somebody removed it, or the machine restarted. */
+export class ContainerLostError extends PortError {
+  constructor(container: string, what: string, cause?: unknown) {
+    super(`container ${container.slice(0, 12)} ${what}`, { retryable: false, cause });
+  }
+}
+
 /** An event with its place in the stream and the server's time (RFC 3339; for people, decides nothing). */
 export interface Logged<E extends RunEvent = RunEvent> {
   readonly event: E;
@@ -254,19 +261,21 @@ export interface ContainerSpec {
   readonly outputs: Readonly<Record<string, OutputRef>>;
   readonly net: boolean;
   readonly requirements: Requirements;
-  /** An existing private host directory for the runtime's own files of this attempt; the caller removes it. */
+  /** A private host directory for the runtime's own files of this attempt: the runtime makes it when it needs one, the caller removes it. */
   readonly scratchDir: string;
 }
 
 /** A container of ours, from its start until it is removed. */
 export interface RunningContainer {
   readonly labels: ContainerLabels;
-  /**
-   * Of a container found by `leftovers`: sends its log from the beginning, or where its streams are pipes, what
-   * nobody has read yet; `wait` then waits for that too.
-   */
+  /** What `replayLog` sends: the log from its beginning, or, where the streams are pipes, what nobody has read yet. */
+  readonly replays: 'all' | 'since';
+  /** Of a container found by `leftovers`: sends its log; `wait` then waits for that too. */
   replayLog(log: LogSink): void;
-  /** Resolves when the container and its log have ended; may be called several times. */
+  /**
+   * Resolves when the container and its log have ended; may be called several times. Throws
+   * `ContainerLostError` when nobody will ever know how it ended.
+   */
   wait(): Promise<ContainerExit>;
   /** SIGTERM, and SIGKILL after `graceMs` (0: at once). Resolves when it has ended. */
   stop(graceMs: number): Promise<void>;

@@ -65,6 +65,8 @@ export class MemoryFiles implements TaskFiles {
   readonly #mesh: ArtifactStore | undefined;
   readonly stored: string[] = [];
   readonly scratches = new Set<string>();
+  /** By claim, stored ones too. */
+  readonly logs = new Map<string, string>();
 
   constructor(mesh?: ArtifactStore) {
     this.#mesh = mesh;
@@ -84,7 +86,7 @@ export class MemoryFiles implements TaskFiles {
     return this.#put(text, kind);
   }
 
-  async scratch(claim: string): Promise<string> {
+  scratch(claim: string): string {
     this.scratches.add(claim);
     return `/memory/scratch/${claim}`;
   }
@@ -93,19 +95,27 @@ export class MemoryFiles implements TaskFiles {
     this.scratches.delete(claim);
   }
 
-  openLog() {
-    let text = '';
+  openLog(claim: string) {
+    this.logs.set(claim, '');
+    const text = () => this.logs.get(claim) ?? '';
     return {
       write: (_: string, bytes: Uint8Array) => {
-        text += decode(bytes);
+        this.logs.set(claim, text() + decode(bytes));
       },
       store: async (): Promise<LogRef> => {
-        const { digest, bytes } = await this.#put(text, 'file');
+        const { digest, bytes } = await this.#put(text(), 'file');
         return { digest, bytes, truncated: false };
       },
-      stderrTail: () => text,
+      stderrTail: text,
       discard: async () => undefined,
     };
+  }
+
+  async reopenLog(claim: string) {
+    const kept = this.logs.get(claim) ?? '';
+    const spool = this.openLog(claim);
+    this.logs.set(claim, kept);
+    return spool;
   }
 
   async #put(text: string, kind: 'file' | 'dir') {

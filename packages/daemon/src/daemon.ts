@@ -122,7 +122,7 @@ export class Daemon {
 
   async #openRuntime(socketPath: string): Promise<ContainerRuntime> {
     const { configuration, home, logger, peer } = this.#parts;
-    const { runtime, crunProblem, close } = await openRuntime({
+    const { runtime, crunProblem, endedProblem, close } = await openRuntime({
       socketPath,
       env: process.env,
       directory: home.at('crun'),
@@ -132,6 +132,9 @@ export class Daemon {
     this.#stops.push({ part: 'container runtime', stop: close });
     if (crunProblem !== undefined) {
       logger.warn(`without the fast lane, containers take longer to start: ${crunProblem}`);
+    }
+    if (endedProblem !== undefined) {
+      logger.warn(`ended containers of the fast lane, which cannot be opened: ${endedProblem}`);
     }
     return runtime;
   }

@@ -150,6 +150,25 @@ describe('a broken machine', () => {
   });
 });
 
+it('a job that fails on one peer by itself is named there, with why', async () => {
+  const problem = { kind: 'runtime', message: 'no such device' } as const;
+  const bench = newPeer('p', (spec) =>
+    spec.labels.task.startsWith('bad') ? { kind: 'start-failed', problem } : SUCCEEDS(spec),
+  );
+  const { peer, stop, mesh, clock, ports, parts } = bench;
+  const entry = async () => await ports.peers.find(parts.peer);
+  const run = publishGraph(mesh, graphOf({ id: 'bad', count: 3 }));
+  mesh.drives.publish(run);
+  await settled(clock, peer.start());
+  await clock.advance(30_000);
+  const { paused, rations } = (await entry()) ?? {};
+  expect(paused).toBeUndefined();
+  expect(rations).toEqual([
+    { run, job: 'bad', reason: expect.stringMatching(/no such device; .* other peers/) },
+  ]);
+  await stop();
+});
+
 it('every step of an attempt is told, in order', async () => {
   const bench = newBench(SUCCEEDS);
   const steps: AttemptStep[] = [];

@@ -9,6 +9,7 @@ import {
   type RunId,
   type RunPublished,
   satisfies,
+  toldRations,
 } from '@podmesh/core';
 import { Announcements } from './announcements.ts';
 import { CapacityLedger } from './claim/capacity-ledger.ts';
@@ -41,7 +42,10 @@ export interface PeerParts
 }
 
 /** What a heartbeat says besides the peer's own load. */
-export type PeerFacts = Omit<PeerEntry, 'peer' | 'session' | 'free' | 'claims' | 'driving'>;
+export type PeerFacts = Omit<
+  PeerEntry,
+  'peer' | 'session' | 'free' | 'claims' | 'driving' | 'rations'
+>;
 
 /**
  * The daemon without its process: claims, drives, executes, reports. Everything of the outside
@@ -187,10 +191,11 @@ export class Peer {
 
   async #announce(): Promise<void> {
     const { paused: _, ...facts } = this.#parts.describe();
-    const { paused } = this.#gate;
+    const { paused, rations } = this.#gate;
     await this.#parts.peers.announce({
       ...facts,
       ...(paused === undefined ? {} : { paused }),
+      ...toldRations(rations),
       peer: this.#parts.peer,
       session: this.#parts.session,
       free: this.#ledger.free(),

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ATTEMPT_STEPS, type AttemptStep } from '@podmesh/daemon';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { processesOf, untilNoTraces } from '../../process-kit/attempt-traces.ts';
@@ -17,6 +18,13 @@ const SETTLED_FROM: AttemptStep = 'outcome-appended';
 
 const isAtOrAfter = (step: AttemptStep, other: AttemptStep): boolean =>
   ATTEMPT_STEPS.indexOf(step) >= ATTEMPT_STEPS.indexOf(other);
+
+/** What each task says. */
+const SAID = 'begun\n';
+const LOG = {
+  digest: `sha256:${createHash('sha256').update(SAID).digest('hex')}`,
+  bytes: SAID.length,
+};
 
 describe.each(['podman', 'crun'] as const)('a daemon in the lane %s', (runtime) => {
   let cluster: ProcessMesh;
@@ -66,6 +74,10 @@ describe.each(['podman', 'crun'] as const)('a daemon in the lane %s', (runtime) 
         expect(published, run.told()).toBe(1);
         if (isAtOrAfter(step, ADOPTED_FROM)) {
           expect(run.of('attempt-started'), run.told()).toHaveLength(1);
+        }
+        // Whoever read it, and however much of it the killed one had: nothing is lost, nothing doubled.
+        for (const { event } of run.of('attempt-succeeded')) {
+          expect(event.result.log, run.told()).toEqual({ ...LOG, truncated: false });
         }
         if (isAtOrAfter(step, SETTLED_FROM)) expect(run.of('attempt-lost')).toEqual([]);
         await untilNoTraces(home, name);

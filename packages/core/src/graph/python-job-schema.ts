@@ -30,7 +30,7 @@ export const pythonJobSchema: JsonSchema = {
       description:
         'What pip installs: the path of a requirements file, or a list such as ["numpy==1.26.4"]. ' +
         'Installed once by a job of its own, which has a network unless "wheels" is given, and cached. ' +
-        'Name needs.arch in a mesh of several architectures. No passwords: the run log keeps what stands here.',
+        'Name needs.arch in a mesh of several architectures. No passwords, in the file neither: the mesh keeps what stands there.',
       type: ['string', 'array'],
       minLength: 1,
       maxLength: 4_096,

@@ -1,7 +1,8 @@
 import type { ContainerRef, InputRef, Job, OutputRef } from './graph.ts';
 import type { DocumentJob, DocumentPythonJob } from './graph-document.ts';
+import { holdsCredentials, secretIn } from './holds-credentials.ts';
 import { parseInputRef } from './parse-reference.ts';
-import type { Finding, Path, ProblemList } from './problem-list.ts';
+import type { Path, ProblemList } from './problem-list.ts';
 import {
   isPipSetting,
   type PythonRequirements,
@@ -113,24 +114,6 @@ function reportSecrets(
     const place = [...path, 'job', 'requirements', position];
     problems.add(place, () => secretIn('this requirement'));
   }
-}
-
-/** `https://user:password@host`, a token in the place of both, and `user:password@host` of a proxy. */
-function holdsCredentials(text: string): boolean {
-  return (
-    /https?:\/\/[^\s/?#]*@/i.test(text) ||
-    /:\/\/[^\s/?#@]*:[^\s/?#]*@/.test(text) ||
-    /^[^\s/@:]+:[^\s/@]+@/.test(text)
-  );
-}
-
-function secretIn(what: string): Finding {
-  return {
-    problem: `${what} holds a user name, password or token, which would be kept in the run log for everybody in the mesh`,
-    advice:
-      'Name an index that asks for none, or fetch the packages yourself and give their directory as "wheels": ' +
-      'pip download --dest wheels -r requirements.txt',
-  };
 }
 
 function reportName(name: string, path: Path, problems: ProblemList): void {

@@ -1,6 +1,7 @@
 import type { RuntimeName } from '../graph/graph.ts';
 import type { Machine } from '../run/run-event.ts';
-import type { ClaimId, PeerId, SessionId } from '../words/ids.ts';
+import type { ClaimId, JobId, PeerId, RunId, SessionId } from '../words/ids.ts';
+import { RATION_REASON_CHARACTERS_MAX, RATIONS_TOLD_MAX } from '../words/limits.ts';
 import type { PeerOffering } from './lane.ts';
 
 /** What a peer tells the mesh about itself every few seconds. */
@@ -24,6 +25,33 @@ export interface PeerEntry {
   readonly runtimes: readonly RuntimeName[];
   /** Why it claims nothing at present; absent while it claims. */
   readonly paused?: string;
+  /**
+   * Jobs that it leaves to others although it claims, because they fail here by themselves; bounded.
+   * Absent when there are none, and from peers of a version that did not tell.
+   */
+  readonly rations?: readonly Ration[];
+}
+
+/** A job of which a peer tries one attempt now and then only. */
+export interface Ration {
+  readonly run: RunId;
+  readonly job: JobId;
+  readonly reason: string;
+}
+
+/**
+ * What a peer tells of its rations, given all, the newest last: the newest few, none of them long, since
+ * every heartbeat carries them; the member is absent when there are none.
+ */
+export function toldRations(rations: readonly Ration[]): Pick<PeerEntry, 'rations'> {
+  if (rations.length === 0) return {};
+  const told = rations.slice(-RATIONS_TOLD_MAX).map(({ run, job, reason }) => {
+    const characters = [...reason];
+    if (characters.length <= RATION_REASON_CHARACTERS_MAX) return { run, job, reason };
+    const kept = characters.slice(0, RATION_REASON_CHARACTERS_MAX).join('');
+    return { run, job, reason: `${kept}…` };
+  });
+  return { rations: told };
 }
 
 /** What holds a task to a limit: the kernel; the daemon, which measures and ends what exceeds it; nobody. */

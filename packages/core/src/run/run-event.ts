@@ -184,7 +184,7 @@ export interface Usage {
 export interface LogRef {
   readonly digest: ArtifactId;
   readonly bytes: number;
-  /** Whether the log was cut at `LOG_BYTES_MAX`. */
+  /** Whether something of it is missing: it was cut at `LOG_BYTES_MAX`, or could not be kept. */
   readonly truncated: boolean;
 }
 

@@ -40,6 +40,10 @@ export const LOG_CHUNK_BYTES_MAX = 64 * 1024;
 export const OFFERS_PER_RUN_MAX = 2_000;
 /** Runs that one peer drives at the same time. */
 export const DRIVES_PER_PEER_MAX = 32;
+/** Jobs that a heartbeat names as tried now and then only. */
+export const RATIONS_TOLD_MAX = 10;
+/** Characters of why, for each of them. */
+export const RATION_REASON_CHARACTERS_MAX = 500;
 /** Entries of one tree artifact. */
 export const TREE_ENTRIES_MAX = 1_000_000;
 /** Bytes of one artifact. */

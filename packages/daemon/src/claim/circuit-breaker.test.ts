@@ -93,6 +93,43 @@ describe('the circuit breaker', () => {
     await stop();
   });
 
+  it('tells which job it leaves to others and why, until that does well or is offered no more', async () => {
+    const { clock, breaker, changes, stop } = newBreaker(async () => undefined);
+    breaker.start();
+    await clock.advance(0);
+    const suspect = async (job: string) => {
+      for (const name of ['a', 'b', 'c']) breaker.note({ ...ended(name), job });
+      await clock.advance(5_000);
+    };
+    const told = () => breaker.rationed.map(({ job }) => job);
+    expect(told()).toEqual([]);
+    await suspect('run/bad');
+    expect(breaker.reason).toBeUndefined();
+    expect(breaker.rationed).toEqual([
+      {
+        job: 'run/bad',
+        reason: expect.stringMatching(
+          /3 attempts in a row .*start-failed: crun is missing; .* other peers .* once in 60 s/,
+        ),
+      },
+    ]);
+    await suspect('run/worse');
+    expect(told()).toEqual(['run/bad', 'run/worse']);
+    const before = changes.length;
+    breaker.note({ ...ended('d', 'succeeded'), job: 'run/bad' });
+    expect([told(), changes.length]).toEqual([['run/worse'], before + 1]);
+    await clock.advance(9 * 60_000);
+    breaker.leaves('run/worse');
+    await clock.advance(9 * 60_000);
+    expect(told()).toEqual(['run/worse']);
+    await clock.advance(60_000);
+    expect(told()).toEqual([]);
+    // Not spoken of, but not forgotten either.
+    expect(breaker.leaves('run/worse')).toBe(false);
+    expect(told()).toEqual(['run/worse']);
+    await stop();
+  });
+
   it('gives up a canary that does not end, and takes an error for trouble', async () => {
     let ways = 0;
     const { clock, breaker, stop } = newBreaker(() => {

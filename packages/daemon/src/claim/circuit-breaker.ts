@@ -9,6 +9,8 @@ import {
   circuitReason,
   type EndedAttempt,
   mayBegin,
+  type Suspect,
+  suspectsOf,
   UNTESTED,
 } from './circuit.ts';
 
@@ -16,6 +18,8 @@ import {
 const CANARY_MS_MAX = 60_000;
 /** A job that fails here by itself is tried once in this time. */
 const SUSPECT_REST_MS = 60_000;
+/** A suspect of which nothing is offered for this long is spoken of no more: its run is over, most likely. */
+const SUSPECT_TOLD_MS = 10 * 60_000;
 
 export interface CircuitBreakerParts {
   readonly runtime: Pick<ContainerRuntime, 'probe'>;
@@ -24,7 +28,7 @@ export interface CircuitBreakerParts {
   readonly logger: Logger;
   /** Attempts under way. */
   readonly claims: () => readonly ClaimId[];
-  /** Called when it opened or closed. */
+  /** Called when it opened or closed, or leaves other jobs to others than before. */
   readonly onChange: () => void;
 }
 
@@ -34,8 +38,8 @@ export class CircuitBreaker {
   readonly #stop = new AbortController();
   readonly #opened = new WakeUp();
   #circuit: Circuit = UNTESTED;
-  /** When a job that fails here may be tried again. */
-  readonly #suspectsDueMs = new Map<string, number>();
+  /** Of jobs that fail here: when it may be tried again, and when it was offered last. */
+  readonly #suspects = new Map<string, { readonly dueMs: number; readonly offeredMs: number }>();
   #loop: Promise<void> = Promise.resolve();
 
   constructor(parts: CircuitBreakerParts) {
@@ -64,13 +68,21 @@ export class CircuitBreaker {
 
   /** A job that fails here by itself is tried now and then only, should no other peer be able to. */
   leaves(job: string): boolean {
-    const circuit = this.#circuit;
-    if (circuit.kind === 'untested' || !circuit.suspects.includes(job)) return false;
+    const suspect = this.#suspects.get(job);
+    if (suspect === undefined) return false;
     const nowMs = this.#parts.clock.nowMs();
-    const dueMs = this.#suspectsDueMs.get(job) ?? nowMs + SUSPECT_REST_MS;
-    const isDue = dueMs <= nowMs;
-    this.#suspectsDueMs.set(job, isDue ? nowMs + SUSPECT_REST_MS : dueMs);
+    const isDue = suspect.dueMs <= nowMs;
+    const dueMs = isDue ? nowMs + SUSPECT_REST_MS : suspect.dueMs;
+    this.#suspects.set(job, { dueMs, offeredMs: nowMs });
     return !isDue;
+  }
+
+  /** The jobs that are left to others at present, and why, in words; the newest last. */
+  get rationed(): readonly Suspect[] {
+    const sinceMs = this.#parts.clock.nowMs() - SUSPECT_TOLD_MS;
+    return suspectsOf(this.#circuit)
+      .filter(({ job }) => (this.#suspects.get(job)?.offeredMs ?? sinceMs) > sinceMs)
+      .map(({ job, reason }) => ({ job, reason: `${reason}; ${RATIONED}` }));
   }
 
   /** How an attempt of this peer ended. */
@@ -117,12 +129,12 @@ export class CircuitBreaker {
     const before = this.#circuit;
     if (next === before) return;
     this.#circuit = next;
-    if (next.kind !== 'untested') {
-      for (const job of this.#suspectsDueMs.keys()) {
-        if (!next.suspects.includes(job)) this.#suspectsDueMs.delete(job);
-      }
+    const suspectsChanged = suspectsOf(next) !== suspectsOf(before);
+    if (suspectsChanged) this.#ration(suspectsOf(next));
+    if (next.kind === before.kind) {
+      if (suspectsChanged) this.#parts.onChange();
+      return;
     }
-    if (next.kind === before.kind) return;
     if (next.kind === 'open') {
       this.#parts.logger.warn({ reason: next.reason }, 'the circuit opened');
       this.#opened.ring();
@@ -131,4 +143,17 @@ export class CircuitBreaker {
     }
     this.#parts.onChange();
   }
+
+  #ration(suspects: readonly Suspect[]): void {
+    const jobs = new Set(suspects.map(({ job }) => job));
+    for (const job of this.#suspects.keys()) if (!jobs.has(job)) this.#suspects.delete(job);
+    const nowMs = this.#parts.clock.nowMs();
+    for (const { job, reason } of suspects) {
+      if (this.#suspects.has(job)) continue;
+      this.#suspects.set(job, { dueMs: nowMs + SUSPECT_REST_MS, offeredMs: nowMs });
+      this.#parts.logger.warn({ job, reason }, 'leaves a job to others that fails here by itself');
+    }
+  }
 }
+
+const RATIONED = `a canary container does well, so other peers get this job first, and it is tried here once in ${SUSPECT_REST_MS / 1_000} s`;

@@ -10,6 +10,7 @@ import {
   type EndingForCircuit,
   FAILURES_IN_A_ROW_MAX,
   mayBegin,
+  suspectsOf,
   UNTESTED,
 } from './circuit.ts';
 
@@ -131,7 +132,14 @@ describe('the circuit', () => {
     const opened = fail(fail(fail(closed())));
     expect(opened.kind).toBe('open');
     const suspecting = canary(opened);
-    expect(suspecting).toEqual({ kind: 'closed', failing: [], suspects: ['run/bad'] });
+    expect(suspecting).toEqual({
+      kind: 'closed',
+      failing: [],
+      suspects: [{ job: 'run/bad', reason: opened.kind === 'open' && opened.reason }],
+    });
+    expect(suspectsOf(suspecting)).toHaveLength(1);
+    // Others may come and go; the same list means that nothing is news.
+    expect(suspectsOf(after(suspecting, 'succeeded'))).toBe(suspectsOf(suspecting));
     expect(fail(fail(fail(fail(suspecting))))).toBe(suspecting);
     expect(canary(opened, 'no overlay')).toMatchObject({ kind: 'open', suspects: [] });
     expect(after(suspecting, 'succeeded', 'run/bad')).toEqual(closed());

@@ -35,7 +35,14 @@ export type Circuit =
  * Jobs, `<run>/<job>`, that failed all by themselves while a canary did well. Either this machine lacks
  * what they need, or every machine does: they are left to others, and their failures close nothing.
  */
-type Suspects = readonly string[];
+type Suspects = readonly Suspect[];
+
+export interface Suspect {
+  /** `<run>/<job>`. */
+  readonly job: string;
+  /** What opened the circuit. */
+  readonly reason: string;
+}
 
 export type EndingForCircuit = 'succeeded' | Pick<Failure, 'kind' | 'message'>;
 
@@ -82,9 +89,9 @@ export function afterAttempt(circuit: Circuit, { claim, job, ending }: EndedAtte
   const { suspects } = circuit;
   if (evidence === 'nothing') return circuit;
   if (ending === 'succeeded' || evidence === 'works') {
-    return { kind: 'closed', failing: [], suspects: suspects.filter((suspect) => suspect !== job) };
+    return { kind: 'closed', failing: [], suspects: without(suspects, job) };
   }
-  if (suspects.includes(job)) return circuit;
+  if (suspects.some((suspect) => suspect.job === job)) return circuit;
   const end = `${ending.kind}: ${ending.message}`;
   if (circuit.kind === 'half-open') {
     const reason = `a trial after a good canary failed: ${end}`;
@@ -111,7 +118,7 @@ export function afterCanary(
         ? { kind: 'closed', failing: [], suspects: [] }
         : { kind: 'open', reason: canaryText(trouble), trials: 0, failing: [], suspects: [] };
     case 'open': {
-      const { trials, failing, suspects } = circuit;
+      const { reason, trials, failing, suspects } = circuit;
       if (trouble !== undefined) {
         return {
           kind: 'open',
@@ -125,7 +132,8 @@ export function afterCanary(
       if (job === undefined || others.length > 0) {
         return { kind: 'half-open', trials, before: new Set(inHand), suspects };
       }
-      return { kind: 'closed', failing: [], suspects: [...suspects, job].slice(-SUSPECTS_MAX) };
+      const known = [...suspects, { job, reason }].slice(-SUSPECTS_MAX);
+      return { kind: 'closed', failing: [], suspects: known };
     }
     default:
       return unreachable(circuit);
@@ -153,6 +161,11 @@ export function mayBegin(circuit: Circuit, inHand: readonly ClaimId[]): boolean 
   return inHand.every((claim) => circuit.before.has(claim));
 }
 
+/** Jobs that are left to others, and why; the newest last. */
+export function suspectsOf(circuit: Circuit): Suspects {
+  return circuit.kind === 'untested' ? [] : circuit.suspects;
+}
+
 /** Why it claims nothing; undefined while it claims. */
 export function circuitReason(circuit: Circuit, inHand: readonly ClaimId[]): string | undefined {
   switch (circuit.kind) {
@@ -169,6 +182,12 @@ export function circuitReason(circuit: Circuit, inHand: readonly ClaimId[]): str
     default:
       return unreachable(circuit);
   }
+}
+
+/** The same list when nobody goes: its identity tells whether something changed. */
+function without(suspects: Suspects, job: string): Suspects {
+  const left = suspects.filter((suspect) => suspect.job !== job);
+  return left.length === suspects.length ? suspects : left;
 }
 
 const canaryText = (trouble: string): string => `a canary container failed: ${trouble}`;

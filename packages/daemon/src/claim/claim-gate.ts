@@ -1,8 +1,11 @@
 import {
   type Clock,
   type ContainerRuntime,
+  jobId,
   type Offer,
   type PeerId,
+  type Ration,
+  runId,
   taskParts,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
@@ -75,6 +78,11 @@ export class ClaimGate {
     return reasons.length === 0 ? undefined : reasons.join('; and ');
   }
 
+  /** What is left to others at present, and why; the newest last. */
+  get rations(): readonly Ration[] {
+    return this.#breaker.rationed.map(({ job, reason }) => ({ ...partsOf(job), reason }));
+  }
+
   /** How an attempt of this peer ended. */
   note({ offer, claim }: Pick<JournalEntry, 'offer' | 'claim'>, ending: Ending): void {
     const what = ending.kind === 'failed' ? ending.failure : 'succeeded';
@@ -105,3 +113,9 @@ export class ClaimGate {
 }
 
 const jobOf = ({ run, task }: Offer): string => `${run}/${taskParts(task).job}`;
+
+/** The ids behind a name of `jobOf`; a run's id has no slash. */
+function partsOf(name: string): Pick<Ration, 'run' | 'job'> {
+  const at = name.indexOf('/');
+  return { run: runId(name.slice(0, at)), job: jobId(name.slice(at + 1)) };
+}

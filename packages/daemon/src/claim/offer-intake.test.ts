@@ -1,4 +1,10 @@
-import type { Claimed, LaneId, Offer, Requirements } from '@podmesh/core';
+import {
+  type Claimed,
+  type LaneId,
+  type Offer,
+  OFFERS_PER_RUN_MAX,
+  type Requirements,
+} from '@podmesh/core';
 import { freshLane, freshRun, SMALL, sampleOffer } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import { newBench, settled, silent } from '../daemon.test-kit.ts';
@@ -8,10 +14,10 @@ import { type IntakeParts, OfferIntake } from './offer-intake.ts';
 
 const CAPACITY = { cpus: 4, memoryBytes: 2 ** 33, diskBytes: 2 ** 40, gpus: 0 };
 
-function newIntake(changes: Partial<IntakeParts> = {}) {
+function newIntake(changes: Partial<IntakeParts> = {}, capacity = CAPACITY) {
   const bench = newBench();
   const changed = new WakeUp();
-  const ledger = new CapacityLedger(CAPACITY, changed);
+  const ledger = new CapacityLedger(capacity, changed);
   const taken: { claimed: Claimed<Offer>; reservation: Reservation }[] = [];
   const intake = new OfferIntake(
     {
@@ -126,6 +132,83 @@ describe('the intake of offers', () => {
     expect(ledger.reservations).toBe(0);
     expect(mesh.offers.all()).toHaveLength(1);
     await stop();
+  });
+
+  describe('where another job in the lane is left to others', () => {
+    /** An intake that leaves the jobs of `suspects` to others. */
+    function newRation(capacity = CAPACITY) {
+      const suspects = freshRun();
+      const leaves = ({ run }: Offer) => run === suspects;
+      const bench = newIntake({ leaves }, capacity);
+      const id = bench.lane();
+      const offerSuspects = (count: number) => {
+        for (let index = 0; index < count; index += 1)
+          bench.mesh.offers.publish(sampleOffer(suspects, id, index));
+      };
+      return { ...bench, id, offerSuspects };
+    }
+
+    it('takes its own at once, however few places there are and whatever waits before them', async () => {
+      for (const cpus of [1, 4]) {
+        const { intake, taken, id, offer, offerSuspects, clock, ledger, stop } = newRation({
+          ...CAPACITY,
+          cpus,
+        });
+        offerSuspects(3);
+        intake.start();
+        // Until the suspects come again and again.
+        await clock.advance(5_000);
+        expect(ledger.reservations).toBe(0);
+        offer(id, 1);
+        await clock.advance(100);
+        expect(taken).toHaveLength(1);
+        await stop();
+      }
+    });
+
+    it('reaches them behind as many as a run may offer, on a single place', async () => {
+      const { intake, taken, id, offer, offerSuspects, clock, stop } = newRation({
+        ...CAPACITY,
+        cpus: 1,
+      });
+      offerSuspects(OFFERS_PER_RUN_MAX);
+      offer(id, 1);
+      intake.start();
+      await clock.advance(60_000);
+      expect(taken).toHaveLength(1);
+      await stop();
+    });
+
+    it('looks at the others no more often than forty times a second', async () => {
+      for (const [count, limit] of [
+        [1, 121],
+        [1_000, 2_700],
+      ] as const) {
+        const { intake, offerSuspects, clock, mesh, stop } = newRation();
+        offerSuspects(count);
+        intake.start();
+        await clock.advance(60_000);
+        const before = mesh.offers.deliveryCount;
+        await clock.advance(60_000);
+        const asked = mesh.offers.deliveryCount - before;
+        expect(asked).toBeGreaterThanOrEqual(count);
+        expect(asked).toBeLessThan(limit);
+        await stop();
+      }
+    });
+
+    it('lets others have them before long, although it goes on asking', async () => {
+      const { intake, id, offerSuspects, clock, ports, stop } = newRation();
+      intake.start();
+      await clock.advance(1_000);
+      offerSuspects(1);
+      await clock.advance(10);
+      const other = ports.offers.pull(id, 1, 60_000, new AbortController().signal);
+      expect((await settled(clock, other.next())).done).toBe(false);
+      expect(clock.nowMs()).toBeLessThan(5_000);
+      await settled(clock, other.return(undefined));
+      await stop();
+    });
   });
 
   it('tries again after a request that failed, with nothing counted twice', async () => {

@@ -19,8 +19,15 @@ const PULL_WAIT_MS = 5_000;
 const RELIST_MS = 15_000;
 /** An offer that does not fit any more rests this long before somebody else gets it. */
 const GIVE_BACK_MS = 50;
-/** So long an offer that is left to others takes room here. */
-const LEFT_MS = 1_000;
+/** An offer that is left to others rests this long at least… */
+const LEFT_MS_MIN = 500;
+/**
+ * …and comes again this long after the one that was left before it. What comes again comes before all
+ * that stands behind it in its lane (NATS.md §3.1): it has to come slower than it can be looked at.
+ */
+const LEFT_APART_MS = 50;
+/** …but after this long at most: enough for all that one run may offer. */
+const LEFT_MS_MAX = 60_000;
 /** Room that is made within this time is filled by one request. */
 const GATHER_MS = 2;
 /** Rest after a failed request. */
@@ -46,6 +53,8 @@ interface LaneLoop {
   readonly requirements: Requirements;
   /** Offers asked for and not yet received. */
   requested: number;
+  /** What came last was left to others: they are to find more of what comes again than this peer. */
+  isLeaving: boolean;
 }
 
 /**
@@ -56,6 +65,8 @@ export class OfferIntake {
   readonly changed: WakeUp;
   readonly #parts: IntakeParts;
   readonly #loops = new Map<LaneId, LaneLoop>();
+  /** When the last of the offers that were left to others comes again. */
+  #lastReturnMs = 0;
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
 
@@ -90,7 +101,8 @@ export class OfferIntake {
   }
 
   #ask(lane: LaneId, loop: LaneLoop): void {
-    const room = Math.min(this.#parts.ledger.room(loop.requirements), PULL_OFFERS_MAX);
+    const most = loop.isLeaving ? 1 : PULL_OFFERS_MAX;
+    const room = Math.min(this.#parts.ledger.room(loop.requirements), most);
     const limit = room - loop.requested;
     if (limit <= 0) return;
     loop.requested += limit;
@@ -104,7 +116,7 @@ export class OfferIntake {
       for await (const claimed of this.#parts.offers.pull(lane, limit, PULL_WAIT_MS, signal)) {
         open -= 1;
         loop.requested -= 1;
-        await this.#receive(claimed);
+        await this.#receive(claimed, loop);
       }
     } catch (error) {
       this.#parts.logger.warn({ lane, err: error }, 'could not pull offers; trying again');
@@ -115,15 +127,24 @@ export class OfferIntake {
     }
   }
 
-  async #receive(claimed: Claimed<Offer>): Promise<void> {
+  async #receive(claimed: Claimed<Offer>, loop: LaneLoop): Promise<void> {
     const { ledger, isOpen, leaves, take } = this.#parts;
     const open = isOpen() && !this.#stop.signal.aborted;
     const reservation = open ? ledger.reserve(claimed.value.requirements) : undefined;
     if (reservation === undefined) return claimed.giveBack(GIVE_BACK_MS);
-    if (!leaves(claimed.value)) return take(claimed, reservation);
-    await claimed.giveBack(GIVE_BACK_MS);
-    // Its room stays taken for a while: the same offers would come again and again.
-    this.#track(this.#parts.clock.sleep(LEFT_MS, this.#stop.signal).finally(reservation.release));
+    loop.isLeaving = leaves(claimed.value);
+    if (!loop.isLeaving) return take(claimed, reservation);
+    // Its room is for what stands behind it: that is asked for at once.
+    reservation.release();
+    await claimed.giveBack(this.#restMs());
+  }
+
+  /** How long an offer rests that is left to others. */
+  #restMs(): number {
+    const nowMs = this.#parts.clock.nowMs();
+    const nextMs = Math.min(this.#lastReturnMs + LEFT_APART_MS, nowMs + LEFT_MS_MAX);
+    this.#lastReturnMs = Math.max(nextMs, nowMs + LEFT_MS_MIN);
+    return this.#lastReturnMs - nowMs;
   }
 
   async #watchLanes(): Promise<void> {
@@ -150,7 +171,7 @@ export class OfferIntake {
     try {
       for (const [lane, requirements] of await this.#parts.lanes.list()) {
         if (this.#loops.has(lane) || !this.#parts.suits(requirements)) continue;
-        this.#loops.set(lane, { requirements, requested: 0 });
+        this.#loops.set(lane, { requirements, requested: 0, isLeaving: false });
       }
       this.changed.ring();
     } catch (error) {

@@ -1,4 +1,9 @@
-import { ArtifactMissingError, type Failure, type FailureKind } from '@podmesh/core';
+import {
+  ArtifactMissingError,
+  ContainerLostError,
+  type Failure,
+  type FailureKind,
+} from '@podmesh/core';
 
 /** Ends an attempt with a failure kind; thrown inside an attempt and nowhere else. */
 export class AttemptFailure extends Error {
@@ -10,14 +15,15 @@ export class AttemptFailure extends Error {
   }
 }
 
-/** Killed between creating a container and starting it, a daemon finds one that will never end. */
-export function neverRan(error: unknown): AttemptFailure {
-  const why = error instanceof Error ? error.message : String(error);
-  return new AttemptFailure(
-    'peer-lost',
-    `this peer was killed at the start of a task: ${why}`,
-    error,
-  );
+/**
+ * Of the wait for a container that an earlier session started: what was lost was lost with that
+ * session, which may have been killed before it was started, or while it ran. Every other failure is
+ * the same as of a container of our own.
+ */
+export function failureOfAdopted(error: unknown): unknown {
+  if (!(error instanceof ContainerLostError)) return error;
+  const message = `this peer was killed while it had the task, and the container is lost: ${error.message}`;
+  return new AttemptFailure('peer-lost', message, error);
 }
 
 /** Any error as the one failure kind it means. */

@@ -1,16 +1,26 @@
 import type { ClaimId, ClaimTicket, Offer, Sequence } from '@podmesh/core';
 
-/** What a restarted daemon must know to go on with an attempt whose container is still there. */
+/**
+ * What a restarted daemon must know to go on with an attempt whose container is still there. Written before
+ * `attempt-started`: every open attempt of ours has an entry, and an entry is an open attempt of ours exactly
+ * when the newest fact of its task is an `attempt-started` with its claim.
+ */
 export interface JournalEntry {
   readonly claim: ClaimId;
   readonly offer: Offer;
-  /** Sequence of our `attempt-started`: where the outcome has to land. */
-  readonly startedSequence: Sequence;
+  /** Sequence of our `attempt-started`, once there is one: not on disk, the log knows it. */
+  readonly startedSequence?: Sequence;
   readonly ticket: ClaimTicket;
   /** The image id behind a reference when the attempt began: a tag may have been moved since. */
   readonly image?: string;
   /** Present once its container was started, as far as was noted. */
   readonly started?: StartNote;
+}
+
+/** An attempt that the log says is open, and ours. */
+export interface OpenAttempt extends JournalEntry {
+  /** Where the outcome has to land. */
+  readonly startedSequence: Sequence;
 }
 
 export interface StartNote {
@@ -22,7 +32,7 @@ export interface StartNote {
   readonly image?: string;
 }
 
-/** Attempts that were begun and not settled, on this machine's disk. */
+/** Attempts that were, or were about to be, begun and are not settled, on this machine's disk. */
 export interface AttemptJournal {
   write(entry: JournalEntry): Promise<void>;
   /** Of an entry that was written: its container runs. */

@@ -1,8 +1,8 @@
 /** The boundaries in the life of an attempt, in order: between any two of them a peer may die. */
 export const ATTEMPT_STEPS = [
   'offer-claimed',
-  'attempt-started',
   'journal-written',
+  'attempt-started',
   'image-resolved',
   'inputs-ready',
   'container-started',

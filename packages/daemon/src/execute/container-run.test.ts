@@ -1,10 +1,12 @@
 import {
+  ContainerLostError,
   type ContainerRuntime,
   claimId,
   KILL_GRACE_MS,
   type LimitsEnforced,
   type Offer,
   ok,
+  PortError,
   peerId,
   type RunningContainer,
 } from '@podmesh/core';
@@ -49,44 +51,71 @@ function newRun({ plan = {}, offer: wanted = {}, runtime = same, limits = WATCHE
     limits: () => limits,
     peer: peerId('p'),
   };
-  const spool = files.openLog();
+  const spool = files.openLog('claim-1');
   const run = new ContainerRun(parts, { offer, spool, stop: stop.signal });
   const { run: id, task, attempt } = offer;
   const labels = { run: id, task, attempt, peer: peerId('p'), claim: claimId('claim-1') };
   const start = () => settled(bench.clock, run.execute(undefined, labels, spool.write));
+  /** What an earlier session started. */
+  const adopt = async () => {
+    const spec = { labels, image: 'i', env: {}, inputs: {}, outputs: {}, net: false };
+    const whole = { ...spec, requirements: SMALL, scratchDir: '/memory' };
+    await settled(
+      bench.clock,
+      bench.runtime.start(whole, () => undefined, stop.signal),
+    );
+    const found = await settled(bench.clock, parts.runtime.leftovers(labels.peer));
+    const [container] = found;
+    if (container === undefined) throw new Error('not found');
+    return settled(bench.clock, run.adopt(container, 'i'));
+  };
   const abort = (order: StopOrder) => stop.abort(order);
-  return { ...bench, run, start, abort, files };
+  return { ...bench, run, start, adopt, abort, files };
 }
 
 const same = (runtime: ContainerRuntime): ContainerRuntime => runtime;
 
 /** The runtime with containers whose `stop` fails so many times. */
 function deafTo(stops: number, heard: number[]) {
-  return (real: ContainerRuntime): ContainerRuntime => ({
-    describe: () => real.describe(),
-    images: () => real.images(),
-    resolveImage: (name, pull, signal) => real.resolveImage(name, pull, signal),
-    loadImage: (path, signal) => real.loadImage(path, signal),
-    leftovers: (peer) => real.leftovers(peer),
-    probe: (peer, signal) => real.probe(peer, signal),
-    start: async (spec, log, signal) => {
-      const started = await real.start(spec, log, signal);
-      return started.ok ? ok(deaf(started.value)) : started;
-    },
-  });
-  function deaf(container: RunningContainer): RunningContainer {
-    return {
-      labels: container.labels,
-      replayLog: (log) => container.replayLog(log),
-      wait: () => container.wait(),
-      readOutput: (output) => container.readOutput(output),
-      sample: () => container.sample(),
-      remove: () => container.remove(),
-      stop: async (graceMs) => {
+  return (real: ContainerRuntime): ContainerRuntime =>
+    changed(real, {
+      stop: async (graceMs, container) => {
         heard.push(graceMs);
         if (heard.length <= stops) throw new Error('the service is away');
         await container.stop(graceMs);
       },
+    });
+}
+
+interface Changes {
+  readonly stop?: (graceMs: number, container: RunningContainer) => Promise<void>;
+  readonly wait?: RunningContainer['wait'];
+}
+
+/** The runtime with containers that do something else. */
+function changed(real: ContainerRuntime, { stop, wait }: Changes): ContainerRuntime {
+  return {
+    describe: () => real.describe(),
+    images: () => real.images(),
+    resolveImage: (name, pull, signal) => real.resolveImage(name, pull, signal),
+    loadImage: (path, signal) => real.loadImage(path, signal),
+    leftovers: async (peer) => (await real.leftovers(peer)).map(odd),
+    probe: (peer, signal) => real.probe(peer, signal),
+    start: async (spec, log, signal) => {
+      const started = await real.start(spec, log, signal);
+      return started.ok ? ok(odd(started.value)) : started;
+    },
+  };
+  function odd(container: RunningContainer): RunningContainer {
+    return {
+      labels: container.labels,
+      replays: container.replays,
+      replayLog: (log) => container.replayLog(log),
+      wait: wait ?? (() => container.wait()),
+      readOutput: (output) => container.readOutput(output),
+      sample: () => container.sample(),
+      remove: () => container.remove(),
+      stop: (graceMs) => stop?.(graceMs, container) ?? container.stop(graceMs),
     };
   }
 }
@@ -234,6 +263,25 @@ describe('the run of a container', () => {
       'its outputs: wrote more than its 2 MiB of disk (3 MiB)',
     );
     expect(files.stored).toHaveLength(1);
+  });
+
+  it.each([
+    ['lost', new ContainerLostError('c', 'was removed by somebody else'), 'internal', 'peer-lost'],
+    [
+      'that nobody can ask',
+      new PortError('no answer', { retryable: true }),
+      'internal',
+      'internal',
+    ],
+  ])('whose container is %s fails, adopted or not', async (_, error, own, adopted) => {
+    const runtime = (real: ContainerRuntime) =>
+      changed(real, { wait: () => Promise.reject(error) });
+    const failed = await newRun({ runtime }).start();
+    expect(failed).toMatchObject({ failure: { kind: own, message: error.message } });
+    const found = await newRun({ runtime, plan: { durationMs: 1e9 } }).adopt();
+    expect(found).toMatchObject({
+      failure: { kind: adopted, message: expect.stringContaining(error.message) },
+    });
   });
 
   it('removes its container when cleaned up, and not before', async () => {

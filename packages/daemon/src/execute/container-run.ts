@@ -14,8 +14,10 @@ import type {
   RunningContainer,
   TaskResult,
 } from '@podmesh/core';
-import { AttemptFailure, failureOfError, neverRan } from './attempt-failure.ts';
+import type { HostMeasures } from '../machine/host-guard.ts';
+import { AttemptFailure, failureOfAdopted, failureOfError } from './attempt-failure.ts';
 import type { AttemptStep } from './attempt-step.ts';
+import { amidFullDisk } from './full-disk.ts';
 import { failureOfExit, failureOfStart, reportExit, reportUsage } from './outcome.ts';
 import { patiently } from './patiently.ts';
 import { resolveNamedImage } from './resolve-named-image.ts';
@@ -37,6 +39,8 @@ export interface ContainerRunParts {
   /** What holds a task to its limits on this machine. */
   readonly limits: () => LimitsEnforced;
   readonly peer: PeerId;
+  /** The disk that tasks write to; absent: a full one is not told from a command's own failure. */
+  readonly host?: Pick<HostMeasures, 'freeDiskBytes' | 'disk'>;
   /** Called at every step of an attempt, so that tests can end the process exactly there. */
   readonly onStep?: ((step: AttemptStep) => void) | undefined;
 }
@@ -164,7 +168,7 @@ export class ContainerRun {
         outputs,
         net,
         requirements,
-        scratchDir: await files.scratch(labels.claim),
+        scratchDir: files.scratch(labels.claim),
       },
       log,
       this.#stop,
@@ -181,7 +185,10 @@ export class ContainerRun {
     await this.#witness?.started(container, this.#image);
     const { exit, stopped } = await this.#supervise(container);
     this.#step('container-ended');
-    const failure = failureOfExit(this.#offer, exit, stopped);
+    const { host, peer } = this.#parts;
+    const found = failureOfExit(this.#offer, exit, stopped);
+    const ended = { offer: this.#offer, container, stopped, peer, host };
+    const failure = await amidFullDisk(found, ended);
     if (failure !== undefined) return this.#failed(failure, { exit, container });
     const outputs = await storeOutputs(container, this.#storing).catch((error: unknown) => {
       if (error instanceof AttemptFailure) return error;
@@ -217,7 +224,7 @@ export class ContainerRun {
     try {
       return await supervise(container, supervision);
     } catch (error) {
-      throw this.#isAdopted ? neverRan(error) : error;
+      throw this.#isAdopted ? failureOfAdopted(error) : error;
     } finally {
       this.#witness?.ended();
     }

@@ -1,14 +1,13 @@
-import { mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClaimId } from '@podmesh/core';
 import type { Boot } from '../machine/boot.ts';
+import { unlinkIfThere } from '../store/absence.ts';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
 
 const ENTRY = '.json';
-/** Ends the name of the file that says: its container runs. */
-const STARTED = '.started';
 
-/** What is written beside an entry when its container runs. */
+/** What is written behind an entry when its container runs. */
 interface StartMark {
   readonly boot: string;
   /** Uptime of the machine: no wall clock, which may jump. */
@@ -17,12 +16,16 @@ interface StartMark {
 }
 
 /**
- * One small file per begun attempt, and another beside it once its container runs: cheaper than
- * writing the first one again. A torn or foreign file is dropped: its container is then removed.
+ * One small file per begun attempt: the entry, and in a second line, once its container runs, when that began.
+ * One file, because making one costs far more than writing it. A torn or foreign file is dropped: its
+ * container is then removed.
  */
 export class DiskJournal implements AttemptJournal {
   readonly #folder: string;
   readonly #boot: Boot;
+  /** Entries that are being written: not torn, only not whole yet. */
+  readonly #writing = new Set<string>();
+  #made: Promise<unknown> | undefined;
 
   constructor(folder: string, boot: Boot) {
     this.#folder = folder;
@@ -30,43 +33,45 @@ export class DiskJournal implements AttemptJournal {
   }
 
   async write(entry: JournalEntry): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const path = this.#pathOf(entry.claim);
-    await writeFile(`${path}.new`, JSON.stringify(entry), { mode: 0o600 });
-    await rename(`${path}.new`, path);
+    const name = nameOf(entry.claim);
+    this.#writing.add(name);
+    try {
+      await this.#makeFolder();
+      await writeFile(join(this.#folder, name), JSON.stringify(entry), { mode: 0o600 });
+    } finally {
+      this.#writing.delete(name);
+    }
   }
 
   async noteStarted(claim: ClaimId, image: string): Promise<void> {
     const { id, uptimeMs } = this.#boot;
     const mark: StartMark = { boot: id, atMs: uptimeMs(), image };
-    await writeFile(this.#markOf(claim), JSON.stringify(mark), { mode: 0o600 });
+    await appendFile(join(this.#folder, nameOf(claim)), `\n${JSON.stringify(mark)}`);
   }
 
   async remove(claim: ClaimId): Promise<void> {
-    await this.#drop(`${claim}${ENTRY}`);
+    await unlinkIfThere(join(this.#folder, nameOf(claim)));
   }
 
   async list(): Promise<readonly JournalEntry[]> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    await this.#makeFolder();
     const entries: JournalEntry[] = [];
-    const names = await readdir(this.#folder);
-    for (const name of names) {
-      // The others are being written at this moment, or never were finished.
-      if (!name.endsWith(ENTRY)) continue;
+    for (const name of await readdir(this.#folder)) {
       const path = join(this.#folder, name);
-      const text = await readFile(path, 'utf8').catch(() => undefined);
-      // Settled while we looked.
-      if (text === undefined) continue;
-      const entry = parse(text);
-      if (entry === undefined) await this.#drop(name);
-      else entries.push({ ...entry, ...(await this.#startOf(entry.claim)) });
+      const text = this.#writing.has(name)
+        ? undefined
+        : await readFile(path, 'utf8').catch(() => undefined);
+      // Settled while we looked, or begun.
+      if (text === undefined || this.#writing.has(name)) continue;
+      const [written = '', mark] = text.split('\n');
+      const entry = name.endsWith(ENTRY) ? parse(written) : undefined;
+      if (entry === undefined) await unlinkIfThere(path);
+      else entries.push({ ...entry, ...(mark === undefined ? {} : this.#startOf(mark)) });
     }
     return entries;
   }
 
-  async #startOf(claim: ClaimId): Promise<Pick<JournalEntry, 'started'>> {
-    const text = await readFile(this.#markOf(claim), 'utf8').catch(() => undefined);
-    if (text === undefined) return {};
+  #startOf(text: string): Pick<JournalEntry, 'started'> {
     const { boot, atMs, image } = parseMark(text);
     // A torn mark tells that it was started, and nothing more.
     const isOfThisBoot = boot === undefined || boot === this.#boot.id;
@@ -75,36 +80,24 @@ export class DiskJournal implements AttemptJournal {
     return { started: { ranMs: Math.max(0, ranMs), isOfThisBoot, ...named } };
   }
 
-  /** The mark first: an entry without it is harmless, a mark without an entry would stay for ever. */
-  async #drop(name: string): Promise<void> {
-    const mark = `${name.slice(0, -ENTRY.length)}${STARTED}`;
-    await unlinkIfThere(join(this.#folder, mark));
-    await unlinkIfThere(join(this.#folder, name));
-  }
-
-  #pathOf(claim: ClaimId): string {
-    return join(this.#folder, `${claim}${ENTRY}`);
-  }
-
-  #markOf(claim: ClaimId): string {
-    return join(this.#folder, `${claim}${STARTED}`);
+  async #makeFolder(): Promise<void> {
+    this.#made ??= mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    try {
+      await this.#made;
+    } catch (error) {
+      this.#made = undefined;
+      throw error;
+    }
   }
 }
 
-/** For every task: half of what `rm` takes. */
-async function unlinkIfThere(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-  }
-}
+const nameOf = (claim: ClaimId): string => `${claim}${ENTRY}`;
 
 function parse(text: string): JournalEntry | undefined {
   try {
     const entry = JSON.parse(text) as Partial<JournalEntry>;
-    const { claim, offer, startedSequence, ticket } = entry;
-    const complete = claim && offer && startedSequence !== undefined && ticket !== undefined;
+    const { claim, offer, ticket } = entry;
+    const complete = claim && offer && ticket !== undefined;
     return complete ? (entry as JournalEntry) : undefined;
   } catch {
     return undefined;

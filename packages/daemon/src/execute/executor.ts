@@ -19,13 +19,14 @@ import {
   type RunId,
   type RunLog,
   type RunningContainer,
+  type Sequence,
   type SessionId,
   type Sha256,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { Reservation } from '../claim/capacity-ledger.ts';
 import { ActiveAttempts, type RunningAttempt } from './active-attempts.ts';
-import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
+import type { AttemptJournal, JournalEntry, OpenAttempt } from './attempt-journal.ts';
 import type { AttemptStep } from './attempt-step.ts';
 import { CachedResults } from './cached-results.ts';
 import {
@@ -60,6 +61,19 @@ export interface ExecutorParts extends ContainerRunParts {
   readonly isDirectoryWhole?: () => boolean;
   /** Told how each attempt of this peer ended, published or not. */
   readonly onEnding?: (attempt: JournalEntry, ending: Ending) => void;
+}
+
+/** Why the journal has no entry of an attempt. */
+interface JournalTrouble {
+  readonly error: unknown;
+}
+
+/** With what an attempt begins. */
+interface Beginning {
+  /** The image id, where it is known already. */
+  readonly image: string | undefined;
+  readonly stop: AbortSignal;
+  readonly trouble: JournalTrouble | undefined;
 }
 
 /**
@@ -117,17 +131,19 @@ export class Executor {
     container: RunningContainer,
     reservation: Reservation,
   ): Promise<boolean> {
-    const { offer } = entry;
-    const last = await this.#parts.log.lastOfTask(offer.run, offer.task);
-    if (last?.sequence !== entry.startedSequence) return false;
+    const { offer, claim } = entry;
+    const open = await this.#openInLog(entry);
+    if (open === undefined) return false;
     const attempt = this.#active.keep(entry, async (stop) => {
-      const spool = this.#parts.files.openLog();
+      const { files } = this.#parts;
+      const isReplayed = container.replays === 'all';
+      const spool = isReplayed ? files.openLog(claim) : await files.reopenLog(claim);
       container.replayLog(this.#logSink(offer, spool));
-      const witness = this.#witness(entry.claim, true);
+      const witness = this.#witness(claim, true);
       const ranMs = entry.started?.ranMs ?? 0;
       const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness, ranMs });
       await this.#publish(
-        entry,
+        open,
         await containerRun.adopt(container, entry.started?.image ?? entry.image),
         containerRun,
       );
@@ -141,10 +157,19 @@ export class Executor {
    * more. Never one that is at work here.
    */
   async conclude(entry: JournalEntry, failure: Failure): Promise<boolean> {
+    const open = await this.#openInLog(entry);
+    if (open === undefined || this.holds(entry.claim)) return false;
+    return this.#outcomes.publish(open, { kind: 'failed', failure });
+  }
+
+  /** Undefined: the attempt was never begun, or has passed on to somebody else. */
+  async #openInLog(entry: JournalEntry): Promise<OpenAttempt | undefined> {
     const { run, task } = entry.offer;
     const last = await this.#parts.log.lastOfTask(run, task);
-    if (last?.sequence !== entry.startedSequence || this.holds(entry.claim)) return false;
-    return this.#outcomes.publish(entry, { kind: 'failed', failure });
+    // A claim's id is made for one attempt, so that its fact cannot be mistaken.
+    if (last?.event.kind !== 'attempt-started' || last.event.claim !== entry.claim)
+      return undefined;
+    return { ...entry, startedSequence: last.sequence };
   }
 
   /** Ends one attempt; harmless when it has ended. */
@@ -200,31 +225,55 @@ export class Executor {
         claim,
         offerSequence: claimed.sequence,
       };
-      const appended = await this.#parts.log.append(started, offer.sequence);
-      if (!appended.ok) return this.#refused.settle(claimed);
-      this.#step('attempt-started');
       const named = image === undefined ? {} : { image };
-      const entry = { claim, offer, startedSequence: appended.value, ticket, ...named };
-      await this.#run(entry, image, stop);
+      const entry: JournalEntry = { claim, offer, ticket, ...named };
+      const trouble = await this.#write(entry);
+      const startedSequence = await this.#begin(entry, started);
+      if (startedSequence === undefined) return this.#refused.settle(claimed);
+      this.#step('attempt-started');
+      await this.#run({ ...entry, startedSequence }, { image, stop, trouble });
     });
   }
 
-  async #run(entry: JournalEntry, image: string | undefined, stop: AbortSignal): Promise<void> {
-    const { files, journal, peer } = this.#parts;
+  /** Undefined when it is written; a disk that takes no entry is a failure of the attempt, which has to begin first. */
+  async #write(entry: JournalEntry): Promise<JournalTrouble | undefined> {
+    try {
+      await this.#parts.journal.write(entry);
+    } catch (error) {
+      return { error };
+    }
+    this.#step('journal-written');
+    return undefined;
+  }
+
+  /** The sequence of the fact that it has begun; undefined when it was refused. Without a fact no entry stays. */
+  async #begin(
+    { claim, offer }: JournalEntry,
+    started: AttemptStarted,
+  ): Promise<Sequence | undefined> {
+    let sequence: Sequence | undefined;
+    try {
+      const appended = await this.#parts.log.append(started, offer.sequence);
+      if (appended.ok) sequence = appended.value;
+      return sequence;
+    } finally {
+      // One that cannot be removed now is looked at, and dropped, when leftovers are reconciled.
+      if (sequence === undefined) await this.#parts.journal.remove(claim).catch(() => undefined);
+    }
+  }
+
+  async #run(entry: OpenAttempt, { image, stop, trouble }: Beginning): Promise<void> {
+    const { files, peer } = this.#parts;
     const { offer, claim } = entry;
     const { run, task, attempt } = offer;
-    const spool = files.openLog();
+    const spool = files.openLog(claim);
     const witness = this.#witness(claim);
     const onPull = this.#pullTeller(offer);
     const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness, onPull });
     const labels: ContainerLabels = { run, task, attempt, peer, claim };
-    const ending = await journal.write(entry).then(
-      () => {
-        this.#step('journal-written');
-        return containerRun.execute(image, labels, this.#logSink(offer, spool));
-      },
-      (error: unknown) => containerRun.fail(error),
-    );
+    const ending = await (trouble === undefined
+      ? containerRun.execute(image, labels, this.#logSink(offer, spool))
+      : containerRun.fail(trouble.error));
     await this.#publish(entry, ending, containerRun);
   }
 
@@ -259,7 +308,7 @@ export class Executor {
   }
 
   /** Publishes the outcome, and cleans up whatever comes of that. */
-  async #publish(entry: JournalEntry, ending: Ending, containerRun: ContainerRun): Promise<void> {
+  async #publish(entry: OpenAttempt, ending: Ending, containerRun: ContainerRun): Promise<void> {
     try {
       this.#parts.onEnding?.(entry, ending);
       await this.#outcomes.publish(entry, ending);

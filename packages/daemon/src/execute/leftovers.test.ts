@@ -5,9 +5,17 @@ import {
   claimId,
   type Offer,
   peerId,
+  type RunningContainer,
   taskId,
 } from '@podmesh/core';
-import { freshLane, freshRun, SMALL, sampleOffer, sampleStarted } from '@podmesh/testkit';
+import {
+  freshLane,
+  freshRun,
+  SMALL,
+  sampleArtifact,
+  sampleOffer,
+  sampleStarted,
+} from '@podmesh/testkit';
 import { expect, it } from 'vitest';
 import { CapacityLedger } from '../claim/capacity-ledger.ts';
 import { CAPACITY, MemoryFiles, newBench, peerParts, settled } from '../daemon.test-kit.ts';
@@ -15,7 +23,7 @@ import { WakeUp } from '../wake-up.ts';
 import { Executor } from './executor.ts';
 import { Leftovers } from './leftovers.ts';
 
-function newCase(failsToRemove?: ClaimId) {
+function newCase(failsToRemove?: ClaimId, changes: Partial<RunningContainer> = {}) {
   const bench = newBench(() => ({ kind: 'runs', durationMs: 5_000 }));
   const files = new MemoryFiles();
   const real = peerParts(bench, 'p');
@@ -25,6 +33,7 @@ function newCase(failsToRemove?: ClaimId) {
   const leftovers: typeof runtime.leftovers = async (peer) =>
     (await runtime.leftovers(peer)).map((container) => ({
       labels: container.labels,
+      replays: container.replays,
       replayLog: (log) => container.replayLog(log),
       wait: () => container.wait(),
       stop: (graceMs) => container.stop(graceMs),
@@ -34,6 +43,7 @@ function newCase(failsToRemove?: ClaimId) {
         if (container.labels.claim === failsToRemove) throw new Error('it is in use');
         await container.remove();
       },
+      ...changes,
     }));
   const faulty = {
     describe: () => runtime.describe(),
@@ -107,7 +117,7 @@ async function openAttempt(bench: ReturnType<typeof newCase>, name: string) {
   const appended = mesh.log.append(started, 0);
   const startedSequence = appended.ok ? appended.value : 0;
   await parts.journal.write({ claim, offer, startedSequence, ticket: claimed.ticket });
-  await parts.files.scratch(claim);
+  parts.files.scratch(claim);
   return { claim, offer, startedSequence, last: () => mesh.log.lastOfTask(run, task)?.event };
 }
 
@@ -210,6 +220,22 @@ it('a container whose attempt is still ours is taken to its end', async () => {
   await clock.advance(10_000);
   expect(mesh.log.lastOfTask(offer.run, offer.task)?.event.kind).toBe('attempt-succeeded');
   expect([claims(), executor.claims(), ledger.reservations]).toEqual([[], [], 0]);
+});
+
+it.each([
+  ['from its beginning', 'all', 'replayed\n'],
+  ['where the killed daemon left it', 'since', 'kept\nreplayed\n'],
+] as const)('the log of an adopted container is told %s', async (_, replays, expected) => {
+  const replayLog: RunningContainer['replayLog'] = (log) =>
+    log('stdout', Buffer.from('replayed\n'));
+  const bench = newCase(undefined, { replays, replayLog });
+  const { claim, last } = await openAttempt(bench, 'adopted');
+  await bench.start('adopted');
+  bench.parts.files.openLog(claim).write('stdout', Buffer.from('kept\n'));
+  await bench.leftovers.reconcile();
+  await bench.clock.advance(10_000);
+  const { digest } = sampleArtifact(Buffer.from(expected)).ref;
+  expect(last()).toMatchObject({ kind: 'attempt-succeeded', result: { log: { digest } } });
 });
 
 it('a container whose attempt was declared lost is removed', async () => {

@@ -1,6 +1,6 @@
 import type { OfferQueue, RunLog, TaskEvent } from '@podmesh/core';
 import type { Logger } from 'pino';
-import type { JournalEntry } from './attempt-journal.ts';
+import type { JournalEntry, OpenAttempt } from './attempt-journal.ts';
 import type { AttemptStep } from './attempt-step.ts';
 import type { CachedResults } from './cached-results.ts';
 import type { Ending } from './container-run.ts';
@@ -23,7 +23,7 @@ export class Outcomes {
   }
 
   /** Appends it behind our own start, then acknowledges; false: the attempt was lost before. */
-  async publish(entry: JournalEntry, ending: Ending): Promise<boolean> {
+  async publish(entry: OpenAttempt, ending: Ending): Promise<boolean> {
     const event = await this.#eventOf(entry, ending);
     const appended = await this.#parts.log.append(event, entry.startedSequence);
     if (!appended.ok) {

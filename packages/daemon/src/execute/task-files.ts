@@ -6,11 +6,14 @@ export interface TaskFiles {
   input(artifact: ArtifactRef): Promise<string>;
   /** Stores what a task left behind, here and where every peer can reach it, and verifies it. */
   storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef>;
-  /** A private, empty directory for one attempt, gone with `removeScratch`. */
-  scratch(claim: ClaimId): Promise<string>;
+  /** Where a private directory of one attempt may be made; gone with `removeScratch`. */
+  scratch(claim: ClaimId): string;
+  /** And what was kept of its log, if that was not stored. */
   removeScratch(claim: ClaimId): Promise<void>;
-  /** Keeps the log of an attempt until it is stored as an artifact. */
-  openLog(): LogSpool;
+  /** Keeps the log of an attempt, from its beginning, until it is stored as an artifact. */
+  openLog(claim: ClaimId): LogSpool;
+  /** Goes on with what an earlier daemon kept of an attempt's log. What cannot be had of it counts as cut off. */
+  reopenLog(claim: ClaimId): Promise<LogSpool>;
 }
 
 export interface LogSpool {

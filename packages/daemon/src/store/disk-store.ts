@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ArtifactId, artifactId } from '@podmesh/core';
 
@@ -79,18 +79,17 @@ export class DiskStore {
 
   /** Takes over a finished file of ours whose bytes were hashed as they were written. */
   async adopt(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
-    const digest = artifactId(`sha256:${hash.digest('hex')}`);
     try {
-      await syncFile(path);
-      await chmod(path, FILE_MODE);
-      const destination = this.pathOf(digest);
-      await mkdir(dirname(destination), { recursive: true, mode: 0o700 });
-      await rename(path, destination);
+      return await this.#place(path, hash, bytes, rename);
     } catch (error) {
       await rm(path, { force: true });
       throw error;
     }
-    return { digest, bytes };
+  }
+
+  /** The same, but the file keeps its own name, too: its bytes must never change again. */
+  async share(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
+    return await this.#place(path, hash, bytes, linkUnlessThere);
   }
 
   /** The same bytes with the executable bit: a hard link would share the other's mode. */
@@ -109,6 +108,30 @@ export class DiskStore {
       throw error;
     }
     return path;
+  }
+
+  async #place(
+    path: string,
+    hash: Hash,
+    bytes: number,
+    move: (from: string, to: string) => Promise<void>,
+  ): Promise<StoredFile> {
+    const digest = artifactId(`sha256:${hash.digest('hex')}`);
+    await syncFile(path);
+    await chmod(path, FILE_MODE);
+    const destination = this.pathOf(digest);
+    await mkdir(dirname(destination), { recursive: true, mode: 0o700 });
+    await move(path, destination);
+    return { digest, bytes };
+  }
+}
+
+/** What has a digest for a name is whole: the same bytes need not be there twice. */
+async function linkUnlessThere(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { lstat, readFile, readlink, stat } from 'node:fs/promises';
+import { lstat, mkdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactMissingError, type ArtifactStore, claimId, EMPTY_ARTIFACT } from '@podmesh/core';
 import { makeTree } from '@podmesh/jetstream';
@@ -161,11 +161,26 @@ describe("a task's input", () => {
 
 it('gives an attempt a folder of its own and takes it back, twice too', async () => {
   const { files } = await newFiles();
-  const folder = await files.scratch(claimId('claim-1'));
-  expect((await stat(folder)).mode & 0o777).toBe(0o700);
+  const folder = files.scratch(claimId('claim-1'));
+  await files.removeScratch(claimId('claim-1'));
+  await mkdir(join(folder, 'fd'), { recursive: true });
   await files.removeScratch(claimId('claim-1'));
   await files.removeScratch(claimId('claim-1'));
   await expect(stat(folder)).rejects.toThrow();
+});
+
+it("keeps an attempt's log over a restart, until it is given up", async () => {
+  const { root, files, artifacts } = await newFiles();
+  const claim = claimId('claim-1');
+  files.openLog(claim).write('stdout', Buffer.from('one\n'));
+  const restarted = new LocalTaskFiles(root, artifacts);
+  await restarted.prepare();
+  const log = await restarted.reopenLog(claim);
+  log.write('stdout', Buffer.from('two\n'));
+  expect(await log.store()).toMatchObject({ bytes: 8, truncated: false });
+  expect(await namesIn(join(root, 'scratch'))).toEqual(['claim-1.log']);
+  await restarted.removeScratch(claim);
+  expect(await namesIn(join(root, 'scratch'))).toEqual([]);
 });
 
 /** The methods of a store, to replace some of them. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type ArtifactId,
@@ -14,6 +14,7 @@ import {
 import { makeTree, parseTree } from '@podmesh/jetstream';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
 import type { LogSpool, TaskFiles } from '../execute/task-files.ts';
+import { isAbsence, unlinkIfThere } from './absence.ts';
 import { DiskStore, type StoredFile } from './disk-store.ts';
 import { LogFile } from './log-file.ts';
 import { SingleFlight } from './single-flight.ts';
@@ -59,18 +60,36 @@ export class LocalTaskFiles implements TaskFiles {
     return kind === 'file' ? this.#storeFile(entries) : this.#storeDirectory(entries);
   }
 
-  async scratch(claim: ClaimId): Promise<string> {
-    const folder = join(this.#scratch, claim);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    return folder;
+  scratch(claim: ClaimId): string {
+    return join(this.#scratch, claim);
   }
 
+  /** For every task, and of most there is nothing: `rm` alone would look twice at each. */
   async removeScratch(claim: ClaimId): Promise<void> {
-    await rm(join(this.#scratch, claim), { recursive: true, force: true });
+    const folder = this.scratch(claim);
+    await rmdir(folder).catch(async (error: unknown) => {
+      if (!isAbsence(error)) await rm(folder, { recursive: true, force: true });
+    });
+    await unlinkIfThere(this.#logOf(claim));
   }
 
-  openLog(): LogSpool {
-    return new LogFile(this.#store, (log) => this.#publish(log));
+  openLog(claim: ClaimId): LogSpool {
+    return this.#logFile(claim);
+  }
+
+  async reopenLog(claim: ClaimId): Promise<LogSpool> {
+    const log = this.#logFile(claim);
+    await log.takeUp();
+    return log;
+  }
+
+  #logFile(claim: ClaimId): LogFile {
+    return new LogFile(this.#store, this.#logOf(claim), (log) => this.#publish(log));
+  }
+
+  /** Beside the scratch directory, and like that not swept away at a start. No claim has a dot in it. */
+  #logOf(claim: ClaimId): string {
+    return join(this.#scratch, `${claim}.log`);
   }
 
   async #storeFile(entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {

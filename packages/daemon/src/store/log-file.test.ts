@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ArtifactRef, EMPTY_ARTIFACT, STDERR_TAIL_BYTES_MAX } from '@podmesh/core';
 import { sampleArtifact } from '@podmesh/testkit';
@@ -12,8 +12,15 @@ async function newLog() {
   const store = new DiskStore(root);
   await store.prepare();
   const published: ArtifactRef[] = [];
-  const log = new LogFile(store, async (ref) => void published.push(ref));
-  return { root, store, published, log };
+  const path = join(root, 'attempt.log');
+  const next = () => new LogFile(store, path, async (ref) => void published.push(ref));
+  /** As a daemon does that finds what a killed one left. */
+  const takenUp = async () => {
+    const log = next();
+    await log.takeUp();
+    return log;
+  };
+  return { root, store, published, path, log: next(), next, takenUp };
 }
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -50,27 +57,89 @@ describe('the log of an attempt', () => {
 
   it('leaves no file when discarded, even twice', async () => {
     const { log, root } = await newLog();
+    const before = await namesIn(root);
     log.write('stdout', bytes('never wanted'));
-    expect(await namesIn(join(root, 'temporary'))).toHaveLength(1);
+    expect(await namesIn(root)).toContain('attempt.log');
     await log.discard();
     await log.discard();
-    expect(await namesIn(join(root, 'temporary'))).toEqual([]);
+    expect(await namesIn(root)).toEqual(before);
   });
 
   it('that was stored survives its discard', async () => {
-    const { log, store } = await newLog();
+    const { log, store, root } = await newLog();
     log.write('stdout', bytes('kept'));
     const { digest } = await log.store();
     await log.discard();
     expect(await store.has(digest)).toBe(true);
+    expect(await namesIn(root)).not.toContain('attempt.log');
   });
 
   it('ignores what comes after it was stored', async () => {
-    const { log, root } = await newLog();
+    const { log, path } = await newLog();
     log.write('stdout', bytes('kept'));
     const stored = await log.store();
     log.write('stdout', bytes('late'));
     expect(await log.store()).toEqual(stored);
-    expect(await namesIn(join(root, 'temporary'))).toEqual([]);
+    expect(await readFile(path, 'utf8')).toBe('kept');
+  });
+
+  it('can be stored again when that failed', async () => {
+    const { log, path, store } = await newLog();
+    log.write('stdout', bytes('kept'));
+    await rename(path, `${path}.away`);
+    await expect(log.store()).rejects.toThrow('ENOENT');
+    await rename(`${path}.away`, path);
+    expect(await store.has((await log.store()).digest)).toBe(true);
+  });
+});
+
+describe('a log that a killed daemon left', () => {
+  it('is gone on with, and stored whole', async () => {
+    const { log, takenUp } = await newLog();
+    log.write('stdout', bytes('one\n'));
+    const next = await takenUp();
+    next.write('stdout', bytes('two\n'));
+    const { digest } = sampleArtifact(bytes('one\ntwo\n')).ref;
+    expect(await next.store()).toEqual({ digest, bytes: 8, truncated: false });
+  });
+
+  it('is not touched any more once it was stored, and stored again', async () => {
+    const { log, store, takenUp } = await newLog();
+    log.write('stdout', bytes('whole'));
+    const stored = await log.store();
+    const next = await takenUp();
+    next.write('stdout', bytes(', and more'));
+    expect(await next.store()).toEqual(stored);
+    expect(await readFile(store.pathOf(stored.digest), 'utf8')).toBe('whole');
+  });
+
+  it('may be none, as nothing was written', async () => {
+    const { takenUp } = await newLog();
+    const log = await takenUp();
+    log.write('stdout', bytes('first'));
+    expect(await log.store()).toMatchObject({ bytes: 5, truncated: false });
+  });
+
+  it('makes way for one from the beginning, even in the store', async () => {
+    const { log, store, next } = await newLog();
+    log.write('stdout', bytes('one'));
+    const stored = await log.store();
+    const replayed = next();
+    replayed.write('stdout', bytes('one and two'));
+    expect(await replayed.store()).toMatchObject({ bytes: 11, truncated: false });
+    expect(await readFile(store.pathOf(stored.digest), 'utf8')).toBe('one');
+  });
+
+  it('says so when something of it is missing', async () => {
+    const { path, takenUp } = await newLog();
+    // As a full disk leaves it.
+    await writeFile(path, 'a part', { mode: 0o700 });
+    expect(await (await takenUp()).store()).toMatchObject({ bytes: 6, truncated: true });
+  });
+
+  it('that cannot be read counts as cut off', async () => {
+    const { path, takenUp } = await newLog();
+    await mkdir(path);
+    expect(await (await takenUp()).store()).toMatchObject({ bytes: 0, truncated: true });
   });
 });

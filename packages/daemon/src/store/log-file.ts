@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, writeSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { closeSync, createReadStream, fchmodSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
 import {
   type ArtifactRef,
   EMPTY_ARTIFACT,
@@ -9,52 +9,83 @@ import {
   STDERR_TAIL_BYTES_MAX,
 } from '@podmesh/core';
 import type { LogSpool } from '../execute/task-files.ts';
+import { isAbsence } from './absence.ts';
 import type { DiskStore, StoredFile } from './disk-store.ts';
 
+/** Without the owner's right to write it was stored, and is whole. */
+const WRITABLE = 0o200;
+/** Of a log that a later daemon may go on with: something is missing. A mode fits on a full disk, too. */
+const HOLED_MODE = 0o700;
+const HOLED = 0o100;
+
 /**
- * The log of one attempt in a file. Writes are synchronous on purpose: a task that floods its log is
- * slowed down by the disk instead of filling this process's memory.
+ * The log of one attempt in a file, which outlives this process. Writes are synchronous on purpose: a
+ * task that floods its log is slowed down by the disk instead of filling this process's memory.
  */
 export class LogFile implements LogSpool {
   readonly #store: DiskStore;
+  readonly #path: string;
   readonly #publish: (log: ArtifactRef) => Promise<void>;
-  readonly #hash = createHash('sha256');
-  #file: { readonly path: string; readonly descriptor: number } | undefined;
+  #hash = createHash('sha256');
+  #descriptor: number | undefined;
   #bytes = 0;
   #truncated = false;
+  #isOver = false;
   #tail = Buffer.alloc(0);
   /** In this machine's store already. */
   #kept: StoredFile | undefined;
   /** And where every peer can reach it. */
   #stored: LogRef | undefined;
 
-  /** `publish` puts the stored log where every peer can reach it. */
-  constructor(store: DiskStore, publish: (log: ArtifactRef) => Promise<void>) {
+  /** `path`: on the store's file system. `publish` puts the stored log where every peer can reach it. */
+  constructor(store: DiskStore, path: string, publish: (log: ArtifactRef) => Promise<void>) {
     this.#store = store;
+    this.#path = path;
     this.#publish = publish;
+  }
+
+  /**
+   * Goes on with the file that an earlier process left, instead of beginning anew. None is none: there
+   * was nothing to write. Never throws: one that cannot be read counts as cut off.
+   */
+  async takeUp(): Promise<void> {
+    try {
+      const { mode } = await stat(this.#path);
+      for await (const piece of createReadStream(this.#path)) {
+        this.#hash.update(piece);
+        this.#bytes += piece.length;
+      }
+      this.#isOver = (mode & WRITABLE) === 0;
+      // Full to the last byte: nobody knows any more whether there was another.
+      this.#truncated = (mode & HOLED) !== 0 || this.#bytes >= LOG_BYTES_MAX;
+      if (!this.#isOver) this.#descriptor = openSync(this.#path, 'a');
+    } catch (error) {
+      this.#hash = createHash('sha256');
+      this.#bytes = 0;
+      this.#truncated = !isAbsence(error);
+    }
   }
 
   write(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
     if (stream === 'stderr') this.#keepTail(bytes);
+    if (this.#isOver) return;
     const room = LOG_BYTES_MAX - this.#bytes;
     const kept = bytes.length <= room ? bytes : bytes.subarray(0, room);
     if (kept.length < bytes.length) this.#truncated = true;
-    if (kept.length === 0 || this.#kept !== undefined) return;
+    if (kept.length === 0) return;
     try {
       this.#append(kept);
     } catch {
       // A full disk must not end the task because of its log.
-      this.#truncated = true;
+      this.#markHole();
     }
   }
 
   async store(): Promise<LogRef> {
     if (this.#stored !== undefined) return this.#stored;
-    const file = this.#close();
-    if (file !== undefined) {
-      this.#kept = await this.#store.adopt(file, this.#hash, this.#bytes);
-    }
-    if (this.#kept === undefined && this.#bytes > 0) throw new Error('the log could not be kept');
+    this.#close();
+    if (this.#bytes > 0)
+      this.#kept ??= await this.#store.share(this.#path, this.#hash.copy(), this.#bytes);
     const { digest, bytes } = this.#kept ?? { digest: EMPTY_ARTIFACT, bytes: 0 };
     if (bytes > 0) await this.#publish({ digest, kind: 'file', bytes });
     this.#stored = { digest, bytes, truncated: this.#truncated };
@@ -66,38 +97,50 @@ export class LogFile implements LogSpool {
   }
 
   async discard(): Promise<void> {
-    const file = this.#close();
-    if (file !== undefined && this.#stored === undefined) await rm(file, { force: true });
+    this.#close();
+    if (this.#bytes > 0) await rm(this.#path, { force: true });
   }
 
   /** A disk that fills up takes a part of what it was given: only that part counts. */
   #append(bytes: Uint8Array): void {
     for (let rest = bytes; rest.length > 0; ) {
-      const count = writeSync(this.#open(), rest);
+      this.#descriptor ??= create(this.#path);
+      const count = writeSync(this.#descriptor, rest);
       this.#hash.update(rest.subarray(0, count));
       this.#bytes += count;
       rest = rest.subarray(count);
     }
   }
 
-  #open(): number {
-    if (this.#file === undefined) {
-      const path = this.#store.temporaryPath();
-      this.#file = { path, descriptor: openSync(path, 'wx', 0o600) };
+  #markHole(): void {
+    if (this.#truncated) return;
+    this.#truncated = true;
+    try {
+      if (this.#descriptor !== undefined) fchmodSync(this.#descriptor, HOLED_MODE);
+    } catch {
+      // Then only this process knows of it.
     }
-    return this.#file.descriptor;
   }
 
-  #close(): string | undefined {
-    const file = this.#file;
-    if (file === undefined) return undefined;
-    this.#file = undefined;
-    closeSync(file.descriptor);
-    return file.path;
+  #close(): void {
+    this.#isOver = true;
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
   }
 
   #keepTail(bytes: Uint8Array): void {
     const joined = Buffer.concat([this.#tail, bytes.subarray(-STDERR_TAIL_BYTES_MAX)]);
     this.#tail = joined.subarray(-STDERR_TAIL_BYTES_MAX);
+  }
+}
+
+/** In the place of an earlier process's: that may be in the store under its digest, and is not written to. */
+function create(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    unlinkSync(path);
+    return openSync(path, 'wx', 0o600);
   }
 }

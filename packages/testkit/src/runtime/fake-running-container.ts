@@ -20,6 +20,7 @@ import type { FakeContainer } from './fake-container.ts';
 /** One process's hold on a container. */
 export class FakeRunningContainer implements RunningContainer {
   readonly labels: ContainerLabels;
+  readonly replays = 'all';
   private readonly process: FakeProcess;
   private readonly host: ContainerHost;
   private readonly container: FakeContainer;

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { jobId, runId } from '../words/ids.ts';
+import { RATION_REASON_CHARACTERS_MAX, RATIONS_TOLD_MAX } from '../words/limits.ts';
+import { type Ration, toldRations } from './peer-entry.ts';
+
+const ration = (job: string, reason = 'no overlay'): Ration => ({
+  run: runId('abcdefghijkl'),
+  job: jobId(job),
+  reason,
+});
+
+describe('what a heartbeat tells of rationed jobs', () => {
+  it('is nothing at all when there are none, as of a peer that does not know the word', () => {
+    expect(toldRations([])).toEqual({});
+  });
+
+  it('is each with its reason', () => {
+    expect(toldRations([ration('a'), ration('b')])).toEqual({
+      rations: [ration('a'), ration('b')],
+    });
+  });
+
+  it('is bounded: the newest, and no long stories', () => {
+    const many = Array.from({ length: RATIONS_TOLD_MAX + 3 }, (_, i) => ration(`job-${i}`));
+    expect(toldRations(many).rations).toEqual(many.slice(3));
+    const [long] = toldRations([ration('a', '😀'.repeat(5_000))]).rations ?? [];
+    expect([...(long?.reason ?? '')]).toHaveLength(RATION_REASON_CHARACTERS_MAX + 1);
+    expect(long?.reason.endsWith('😀…')).toBe(true);
+  });
+});
