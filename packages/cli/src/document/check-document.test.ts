@@ -1,4 +1,4 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GraphProblem } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
@@ -38,6 +38,33 @@ describe('checkDocument', () => {
       'jobs[1].inputs.y',
     ]);
     expect(problems[1]?.problem).toBe(`there is no ${join(directory, 'there')}`);
+  });
+
+  it('lists what would be refused later: links out of a directory, secrets for pip', async () => {
+    const directory = temporaryDirectory();
+    await mkdir(join(directory, 'data/sub'), { recursive: true });
+    await symlink('/etc', join(directory, 'data/sub/out'));
+    await symlink('../../other', join(directory, 'data/sub/up'));
+    await symlink('nobody', join(directory, 'broken'));
+    await mkdir(join(directory, 'code'));
+    await writeFile(join(directory, 'code/main.py'), '');
+    await writeFile(join(directory, 'requirements.txt'), 'a\n-i https://me:hunter2@pypi.example\n');
+    const document = {
+      version: 1,
+      jobs: [
+        job({ d: 'file:data', gone: 'file:broken' }),
+        { job: { python: 'code', requirements: 'requirements.txt' }, needs: { cpus: 'x' } },
+      ],
+    };
+    const problems = await problemsOf(checkDocument({ document, directory }));
+    expect(problems.map(({ path, problem }) => [path, problem])).toEqual([
+      ['jobs[1].needs.cpus', expect.anything()],
+      ['jobs[0].inputs.d', expect.stringContaining('sub/out, a link to /etc')],
+      ['jobs[0].inputs.d', expect.stringContaining('sub/up, a link to ../../other')],
+      ['jobs[0].inputs.gone', expect.stringContaining('there is no')],
+      ['jobs[1].job.requirements', expect.stringContaining('line 2 of')],
+    ]);
+    expect(JSON.stringify(problems)).not.toContain('hunter2');
   });
 
   it('accepts files and directories, and finds them beside the document', async () => {

@@ -1,8 +1,10 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type GraphProblem, PROBLEMS_LISTED_MAX } from '@podmesh/core';
+import { type Finding, type GraphProblem, PROBLEMS_LISTED_MAX, unreachable } from '@podmesh/core';
+import { findingsOfDirectory } from './directory-input.ts';
 import { findingOfProgram, findingOfWheels } from './python-program.ts';
+import { findingsOfRequirements } from './requirements-file.ts';
 
 /** A path of the publisher in a document, which nobody has checked yet. */
 interface LocalInput {
@@ -19,15 +21,15 @@ export async function checkLocalInputs(
   directory: string,
 ): Promise<readonly GraphProblem[]> {
   const problems: GraphProblem[] = [];
-  const known = new Map<string, Omit<GraphProblem, 'path'> | undefined>();
+  const known = new Map<string, readonly Finding[]>();
   for (const { place, path, what } of localInputs(document)) {
     const key = `${what} ${path}`;
-    if (!known.has(key)) known.set(key, await findingOf(resolve(directory, path), what));
-    const finding = known.get(key);
-    if (finding !== undefined) problems.push({ path: place, ...finding });
+    const findings = known.get(key) ?? (await findingsOf(resolve(directory, path), what));
+    known.set(key, findings);
+    problems.push(...findings.map((finding) => ({ path: place, ...finding })));
     if (problems.length >= PROBLEMS_LISTED_MAX) break;
   }
-  return problems;
+  return problems.slice(0, PROBLEMS_LISTED_MAX);
 }
 
 /** Found in the raw document, so that a mistake elsewhere does not hide a missing file. */
@@ -70,29 +72,54 @@ export function inputPlace(position: number, name: string): string {
   return `jobs[${position}].inputs${plain ? `.${name}` : `[${JSON.stringify(name)}]`}`;
 }
 
-async function findingOf(
-  whole: string,
-  what: LocalInput['what'],
-): Promise<Omit<GraphProblem, 'path'> | undefined> {
+async function findingsOf(whole: string, what: LocalInput['what']): Promise<readonly Finding[]> {
   try {
     const found = await stat(whole);
     if (!found.isFile() && !found.isDirectory()) {
-      return {
-        problem: `${whole} is neither a file nor a directory`,
-        advice: 'Name a file or a directory.',
-      };
+      const problem = `${whole} is neither a file nor a directory`;
+      return [{ problem, advice: 'Name a file or a directory.' }];
     }
     await access(whole, found.isDirectory() ? constants.R_OK | constants.X_OK : constants.R_OK);
-    if (what === 'program') return await findingOfProgram(whole);
-    if (what === 'wheels') return await findingOfWheels(whole);
-    if (what === 'input' || found.isFile()) return undefined;
-    return { problem: `${whole} is a directory`, advice: 'Name a requirements file.' };
+    return await (found.isDirectory() ? inDirectory(whole, what) : inFile(whole, what));
   } catch (error) {
-    return unreadable(whole, error);
+    return [unreadable(whole, error)];
   }
 }
 
-function unreadable(path: string, error: unknown): Omit<GraphProblem, 'path'> {
+async function inDirectory(whole: string, what: LocalInput['what']): Promise<readonly Finding[]> {
+  switch (what) {
+    case 'program':
+      return listOf(await findingOfProgram(whole));
+    case 'requirements':
+      return [{ problem: `${whole} is a directory`, advice: 'Name a requirements file.' }];
+    case 'wheels':
+      return [...listOf(await findingOfWheels(whole)), ...(await findingsOfDirectory(whole))];
+    case 'input':
+      return findingsOfDirectory(whole);
+    default:
+      return unreachable(what);
+  }
+}
+
+async function inFile(whole: string, what: LocalInput['what']): Promise<readonly Finding[]> {
+  switch (what) {
+    case 'program':
+      return listOf(await findingOfProgram(whole));
+    case 'requirements':
+      return findingsOfRequirements(whole);
+    case 'wheels':
+      return listOf(await findingOfWheels(whole));
+    case 'input':
+      return [];
+    default:
+      return unreachable(what);
+  }
+}
+
+const listOf = (finding: Finding | undefined): readonly Finding[] =>
+  finding === undefined ? [] : [finding];
+
+function unreadable(path: string, error: unknown): Finding {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return {

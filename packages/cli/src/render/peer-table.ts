@@ -2,6 +2,9 @@ import type { LimitEnforcer, LimitsEnforced, PeerEntry } from '@podmesh/core';
 import { alignColumns } from './align-columns.ts';
 import { bytesText } from './amounts.ts';
 
+/** Jobs named in one row; it is long already. */
+const RATIONS_SHOWN_MAX = 3;
+
 const HEADER = [
   'PEER',
   'HOST',
@@ -26,7 +29,7 @@ export function peerTable(peers: readonly PeerEntry[]): readonly string[] {
 }
 
 function row(entry: PeerEntry): readonly string[] {
-  const { peer, machine, free, capacity, claims, driving, limits, paused } = entry;
+  const { peer, machine, free, capacity, claims, driving, limits } = entry;
   return [
     peer,
     machine.hostname,
@@ -40,9 +43,23 @@ function row(entry: PeerEntry): readonly string[] {
     limitsText(limits),
     entry.runtimes.join(',') || '-',
     entry.labels.join(',') || '-',
-    paused === undefined ? 'claims tasks' : `paused: ${paused.replace(/\s+/g, ' ')}`,
+    stateText(entry),
   ];
 }
+
+/** Whether it claims, and if not, or not everything, why. */
+function stateText({ paused, rations = [] }: PeerEntry): string {
+  const state = paused === undefined ? 'claims tasks' : `paused: ${oneLine(paused)}`;
+  if (rations.length === 0) return state;
+  // The newest stands last, and tells the most about the machine as it is now.
+  const shown = rations.slice(-RATIONS_SHOWN_MAX).reverse();
+  const named = shown.map(({ run, job, reason }) => `${run}/${job} (${oneLine(reason)})`);
+  const more = rations.length - shown.length;
+  const others = more > 0 ? ` and ${more} more (podmesh peers --json names them)` : '';
+  return `${state}; leaves to others: ${named.join(', ')}${others}`;
+}
+
+const oneLine = (text: string): string => text.replace(/\s+/g, ' ');
 
 /** What holds tasks to their limits: as memory is, and then what is not so, such as `watched, cpus none`. */
 function limitsText({ memory, ...others }: LimitsEnforced): string {

@@ -1,4 +1,4 @@
-import { buildRecord, type RunEvent, taskId } from '@podmesh/core';
+import { buildRecord, jobId, type RunEvent, taskId } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
 import {
   failed,
@@ -150,6 +150,22 @@ describe('tables', () => {
     expect(lines[1]).toMatch(/^fir +oak +linux\/amd64 +4\/4 /);
     expect(lines[1]).toMatch(/ watched, cpus none +podman,crun +a=b,c=d +claims tasks$/);
     expect(lines[2]).toMatch(/ kernel, disk watched +podman +- +paused: no disk$/);
+  });
+
+  it('list peers with the jobs that they leave to others, the newest first, and why', () => {
+    const rations = ['a', 'b', 'c', 'd'].map((job) => ({
+      run: RUN,
+      job: jobId(job),
+      reason: `no\n${job}`,
+    }));
+    const [, fir, oak] = peerTable([
+      peerEntry('oak', { paused: 'no disk', rations: rations.slice(0, 1) }),
+      peerEntry('fir', { rations }),
+    ]);
+    expect(fir).toMatch(
+      /claims tasks; leaves to others: abcdefghijkl\/d \(no d\), abcdefghijkl\/c \(no c\), abcdefghijkl\/b \(no b\) and 1 more \(podmesh peers --json names them\)$/,
+    );
+    expect(oak).toMatch(/paused: no disk; leaves to others: abcdefghijkl\/a \(no a\)$/);
   });
 });
 
