@@ -1,4 +1,5 @@
 export * from './artifact/artifact.ts';
+export * from './artifact/artifact-exchange.ts';
 export * from './artifact/tree-check.ts';
 export * from './graph/graph.ts';
 export type * from './graph/graph-document.ts';

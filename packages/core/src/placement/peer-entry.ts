@@ -30,6 +30,16 @@ export interface PeerEntry {
    * Absent when there are none, and from peers of a version that did not tell.
    */
   readonly rations?: readonly Ration[];
+  /** How its artifacts can be fetched from it directly; absent where only the server reaches it. */
+  readonly bulk?: BulkAddress;
+}
+
+/** Where a peer serves its artifacts. */
+export interface BulkAddress {
+  /** Base addresses, `http://HOST:PORT`; any of them will do. */
+  readonly urls: readonly string[];
+  /** Random for each session. Who may read the directory of peers may fetch; nobody else. */
+  readonly key: string;
 }
 
 /** A job of which a peer tries one attempt now and then only. */

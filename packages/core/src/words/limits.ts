@@ -48,7 +48,41 @@ export const RATION_REASON_CHARACTERS_MAX = 500;
 export const TREE_ENTRIES_MAX = 1_000_000;
 /** Bytes of one artifact. */
 export const ARTIFACT_BYTES_MAX = 64 * 1024 * 1024 * 1024;
+/** Above this an artifact's bytes go directly from peer to peer, and not through the server's object store. */
+export const SMALL_ARTIFACT_BYTES_MAX = 1024 * 1024;
+/** Bytes that are verified, asked for and begun again as one when artifacts move between peers. */
+export const CHUNK_BYTES = 4 * 1024 * 1024;
+/** Artifacts that one peer gets from others at the same time. */
+export const TRANSFERS_MAX = 4;
+/** Chunks of one artifact that are on their way at the same time. */
+export const STREAMS_PER_TRANSFER_MAX = 4;
+/** Of them, from the same source. */
+export const STREAMS_PER_SOURCE_MAX = 2;
+/** Chunks that one peer serves at the same time; who asks for more is told to come back. */
+export const UPLOAD_STREAMS_MAX = 16;
+/** Bytes of an artifact in one message, where only the server connects two peers. */
+export const RELAY_PART_BYTES = 256 * 1024;
+/** Such messages of one transfer that are on their way at the same time. */
+export const RELAY_PARTS_MAX = 4;
+/** Such messages that one peer answers at the same time. */
+export const RELAY_SERVES_MAX = 4;
+/** Bytes per second that one peer sends, and gets, through the server: control messages come first. */
+export const RELAY_BYTES_PER_S_MAX = 32 * 1024 * 1024;
+/** Artifacts of one question who has them. */
+export const WHO_HAS_ARTIFACTS_MAX = 512;
 
+/** How long the first answer who has an artifact is waited for. */
+export const WHO_HAS_MS = 1_000;
+/** A source that sends nothing for this long is left for another. */
+export const SOURCE_STALL_MS = 10_000;
+/** A transfer without a finished chunk for this long is given up. */
+export const TRANSFER_STALL_MS = 60_000;
+/** A source that failed is not asked again for this long, twice as long after each further time… */
+export const SOURCE_BACK_OFF_MS = 1_000;
+/** …up to this. */
+export const SOURCE_BACK_OFF_MS_MAX = 60_000;
+/** A source whose bytes were wrong is not asked again for this long. */
+export const SOURCE_CORRUPT_MS = 600_000;
 /** A claim is lost when it was not extended for this long (the queue's ack wait). */
 export const LEASE_MS = 15_000;
 /** A claim is extended this often, from a thread that nothing can block. */
