@@ -74,15 +74,15 @@ export interface ChunkTransport {
     signal: AbortSignal,
   ): Promise<Result<ChunkList, SourceRefusal>>;
   /**
-   * Fills `into`, which is as long as the chunk, and resolves with the SHA-256 of what was written, in hex. Never
-   * takes longer without a byte than `SOURCE_STALL_MS`. Rejects only when the signal aborts.
+   * Fills `into`, which is as long as the chunk. The caller compares digests. Never takes longer without a byte
+   * than `SOURCE_STALL_MS`. Rejects only when the signal aborts.
    */
   fetch(
     source: PeerId,
     chunk: ChunkPlace,
     into: Uint8Array,
     signal: AbortSignal,
-  ): Promise<Result<string, SourceRefusal>>;
+  ): Promise<Result<undefined, SourceRefusal>>;
 }
 
 /** What a transport serves to others: the store of one peer. */
