@@ -1,8 +1,9 @@
+import { artifacts } from './artifacts.ts';
 import { containers } from './containers.ts';
 import { type ControlPlaneFigures, chain, independentTasks } from './control-plane.ts';
 import { largeGraph } from './large-graph.ts';
 
-/** `npm run bench [control|containers|large]`: prints the tables of this folder's README. */
+/** `npm run bench [control|containers|large|artifacts]`: prints the tables of this folder's README. */
 const only = process.argv[2];
 const wanted = (part: string): boolean => only === undefined || only === part;
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -45,5 +46,16 @@ if (wanted('large')) {
   row('published in', `${short(large.publishSeconds)} s`);
   row('all tasks done after', `${short(large.runSeconds)} s`);
   row('most memory of the driver', `${short(large.driverMiB)} MiB`);
+}
+if (wanted('artifacts')) {
+  const { toStore, curls, shares } = await artifacts();
+  row('1 GiB over loopback, warm', 'MiB/s', 'podmesh / this');
+  row('---', '---:', '---:');
+  row('podmesh: chunks and whole verified, synced', short(toStore), short(1));
+  for (const [name, perSecond] of curls) row(name, short(perSecond), short(toStore / perSecond));
+  print('');
+  row('256 MiB from one peer', 's');
+  row('---', '---:');
+  for (const { fetchers, seconds } of shares) row(`to ${fetchers} at once`, short(seconds));
 }
 process.exit(0);

@@ -10,6 +10,7 @@ export type CliErrorKind =
   | 'no-such-run'
   | 'no-such-task'
   | 'no-such-output'
+  | 'no-such-artifact'
   | 'not-available'
   | 'exists'
   | 'file'
@@ -49,6 +50,7 @@ const EXIT_OF_KIND: Readonly<Record<CliErrorKind, ExitCode>> = {
   'no-such-run': EXIT.wrong,
   'no-such-task': EXIT.wrong,
   'no-such-output': EXIT.wrong,
+  'no-such-artifact': EXIT.wrong,
   'not-available': EXIT.failed,
   exists: EXIT.wrong,
   file: EXIT.failed,

@@ -102,12 +102,13 @@ export class FakeWorld {
   }
 
   client(url = 'nats://fake:4222'): Client {
-    const { log: runLog, drives, peers, artifacts, liveLog } = this.#ports('cli');
+    const { log: runLog, drives, peers, artifacts, finder, liveLog } = this.#ports('cli');
     return {
       runLog,
       drives,
       peers,
       artifacts,
+      finder,
       liveLog,
       url,
       onConnection: (listener) => {

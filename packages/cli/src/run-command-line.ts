@@ -2,6 +2,7 @@ import type { CommandName } from './arguments/command-table.ts';
 import { helpText, overviewText } from './arguments/help-text.ts';
 import { type Invocation, parseCommandLine } from './arguments/parse-command-line.ts';
 import { toCliError } from './cli-error.ts';
+import { cache } from './commands/cache.ts';
 import { cancel } from './commands/cancel.ts';
 import { completion } from './commands/completion.ts';
 import { doctor } from './commands/doctor.ts';
@@ -37,6 +38,7 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   get,
   put,
   image,
+  cache,
   peers,
   explain,
   doctor,

@@ -1,5 +1,9 @@
 export * from './artifact/artifact.ts';
 export * from './artifact/artifact-exchange.ts';
+export * from './artifact/plan-eviction.ts';
+export * from './artifact/transfer.ts';
+export * from './artifact/transfer-events.ts';
+export * from './artifact/transfer-state.ts';
 export * from './artifact/tree-check.ts';
 export * from './graph/graph.ts';
 export type * from './graph/graph-document.ts';

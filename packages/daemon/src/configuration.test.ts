@@ -76,3 +76,15 @@ it('what the machine has not cannot be offered, and the refusal says what it has
   });
   expect(parse('--cores 8 --memory 16GiB').ok).toBe(true);
 });
+
+it.each([
+  ['none', 'none'],
+  ['10.0.0.7', { host: '10.0.0.7', port: 0 }],
+  ['10.0.0.7:4250', { host: '10.0.0.7', port: 4250 }],
+  ['fd00::7', { host: 'fd00::7', port: 0 }],
+  ['[fd00::7]:4250', { host: 'fd00::7', port: 4250 }],
+])('serves artifacts at --serve %s', (text, serve) => {
+  const machine = { cores: 2, memoryBytes: 2 ** 30 };
+  expect(parseConfiguration(['--serve', text], {}, machine)).toMatchObject({ value: { serve } });
+  expect(parseConfiguration(['--serve', `${text}/x`], {}, machine).ok).toBe(false);
+});

@@ -19,6 +19,15 @@ export interface Configuration {
   readonly allowRoot: boolean;
   /** A temporary peer: ends when no run is left to be done. */
   readonly untilIdle: boolean;
+  /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
+  readonly serve?: 'none' | ServeAddress;
+}
+
+export interface ServeAddress {
+  /** A name or an address of this machine. */
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
 }
 
 /** What is there to be offered: nobody can promise more. */
@@ -71,6 +80,9 @@ export function parseConfiguration(
   if (memoryBytes !== undefined && memoryBytes > machine.memoryBytes)
     problems.push(`--memory ${values.memory}: this machine has ${mebibytes(machine.memoryBytes)}`);
   const diskBytes = amount('disk');
+  const serve = values.serve === undefined ? undefined : parseServe(values.serve);
+  if (values.serve !== undefined && serve === undefined)
+    problems.push(`--serve ${values.serve}: give an address of this machine, ADDR[:PORT], or none`);
   if (problems.length > 0 || runtime === undefined) return refused(problems);
   const nats = values.nats || env.PODMESH_NATS || undefined;
   return ok({
@@ -85,6 +97,7 @@ export function parseConfiguration(
     labels,
     allowRoot: values['allow-root'] ?? false,
     untilIdle: values['until-idle'] ?? false,
+    ...(serve === undefined ? {} : { serve }),
   });
 }
 
@@ -101,6 +114,7 @@ function parseWords(argv: readonly string[]) {
         memory: { type: 'string' },
         disk: { type: 'string' },
         runtime: { type: 'string' },
+        serve: { type: 'string' },
         label: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },
         'until-idle': { type: 'boolean' },
@@ -114,4 +128,14 @@ function parseWords(argv: readonly string[]) {
 
 function parseBytes(text: string): number | undefined {
   return /^\d+(\.\d+)? ?([kmgt]i?b?)?$/i.test(text) ? bytesOf(text) : undefined;
+}
+
+/** An address of IPv6 with a port is written in brackets. */
+function parseServe(text: string): Configuration['serve'] {
+  if (text === 'none') return 'none';
+  const full = `tcp://${text.includes('[') || !/:.*:/.test(text) ? text : `[${text}]`}`;
+  if (!URL.canParse(full)) return undefined;
+  const { hostname, port, username, pathname } = new URL(full);
+  if (hostname === '' || username !== '' || pathname !== '') return undefined;
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 0) };
 }

@@ -14,15 +14,19 @@ import type { Configuration } from './configuration.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import type { Home } from './home.ts';
+import { LocalApi } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
 import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { Peer, type PeerParts } from './peer.ts';
+import { DiskStore } from './store/disk-store.ts';
 import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
 import { systemClock } from './system-clock.ts';
 import { pretendMeasures } from './test-hooks.ts';
+import { BulkExchange } from './transfer/bulk-exchange.ts';
+import { addressTowards } from './transfer/mesh-facing-address.ts';
 import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 /** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
@@ -50,6 +54,7 @@ export class Daemon {
   readonly #stops: { readonly part: string; readonly stop: () => Promise<void> }[] = [];
   #mesh: Mesh | undefined;
   #peer: Peer | undefined;
+  #localApi: LocalApi | undefined;
   #url = '';
 
   constructor(parts: DaemonParts) {
@@ -59,6 +64,11 @@ export class Daemon {
   /** Where the mesh is, with its token. */
   get natsUrl(): string {
     return this.#url;
+  }
+
+  /** Where programs of this user are answered; undefined where that cannot be. */
+  get socket(): string | undefined {
+    return this.#localApi?.socket;
   }
 
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
@@ -151,6 +161,20 @@ export class Daemon {
     return server.url;
   }
 
+  /** Where others are served directly; undefined: nowhere. */
+  async #listenAt({ address }: MeshConnection) {
+    const { serve } = this.#parts.configuration;
+    if (serve === 'none') return undefined;
+    if (serve !== undefined) return serve;
+    const [server = ''] = address.servers;
+    try {
+      return { host: await addressTowards(server), port: 0 };
+    } catch (error) {
+      this.#parts.logger.warn({ err: error }, 'no address of this machine to serve artifacts on');
+      return undefined;
+    }
+  }
+
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
@@ -160,8 +184,30 @@ export class Daemon {
     this.#stops.push({ part: 'podman service', stop: () => service.stop() });
     await service.start();
     const runtime = await this.#openRuntime(service.socketPath);
-    const files = new LocalTaskFiles(home.at('store'), mesh.artifacts);
+    const store = new DiskStore(home.at('store'));
+    this.#stops.push({ part: 'artifact store', stop: () => store.stop() });
+    const exchange = new BulkExchange({
+      peer: this.#parts.peer,
+      mesh,
+      store,
+      clock: systemClock,
+      logger,
+      listen: await this.#listenAt(connection),
+    });
+    const files = new LocalTaskFiles(home.at('store'), mesh.artifacts, {
+      store,
+      fromPeers: exchange.transfers,
+    });
     await files.prepare();
+    store.start();
+    this.#stops.push({ part: 'exchange of artifacts', stop: () => exchange.stop() });
+    await exchange.start();
+    const ownPeer = this.#parts.peer;
+    const apiParts = { home: home.path, env: process.env, store, peer: ownPeer, version, logger };
+    const localApi = new LocalApi(apiParts);
+    this.#localApi = localApi;
+    this.#stops.push({ part: 'local API', stop: () => localApi.stop() });
+    await localApi.start();
     const facts = await readHardware();
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
@@ -172,6 +218,7 @@ export class Daemon {
       capacity,
       labels: configuration.labels,
       version,
+      bulk: () => exchange.bulk,
       onChange: () => onChange(),
     });
     await source.start();

@@ -24,6 +24,8 @@ export interface DaemonFile {
   readonly nats: string;
   readonly version: string;
   readonly temporary: boolean;
+  /** Where it answers programs of this user; absent where it cannot, and of versions that did not. */
+  readonly socket?: string;
 }
 
 /** `PODMESH_HOME`, and what a user expects without it. */

@@ -9,6 +9,8 @@ export * from './execute/executor.ts';
 export * from './execute/task-files.ts';
 export * from './home.ts';
 export * from './peer.ts';
+export * from './store/disk-store.ts';
 export * from './store/local-task-files.ts';
 export * from './store/put-text.ts';
 export * from './system-clock.ts';
+export * from './transfer/bulk-exchange.ts';

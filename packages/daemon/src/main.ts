@@ -104,7 +104,15 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
     if (stop.aborted) return 0;
     const nats = daemon.natsUrl;
     const { untilIdle: temporary } = configuration;
-    const announcement = { pid: process.pid, peer, nats, version: VERSION, temporary };
+    const { socket } = daemon;
+    const announcement: DaemonFile = {
+      pid: process.pid,
+      peer,
+      nats,
+      version: VERSION,
+      temporary,
+      ...(socket === undefined ? {} : { socket }),
+    };
     await home.announce(announcement);
     process.stdout.write(`${JSON.stringify({ ready: true, peer, nats })}\n`);
     logger.info(`peer ${peer} is up`);

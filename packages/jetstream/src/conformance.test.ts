@@ -5,7 +5,12 @@ import { TcpProxy } from './tcp-proxy.test-kit.ts';
 import { TestServer } from './test-server.test-kit.ts';
 
 /** Shortened alike, so that a lease is still given up before the queue gives it away. */
-const TIMES = { leaseMs: 2_000, leaseExtendMs: 400, leaseGiveUpMs: 1_200 };
+const TIMES = {
+  leaseMs: 2_000,
+  leaseExtendMs: 400,
+  leaseGiveUpMs: 1_200,
+  relay: { stallMs: 2_000, partMs: 700 },
+};
 const PEER_TTL_MS = 1_500;
 
 describeMesh('JetStream', async (): Promise<MeshBench> => {

@@ -49,6 +49,15 @@ export async function connectMesh(options: ConnectMeshOptions): Promise<MeshConn
   }
 }
 
+/** One more connection to a mesh that was checked before; from then on it reconnects for ever. */
+export async function dialMesh(
+  address: MeshAddress,
+  name: string,
+  timeoutMs = CONNECT_MS,
+): Promise<MeshConnection> {
+  return MeshConnection.over(await dial(address, name, monotonicMs() + timeoutMs), address);
+}
+
 /** Splits addresses from credentials. Throws a `TypeError` for what is no such address. */
 export function parseMeshUrl(url: string): MeshAddress {
   const parts = url.split(',').map((part) => parseOne(part.trim()));

@@ -1,15 +1,20 @@
 import type {
+  ArtifactFinder,
   ArtifactStore,
+  ChunkSource,
+  ChunkTransport,
   DriveQueue,
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
   OfferQueue,
   PeerDirectory,
+  PeerId,
   ResultCache,
   RunLog,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
+import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
 import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
 import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
@@ -19,6 +24,9 @@ import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
 import type { MeshConnection } from './mesh-connection.ts';
+import { RelayConnection } from './relay-connection.ts';
+import { RelaySource } from './relay-source.ts';
+import { type RelayOptions, RelayTransport } from './relay-transport.ts';
 import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
 /** All ports of one connection. */
@@ -33,7 +41,12 @@ export interface Mesh {
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
-  /** Ends the lease thread; the connection stays the caller's. Harmless when called twice. */
+  readonly finder: ArtifactFinder;
+  /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
+  readonly relay: ChunkTransport;
+  /** Gives the peer's bytes to such others until the signal aborts. */
+  serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
+  /** Ends the lease thread and the relay's connection; the connection stays the caller's. Harmless when called twice. */
   stop(): Promise<void>;
 }
 
@@ -44,27 +57,36 @@ export interface OpenMeshOptions {
   readonly leaseGiveUpMs?: number;
   /** How appends go through outages. */
   readonly appends?: GroupAppenderOptions;
+  readonly relay?: RelayOptions;
 }
 
 /** Everything daemon and CLI need of a mesh whose streams are there. Does no IO by itself. */
 export function openMesh(connection: MeshConnection, options: OpenMeshOptions = {}): Mesh {
-  const { leaseMs, leaseExtendMs, leaseGiveUpMs, appends } = options;
+  const { leaseMs, leaseExtendMs, leaseGiveUpMs, appends, relay } = options;
   const lease = leaseMs === undefined ? {} : { leaseMs };
   const offers = new JetStreamOfferQueue(connection, { ...appends, ...lease });
   const leases = new ThreadedLeaseKeeper(connection, {
     ...(leaseExtendMs === undefined ? {} : { extendMs: leaseExtendMs }),
     ...(leaseGiveUpMs === undefined ? {} : { giveUpMs: leaseGiveUpMs }),
   });
+  const peers = new JetStreamPeerDirectory(connection);
+  const relayConnection = new RelayConnection(connection.address);
+  const relaySource = new RelaySource(connection, relayConnection, relay);
   return {
     runLog: new JetStreamRunLog(connection, appends),
     offers,
     drives: new JetStreamDriveQueue(connection, lease),
     lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
-    peers: new JetStreamPeerDirectory(connection),
+    peers,
     results: new JetStreamResultCache(connection, appends),
     artifacts: new JetStreamArtifactStore(connection),
     liveLog: new JetStreamLiveLog(connection),
     leases,
-    stop: () => leases.stop(),
+    finder: new JetStreamArtifactFinder(connection, peers),
+    relay: new RelayTransport(relayConnection, relay),
+    serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
+    stop: async () => {
+      await Promise.all([leases.stop(), relayConnection.stop()]);
+    },
   };
 }

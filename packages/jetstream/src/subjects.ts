@@ -103,6 +103,25 @@ export function parseLogSubject(subject: string): { run: RunId; task: TaskId; at
   return { run: runId(run), task: taskId(task), attempt: Number(attempt) };
 }
 
+/** Everybody is asked here at once who has an artifact; answers go to the asker's inbox. */
+export const WHO_HAS_SUBJECT = 'pm.who';
+/** Here a peer is asked for chunks by those whom only the server connects with it. */
+export const relaySubject = (peer: PeerId): string => `pm.relay.${peer}`;
+
+/** Inbox of one question; below it one subject for each part of the answer. */
+export const inboxSubject = (asker: string, question: number): string =>
+  `_INBOX.${asker}.${question}`;
+export const inboxPartSubject = (inbox: string, part: number): string => `${inbox}.${part}`;
+export const inboxPartSubjects = (inbox: string): string => `${inbox}.*`;
+export const partOfInbox = (subject: string): number => Number(lastToken(subject));
+
+/**
+ * Who asks, from the inbox that it wants the answer in. Undefined for what is no inbox: whoever answers
+ * there could be made to write into a stream.
+ */
+export const askerOfInbox = (inbox: string | undefined): string | undefined =>
+  /^_INBOX\.([A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){1,2}$/.exec(inbox ?? '')?.[1];
+
 export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
 export const peerKey = (peer: PeerId): string => peer;

@@ -1,9 +1,14 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A wire between clients and a server on loopback that a test can cut, for good. */
+/** A wire between clients and a server on loopback that a test can cut for good, break once, or clog. */
 export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #fars = new Set<Socket>();
+  #clogged = false;
+  #clogsAfterBytes = Number.POSITIVE_INFINITY;
+  #onClogged = (): void => undefined;
+  #breaksAfterBytes = Number.POSITIVE_INFINITY;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -31,7 +36,26 @@ export class TcpProxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Every connection ends once so many more bytes came from the server; new ones hold. */
+  breakAfter(bytes: number): void {
+    this.#breaksAfterBytes = bytes;
+  }
+
+  /** After so many more bytes from the server the clients read nothing until `unclog`; resolves then. */
+  clogAfter(bytes: number): Promise<void> {
+    this.#clogsAfterBytes = bytes;
+    return new Promise((resolve) => {
+      this.#onClogged = resolve;
+    });
+  }
+
+  unclog(): void {
+    this.#clogged = false;
+    for (const far of this.#fars) far.resume();
+  }
+
   #join(near: Socket, far: Socket): void {
+    this.#fars.add(far);
     for (const [from, to] of [
       [near, far],
       [far, near],
@@ -40,9 +64,35 @@ export class TcpProxy {
       from.on('error', () => undefined);
       from.on('close', () => {
         this.#sockets.delete(from);
+        this.#fars.delete(from);
         to.destroy();
       });
-      from.pipe(to);
     }
+    near.pipe(far);
+    far.on('data', (bytes) => this.#toClient(near, far, bytes));
+  }
+
+  #clog(): void {
+    this.#clogsAfterBytes = Number.POSITIVE_INFINITY;
+    this.#clogged = true;
+    for (const far of this.#fars) far.pause();
+    this.#onClogged();
+  }
+
+  /** By hand: `pipe` would resume a socket that a test has paused. */
+  #toClient(near: Socket, far: Socket, bytes: Buffer): void {
+    this.#breaksAfterBytes -= bytes.length;
+    if (this.#breaksAfterBytes <= 0) {
+      this.#breaksAfterBytes = Number.POSITIVE_INFINITY;
+      for (const socket of this.#sockets) socket.destroy();
+      return;
+    }
+    this.#clogsAfterBytes -= bytes.length;
+    if (this.#clogsAfterBytes <= 0) this.#clog();
+    if (near.write(bytes)) return;
+    far.pause();
+    near.once('drain', () => {
+      if (!this.#clogged) far.resume();
+    });
   }
 }

@@ -9,7 +9,14 @@ export interface OptionShape {
 }
 
 /** What an operand names, so that shells can complete it. */
-export type OperandKind = 'file' | 'run' | 'command' | 'shell' | 'image-action';
+export type OperandKind =
+  | 'file'
+  | 'run'
+  | 'command'
+  | 'shell'
+  | 'image-action'
+  | 'cache-action'
+  | 'digest';
 
 /** A word that is no option. */
 export interface OperandShape {

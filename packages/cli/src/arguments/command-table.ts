@@ -1,3 +1,4 @@
+import { CACHE } from './cache-commands.ts';
 import type { CommandShape } from './command-shape.ts';
 import { IMAGE } from './image-commands.ts';
 import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
@@ -17,6 +18,7 @@ export const COMMANDS = {
   get: GET,
   put: PUT,
   image: IMAGE,
+  cache: CACHE,
   peers: PEERS,
   explain: EXPLAIN,
   doctor: DOCTOR,

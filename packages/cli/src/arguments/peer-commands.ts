@@ -26,6 +26,11 @@ export const UP: CommandShape = {
       value: 'WAY',
       help: 'how it runs containers: auto, podman or crun (default: auto)',
     },
+    serve: {
+      kind: 'text',
+      value: 'ADDR[:PORT]',
+      help: 'where other peers fetch artifacts from it, or none (default: where it reaches the mesh)',
+    },
     label: { kind: 'texts', value: 'K=V', help: 'a label that tasks may ask for; may be repeated' },
     'allow-root': ALLOW_ROOT,
   },

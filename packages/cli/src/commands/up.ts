@@ -7,7 +7,7 @@ import type { World } from '../world.ts';
 import { refuseRoot } from './refuse-root.ts';
 
 /** Options that the daemon understands by the same name. */
-const PASSED_ON = ['nats', 'name', 'cores', 'memory', 'disk', 'runtime'] as const;
+const PASSED_ON = ['nats', 'name', 'cores', 'memory', 'disk', 'runtime', 'serve'] as const;
 
 /** `podmesh up`: the daemon in the foreground, or detached. */
 export async function up(world: World, { options }: Invocation): Promise<ExitCode> {

@@ -30,6 +30,7 @@ describe('completion', () => {
   it('offers runs, shells and files in bash', () => {
     expect(offered('podmesh', 'show', '')).toEqual(['last']);
     expect(offered('podmesh', 'completion', 'z')).toEqual(['zsh']);
+    expect(offered('podmesh', 'cache', 'p')).toEqual(['pin', 'prune']);
     expect(offered('podmesh', 'run', 'usr')).toEqual(['usr']);
   });
 

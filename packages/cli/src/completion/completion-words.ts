@@ -1,3 +1,4 @@
+import { CACHE_ACTIONS } from '../arguments/cache-commands.ts';
 import { type CommandShape, GLOBAL_OPTIONS } from '../arguments/command-shape.ts';
 import { COMMAND_NAMES, COMMANDS, type CommandName } from '../arguments/command-table.ts';
 
@@ -44,6 +45,8 @@ function operandWords({ operands: [operand] }: CommandShape): CommandWords['oper
       return COMMAND_NAMES;
     case 'image-action':
       return ['build', 'ls'];
+    case 'cache-action':
+      return CACHE_ACTIONS;
     case 'shell':
       return ['bash', 'zsh', 'fish'];
     default:

@@ -14,6 +14,8 @@ export interface DaemonFile {
   readonly version: string;
   /** A peer that a `podmesh run` started; it leaves by itself. */
   readonly temporary: boolean;
+  /** Where it answers this user's commands; absent where it cannot, and of versions that did not. */
+  readonly socket?: string;
 }
 
 /** A process that a daemon started and that outlives one that is killed. */
@@ -109,7 +111,7 @@ export function homePath(env: Readonly<Record<string, string | undefined>>): str
 
 function readDaemonFile(text: string): DaemonFile | undefined {
   try {
-    const { pid, peer, nats, version, temporary } = JSON.parse(text) as Partial<DaemonFile>;
+    const { pid, peer, nats, version, temporary, socket } = JSON.parse(text) as Partial<DaemonFile>;
     if (typeof pid !== 'number' || typeof nats !== 'string') return undefined;
     return {
       pid,
@@ -117,6 +119,7 @@ function readDaemonFile(text: string): DaemonFile | undefined {
       peer: String(peer ?? ''),
       version: String(version ?? ''),
       temporary: temporary === true,
+      ...(typeof socket === 'string' ? { socket } : {}),
     };
   } catch {
     return undefined;

@@ -1,4 +1,11 @@
-import type { ArtifactStore, DriveQueue, LiveLog, PeerDirectory, RunLog } from '@podmesh/core';
+import type {
+  ArtifactFinder,
+  ArtifactStore,
+  DriveQueue,
+  LiveLog,
+  PeerDirectory,
+  RunLog,
+} from '@podmesh/core';
 
 /** What the command line uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
 export interface Client {
@@ -6,6 +13,7 @@ export interface Client {
   readonly drives: DriveQueue;
   readonly peers: PeerDirectory;
   readonly artifacts: ArtifactStore;
+  readonly finder: ArtifactFinder;
   readonly liveLog: LiveLog;
   /** Address without credentials. */
   readonly url: string;

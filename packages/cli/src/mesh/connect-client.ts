@@ -13,6 +13,7 @@ export async function connectClient(url: string): Promise<Client> {
     drives: mesh.drives,
     peers: mesh.peers,
     artifacts: mesh.artifacts,
+    finder: mesh.finder,
     liveLog: mesh.liveLog,
     url: connection.url,
     onConnection: (listener) =>

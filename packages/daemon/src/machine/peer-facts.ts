@@ -1,4 +1,5 @@
 import type {
+  BulkAddress,
   Capacity,
   Clock,
   ContainerRuntime,
@@ -22,6 +23,8 @@ export interface PeerFactsParts {
   readonly capacity: Capacity;
   readonly labels: readonly string[];
   readonly version: string;
+  /** Where its artifacts can be fetched directly; read again for every heartbeat. */
+  readonly bulk?: () => BulkAddress | undefined;
   /** Called when something changed that decides over claiming. */
   readonly onChange: () => void;
 }
@@ -51,6 +54,7 @@ export class PeerFactsSource {
 
   current(): PeerFacts {
     const { facts, capacity, labels, version } = this.#parts;
+    const bulk = this.#parts.bulk?.();
     return {
       version,
       machine: { ...facts.machine, podmanVersion: this.#runtime?.version ?? 'unknown' },
@@ -60,6 +64,7 @@ export class PeerFactsSource {
       images: this.#images,
       limits: this.#runtime?.limits ?? NO_LIMITS,
       runtimes: this.#runtime?.runtimes ?? [],
+      ...(bulk === undefined ? {} : { bulk }),
       ...(this.#paused === undefined ? {} : { paused: this.#paused }),
     };
   }

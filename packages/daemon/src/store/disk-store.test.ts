@@ -1,18 +1,17 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EMPTY_ARTIFACT } from '@podmesh/core';
-import { sampleArtifact } from '@podmesh/testkit';
+import { CHUNK_BYTES, EMPTY_ARTIFACT, SMALL_ARTIFACT_BYTES_MAX } from '@podmesh/core';
+import { inPieces, sampleArtifact } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
-import { DiskStore } from './disk-store.ts';
-import { brokenStream, namesIn, temporaryFolder, textStream } from './store.test-kit.ts';
-
-async function newStore() {
-  const root = await temporaryFolder();
-  const store = new DiskStore(root);
-  await store.prepare();
-  return { root, store };
-}
+import {
+  brokenStream,
+  chunkedArtifact,
+  namesIn,
+  newStore,
+  someBytes,
+  textStream,
+} from './store.test-kit.ts';
 
 const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o777;
 
@@ -52,11 +51,10 @@ describe('the disk store', () => {
   });
 
   it('sweeps away what a killed daemon left half written, and keeps the rest', async () => {
-    const { root, store } = await newStore();
+    const { root, store, next } = await newStore();
     const { digest } = await store.write(textStream('whole'));
     await writeFile(store.temporaryPath(), 'half');
-    const restarted = new DiskStore(root);
-    await restarted.prepare();
+    const restarted = await next();
     expect(await namesIn(join(root, 'temporary'))).toEqual([]);
     expect(await restarted.has(digest)).toBe(true);
   });
@@ -80,5 +78,81 @@ describe('the disk store', () => {
     await writeFile(join(root, 'sha256', ref.digest.slice(7, 9)), '');
     await expect(store.adopt(path, hash, 5)).rejects.toThrow();
     expect(await namesIn(join(root, 'temporary'))).toEqual([]);
+  });
+
+  it.each([SMALL_ARTIFACT_BYTES_MAX, SMALL_ARTIFACT_BYTES_MAX + 1, 2 * CHUNK_BYTES + 1])(
+    'hashes %i bytes, wherever it does so',
+    async (length) => {
+      const { root, store } = await newStore();
+      const { bytes, digest, list } = chunkedArtifact(someBytes(length));
+      expect(await store.write(inPieces(bytes, 300_000))).toEqual({ digest, bytes: length });
+      expect((await readFile(store.pathOf(digest))).equals(bytes)).toBe(true);
+      expect(await store.chunkList(digest)).toEqual(list);
+      expect(await namesIn(join(root, 'temporary'))).toEqual([]);
+      expect(store.budget.reservedBytes).toBe(0);
+    },
+  );
+
+  it('leaves nothing behind when a large stream breaks', async () => {
+    const { root, store } = await newStore();
+    async function* broken() {
+      yield* inPieces(someBytes(SMALL_ARTIFACT_BYTES_MAX * 3));
+      throw new Error('the stream broke');
+    }
+    await expect(store.write(broken())).rejects.toThrow('the stream broke');
+    expect(await namesIn(join(root, 'temporary'))).toEqual([]);
+    expect(store.budget.reservedBytes).toBe(0);
+  });
+
+  it('writes the chunk list down with the bytes, and makes it again when it is gone', async () => {
+    const { root, store, next } = await newStore();
+    const { bytes, digest, list } = chunkedArtifact(someBytes(CHUNK_BYTES + 1));
+    await store.write(inPieces(bytes));
+    const path = join(root, 'chunks', digest.slice(7, 9), digest.slice(9));
+    expect((await readFile(path)).toString('hex')).toBe(list.digests.join(''));
+    await writeFile(path, 'torn');
+    expect(await (await next()).chunkList(digest)).toEqual(list);
+    expect((await readFile(path)).toString('hex')).toBe(list.digests.join(''));
+  });
+
+  it('has no chunk list of what it has not, nor of what is not what its name says', async () => {
+    const { root, store } = await newStore();
+    const { bytes, digest } = chunkedArtifact(someBytes(CHUNK_BYTES + 1));
+    expect(await store.chunkList(digest)).toBeUndefined();
+    await store.write(inPieces(bytes));
+    await rm(join(root, 'chunks'), { recursive: true });
+    await rm(store.pathOf(digest));
+    await writeFile(
+      store.pathOf(digest),
+      bytes.map((byte) => byte ^ 1),
+    );
+    expect(await store.chunkList(digest)).toBeUndefined();
+  });
+
+  it('removes an artifact with all that was made of it', async () => {
+    const { root, store } = await newStore();
+    const { bytes, digest } = chunkedArtifact(someBytes(CHUNK_BYTES + 1));
+    await store.write(inPieces(bytes));
+    await store.executablePath(digest);
+    expect(store.index.storeBytes()).toBe(2 * bytes.length);
+    await store.remove(digest);
+    await store.remove(digest);
+    const shards = ['sha256', 'executable', 'chunks'].map((folder) =>
+      namesIn(join(root, folder, digest.slice(7, 9))),
+    );
+    expect((await Promise.all(shards)).flat()).toEqual([]);
+    expect(await store.has(digest)).toBe(false);
+    expect(store.index.storeBytes()).toBe(0);
+  });
+
+  it('stops when never started, twice, and can be asked again', async () => {
+    const { store } = await newStore();
+    await store.stop();
+    const { digest } = await store.write(inPieces(someBytes(2 * SMALL_ARTIFACT_BYTES_MAX)));
+    store.start();
+    store.start();
+    await store.stop();
+    await store.stop();
+    expect(await store.has(digest)).toBe(true);
   });
 });

@@ -1,86 +1,165 @@
-import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import type { Hash } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
 import { chmod, copyFile, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { type ArtifactId, artifactId } from '@podmesh/core';
+import { dirname } from 'node:path';
+import {
+  type ArtifactId,
+  artifactId,
+  CHUNK_BYTES,
+  type ChunkList,
+  type DiskLimits,
+  SMALL_ARTIFACT_BYTES_MAX,
+} from '@podmesh/core';
+import { isAbsence, unlinkIfThere } from './absence.ts';
+import { ArtifactPins } from './artifact-pins.ts';
+import { BytesThread } from './bytes-thread.ts';
+import { impliedChunkList, readChunkList, writeChunkList } from './chunk-list.ts';
+import { DiskBudget, type DiskMeasure, type Reservation } from './disk-budget.ts';
+import { namingFullDisk } from './disk-full-error.ts';
+import { fillIndex } from './fill-index.ts';
+import { writeSnapshot } from './index-snapshot.ts';
+import { SingleFlight } from './single-flight.ts';
+import { StoreIndex, type WholeRank } from './store-index.ts';
+import { hexOf, StorePlaces } from './store-places.ts';
+import { writeStream } from './stream-file.ts';
+import { TurnTaking } from './turn-taking.ts';
 
 /** Artifacts are read by containers under other user ids: readable by all, writable by none. */
 const FILE_MODE = 0o444;
 const EXECUTABLE_MODE = 0o555;
+const SNAPSHOT_MS = 5 * 60 * 1_000;
+/** Room for a stream of unknown length is made sure of in such steps. */
+const RESERVE_STEP_BYTES = 64 * 2 ** 20;
 
 export interface StoredFile {
   readonly digest: ArtifactId;
   readonly bytes: number;
 }
 
+export interface DiskStoreOptions {
+  /** Overrides `defaultDiskLimits`. */
+  readonly limits?: Partial<DiskLimits>;
+  /** Stand in for the system in tests. */
+  readonly nowMs?: () => number;
+  readonly measure?: () => Promise<DiskMeasure>;
+}
+
+type Move = (from: string, to: string) => Promise<void>;
+
+interface FinishedFile {
+  readonly digest: ArtifactId;
+  readonly bytes: number;
+  /** Of its chunks, where they are known already. */
+  readonly digests: readonly string[];
+  readonly rank: WholeRank;
+}
+
 /**
- * The content-addressed store of one peer: bytes are written to a temporary name, hashed, synced to
- * disk and renamed, so that whatever has a digest for a name is whole.
+ * The content-addressed store of one peer: bytes are written to a temporary name, hashed, synced to disk and
+ * renamed, so that whatever has a digest for a name is whole. Large files are hashed in threads of its own.
  */
 export class DiskStore {
-  readonly #files: string;
-  readonly #executables: string;
-  readonly #temporary: string;
-  #names = 0;
+  readonly places: StorePlaces;
+  readonly index: StoreIndex;
+  readonly pins: ArtifactPins;
+  readonly budget: DiskBudget;
+  /** Checks and writes chunks. */
+  readonly chunks = new BytesThread();
+  /** Hashes whole files; apart, because that may take minutes. */
+  readonly wholes = new BytesThread();
+  /** Nothing gets its name while it is being removed. */
+  readonly #turns = new TurnTaking<ArtifactId>();
+  readonly #lists = new SingleFlight<ArtifactId, ChunkList | undefined>();
+  #snapshots: NodeJS.Timeout | undefined;
+  /** Written since the disk was last measured, by streams too small to be worth it. */
+  #unmeasuredBytes = 0;
 
-  constructor(root: string) {
-    this.#files = join(root, 'sha256');
-    this.#executables = join(root, 'executable');
-    this.#temporary = join(root, 'temporary');
+  constructor(root: string, { nowMs = Date.now, ...options }: DiskStoreOptions = {}) {
+    this.places = new StorePlaces(root);
+    this.index = new StoreIndex(nowMs);
+    this.pins = new ArtifactPins(this.places.pins);
+    const remove = (artifact: ArtifactId) => this.remove(artifact);
+    const { index, pins } = this;
+    this.budget = new DiskBudget({ root, index, pins, remove, ...options });
   }
 
-  /** Makes the folders and sweeps away what a killed daemon left half written. */
+  /** Makes the folders, sweeps away what a killed daemon left half written, and sees what there is. */
   async prepare(): Promise<void> {
-    await rm(this.#temporary, { recursive: true, force: true });
-    for (const folder of [this.#files, this.#executables, this.#temporary]) {
+    const { files, executables, chunkLists, partials, temporary } = this.places;
+    await rm(temporary, { recursive: true, force: true });
+    for (const folder of [files, executables, chunkLists, partials, temporary]) {
       await mkdir(folder, { recursive: true, mode: 0o700 });
     }
+    await this.pins.load();
+    await fillIndex(this.places, this.index);
+  }
+
+  /** From now on use times are written down now and then. Harmless twice. */
+  start(): void {
+    // What could not be written is written the next time; until then it is as after a crash.
+    this.#snapshots ??= setInterval(() => {
+      writeSnapshot(this.places, this.index).catch(() => undefined);
+    }, SNAPSHOT_MS).unref();
+  }
+
+  /** Writes use times down and ends the threads. Harmless when never started, or twice. */
+  async stop(): Promise<void> {
+    const wasStarted = this.#snapshots !== undefined;
+    clearInterval(this.#snapshots);
+    this.#snapshots = undefined;
+    await Promise.all([this.chunks.stop(), this.wholes.stop()]);
+    if (wasStarted) await writeSnapshot(this.places, this.index).catch(() => undefined);
   }
 
   /** A name in the store's file system that nothing else uses. */
   temporaryPath(): string {
-    this.#names += 1;
-    return join(this.#temporary, `${process.pid}-${this.#names}`);
+    return this.places.newTemporary();
   }
 
   /** Where the bytes are, or will be. */
   pathOf(artifact: ArtifactId): string {
-    return shard(this.#files, artifact);
+    return this.places.file(artifact);
   }
 
+  /** Looks at the disk, and counts as a use. For answers to others there is the index. */
   async has(artifact: ArtifactId): Promise<boolean> {
-    return exists(this.pathOf(artifact));
+    const isThere = await exists(this.pathOf(artifact));
+    if (isThere) this.index.touch(artifact);
+    else this.index.forgetWhole(artifact);
+    return isThere;
   }
 
   read(artifact: ArtifactId): AsyncIterable<Uint8Array> {
     return createReadStream(this.pathOf(artifact));
   }
 
-  /** Stores a stream; nothing is left behind when it breaks. */
-  async write(source: AsyncIterable<Uint8Array>): Promise<StoredFile> {
+  /**
+   * Stores a stream; nothing is left behind when it breaks. `rank`: what the bytes are worth here. Throws
+   * `DiskFullError`.
+   */
+  async write(source: AsyncIterable<Uint8Array>, rank: WholeRank = 'kept'): Promise<StoredFile> {
     const path = this.temporaryPath();
-    const hash = createHash('sha256');
-    let bytes = 0;
-    const file = await open(path, 'wx', 0o600);
+    const room = new StreamRoom(this.budget, this.places.root);
     try {
-      for await (const piece of source) {
-        hash.update(piece);
-        bytes += piece.length;
-        await file.writeFile(piece);
-      }
+      return await namingFullDisk(room, async () => {
+        const makeRoom = (bytes: number) => room.makeFor(bytes);
+        const hash = await writeStream(source, { path, thread: this.wholes, makeRoom });
+        const { sha256, bytes, digests } = hash;
+        await this.#measureSmall(bytes);
+        return await this.#place(path, { digest: digestOf(sha256), bytes, digests, rank }, rename);
+      });
     } catch (error) {
-      await file.close();
       await rm(path, { force: true });
       throw error;
+    } finally {
+      room.release();
     }
-    await file.close();
-    return this.adopt(path, hash, bytes);
   }
 
   /** Takes over a finished file of ours whose bytes were hashed as they were written. */
   async adopt(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
     try {
-      return await this.#place(path, hash, bytes, rename);
+      return await this.#take(path, hash, bytes, rename);
     } catch (error) {
       await rm(path, { force: true });
       throw error;
@@ -89,16 +168,64 @@ export class DiskStore {
 
   /** The same, but the file keeps its own name, too: its bytes must never change again. */
   async share(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
-    return await this.#place(path, hash, bytes, linkUnlessThere);
+    return await this.#take(path, hash, bytes, linkUnlessThere);
   }
 
-  /** The same bytes with the executable bit: a hard link would share the other's mode. */
+  /** The same for a file whose digest and chunks were compared already. The file is the caller's when this throws. */
+  async takeVerified(path: string, artifact: ArtifactId, list: ChunkList): Promise<void> {
+    const file: FinishedFile = { digest: artifact, ...list, rank: 'copy' };
+    await this.#naming(list.bytes, () => this.#place(path, file, rename));
+  }
+
+  /** The chunk list of a whole artifact, made again where it is missing. Undefined: not here, or not what its name says. */
+  async chunkList(artifact: ArtifactId): Promise<ChunkList | undefined> {
+    const bytes = this.index.whole(artifact)?.bytes;
+    if (bytes === undefined) return undefined;
+    return (
+      impliedChunkList(artifact, bytes) ??
+      (await readChunkList(this.places, artifact, bytes)) ??
+      (await this.#lists.run(artifact, () => this.#makeChunkList(artifact)))
+    );
+  }
+
+  /** The same bytes with the executable bit: a hard link would share the other's mode. Copies nothing where the file system can. */
   async executablePath(artifact: ArtifactId): Promise<string> {
-    const path = shard(this.#executables, artifact);
+    const path = this.places.executable(artifact);
     if (await exists(path)) return path;
+    const bytes = this.index.whole(artifact)?.bytes ?? 0;
+    return await this.#naming(bytes, async () => {
+      const room = bytes > SMALL_ARTIFACT_BYTES_MAX ? await this.budget.reserve(bytes) : undefined;
+      try {
+        await this.#makeExecutable(artifact, path);
+      } finally {
+        room?.release();
+      }
+      this.index.noteExecutable(artifact);
+      return path;
+    });
+  }
+
+  /**
+   * Removes an artifact and all that was made of it. What a container has open stays until it is closed. The bytes go
+   * last: a daemon that is killed in between leaves a whole artifact.
+   */
+  async remove(artifact: ArtifactId): Promise<void> {
+    const { places, index } = this;
+    index.forgetWhole(artifact);
+    index.forgetPartial(artifact);
+    await this.#turns.run(artifact, async () => {
+      await rm(places.tree(artifact), { recursive: true, force: true });
+      await rm(places.partial(artifact), { recursive: true, force: true });
+      await unlinkIfThere(places.executable(artifact));
+      await unlinkIfThere(places.chunkList(artifact));
+      await unlinkIfThere(places.file(artifact));
+    });
+  }
+
+  async #makeExecutable(artifact: ArtifactId, path: string): Promise<void> {
     const temporary = this.temporaryPath();
     try {
-      await copyFile(this.pathOf(artifact), temporary);
+      await copyFile(this.pathOf(artifact), temporary, constants.COPYFILE_FICLONE);
       await syncFile(temporary);
       await chmod(temporary, EXECUTABLE_MODE);
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -107,22 +234,105 @@ export class DiskStore {
       await rm(temporary, { force: true });
       throw error;
     }
-    return path;
   }
 
-  async #place(
-    path: string,
-    hash: Hash,
-    bytes: number,
-    move: (from: string, to: string) => Promise<void>,
-  ): Promise<StoredFile> {
-    const digest = artifactId(`sha256:${hash.digest('hex')}`);
+  #take(path: string, hash: Hash, bytes: number, move: Move): Promise<StoredFile> {
+    const file: FinishedFile = {
+      digest: digestOf(hash.digest('hex')),
+      bytes,
+      digests: [],
+      rank: 'kept',
+    };
+    return this.#naming(bytes, () => this.#place(path, file, move));
+  }
+
+  async #place(path: string, file: FinishedFile, move: Move): Promise<StoredFile> {
+    const { digest, bytes, rank } = file;
     await syncFile(path);
     await chmod(path, FILE_MODE);
+    await this.#turns.run(digest, async () => {
+      await this.#name(path, file, move);
+      this.index.addWhole(digest, bytes, { rank });
+    });
+    return { digest, bytes };
+  }
+
+  async #name(path: string, { digest, bytes, digests }: FinishedFile, move: Move): Promise<void> {
     const destination = this.pathOf(digest);
     await mkdir(dirname(destination), { recursive: true, mode: 0o700 });
-    await move(path, destination);
-    return { digest, bytes };
+    const hasList = bytes > CHUNK_BYTES && digests.length > 0;
+    if (hasList) await writeChunkList(this.places, digest, digests);
+    try {
+      await move(path, destination);
+    } catch (error) {
+      if (hasList && !(await exists(destination)))
+        await unlinkIfThere(this.places.chunkList(digest));
+      throw error;
+    }
+  }
+
+  async #makeChunkList(artifact: ArtifactId): Promise<ChunkList | undefined> {
+    try {
+      const { sha256, bytes, digests } = await this.wholes.hashFile(
+        this.pathOf(artifact),
+        CHUNK_BYTES,
+      );
+      if (sha256 !== hexOf(artifact)) return undefined;
+      // A full disk is no reason not to tell what was just found out.
+      await writeChunkList(this.places, artifact, digests).catch(() => undefined);
+      return { bytes, digests };
+    } catch (error) {
+      if (!isAbsence(error)) throw error;
+      this.index.forgetWhole(artifact);
+      return undefined;
+    }
+  }
+
+  /** Small streams make sure of room together, after the fact. */
+  async #measureSmall(bytes: number): Promise<void> {
+    if (bytes > SMALL_ARTIFACT_BYTES_MAX) return;
+    this.#unmeasuredBytes += bytes;
+    if (this.#unmeasuredBytes < RESERVE_STEP_BYTES) return;
+    this.#unmeasuredBytes = 0;
+    (await this.budget.reserve(0)).release();
+  }
+
+  #naming<Value>(neededBytes: number, work: () => Promise<Value>): Promise<Value> {
+    return namingFullDisk({ path: this.places.root, neededBytes }, work);
+  }
+}
+
+/** Room for bytes that come one after the other, nobody knows how many. */
+class StreamRoom {
+  readonly path: string;
+  readonly #budget: DiskBudget;
+  #held: Reservation | undefined;
+  #sureBytes = SMALL_ARTIFACT_BYTES_MAX;
+  #neededBytes = 0;
+
+  constructor(budget: DiskBudget, path: string) {
+    this.#budget = budget;
+    this.path = path;
+  }
+
+  /** All that was known to be needed. */
+  get neededBytes(): number {
+    return this.#neededBytes;
+  }
+
+  /** For the first `bytes` in all; those of an earlier call are written. */
+  async makeFor(bytes: number): Promise<void> {
+    this.#neededBytes = bytes;
+    if (bytes <= this.#sureBytes) return;
+    const more = Math.max(RESERVE_STEP_BYTES, bytes - this.#sureBytes);
+    // What was sure until now is on the disk, but for what is written next.
+    this.#held?.release();
+    this.#held = await this.#budget.reserve(more);
+    this.#sureBytes += more;
+  }
+
+  release(): void {
+    this.#held?.release();
   }
 }
 
@@ -144,9 +354,8 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-function shard(root: string, artifact: ArtifactId): string {
-  const hex = artifact.slice('sha256:'.length);
-  return join(root, hex.slice(0, 2), hex.slice(2));
+function digestOf(sha256: string): ArtifactId {
+  return artifactId(`sha256:${sha256}`);
 }
 
 async function syncFile(path: string): Promise<void> {

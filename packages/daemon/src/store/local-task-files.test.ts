@@ -5,7 +5,8 @@ import { makeTree } from '@podmesh/jetstream';
 import { DirectProcess, FakeMesh, sampleArtifact, VirtualClock } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import { AttemptFailure, failureOfError } from '../execute/attempt-failure.ts';
-import { LocalTaskFiles } from './local-task-files.ts';
+import { TransferError } from '../transfer/transfer-error.ts';
+import { LocalTaskFiles, type LocalTaskFilesOptions } from './local-task-files.ts';
 import { brokenStream, entries, fileEntry, namesIn, temporaryFolder } from './store.test-kit.ts';
 
 const clock = new VirtualClock();
@@ -112,6 +113,31 @@ describe("a task's input", () => {
     const error = await files.input(ref).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ArtifactMissingError);
     expect(failureOfError(error).kind).toBe('input-missing');
+  });
+
+  it('comes from other peers first when it is large, and from the mesh when no peer has it', async () => {
+    const here = await newFiles();
+    const large = await here.files.storeOutput('file', entries(fileEntry('', 'x'.repeat(2 ** 21))));
+    const small = await here.files.storeOutput('file', entries(fileEntry('', 'small')));
+    const asked: unknown[] = [];
+    const fromPeers: LocalTaskFilesOptions['fromPeers'] = {
+      get: async (artifact, { bytes }) => {
+        asked.push([artifact, bytes]);
+        throw new TransferError(artifact, 'no-source');
+      },
+    };
+    const root = await temporaryFolder();
+    const files = new LocalTaskFiles(root, here.artifacts, { fromPeers });
+    await files.prepare();
+    await files.input(small);
+    const path = await files.input(large);
+    expect((await stat(path)).size).toBe(large.bytes);
+    expect(asked).toEqual([[large.digest, large.bytes]]);
+    const full = new LocalTaskFiles(await temporaryFolder(), here.artifacts, {
+      fromPeers: { get: () => Promise.reject(new Error('the disk is full')) },
+    });
+    await full.prepare();
+    await expect(full.input(large)).rejects.toThrow('the disk is full');
   });
 
   it('can be the empty artifact, which is stored nowhere', async () => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -9,11 +10,14 @@ import {
   type ClaimId,
   EMPTY_ARTIFACT,
   type OutputEntry,
+  SMALL_ARTIFACT_BYTES_MAX,
   type TreeEntry,
 } from '@podmesh/core';
 import { makeTree, parseTree } from '@podmesh/jetstream';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
 import type { LogSpool, TaskFiles } from '../execute/task-files.ts';
+import { TransferError } from '../transfer/transfer-error.ts';
+import type { Transfers } from '../transfer/transfers.ts';
 import { isAbsence, unlinkIfThere } from './absence.ts';
 import { DiskStore, type StoredFile } from './disk-store.ts';
 import { LogFile } from './log-file.ts';
@@ -23,19 +27,32 @@ import { buildTreeFolder, type TreeSource } from './tree-folder.ts';
 /** Files of a directory output that are on their way into the mesh at the same time. */
 const UPLOADS_MAX = 8;
 
-/** {@link TaskFiles} on this machine's disk, with the mesh's artifact store behind it. */
+export interface LocalTaskFilesOptions {
+  /** Of the same root, where others use it, too. */
+  readonly store?: DiskStore;
+  /** Absent: everything comes from the mesh's store. */
+  readonly fromPeers?: Pick<Transfers, 'get'>;
+}
+
+/** {@link TaskFiles} on this machine's disk, with other peers and the mesh's artifact store behind it. */
 export class LocalTaskFiles implements TaskFiles {
   readonly #store: DiskStore;
   readonly #mesh: ArtifactStore;
+  readonly #fromPeers: Pick<Transfers, 'get'> | undefined;
+  /** An input is fetched for whoever needs it next, too: only the end of the daemon ends it. */
+  readonly #never = new AbortController().signal;
   readonly #trees: string;
   readonly #scratch: string;
   readonly #fetches = new SingleFlight<ArtifactId, void>();
   readonly #folders = new SingleFlight<ArtifactId, void>();
 
   /** `root`: a private folder of this peer, all on one file system. */
-  constructor(root: string, mesh: ArtifactStore) {
-    this.#store = new DiskStore(root);
+  constructor(root: string, mesh: ArtifactStore, options: LocalTaskFilesOptions = {}) {
+    this.#store = options.store ?? new DiskStore(root);
     this.#mesh = mesh;
+    this.#fromPeers = options.fromPeers;
+    // Any number of tasks may wait for the same inputs.
+    setMaxListeners(0, this.#never);
     this.#trees = join(root, 'trees');
     this.#scratch = join(root, 'scratch');
   }
@@ -46,9 +63,9 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   async input(artifact: ArtifactRef): Promise<string> {
-    const { digest } = artifact;
+    const { digest, bytes } = artifact;
     if (artifact.kind === 'file') {
-      await this.#fetch(digest);
+      await this.#fetch(digest, bytes);
       return this.#store.pathOf(digest);
     }
     const folder = join(this.#trees, digest.slice('sha256:'.length));
@@ -136,9 +153,11 @@ export class LocalTaskFiles implements TaskFiles {
     await this.#mesh.put(artifact, this.#store.read(artifact.digest));
   }
 
-  async #fetch(artifact: ArtifactId): Promise<void> {
+  /** Without `bytes` it is a listing, or small. */
+  async #fetch(artifact: ArtifactId, bytes = 0): Promise<void> {
     if (await this.#store.has(artifact)) return;
     await this.#fetches.run(artifact, async () => {
+      if (bytes > SMALL_ARTIFACT_BYTES_MAX && (await this.#fetchFromPeers(artifact, bytes))) return;
       const source =
         artifact === EMPTY_ARTIFACT ? once(new Uint8Array()) : this.#mesh.get(artifact);
       const stored = await this.#store.write(source);
@@ -147,13 +166,29 @@ export class LocalTaskFiles implements TaskFiles {
     });
   }
 
+  /** Whether a peer had it. What this machine itself cannot do (a full disk) is no reason to ask elsewhere. */
+  async #fetchFromPeers(artifact: ArtifactId, bytes: number): Promise<boolean> {
+    try {
+      await this.#fromPeers?.get(artifact, { bytes, signal: this.#never });
+      return this.#fromPeers !== undefined;
+    } catch (error) {
+      if (error instanceof TransferError) return false;
+      throw error;
+    }
+  }
+
   #treeSource(): TreeSource {
+    const sizes = new Map<ArtifactId, number>();
     return {
       store: this.#store,
-      fetch: (artifact) => this.#fetch(artifact),
+      fetch: (artifact) => this.#fetch(artifact, sizes.get(artifact)),
       readTree: async (artifact) => {
         await this.#fetch(artifact);
-        return parseTree(await readAll(this.#store.read(artifact)), artifact);
+        const tree = parseTree(await readAll(this.#store.read(artifact)), artifact);
+        for (const entry of tree.entries) {
+          if (entry.kind === 'file') sizes.set(entry.digest, entry.bytes);
+        }
+        return tree;
       },
     };
   }

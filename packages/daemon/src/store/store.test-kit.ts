@@ -1,8 +1,11 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { OutputEntry } from '@podmesh/core';
+import { CHUNK_BYTES, type OutputEntry } from '@podmesh/core';
+import { sampleArtifact } from '@podmesh/testkit';
 import { onTestFinished } from 'vitest';
+import { DiskStore, type DiskStoreOptions } from './disk-store.ts';
 
 /** A folder that is gone after the test. */
 export async function temporaryFolder(): Promise<string> {
@@ -32,4 +35,41 @@ export function fileEntry(path: string, text: string, executable = false): Outpu
 
 export async function* entries(...listed: readonly OutputEntry[]): AsyncGenerator<OutputEntry> {
   yield* listed;
+}
+
+/** Bytes of which no two stretches are alike, the same ones every time. */
+export function someBytes(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let state = 1;
+  for (let index = 0; index < length; index += 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[index] = state >>> 24;
+  }
+  return bytes;
+}
+
+/** Of a disk of whatever size, as much as there is. */
+export const ROOMY = { floorBytes: 0, ceilingBytes: Number.MAX_SAFE_INTEGER, minFreeBytes: 0 };
+
+/** A store in a folder of its own, prepared; its threads end with the test. `next`: the same folder after a kill. */
+export async function newStore(options: DiskStoreOptions = {}) {
+  const root = await temporaryFolder();
+  const next = async () => {
+    const store = new DiskStore(root, { limits: ROOMY, ...options });
+    onTestFinished(() => store.stop());
+    await store.prepare();
+    return store;
+  };
+  return { root, store: await next(), next };
+}
+
+/** Bytes with their digest and chunk list. */
+export function chunkedArtifact(bytes: Uint8Array) {
+  const { ref } = sampleArtifact(bytes);
+  const chunks: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+    chunks.push(bytes.slice(at, at + CHUNK_BYTES));
+  }
+  const digests = chunks.map((chunk) => createHash('sha256').update(chunk).digest('hex'));
+  return { bytes, digest: ref.digest, chunks, list: { bytes: bytes.length, digests } };
 }

@@ -1,6 +1,7 @@
 import { chmod, link, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ArtifactId, type Tree, type TreeEntry, unreachable } from '@podmesh/core';
+import { namingFullDisk } from './disk-full-error.ts';
 import { type DiskStore, exists } from './disk-store.ts';
 
 /** What a folder is built from. */
@@ -14,7 +15,7 @@ export interface TreeSource {
 
 /**
  * Lays out a tree artifact as a folder of hard links into the store: no byte is copied, except for
- * executables, whose mode differs. The folder appears under its name only when it is complete.
+ * executables, whose mode differs. The folder appears under its name only when it is complete. Throws `DiskFullError`.
  */
 export async function buildTreeFolder(
   source: TreeSource,
@@ -24,11 +25,13 @@ export async function buildTreeFolder(
   if (await exists(destination)) return;
   const temporary = source.store.temporaryPath();
   try {
-    await mkdir(temporary);
-    await fill(source, await source.readTree(artifact), temporary);
-    await chmod(temporary, 0o755);
-    await mkdir(dirname(destination), { recursive: true });
-    await rename(temporary, destination);
+    await namingFullDisk({ path: source.store.places.root, neededBytes: 0 }, async () => {
+      await mkdir(temporary);
+      await fill(source, await source.readTree(artifact), temporary);
+      await chmod(temporary, 0o755);
+      await mkdir(dirname(destination), { recursive: true });
+      await rename(temporary, destination);
+    });
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     // Somebody else may have finished the same folder first: as good as ours.

@@ -1,5 +1,7 @@
 export * from './bench.ts';
 export * from './container-bench.ts';
+export * from './describe-artifact-finder.ts';
+export * from './describe-chunk-transport.ts';
 export * from './describe-container-runtime.ts';
 export * from './describe-directories.ts';
 export * from './describe-drive-queue.ts';

@@ -1,6 +1,9 @@
 import type {
+  ArtifactFinder,
   ArtifactId,
   ArtifactStore,
+  ChunkSource,
+  ChunkTransport,
   ClaimTicket,
   DriveQueue,
   LaneDirectory,
@@ -9,6 +12,7 @@ import type {
   Offer,
   OfferQueue,
   PeerDirectory,
+  PeerId,
   ResultCache,
   RunId,
   RunLog,
@@ -16,7 +20,9 @@ import type {
 import type { FakeProcess } from '../process/fake-process.ts';
 import { Random } from '../random.ts';
 import type { Scheduler } from '../time/scheduler.ts';
+import { FakeArtifactFinder, FinderServer } from './fake-artifact-finder.ts';
 import { type ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts';
+import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
 import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
@@ -40,6 +46,9 @@ export interface MeshPorts {
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
   readonly liveLog: LiveLog;
+  readonly finder: ArtifactFinder;
+  readonly relay: ChunkTransport;
+  serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
 }
 
 /** What NATS holds, in memory, and what may befall it. Tests look into it; processes only get ports. */
@@ -52,6 +61,8 @@ export class FakeMesh {
   readonly results: ResultServer = new Map();
   readonly artifacts: ArtifactServer = new Map();
   readonly liveLog = new LiveLogServer();
+  readonly finder = new FinderServer();
+  readonly chunks = new ChunkServer();
   private readonly random: Random;
 
   constructor(scheduler: Scheduler, random: Random = new Random('mesh')) {
@@ -80,6 +91,9 @@ export class FakeMesh {
       results: new FakeResultCache(process, this.results),
       artifacts: new FakeArtifactStore(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),
+      finder: new FakeArtifactFinder(process, this.finder, this.peers),
+      relay: new FakeChunkTransport(process, this.chunks),
+      serveRelay: (peer, source, signal) => this.chunks.serve(peer, { process, source }, signal),
     };
   }
 

@@ -1,0 +1,110 @@
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import { CHUNK_BYTES, EMPTY_ARTIFACT } from '@podmesh/core';
+import { inPieces } from '@podmesh/testkit';
+import { describe, expect, it } from 'vitest';
+import { CacheAdmin } from './cache-admin.ts';
+import { chunkedArtifact, newStore, someBytes, textStream } from './store.test-kit.ts';
+import { StoreDisk } from './store-disk.ts';
+import type { WholeRank } from './store-index.ts';
+
+async function newCase() {
+  let nowMs = 0;
+  const made = await newStore({ nowMs: () => nowMs });
+  /** Each is used an hour later than the one before. */
+  const add = async (text: string, rank: WholeRank) => {
+    nowMs += 3_600_000;
+    return (await made.store.write(textStream(text), rank)).digest;
+  };
+  const rest = () => {
+    nowMs += 3_600_000;
+  };
+  return { ...made, add, rest, admin: new CacheAdmin(made.store) };
+}
+
+/** As a failing disk does: under the same name, of the same length. */
+async function flipByte(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  await chmod(path, 0o600);
+  await writeFile(path, bytes);
+}
+
+describe('who looks after a cache', () => {
+  it('sees what there is, the last used first, and why it stays', async () => {
+    const { admin, add, rest, root } = await newCase();
+    const old = await add('old', 'copy');
+    const last = await add('newer', 'kept');
+    rest();
+    await admin.pin([old]);
+    const listing = await admin.list();
+    expect(listing).toMatchObject({ root, storeBytes: 8, reservedBytes: 0 });
+    expect(listing.artifacts).toMatchObject([
+      { artifact: last, bytes: 5, rank: 'kept', pins: [] },
+      { artifact: old, bytes: 3, rank: 'copy', pins: [{ kind: 'person' }] },
+    ]);
+    await admin.unpin([old]);
+    expect((await admin.list()).artifacts[1]?.pins).toEqual([]);
+  });
+
+  it('prunes what nobody is going to read, and no more', async () => {
+    const { admin, add, rest, store } = await newCase();
+    const done = await add('done', 'done');
+    const pinned = await add('pinned', 'done');
+    const copy = await add('copy', 'copy');
+    await admin.pin([pinned]);
+    rest();
+    expect(await admin.prune()).toEqual({ removed: [done], removedBytes: 4, storeBytes: 10 });
+    expect(await store.has(done)).toBe(false);
+    expect(await store.has(copy)).toBe(true);
+  });
+
+  it('prunes to a size, in the order of evictions, around what is pinned', async () => {
+    const { admin, add, rest } = await newCase();
+    const kept = await add('kept', 'kept');
+    const copy = await add('copy', 'copy');
+    const pinned = await add('done', 'done');
+    await admin.pin([pinned]);
+    rest();
+    expect((await admin.prune({ to: 8 })).removed).toEqual([copy]);
+    expect(await admin.prune({ to: 0 })).toMatchObject({ removed: [kept], storeBytes: 4 });
+    expect((await admin.prune({ to: 0 })).removed).toEqual([]);
+  });
+
+  it('prunes nothing that is being put together', async () => {
+    const { admin, rest, store } = await newCase();
+    const large = chunkedArtifact(someBytes(CHUNK_BYTES + 1));
+    const partial = await new StoreDisk(store).begin(large.digest, large.list);
+    await partial.put(1, new Uint8Array(large.chunks[1] ?? []));
+    rest();
+    expect((await admin.prune({ to: 0 })).removed).toEqual([]);
+    await partial.close();
+    rest();
+    expect((await admin.prune()).removed).toEqual([large.digest]);
+  });
+
+  it('verifies, removes what is wrong, and tells what is not there', async () => {
+    const { admin, store } = await newCase();
+    const large = chunkedArtifact(someBytes(CHUNK_BYTES + 1));
+    await store.write(inPieces(large.bytes));
+    const { digest: right } = await store.write(textStream('right'));
+    const { digest: gone } = await store.write(textStream('gone'));
+    await flipByte(store.pathOf(large.digest));
+    await rm(store.pathOf(gone));
+    expect(await admin.verify()).toEqual({
+      checked: 2,
+      checkedBytes: large.bytes.length + 5,
+      wrong: [large.digest],
+      missing: [gone],
+    });
+    expect(await store.has(large.digest)).toBe(false);
+    expect(store.index.holds([large.digest, right, gone])).toMatchObject([{ artifact: right }]);
+    const asked = await admin.verify([right, EMPTY_ARTIFACT]);
+    expect(asked).toEqual({ checked: 1, checkedBytes: 5, wrong: [], missing: [EMPTY_ARTIFACT] });
+  });
+
+  it('can be told to stop', async () => {
+    const { admin, add } = await newCase();
+    await add('one', 'copy');
+    await expect(admin.verify(undefined, AbortSignal.abort())).rejects.toThrow('aborted');
+  });
+});

@@ -1,0 +1,147 @@
+import {
+  type ArtifactId,
+  type DiskLimits,
+  type EvictionRank,
+  type PinReason,
+  planEviction,
+} from '@podmesh/core';
+import { isAbsence } from './absence.ts';
+import type { DiskStore } from './disk-store.ts';
+import { hexOf } from './store-places.ts';
+
+export interface CachedArtifact {
+  readonly artifact: ArtifactId;
+  /** On the disk, with what was made of it. */
+  readonly bytes: number;
+  readonly usedAtMs: number;
+  readonly rank: EvictionRank;
+  /** Why it stays, whatever else has to go. */
+  readonly pins: readonly PinReason[];
+}
+
+export interface CacheListing {
+  readonly root: string;
+  readonly limits: DiskLimits;
+  readonly storeBytes: number;
+  readonly reservedBytes: number;
+  /** The last used first. */
+  readonly artifacts: readonly CachedArtifact[];
+}
+
+export interface Pruned {
+  readonly removed: readonly ArtifactId[];
+  readonly removedBytes: number;
+  readonly storeBytes: number;
+}
+
+export interface Verified {
+  readonly checked: number;
+  readonly checkedBytes: number;
+  /** Had other bytes than their names say, and were removed. */
+  readonly wrong: readonly ArtifactId[];
+  /** Not here. */
+  readonly missing: readonly ArtifactId[];
+}
+
+/** What a person does with the artifacts of one peer. */
+export class CacheAdmin {
+  readonly #store: DiskStore;
+
+  constructor(store: DiskStore) {
+    this.#store = store;
+  }
+
+  async list(): Promise<CacheListing> {
+    const { index, budget, places } = this.#store;
+    return {
+      root: places.root,
+      limits: await budget.limits(),
+      storeBytes: index.storeBytes(),
+      reservedBytes: budget.reservedBytes,
+      artifacts: this.#entries().toSorted((a, b) => b.usedAtMs - a.usedAtMs),
+    };
+  }
+
+  /** Pins survive restarts. What is not here may be pinned, too: for when it comes. */
+  pin(artifacts: readonly ArtifactId[]): Promise<void> {
+    return this.#store.pins.pinForPerson(artifacts);
+  }
+
+  unpin(artifacts: readonly ArtifactId[]): Promise<void> {
+    return this.#store.pins.unpinForPerson(artifacts);
+  }
+
+  /**
+   * Without `to`: removes partials and what nobody is going to read. With it: goes on, in the order of evictions,
+   * until the store has no more than that; the floor is for evictions, not for people. Never what is pinned or in use.
+   */
+  async prune({ to }: { readonly to?: number } = {}): Promise<Pruned> {
+    const entries = this.#entries();
+    const before = this.#store.index.storeBytes();
+    const spare = entries.filter(({ rank, pins }) => isSpare(rank) && pins.length === 0);
+    const chosen =
+      to === undefined ? spare.map(({ artifact }) => artifact) : shrinkTo(to, entries, before);
+    const removed: ArtifactId[] = [];
+    for (const artifact of chosen) {
+      if (this.#store.pins.isPinned(artifact)) continue;
+      await this.#store.remove(artifact);
+      removed.push(artifact);
+    }
+    const storeBytes = this.#store.index.storeBytes();
+    return { removed, removedBytes: before - storeBytes, storeBytes };
+  }
+
+  /** Hashes artifacts, all of them where none are named, and removes those whose bytes are not what their names say. */
+  async verify(ids?: readonly ArtifactId[], signal?: AbortSignal): Promise<Verified> {
+    const wrong: ArtifactId[] = [];
+    const missing: ArtifactId[] = [];
+    let [checked, checkedBytes] = [0, 0];
+    for (const artifact of ids ?? [...this.#store.index.wholes()].map(([id]) => id)) {
+      signal?.throwIfAborted();
+      const hash = await this.#hash(artifact);
+      if (hash === undefined) {
+        missing.push(artifact);
+        continue;
+      }
+      checked += 1;
+      checkedBytes += hash.bytes;
+      if (hash.sha256 === hexOf(artifact)) continue;
+      await this.#store.remove(artifact);
+      wrong.push(artifact);
+    }
+    return { checked, checkedBytes, wrong, missing };
+  }
+
+  async #hash(artifact: ArtifactId) {
+    try {
+      return await this.#store.wholes.hashFile(this.#store.pathOf(artifact));
+    } catch (error) {
+      if (!isAbsence(error)) throw error;
+      this.#store.index.forgetWhole(artifact);
+      return undefined;
+    }
+  }
+
+  #entries() {
+    const { index, pins } = this.#store;
+    return index.entries((artifact) => pins.reasonsOf(artifact));
+  }
+}
+
+function isSpare(rank: EvictionRank): boolean {
+  return rank === 'partial' || rank === 'done';
+}
+
+/** As an eviction whose disk is that much too full. */
+function shrinkTo(
+  to: number,
+  entries: Parameters<typeof planEviction>[0],
+  storeBytes: number,
+): readonly ArtifactId[] {
+  const limits = {
+    floorBytes: 0,
+    ceilingBytes: Number.MAX_SAFE_INTEGER,
+    minFreeBytes: Math.max(0, storeBytes - to),
+  };
+  return planEviction(entries, limits, { storeBytes, freeBytes: 0, neededBytes: 0 }).evict;
+}

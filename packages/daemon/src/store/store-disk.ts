@@ -1,0 +1,85 @@
+import { open } from 'node:fs/promises';
+import { type ArtifactId, assert, type ChunkList, type ChunkPlace } from '@podmesh/core';
+import { isAbsence } from './absence.ts';
+import type { ArtifactDisk, PartialArtifact } from './artifact-disk.ts';
+import { chunkPlace } from './chunk-list.ts';
+import type { DiskStore } from './disk-store.ts';
+import { PartialFile } from './partial-file.ts';
+
+/** {@link ArtifactDisk} over a {@link DiskStore}: what transfers put together becomes an artifact like any other. */
+export class StoreDisk implements ArtifactDisk {
+  readonly #store: DiskStore;
+  readonly #open = new Map<ArtifactId, PartialFile>();
+
+  constructor(store: DiskStore) {
+    this.#store = store;
+  }
+
+  has(artifact: ArtifactId): Promise<boolean> {
+    return this.#store.has(artifact);
+  }
+
+  async begin(artifact: ArtifactId, list: ChunkList): Promise<PartialArtifact> {
+    assert(!this.#open.has(artifact), `${artifact} is being put together already`);
+    const partial = new PartialFile(this.#store, artifact, list, () => {
+      if (this.#open.get(artifact) === partial) this.#open.delete(artifact);
+    });
+    this.#open.set(artifact, partial);
+    try {
+      await partial.begin();
+    } catch (error) {
+      await partial.close();
+      throw error;
+    }
+    return partial;
+  }
+
+  async chunkList(artifact: ArtifactId): Promise<ChunkList | undefined> {
+    return (await this.#store.chunkList(artifact)) ?? this.#open.get(artifact)?.list;
+  }
+
+  /** Reading for others counts as a use. */
+  async read(chunk: ChunkPlace): Promise<Uint8Array | undefined> {
+    const { artifact } = chunk;
+    const partial = this.#open.get(artifact);
+    if (partial !== undefined && isHere(partial, chunk)) {
+      const bytes = await readAt(partial.path, chunk);
+      if (bytes !== undefined) return bytes;
+      // It was finished, or given up, while we looked.
+    }
+    const whole = this.#store.index.whole(artifact);
+    if (whole === undefined || !isInside(whole.bytes, chunk)) return undefined;
+    this.#store.index.touch(artifact);
+    const bytes = await readAt(this.#store.pathOf(artifact), chunk);
+    if (bytes === undefined) this.#store.index.forgetWhole(artifact);
+    return bytes;
+  }
+}
+
+/** Of a partial, only whole chunks are verified. */
+function isHere({ here, list, artifact }: PartialFile, chunk: ChunkPlace): boolean {
+  const place = chunkPlace(artifact, list.bytes, chunk.index);
+  return here.has(chunk.index) && chunk.offset === place.offset && chunk.bytes === place.bytes;
+}
+
+function isInside(bytes: number, chunk: ChunkPlace): boolean {
+  return chunk.offset >= 0 && chunk.bytes >= 0 && chunk.offset + chunk.bytes <= bytes;
+}
+
+/** Undefined: there is no such file, or it is shorter. */
+async function readAt(path: string, chunk: ChunkPlace): Promise<Uint8Array | undefined> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      // Not from the pool: whoever gets it may move it to another thread.
+      const bytes = Buffer.allocUnsafeSlow(chunk.bytes);
+      const { bytesRead } = await file.read(bytes, 0, chunk.bytes, chunk.offset);
+      return bytesRead === chunk.bytes ? bytes : undefined;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,148 @@
+import type { ArtifactId, EvictionRank, Holding, PinReason, StoredEntry } from '@podmesh/core';
+
+/** What was touched this short a time ago is in somebody's hands, who has not pinned it yet. */
+const IN_HAND_MS = 10_000;
+/** A partial that was left alone for this long goes before anything else; until then it is a copy like others. */
+const PARTIAL_LEFT_MS = 60 * 60 * 1_000;
+const IN_HAND: readonly PinReason[] = [{ kind: 'transfer' }];
+
+export type WholeRank = Exclude<EvictionRank, 'partial'>;
+
+export interface WholeEntry {
+  readonly bytes: number;
+  usedAtMs: number;
+  rank: WholeRank;
+  /** It is there a second time, with the executable bit. */
+  hasExecutable: boolean;
+}
+
+export interface PartialEntry {
+  /** Length of the artifact. */
+  readonly bytes: number;
+  /** Bytes that are here, and use room. */
+  hereBytes: number;
+  usedAtMs: number;
+  /** Somebody puts it together: what is here is verified. */
+  isOpen: boolean;
+}
+
+/**
+ * What the store has, in memory: answers for who-has and evictions need no disk. State and nothing else; the store
+ * keeps it true.
+ */
+export class StoreIndex {
+  readonly #nowMs: () => number;
+  readonly #wholes = new Map<ArtifactId, WholeEntry>();
+  readonly #partials = new Map<ArtifactId, PartialEntry>();
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  whole(artifact: ArtifactId): Readonly<WholeEntry> | undefined {
+    return this.#wholes.get(artifact);
+  }
+
+  partial(artifact: ArtifactId): Readonly<PartialEntry> | undefined {
+    return this.#partials.get(artifact);
+  }
+
+  usedAtMs(artifact: ArtifactId): number | undefined {
+    return (this.#wholes.get(artifact) ?? this.#partials.get(artifact))?.usedAtMs;
+  }
+
+  wholes(): IterableIterator<[ArtifactId, Readonly<WholeEntry>]> {
+    return this.#wholes.entries();
+  }
+
+  /** Of what is here already, the use is new; its rank only rises: somebody counts on it now. */
+  addWhole(artifact: ArtifactId, bytes: number, changes: Partial<WholeEntry> = {}): void {
+    const before = this.#wholes.get(artifact);
+    const rank = before?.rank === 'kept' ? 'kept' : (changes.rank ?? 'kept');
+    this.#wholes.set(artifact, {
+      bytes,
+      usedAtMs: changes.usedAtMs ?? this.#nowMs(),
+      rank,
+      hasExecutable: changes.hasExecutable ?? before?.hasExecutable ?? false,
+    });
+  }
+
+  putPartial(
+    artifact: ArtifactId,
+    partial: Omit<PartialEntry, 'usedAtMs'>,
+    usedAtMs?: number,
+  ): void {
+    this.#partials.set(artifact, { ...partial, usedAtMs: usedAtMs ?? this.#nowMs() });
+  }
+
+  forgetWhole(artifact: ArtifactId): void {
+    this.#wholes.delete(artifact);
+  }
+
+  forgetPartial(artifact: ArtifactId): void {
+    this.#partials.delete(artifact);
+  }
+
+  touch(artifact: ArtifactId): void {
+    const entry = this.#wholes.get(artifact);
+    if (entry !== undefined) entry.usedAtMs = this.#nowMs();
+  }
+
+  setRank(artifact: ArtifactId, rank: WholeRank): void {
+    const entry = this.#wholes.get(artifact);
+    if (entry !== undefined) entry.rank = rank;
+  }
+
+  noteExecutable(artifact: ArtifactId): void {
+    const entry = this.#wholes.get(artifact);
+    if (entry !== undefined) entry.hasExecutable = true;
+  }
+
+  /** For {@link ArtifactFinder}: what of these is here, whole or in part. A partial that nobody has open is not verified. */
+  holds(artifacts: readonly ArtifactId[]): readonly Omit<Holding, 'peer'>[] {
+    return artifacts.flatMap((artifact): Omit<Holding, 'peer'>[] => {
+      const whole = this.#wholes.get(artifact);
+      if (whole !== undefined) return [{ artifact, bytes: whole.bytes, whole: true }];
+      const partial = this.#partials.get(artifact);
+      if (partial === undefined || !partial.isOpen || partial.hereBytes === 0) return [];
+      return [{ artifact, bytes: partial.bytes, whole: false }];
+    });
+  }
+
+  /** Bytes on the disk, partials and executables included. */
+  storeBytes(): number {
+    let bytes = 0;
+    for (const whole of this.#wholes.values()) bytes += sizeOf(whole);
+    for (const { hereBytes } of this.#partials.values()) bytes += hereBytes;
+    return bytes;
+  }
+
+  /** Everything, as an eviction sees it. */
+  entries(reasonsOf: (artifact: ArtifactId) => readonly PinReason[]): readonly StoredEntry[] {
+    const nowMs = this.#nowMs();
+    const listed: StoredEntry[] = [];
+    for (const [artifact, whole] of this.#wholes) {
+      const { usedAtMs, rank } = whole;
+      const bytes = sizeOf(whole) + (this.#partials.get(artifact)?.hereBytes ?? 0);
+      const pins = pinsOf(reasonsOf(artifact), nowMs - usedAtMs);
+      listed.push({ artifact, bytes, usedAtMs, rank, pins });
+    }
+    for (const [artifact, { hereBytes, usedAtMs, isOpen }] of this.#partials) {
+      if (this.#wholes.has(artifact)) continue;
+      const pins = isOpen ? IN_HAND : pinsOf(reasonsOf(artifact), nowMs - usedAtMs);
+      const rank = nowMs - usedAtMs >= PARTIAL_LEFT_MS ? 'partial' : 'copy';
+      listed.push({ artifact, bytes: hereBytes, usedAtMs, rank, pins });
+    }
+    return listed;
+  }
+}
+
+function sizeOf({ bytes, hasExecutable }: WholeEntry): number {
+  return hasExecutable ? 2 * bytes : bytes;
+}
+
+/** A clock that was set back must not protect for ever. */
+function pinsOf(reasons: readonly PinReason[], idleMs: number): readonly PinReason[] {
+  if (reasons.length > 0) return reasons;
+  return idleMs >= 0 && idleMs < IN_HAND_MS ? IN_HAND : reasons;
+}

@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto';
+import type {
+  ArtifactFinder,
+  ArtifactId,
+  BulkAddress,
+  ChunkSource,
+  ChunkTransport,
+  Clock,
+  PeerDirectory,
+  PeerId,
+} from '@podmesh/core';
+import type { Logger } from 'pino';
+import type { DiskStore } from '../store/disk-store.ts';
+import { StoreDisk } from '../store/store-disk.ts';
+import { BulkServer } from './bulk-server.ts';
+import { EitherTransport } from './either-transport.ts';
+import { HttpTransport } from './http-transport.ts';
+import { Transfers } from './transfers.ts';
+
+/** What of a mesh bytes between peers need. */
+export interface BulkMesh {
+  readonly peers: Pick<PeerDirectory, 'find'>;
+  readonly finder: ArtifactFinder;
+  readonly relay: ChunkTransport;
+  serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
+}
+
+export interface BulkExchangeParts {
+  readonly peer: PeerId;
+  readonly mesh: BulkMesh;
+  readonly store: DiskStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Where this peer serves others directly; undefined: through the server only. */
+  readonly listen: { readonly host: string; readonly port: number } | undefined;
+}
+
+/** Rest after an answering loop broke. */
+const RETRY_MS = 1_000;
+
+/** This peer's side of bytes between peers: it gets from others, and others get from it. */
+export class BulkExchange {
+  readonly transfers: Transfers;
+  readonly #parts: BulkExchangeParts;
+  readonly #disk: StoreDisk;
+  readonly #direct: HttpTransport;
+  readonly #stop = new AbortController();
+  #loops: Promise<unknown> = Promise.resolve();
+  #server: BulkServer | undefined;
+  #bulk: BulkAddress | undefined;
+
+  constructor(parts: BulkExchangeParts) {
+    const { peer, mesh, store, clock } = parts;
+    this.#parts = parts;
+    this.#disk = new StoreDisk(store);
+    this.#direct = new HttpTransport({ peers: mesh.peers, clock });
+    this.transfers = new Transfers({
+      peer,
+      disk: this.#disk,
+      finder: mesh.finder,
+      transport: new EitherTransport(this.#direct, mesh.relay),
+      clock,
+    });
+  }
+
+  /** What the peer's entry in the directory tells; absent while nothing is served directly. */
+  get bulk(): BulkAddress | undefined {
+    return this.#bulk;
+  }
+
+  /** An address that cannot be had is no reason not to take part: there is the relay. */
+  async start(): Promise<void> {
+    const { peer, listen, logger, mesh, store } = this.#parts;
+    if (listen !== undefined) {
+      // A new key for each session: a restart takes it back from whoever knew the last.
+      const key = randomBytes(32).toString('base64url');
+      const fileOf = (artifact: ArtifactId) => {
+        if (store.index.whole(artifact) === undefined) return undefined;
+        // To be fetched by others is a use.
+        store.index.touch(artifact);
+        return store.pathOf(artifact);
+      };
+      const server = new BulkServer({ peer, key, source: this.#disk, fileOf, ...listen });
+      this.#server = server;
+      try {
+        await server.start();
+        this.#bulk = { urls: [server.url], key };
+        logger.info({ url: server.url }, 'serves its artifacts to other peers');
+      } catch (error) {
+        logger.warn({ err: error }, 'cannot serve its artifacts directly; others get them slower');
+      }
+    }
+    const { signal } = this.#stop;
+    this.#loops = Promise.all([
+      this.#keep('question who has what', () =>
+        mesh.finder.answer(peer, (artifacts) => store.index.holds(artifacts), signal),
+      ),
+      this.#keep('relay', () => mesh.serveRelay(peer, this.#disk, signal)),
+    ]);
+  }
+
+  /** Harmless when never started, or twice. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#bulk = undefined;
+    await this.transfers.stop();
+    this.#direct.close();
+    await this.#server?.stop();
+    await this.#loops;
+  }
+
+  async #keep(what: string, answer: () => Promise<void>): Promise<void> {
+    const { clock, logger } = this.#parts;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await answer().catch((error: unknown) => {
+        if (!signal.aborted) logger.warn({ err: error }, `cannot answer a ${what}; goes on soon`);
+      });
+      if (!signal.aborted) await clock.sleep(RETRY_MS, signal);
+    }
+  }
+}

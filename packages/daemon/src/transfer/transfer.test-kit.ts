@@ -1,0 +1,178 @@
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  type ArtifactId,
+  artifactId,
+  type BulkAddress,
+  CHUNK_BYTES,
+  type ChunkList,
+  type ChunkPlace,
+  type ChunkSource,
+  type Holding,
+  type PeerEntry,
+  type PeerId,
+  peerId,
+} from '@podmesh/core';
+import { onTestFinished } from 'vitest';
+import type { ArtifactDisk, PartialArtifact } from '../store/artifact-disk.ts';
+import { systemClock } from '../system-clock.ts';
+import { BulkServer } from './bulk-server.ts';
+import { HttpTransport } from './http-transport.ts';
+import { Transfers } from './transfers.ts';
+
+export const hexOf = (bytes: Uint8Array): string =>
+  createHash('sha256').update(bytes).digest('hex');
+export const idOf = (bytes: Uint8Array): ArtifactId => artifactId(`sha256:${hexOf(bytes)}`);
+
+export function chunkListOf(bytes: Uint8Array): ChunkList {
+  const digests: string[] = [];
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+    digests.push(hexOf(bytes.subarray(at, at + CHUNK_BYTES)));
+  }
+  return { bytes: bytes.length, digests };
+}
+
+/** As many chunks and half a one of random bytes. */
+export function sampleBytes(chunks: number): { readonly bytes: Buffer; readonly id: ArtifactId } {
+  const bytes = randomBytes(chunks * CHUNK_BYTES + CHUNK_BYTES / 2);
+  return { bytes, id: idOf(bytes) };
+}
+
+/** A source that gives what it is told to give, whatever the name. */
+export function sourceOf(bytes: Uint8Array, change: Partial<ChunkSource> = {}): ChunkSource {
+  return {
+    chunkList: async () => chunkListOf(bytes),
+    read: async ({ offset, bytes: length }: ChunkPlace) => bytes.slice(offset, offset + length),
+    ...change,
+  };
+}
+
+/** A disk in memory that counts, and keeps what was here over tries. */
+export class MemoryDisk implements ArtifactDisk {
+  readonly whole = new Map<ArtifactId, Uint8Array>();
+  readonly puts: number[] = [];
+  readonly #parts = new Map<string, Map<number, Uint8Array>>();
+  open = 0;
+
+  /** Vitest compares megabytes one byte at a time. */
+  hasBytes(artifact: ArtifactId, bytes: Uint8Array): boolean {
+    return Buffer.compare(this.whole.get(artifact) ?? Buffer.of(), bytes) === 0;
+  }
+
+  async has(artifact: ArtifactId): Promise<boolean> {
+    return this.whole.has(artifact);
+  }
+
+  async chunkList(artifact: ArtifactId): Promise<ChunkList | undefined> {
+    const bytes = this.whole.get(artifact);
+    return bytes === undefined ? undefined : chunkListOf(bytes);
+  }
+
+  async read({ artifact, offset, bytes }: ChunkPlace): Promise<Uint8Array | undefined> {
+    return this.whole.get(artifact)?.slice(offset, offset + bytes);
+  }
+
+  async begin(artifact: ArtifactId, list: ChunkList): Promise<PartialArtifact> {
+    if (this.open > 0) throw new Error('two at a time');
+    this.open += 1;
+    const key = `${artifact} ${list.digests.join()}`;
+    const parts = this.#parts.get(key) ?? new Map<number, Uint8Array>();
+    this.#parts.set(key, parts);
+    return {
+      get here() {
+        return new Set(parts.keys());
+      },
+      put: async (index, bytes) => {
+        this.puts.push(index);
+        if (hexOf(bytes) !== list.digests[index]) return 'corrupt';
+        parts.set(index, bytes);
+        return 'here';
+      },
+      commit: async () => {
+        this.open -= 1;
+        this.#parts.delete(key);
+        const bytes = Buffer.concat(
+          list.digests.map((_, index) => parts.get(index) ?? Buffer.of()),
+        );
+        if (idOf(bytes) !== artifact) return 'corrupt';
+        this.whole.set(artifact, bytes);
+        return 'stored';
+      },
+      close: async () => {
+        this.open -= 1;
+      },
+    };
+  }
+}
+
+/** Peers with real servers on this machine, and what a directory and their answers tell of them. */
+export class Neighbours {
+  readonly #addresses = new Map<PeerId, BulkAddress>();
+  readonly #servers = new Map<string, BulkServer>();
+  #holdings: Holding[] = [];
+
+  /** A peer that serves `source`, and says that it has `artifact` if that is given. */
+  async add(name: string, source: ChunkSource, artifact?: ArtifactId): Promise<BulkServer> {
+    const peer = peerId(name);
+    const key = randomBytes(16).toString('hex');
+    const server = new BulkServer({ peer, key, source, host: '127.0.0.1', port: 0 });
+    await server.start();
+    onTestFinished(() => server.stop());
+    this.#servers.set(name, server);
+    this.tell(name, { urls: [server.url], key });
+    if (artifact !== undefined) this.hold(name, artifact);
+    return server;
+  }
+
+  /** Kills its server; nobody answers for it any more. */
+  async remove(name: string): Promise<void> {
+    await this.#servers.get(name)?.stop();
+    this.#holdings = this.#holdings.filter(({ peer }) => peer !== name);
+  }
+
+  tell(name: string, address: BulkAddress): void {
+    this.#addresses.set(peerId(name), address);
+  }
+
+  address(name: string): BulkAddress {
+    const address = this.#addresses.get(peerId(name));
+    if (address === undefined) throw new Error(`no peer ${name}`);
+    return address;
+  }
+
+  hold(name: string, artifact: ArtifactId, whole = true): void {
+    this.#holdings.push({ artifact, peer: peerId(name), bytes: 1, whole });
+  }
+
+  transport(): HttpTransport {
+    const transport = new HttpTransport({
+      peers: {
+        find: async (peer) => {
+          const bulk = this.#addresses.get(peer);
+          return bulk === undefined ? undefined : ({ peer, bulk } as PeerEntry);
+        },
+      },
+      clock: systemClock,
+    });
+    onTestFinished(() => transport.close());
+    return transport;
+  }
+
+  transfers(disk: ArtifactDisk): Transfers {
+    const transfers = new Transfers({
+      peer: peerId('fetcher'),
+      disk,
+      finder: {
+        whoHas: async (artifacts) => ({
+          found: new Map(
+            artifacts.map((id) => [id, this.#holdings.filter(({ artifact }) => artifact === id)]),
+          ),
+          silent: [],
+        }),
+      },
+      transport: this.transport(),
+      clock: systemClock,
+    });
+    onTestFinished(() => transfers.stop());
+    return transfers;
+  }
+}
