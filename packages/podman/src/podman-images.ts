@@ -16,15 +16,23 @@ export async function listImages(
   return new Map(images.map((image) => [image.Id, namesOf(image)]));
 }
 
-/** The image behind a reference, a short name, an image id or a manifest digest. */
+/** The id behind a reference, a short name, an image id or a manifest digest. */
 export async function resolveImage(
   api: PodmanImageApi,
   arch: string,
   reference: string,
-  options: { readonly pull: false | PullProgress; readonly signal: AbortSignal },
-): Promise<Result<ImageAnswer, ImageProblem>> {
+  options: {
+    readonly pull: false | PullProgress;
+    readonly signal: AbortSignal;
+    /** Gets what Podman told of an image that was here, with annotations where it was named by its id. */
+    readonly notice?: (image: ImageAnswer) => void;
+  },
+): Promise<Result<string, ImageProblem>> {
   const local = await findLocal(api, reference);
-  if (local !== undefined) return checkPlatform(local, arch, reference);
+  if (local !== undefined) {
+    options.notice?.(local);
+    return checkPlatform(local, arch, reference);
+  }
   const { pull, signal } = options;
   if (pull === false || isUnpullable(reference)) return refused(notHere(reference));
   try {
@@ -75,8 +83,7 @@ export async function loadImage(
     const message = `${archivePath} holds ${ids.size} images, and one is needed`;
     return refused({ kind: 'not-an-image', message });
   }
-  const fitting = checkPlatform(first, arch, archivePath);
-  return fitting.ok ? ok(first.Id) : fitting;
+  return checkPlatform(first, arch, archivePath);
 }
 
 /** `image` is the one that holds the name now. */
@@ -125,12 +132,12 @@ function checkPlatform(
   image: ImageAnswer,
   arch: string,
   name: string,
-): Result<ImageAnswer, ImageProblem> {
+): Result<string, ImageProblem> {
   // An image without a word about it (built FROM scratch by old tools) may well fit.
   const fits =
     (image.Os === '' || image.Os === 'linux') &&
     (image.Architecture === '' || image.Architecture === arch);
-  if (fits) return ok(image);
+  if (fits) return ok(image.Id);
   return refused(otherPlatform(name, `${image.Os}/${image.Architecture}`, arch));
 }
 

@@ -68,10 +68,8 @@ export class PodmanRuntime implements ContainerRuntime {
     signal: AbortSignal,
   ): Promise<Result<string, ImageProblem>> {
     const { arch } = await this.describe();
-    const found = await resolveImage(this.api.images, arch, reference, { pull, signal });
-    if (!found.ok) return found;
-    this.#images.notice(found.value);
-    return ok(found.value.Id);
+    const notice = (image: ImageAnswer) => this.#images.notice(image);
+    return await resolveImage(this.api.images, arch, reference, { pull, signal, notice });
   }
 
   async loadImage(archivePath: string, signal: AbortSignal): Promise<Result<string, ImageProblem>> {
