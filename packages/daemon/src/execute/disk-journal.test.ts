@@ -1,9 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { claimId } from '@podmesh/core';
 import { freshLane, freshRun, sampleOffer } from '@podmesh/testkit';
 import { expect, it } from 'vitest';
-import { namesIn, temporaryFolder } from '../store/store.test-kit.ts';
+import { temporaryFolder } from '../store/store.test-kit.ts';
 import { DiskJournal } from './disk-journal.ts';
 
 let uptimeMs = 0;
@@ -24,8 +24,10 @@ const entryOf = (name: string) => ({
   image: 'sha256:1',
 });
 
+const fileIn = (folder: string) => join(folder, 'journal');
+
 it('the journal gives back what was written, to the next daemon too', async () => {
-  const folder = join(await temporaryFolder(), 'journal');
+  const folder = join(await temporaryFolder(), 'attempts');
   const [a, b] = [entryOf('a'), entryOf('b')];
   await newJournal(folder).write(a);
   await newJournal(folder).write(b);
@@ -35,7 +37,7 @@ it('the journal gives back what was written, to the next daemon too', async () =
 });
 
 it('the journal knows whose container was started, and forgets that with the entry', async () => {
-  const folder = join(await temporaryFolder(), 'journal');
+  const folder = await temporaryFolder();
   const [a, b] = [entryOf('a'), entryOf('b')];
   for (const entry of [a, b]) await newJournal(folder).write(entry);
   await newJournal(folder).noteStarted(b.claim, 'sha256:2');
@@ -48,45 +50,49 @@ it('the journal knows whose container was started, and forgets that with the ent
     isOfThisBoot: false,
   });
   for (const { claim } of [a, b]) await newJournal(folder).remove(claim);
-  expect(await namesIn(folder)).toEqual([]);
-});
-
-it('a torn note of a start tells that there was one, and nothing else', async () => {
-  const folder = await temporaryFolder();
-  const { claim } = entryOf('a');
-  await newJournal(folder).write(entryOf('a'));
-  const path = join(folder, `${claim}.json`);
-  const entry = await readFile(path, 'utf8');
-  for (const torn of ['', '{"boot":"oth', 'null']) {
-    await writeFile(path, `${entry}\n${torn}`);
-    expect(await newJournal(folder).list()).toMatchObject([
-      { started: { ranMs: 0, isOfThisBoot: true } },
-    ]);
-  }
+  expect(await newJournal(folder).list()).toEqual([]);
+  expect((await stat(fileIn(folder))).size).toBe(0);
 });
 
 it('a journal that was never written is empty', async () => {
   expect(await newJournal(join(await temporaryFolder(), 'none')).list()).toEqual([]);
 });
 
-it.each(['', '{"claim":"torn', 'null', '{"claim":"torn"}', '[]'])(
-  'the torn file %j is dropped and the others stay',
+it.each(['{"begun":{"claim":"torn', 'null', '{"begun":{"claim":"torn"}}', '[]', '7', '{"x":1}'])(
+  'the torn or foreign line %j is no entry, and spoils no other',
   async (text) => {
     const folder = await temporaryFolder();
-    const whole = entryOf('whole');
-    await newJournal(folder).write(whole);
-    await writeFile(join(folder, 'torn.json'), text);
-    expect(await newJournal(folder).list()).toEqual([whole]);
-    expect(await namesIn(folder)).toEqual(['whole.json']);
+    const [before, after] = [entryOf('before'), entryOf('after')];
+    await newJournal(folder).write(before);
+    await appendFile(fileIn(folder), `\n${text}`);
+    await newJournal(folder).write(after);
+    expect(await newJournal(folder).list()).toEqual([before, after]);
   },
 );
 
-it('an entry that is being written is neither read nor dropped', async () => {
+it('a torn note of a start is none', async () => {
+  const folder = await temporaryFolder();
+  const a = entryOf('a');
+  await newJournal(folder).write(a);
+  await appendFile(fileIn(folder), `\n{"started":"a","mark":{"bo`);
+  expect(await newJournal(folder).list()).toEqual([a]);
+});
+
+it('the file stays small however many attempts there were, and loses none that is open', async () => {
   const folder = await temporaryFolder();
   const journal = newJournal(folder);
-  const entries = Array.from({ length: 50 }, (_, i) => entryOf(`e${i}`));
-  const written = Promise.all(entries.map((entry) => journal.write(entry)));
-  for (let look = 0; look < 20; look += 1) await journal.list();
-  await written;
-  expect(await journal.list()).toHaveLength(entries.length);
+  const open = entryOf('open');
+  await journal.write(open);
+  await journal.noteStarted(open.claim, 'sha256:2');
+  const large = { ...entryOf('x'), image: 'i'.repeat(100_000) };
+  for (let i = 0; i < 40; i += 1) {
+    const entry = { ...large, claim: claimId(`c${i}`) };
+    await journal.write(entry);
+    await journal.remove(entry.claim);
+  }
+  expect((await stat(fileIn(folder))).size).toBeLessThan(1.5 * 1024 * 1024);
+  const listed = await newJournal(folder).list();
+  expect(listed).toMatchObject([{ ...open, started: { image: 'sha256:2' } }]);
+  expect(await journal.list()).toMatchObject([{ ...open, started: { image: 'sha256:2' } }]);
+  expect(await readFile(fileIn(folder), 'utf8')).not.toContain('undefined');
 });

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FIFO_BATCH, SCRATCH_BATCH } from './crun-limits.ts';
-import { type CrunTestbed, openCrunTestbed } from './crun-testbed.test-kit.ts';
+import { type CrunTestbed, insisting, openCrunTestbed } from './crun-testbed.test-kit.ts';
 import { expectNothingLeft } from './expect-nothing-left.test-kit.ts';
 import { lanePlaces } from './lane-places.ts';
 
@@ -110,7 +110,7 @@ describe('what a task is given', () => {
   });
 
   it('is there however often the same attempt was tried', async () => {
-    const spec = await bed.podman.spec({ command: ['true'] });
+    const spec = insisting(await bed.podman.spec({ command: ['true'] }));
     const run = async () => {
       const started = await bed.crun.start(spec, () => undefined, new AbortController().signal);
       if (!started.ok) throw new Error(started.error.message);
