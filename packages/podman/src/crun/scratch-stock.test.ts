@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { SCRATCH_BATCH } from './crun-limits.ts';
+import { SCRATCH_BATCH, STOCK_MAX } from './crun-limits.ts';
 import { type Scratch, ScratchStock } from './scratch-stock.ts';
 import type { Sweeper } from './sweeper.ts';
 
@@ -166,6 +166,16 @@ describe('what a container leaves on the disk', () => {
     const same = await takeMany(stock, again);
     expect(same.has(scratch.layer.directory)).toBe(true);
     expect(same.has(scratch.files.directory)).toBe(true);
+  });
+
+  it('is kept for so many containers only, and deleted beyond', async () => {
+    const { stock, places } = await newStock();
+    const taken: Scratch[] = [];
+    for (let i = 0; i < STOCK_MAX + 2 * SCRATCH_BATCH; i += 1) taken.push(await stock.take(NEEDS));
+    await stock.stop();
+    for (const scratch of taken) await stock.giveBack(scratch, NEEDS);
+    expect(await readdir(places.scratch)).toHaveLength(STOCK_MAX);
+    expect(await readdir(places.files)).toHaveLength(STOCK_MAX);
   });
 
   it('stays at the start of a daemon only where a container uses it', async () => {
