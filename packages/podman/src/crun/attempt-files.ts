@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { ContainerLabels, PeerId } from '@podmesh/core';
 import { readLabels } from '../container-labels.ts';
 import { fdFile } from '../fd-launcher.ts';
@@ -24,6 +24,8 @@ import { isHeld } from './fifo.ts';
 import { imageIn, type Layers, layersIn } from './recipe.ts';
 import type { Scratch } from './scratch-stock.ts';
 
+/** Counts FIFOs that were given back by this process. */
+let given = 0;
 /** As the lane makes them. */
 const FIFO_MODE = constants.S_IFIFO | 0o666;
 
@@ -130,8 +132,10 @@ export class AttemptFiles {
   /** Moves the streams out as they were made, if nobody holds one and no task has changed its rights; else none. */
   giveFifos(directory: string): readonly string[] {
     if (!this.fifos.every((fifo) => isUnused(fifo))) return [];
-    return this.fifos.map((fifo, i) => {
-      const place = join(directory, `${basename(this.directory)}-${i}`);
+    return this.fifos.map((fifo) => {
+      // Not by the attempt: the same one may be tried again, and its FIFOs given back twice.
+      given += 1;
+      const place = join(directory, `used-${given}`);
       renameSync(fifo, place);
       return place;
     });
