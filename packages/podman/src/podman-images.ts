@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { ImageProblem, PullProgress, Result } from '@podmesh/core';
-import { isDigest, ok, refused } from '@podmesh/core';
+import { ok, refused } from '@podmesh/core';
 import { registryOf } from './image-name.ts';
 import { isUnpullable, looked, notHere, notPulled, otherPlatform } from './image-problems.ts';
 import { PullStalledError } from './image-puller.ts';
@@ -21,18 +21,10 @@ export async function resolveImage(
   api: PodmanImageApi,
   arch: string,
   reference: string,
-  options: {
-    readonly pull: false | PullProgress;
-    readonly signal: AbortSignal;
-    /** Gets what Podman told of an image that was here, with annotations where it was named by its id. */
-    readonly notice?: (image: ImageAnswer) => void;
-  },
+  options: { readonly pull: false | PullProgress; readonly signal: AbortSignal },
 ): Promise<Result<string, ImageProblem>> {
   const local = await findLocal(api, reference);
-  if (local !== undefined) {
-    options.notice?.(local);
-    return checkPlatform(local, arch, reference);
-  }
+  if (local !== undefined) return checkPlatform(local, arch, reference);
   const { pull, signal } = options;
   if (pull === false || isUnpullable(reference)) return refused(notHere(reference));
   try {
@@ -115,7 +107,7 @@ async function searchedFor(api: PodmanImageApi, reference: string): Promise<read
 }
 
 async function findLocal(api: PodmanImageApi, reference: string): Promise<ImageAnswer | undefined> {
-  const asIs = await (isDigest(reference) ? api.inspect(reference) : api.find(reference));
+  const asIs = await api.find(reference);
   if (asIs !== undefined) return asIs;
   if (reference.startsWith('sha256:')) {
     const holders = await api.list();

@@ -1,10 +1,22 @@
-import { appendFile, readFile, stat } from 'node:fs/promises';
+import { openSync } from 'node:fs';
+import { appendFile, mkdir, open, readFile, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { claimId } from '@podmesh/core';
 import { freshLane, freshRun, sampleOffer } from '@podmesh/testkit';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../store/store.test-kit.ts';
 import { DiskJournal } from './disk-journal.ts';
+
+vi.mock('node:fs', async (original) => {
+  const real = await original<typeof import('node:fs')>();
+  return { ...real, openSync: vi.fn(real.openSync) };
+});
+
+/** Has this process no descriptor left, as far as files are opened by that name. */
+const runOutOfDescriptors = () =>
+  vi.mocked(openSync).mockImplementation(() => {
+    throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+  });
 
 let uptimeMs = 0;
 /** Each look at the clock is 5 ms later than the one before. */
@@ -95,4 +107,66 @@ it('the file stays small however many attempts there were, and loses none that i
   expect(listed).toMatchObject([{ ...open, started: { image: 'sha256:2' } }]);
   expect(await journal.list()).toMatchObject([{ ...open, started: { image: 'sha256:2' } }]);
   expect(await readFile(fileIn(folder), 'utf8')).not.toContain('undefined');
+});
+
+it('a file that cannot be written anew is gone on with, and no other is written to', async () => {
+  const folder = await temporaryFolder();
+  const journal = newJournal(folder);
+  const [kept, large, late] = [entryOf('kept'), entryOf('large'), entryOf('late')];
+  await journal.write(kept);
+  await journal.write({ ...large, image: 'i'.repeat(1024 * 1024) });
+  const { ino } = await stat(fileIn(folder));
+  const exhausted = runOutOfDescriptors();
+  await journal.remove(large.claim);
+  exhausted.mockReset();
+  // Whoever opens a file now is given the lowest number that is free.
+  const other = await open(join(folder, 'other'), 'w');
+  await journal.write(late);
+  await other.close();
+  expect(await readFile(join(folder, 'other'), 'utf8')).toBe('');
+  expect(await newJournal(folder).list()).toEqual([kept, late]);
+  // And when there is a descriptor again, it is written anew.
+  await journal.remove(late.claim);
+  const after = await stat(fileIn(folder));
+  expect([after.ino === ino, after.size < 10_000]).toEqual([false, true]);
+  expect(await newJournal(folder).list()).toEqual([kept]);
+});
+
+it('a half-written new file of a killed daemon is no part of the next one', async () => {
+  const folder = await temporaryFolder();
+  const journal = newJournal(folder);
+  const [kept, large] = [entryOf('kept'), entryOf('large')];
+  await journal.write(kept);
+  await appendFile(`${fileIn(folder)}.new`, `\n${JSON.stringify({ begun: entryOf('ghost') })}`);
+  await journal.write({ ...large, image: 'i'.repeat(1024 * 1024) });
+  await journal.remove(large.claim);
+  expect((await stat(fileIn(folder))).size).toBeLessThan(10_000);
+  expect(await newJournal(folder).list()).toEqual([kept]);
+});
+
+it('a journal that could not be opened says so, and is opened when that is possible', async () => {
+  const folder = await temporaryFolder();
+  const [before, after] = [entryOf('before'), entryOf('after')];
+  await newJournal(folder).write(before);
+  const journal = newJournal(folder);
+  const exhausted = runOutOfDescriptors();
+  for (const attempt of [
+    () => journal.list(),
+    () => journal.write(after),
+    () => journal.noteStarted(before.claim, 'i'),
+    () => journal.remove(before.claim),
+  ])
+    await expect(attempt()).rejects.toThrow('too many open files');
+  exhausted.mockReset();
+  await journal.write(after);
+  expect(await journal.list()).toEqual([before, after]);
+});
+
+it('a journal that cannot be read is not held open', async () => {
+  const folder = await temporaryFolder();
+  await mkdir(fileIn(folder));
+  const journal = newJournal(folder);
+  await expect(journal.list()).rejects.toThrow('EISDIR');
+  await rmdir(fileIn(folder));
+  expect(await journal.list()).toEqual([]);
 });

@@ -5,13 +5,11 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { ClaimId } from '@podmesh/core';
 import type { Boot } from '../machine/boot.ts';
-import { isAbsence } from '../store/absence.ts';
 import type { AttemptJournal, JournalEntry } from './attempt-journal.ts';
 
 /** A file above this is written anew, when most of it is of attempts that are settled. */
@@ -106,23 +104,22 @@ export class DiskJournal implements AttemptJournal {
   /** Each line begins with the line feed, so that one that is torn spoils no other. */
   #append(line: Line): number {
     const descriptor = this.#read();
-    const bytes = Buffer.from(`\n${JSON.stringify(line)}`);
-    for (let rest = bytes; rest.length > 0; ) {
-      rest = rest.subarray(writeSync(descriptor, rest));
-    }
-    this.#bytes += bytes.length;
-    return bytes.length;
+    const bytes = writeAll(descriptor, `\n${JSON.stringify(line)}`);
+    this.#bytes += bytes;
+    return bytes;
   }
 
   /** The first time, what an earlier daemon left. */
   #read(): number {
     if (this.#descriptor !== undefined) return this.#descriptor;
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-    const text = readOr(this.#path);
+    const { descriptor, result: text } = openWith(this.#path, (opened) =>
+      readFileSync(opened, 'utf8'),
+    );
     for (const line of text.split('\n')) this.#take(line);
     this.#bytes = Buffer.byteLength(text);
-    this.#descriptor = openSync(this.#path, 'a', FILE_MODE);
-    return this.#descriptor;
+    this.#descriptor = descriptor;
+    return descriptor;
   }
 
   #take(text: string): void {
@@ -137,6 +134,7 @@ export class DiskJournal implements AttemptJournal {
     }
   }
 
+  /** Whatever fails of it, the journal goes on in the file that it has. */
   #shrink(): void {
     const live = [...this.#open.values()].reduce((sum, { bytes }) => sum + bytes, 0);
     if (this.#bytes < FILE_BYTES_MAX || this.#bytes < 2 * live) return;
@@ -144,22 +142,39 @@ export class DiskJournal implements AttemptJournal {
       const started = mark === undefined ? [] : [{ started: claim, mark }];
       return [{ begun: entry }, ...started].map((line) => `\n${JSON.stringify(line)}`);
     });
-    const text = lines.join('');
-    writeFileSync(`${this.#path}.new`, text, { mode: FILE_MODE });
-    renameSync(`${this.#path}.new`, this.#path);
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
-    this.#descriptor = openSync(this.#path, 'a', FILE_MODE);
-    this.#bytes = Buffer.byteLength(text);
+    const path = `${this.#path}.new`;
+    const { descriptor, result } = openWith(path, (opened) => {
+      ftruncateSync(opened, 0);
+      const bytes = writeAll(opened, lines.join(''));
+      renameSync(path, this.#path);
+      return bytes;
+    });
+    const replaced = this.#descriptor;
+    this.#descriptor = descriptor;
+    this.#bytes = result;
+    if (replaced !== undefined) closeSync(replaced);
   }
 }
 
-function readOr(path: string): string {
+/** Opens for appending; a descriptor is held only when `use` went well. */
+function openWith<T>(
+  path: string,
+  use: (descriptor: number) => T,
+): { readonly descriptor: number; readonly result: T } {
+  const descriptor = openSync(path, 'a+', FILE_MODE);
   try {
-    return readFileSync(path, 'utf8');
+    return { descriptor, result: use(descriptor) };
   } catch (error) {
-    if (isAbsence(error)) return '';
+    closeSync(descriptor);
     throw error;
   }
+}
+
+/** How many bytes that were. A disk that fills up takes a part first. */
+function writeAll(descriptor: number, text: string): number {
+  const bytes = Buffer.from(text);
+  for (let rest = bytes; rest.length > 0; ) rest = rest.subarray(writeSync(descriptor, rest));
+  return bytes.length;
 }
 
 function parse(text: string): Line | undefined {

@@ -7,10 +7,17 @@ import { type ArtifactId, artifactId } from '@podmesh/core';
 /** Artifacts are read by containers under other user ids: readable by all, writable by none. */
 const FILE_MODE = 0o444;
 const EXECUTABLE_MODE = 0o555;
+/** The sticky bit, which means nothing to who reads a file: what was noted about it stays when it is stored. */
+export const MARK = 0o1000;
 
 export interface StoredFile {
   readonly digest: ArtifactId;
   readonly bytes: number;
+}
+
+interface Placing {
+  readonly mode: number;
+  readonly move: (from: string, to: string) => Promise<void>;
 }
 
 /**
@@ -80,16 +87,20 @@ export class DiskStore {
   /** Takes over a finished file of ours whose bytes were hashed as they were written. */
   async adopt(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
     try {
-      return await this.#place(path, hash, bytes, rename);
+      return await this.#place(path, hash, bytes, { mode: FILE_MODE, move: rename });
     } catch (error) {
       await rm(path, { force: true });
       throw error;
     }
   }
 
-  /** The same, but the file keeps its own name, too: its bytes must never change again. */
-  async share(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
-    return await this.#place(path, hash, bytes, linkUnlessThere);
+  /**
+   * The same, but the file keeps its own name, too: its bytes must never change again. Under that name
+   * it has the `MARK` from the moment at which it cannot be written any more, if it is to have it.
+   */
+  async share(path: string, hash: Hash, bytes: number, isMarked = false): Promise<StoredFile> {
+    const mode = isMarked ? FILE_MODE | MARK : FILE_MODE;
+    return await this.#place(path, hash, bytes, { mode, move: linkUnlessThere });
   }
 
   /** The same bytes with the executable bit: a hard link would share the other's mode. */
@@ -114,11 +125,11 @@ export class DiskStore {
     path: string,
     hash: Hash,
     bytes: number,
-    move: (from: string, to: string) => Promise<void>,
+    { mode, move }: Placing,
   ): Promise<StoredFile> {
     const digest = artifactId(`sha256:${hash.digest('hex')}`);
     await syncFile(path);
-    await chmod(path, FILE_MODE);
+    await chmod(path, mode);
     const destination = this.pathOf(digest);
     await mkdir(dirname(destination), { recursive: true, mode: 0o700 });
     await move(path, destination);
