@@ -23,14 +23,16 @@ export async function untilNoTraces(home: string, peer: string): Promise<void> {
 async function tracesOf(home: string, peer: string): Promise<readonly string[]> {
   const containers = (await findContainers({ peer })).map(({ id }) => `container ${id}`);
   const files = await Promise.all(
-    ['attempts', join('store', 'scratch'), join('crun', 'run', 'attempts', peer)].map((folder) =>
+    [join('store', 'scratch'), join('crun', 'run', 'attempts', peer)].map((folder) =>
       listed(join(home, folder)),
     ),
   );
+  // Empty whenever no attempt is open.
+  const journal = await readFile(join(home, 'attempts', 'journal'), 'utf8').catch(() => '');
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
     .split('\n')
     .filter((line) => line.includes(home));
-  return [...containers, ...files.flat(), ...mounts];
+  return [...containers, ...files.flat(), ...(journal === '' ? [] : [journal]), ...mounts];
 }
 
 async function listed(folder: string): Promise<readonly string[]> {

@@ -47,6 +47,12 @@ export class FakeDriver {
     await this.#append({ ...event, run: this.run });
   }
 
+  /** Ends the task badly, with this much of its log. */
+  async failWithHole(task: string, kept: string, bytes = Buffer.byteLength(kept)): Promise<void> {
+    const { digest } = await this.store(kept);
+    await this.fail(task, '', { log: { digest, bytes, truncated: true } });
+  }
+
   async fail(task: string, stderrTail = 'oh no\n', more: Partial<Failure> = {}): Promise<void> {
     await this.#append({ ...failed(task, { stderrTail, ...more }), run: this.run });
   }

@@ -132,7 +132,7 @@ export class Daemon {
 
   async #openRuntime(socketPath: string): Promise<ContainerRuntime> {
     const { configuration, home, logger, peer } = this.#parts;
-    const { runtime, crunProblem, endedProblem, close } = await openRuntime({
+    const { runtime, crunProblem, endedProblem, sweepProblem, close } = await openRuntime({
       socketPath,
       env: process.env,
       directory: home.at('crun'),
@@ -145,6 +145,9 @@ export class Daemon {
     }
     if (endedProblem !== undefined) {
       logger.warn(`ended containers of the fast lane, which cannot be opened: ${endedProblem}`);
+    }
+    if (sweepProblem !== undefined) {
+      logger.info(`not all that is left of the fast lane could be swept: ${sweepProblem}`);
     }
     return runtime;
   }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type PeerId, peerId } from '@podmesh/core';
@@ -30,6 +31,15 @@ describe('a home', () => {
     await second.release();
     const told = JSON.parse(await readFile(first.at('daemon.json'), 'utf8')) as unknown;
     expect(told).toEqual(daemon(peerId('first')));
+  });
+
+  it('is locked for programs that see no socket of this machine, as long as it is taken', async () => {
+    const home = await newHome();
+    await home.take();
+    const lock = () => spawnSync('flock', ['--nonblock', home.path, 'true']).status;
+    expect(lock()).toBe(1);
+    await home.release();
+    expect(lock()).toBe(0);
   });
 
   it('is free again after its release, without an announcement', async () => {

@@ -1,10 +1,16 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { type PeerId, peerId } from '@podmesh/core';
 import { nanoid } from 'nanoid';
+
+/** flock's exit status when somebody else has the lock. */
+const FLOCK_BUSY = 1;
+const LOCK_MS_MAX = 5_000;
 
 /** Another daemon works in this home. */
 export class HomeBusyError extends Error {
@@ -38,6 +44,8 @@ export function defaultHome(env: NodeJS.ProcessEnv): string {
 export class Home {
   readonly path: string;
   #lock: Server | undefined;
+  /** The folder itself, locked: seen by daemons in other network namespaces, too. */
+  #folder: number | undefined;
 
   constructor(path: string) {
     this.path = path;
@@ -58,6 +66,12 @@ export class Home {
       lock.listen({ path: `\0podmesh-home-${name}` }, resolve);
     });
     lock.unref();
+    try {
+      this.#folder = lockFolder(this.path);
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
     this.#lock = lock;
   }
 
@@ -67,6 +81,8 @@ export class Home {
     await this.withdraw();
     this.#lock.close();
     this.#lock = undefined;
+    if (this.#folder !== undefined) closeSync(this.#folder);
+    this.#folder = undefined;
   }
 
   /** The peer's name: given, or made once and kept. */
@@ -91,6 +107,21 @@ export class Home {
   at(...names: readonly string[]): string {
     return join(this.path, ...names);
   }
+}
+
+/**
+ * Node cannot lock a file, and util-linux can, on a descriptor that it was given: the lock is that of whoever holds
+ * it open. Where there is no such program, or the file system knows no locks, the socket has to do.
+ */
+function lockFolder(path: string): number {
+  const folder = openSync(path, 'r');
+  const { status } = spawnSync('flock', ['--nonblock', '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', folder],
+    timeout: LOCK_MS_MAX,
+  });
+  if (status !== FLOCK_BUSY) return folder;
+  closeSync(folder);
+  throw new HomeBusyError(path);
 }
 
 /** Whole or not at all: a disk that is full leaves the old content. */

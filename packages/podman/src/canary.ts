@@ -1,12 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createWriteStream, readFileSync, readlinkSync } from 'node:fs';
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { ContainerLabels, ContainerRuntime, ContainerSpec, PeerId } from '@podmesh/core';
 import { claimId, ok, type Result, refused, runId, taskId } from '@podmesh/core';
 import { pack } from 'tar-stream';
+import { isAlive } from './crun/container-process.ts';
 import { CANARY_MS_MAX } from './podman-limits.ts';
 
 /** Known by its content, so that it is loaded once and never taken for somebody else's. */
@@ -14,6 +15,10 @@ const RUN = runId('canary000000');
 const IMAGE = 'localhost/podmesh/canary:1';
 const SONG = 'the canary sings\n';
 const MEMORY_BYTES = 64 * 1024 * 1024;
+/** How the directories of canaries begin, wherever temporary files are. */
+const CAGE = 'podmesh-canary-';
+/** No canary lives so long, its removal included. */
+const CAGE_MS_MAX = 15 * 60 * 1_000;
 
 /**
  * Runs a container that needs all that a task's container needs: an image, an input, the log, an
@@ -28,7 +33,7 @@ export async function runCanary(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(CANARY_MS_MAX)]);
-  const directory = await mkdtemp(join(tmpdir(), 'podmesh-canary-'));
+  const directory = await mkdtemp(join(tmpdir(), `${CAGE}${ownName()}-`));
   try {
     const image = await canaryImage(runtime, busybox, directory, limited);
     if (!image.ok) return image.error;
@@ -42,9 +47,44 @@ export async function runCanary(
   }
 }
 
+/**
+ * Removes the directories of canaries whose daemon was killed during their flight. Not of the daemon's
+ * home, which the runtimes do not know; so each is named after its process, and goes when that is gone,
+ * or, where nobody here could tell, when it is old.
+ */
+export async function sweepCanaries(): Promise<void> {
+  for (const name of await readdir(tmpdir()).catch(() => [])) {
+    if (!name.startsWith(CAGE)) continue;
+    const path = join(tmpdir(), name);
+    const found = await lstat(path).catch(() => undefined);
+    if (!found?.isDirectory() || found.uid !== process.getuid?.()) continue;
+    const isOver = isOrphan(name) || Date.now() - found.mtimeMs > CAGE_MS_MAX;
+    if (isOver) await rm(path, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
 /** Whether a container is a canary: of a probe that goes on, or of a daemon that died during one. */
 export function isCanary({ run }: ContainerLabels): boolean {
   return run === RUN;
+}
+
+/** This process, so that no other one of this machine is taken for it: the namespace, the number, the start. */
+function ownName(): string {
+  const stat = readFileSync('/proc/self/stat', 'utf8');
+  // The name in parentheses may hold anything, spaces too.
+  const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  return `${ownNamespace()}.${process.pid}.${startTicks}`;
+}
+
+/** Numbers of processes of other namespaces say nothing here. */
+function isOrphan(name: string): boolean {
+  const [, namespace, pid, startTicks] = /^[a-z-]+(\d+)\.(\d+)\.(\d+)-/.exec(name) ?? [];
+  if (namespace !== ownNamespace()) return false;
+  return !isAlive({ pid: Number(pid), startTicks: Number(startTicks) });
+}
+
+function ownNamespace(): string {
+  return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
 }
 
 async function fly(

@@ -31,7 +31,7 @@ afterAll(async () => {
   await bed.podman.podman('rmi', '-f', ...built);
 });
 
-/** The id of an image that differs from others of this label in its manifest only. */
+/** The id of an image that differs from others of this label in its manifest only, made by another process. */
 async function build(label: string, annotations: readonly string[]): Promise<string> {
   const { directory, podman, imageName, runtime } = bed.podman;
   const file = join(directory, 'Containerfile');
@@ -61,9 +61,9 @@ function compiled(instructions: readonly (readonly [number, number, number, numb
 }
 
 /** The refusal, or whose filter a task had. */
-async function outcome(runtime: ContainerRuntime, image: string) {
+async function outcome(runtime: ContainerRuntime, image: string, net = false) {
   const log = collect();
-  const spec = await bed.podman.spec({ image, command: TELL });
+  const spec = await bed.podman.spec({ image, command: TELL, net });
   const started = await runtime.start(spec, log.sink, signal);
   if (!started.ok) return started.error;
   await started.value.wait();
@@ -114,14 +114,34 @@ describe.each(lanes)('in the lane of %s', (lane, runtime) => {
     else expect(end).toBe('own filter\n');
   });
 
-  it("somebody else's load is noticed by the next who asks for the image", async () => {
-    const same = `${lane}-outside`;
+  it.each(['name', 'id'])(
+    "somebody else's build under the same id is noticed, asked by %s",
+    async (by) => {
+      const same = `${lane}-outside-${by}`;
+      const image = await build(same, []);
+      expect(await outcome(runtime(), image)).toBe('own filter\n');
+      expect(await build(same, [ORDER]), 'two manifests under one id').toBe(image);
+      const asked = by === 'id' ? image : NAME;
+      expect(await runtime().resolveImage(asked, false, signal)).toEqual({
+        ok: true,
+        value: image,
+      });
+      const end = await outcome(runtime(), image);
+      if (handsOn && lane === 'Podman') expect(end).toMatchObject({ kind: 'command' });
+      else expect(end).toBe('own filter\n');
+    },
+  );
+
+  it('nor does such a build reach a task with network', async () => {
+    const same = `${lane}-network`;
     const image = await build(same, []);
     expect(await outcome(runtime(), image)).toBe('own filter\n');
-    expect(await build(same, [ORDER])).toBe(image);
+    expect(await outcome(runtime(), image, true)).toBe('own filter\n');
+    expect(await build(same, [ORDER]), 'two manifests under one id').toBe(image);
     expect(await runtime().resolveImage(image, false, signal)).toEqual({ ok: true, value: image });
-    const end = await outcome(runtime(), image);
-    if (handsOn && lane === 'Podman') expect(end).toMatchObject({ kind: 'command' });
+    const end = await outcome(runtime(), image, true);
+    if (handsOn) expect(end).toMatchObject({ kind: 'command' });
     else expect(end).toBe('own filter\n');
+    expect(await runtime().leftovers(bed.podman.peer)).toEqual([]);
   });
 });

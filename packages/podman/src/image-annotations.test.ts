@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ImageCheck, ordersAmong } from './image-annotations.ts';
+import { checkAnnotations, handsAnnotationsOn, ordersAmong } from './image-annotations.ts';
 
 const ID = `sha256:${'a'.repeat(64)}`;
 const FILTER = 'run.oci.seccomp_bpf_data';
@@ -13,31 +13,25 @@ class FakePodman {
   /** Each request, in order. */
   readonly asked: string[] = [];
   arrivals = 0;
-  arriving = 0;
   readonly images = this;
 
   isQuietSince(arrivals: number): boolean {
-    return this.arriving === 0 && this.arrivals === arrivals;
+    return this.arrivals === arrivals;
   }
 
   async inspect(Id: string) {
     this.asked.push('image');
-    const { image: Annotations } = this;
-    return { Id, Architecture: 'amd64', Os: 'linux', Config: { Cmd: ['x'] }, Annotations };
+    return { Id, Architecture: 'amd64', Os: 'linux', Annotations: this.image };
   }
 
   async inspectRecipe() {
     this.asked.push('container');
     return { Config: { Annotations: { ...OWN, ...this.machine, ...this.image } } };
   }
-
-  arrive(image: Record<string, string>): void {
-    this.arrivals += 2;
-    this.image = image;
-  }
 }
 
-const start = async (check: ImageCheck) => check.check(await check.look(ID), 'c1');
+const check = (podman: FakePodman) =>
+  checkAnnotations(podman, { id: 'c1', image: ID, arrivals: podman.arrivals });
 
 describe('ordersAmong', () => {
   it('names what a runtime obeys, and lets descriptions be', () => {
@@ -64,22 +58,35 @@ describe('ordersAmong', () => {
   });
 });
 
-describe('ImageCheck', () => {
-  it('asks once for an image, and knows its configuration', async () => {
+describe('handsAnnotationsOn', () => {
+  it.each(['3.4.4', '4.3.1', '4.5.10', '4.6.0-dev', '4.6.0-rc1', '', 'unknown', '5', 'v5.0.0'])(
+    'is taken to be so of %j',
+    (version) => expect(handsAnnotationsOn(version)).toBe(true),
+  );
+
+  it.each(['4.6.0', '4.6.2-rhel', '4.10.0', '5.0.0-dev', '5.4.2', '10.1.0'])(
+    'is not so of %j',
+    (version) => expect(handsAnnotationsOn(version)).toBe(false),
+  );
+});
+
+describe('checkAnnotations', () => {
+  it('costs one request for each container without orders, and remembers nothing', async () => {
     const podman = new FakePodman();
     podman.image = { 'org.opencontainers.image.title': 'x' };
-    const check = new ImageCheck(podman);
-    expect((await check.look(ID)).config).toEqual({ Cmd: ['x'] });
-    for (let round = 0; round < 3; round++) expect(await start(check)).toBeUndefined();
-    expect(podman.asked).toEqual(['image', 'container']);
+    for (let round = 0; round < 3; round++) expect(await check(podman)).toBeUndefined();
+    expect(podman.asked).toEqual(['container', 'container', 'container']);
+    podman.image = { [FILTER]: '' };
+    expect(await check(podman)).toMatchObject({ kind: 'command' });
+    podman.image = {};
+    expect(await check(podman)).toBeUndefined();
   });
 
   it('refuses an image with orders every time, and says what to do', async () => {
     const podman = new FakePodman();
     podman.image = { [FILTER]: 'BgAAAAAA/38=', 'run.oci.\u001b[31m': '' };
-    const check = new ImageCheck(podman);
     for (let round = 0; round < 2; round++) {
-      const problem = await start(check);
+      const problem = await check(podman);
       expect(problem).toMatchObject({ kind: 'command' });
       for (const words of [ID, JSON.stringify(FILTER), '\\u001b[31m', 'Build it again without'])
         expect(problem?.message).toContain(words);
@@ -89,61 +96,29 @@ describe('ImageCheck', () => {
   it('bounds what it quotes', async () => {
     const podman = new FakePodman();
     for (let i = 0; i < 500; i++) podman.image[`run.oci.${i}.${'x'.repeat(1_000)}`] = '';
-    const problem = await start(new ImageCheck(podman));
+    const problem = await check(podman);
     expect(problem?.message).toContain('and 495 more');
     expect(problem?.message.length).toBeLessThan(1_000);
-  });
-
-  it('asks again after another image came, which may have the same id', async () => {
-    const podman = new FakePodman();
-    const check = new ImageCheck(podman);
-    expect(await start(check)).toBeUndefined();
-    podman.arrive({ [FILTER]: '' });
-    expect(await start(check)).toMatchObject({ kind: 'command' });
-    podman.arrive({});
-    expect(await start(check)).toBeUndefined();
-  });
-
-  it('believes nothing while an image comes', async () => {
-    const podman = new FakePodman();
-    const check = new ImageCheck(podman);
-    podman.arriving = 1;
-    for (let round = 0; round < 2; round++) expect(await start(check)).toBeUndefined();
-    const seen = await check.look(ID);
-    podman.image = { [FILTER]: '' };
-    expect(await check.check(seen, 'c1')).toMatchObject({ kind: 'command' });
-    expect(podman.asked.filter((what) => what === 'container')).toHaveLength(3);
-  });
-
-  it('looks at the container when one came between looking and creating', async () => {
-    const podman = new FakePodman();
-    const check = new ImageCheck(podman);
-    await start(check);
-    const seen = await check.look(ID);
-    podman.arrive({ [FILTER]: '' });
-    expect(await check.check(seen, 'c1')).toMatchObject({ kind: 'command' });
-  });
-
-  it("forgets an image whose manifest somebody else's command changed", async () => {
-    const podman = new FakePodman();
-    const check = new ImageCheck(podman);
-    await start(check);
-    check.notice(await podman.inspect(ID));
-    await start(check);
-    expect(podman.asked.filter((what) => what === 'container')).toHaveLength(1);
-    podman.image = { [FILTER]: '' };
-    check.notice(await podman.inspect(ID));
-    expect(await start(check)).toMatchObject({ kind: 'command' });
   });
 
   it('leaves what the owner of the machine configured', async () => {
     const podman = new FakePodman();
     podman.machine = { 'run.oci.keep_original_groups': '1' };
-    const check = new ImageCheck(podman);
-    for (let round = 0; round < 2; round++) expect(await start(check)).toBeUndefined();
-    expect(podman.asked).toEqual(['image', 'container', 'image']);
-    const seen = await check.look(ID);
-    podman.arrive({});
-    expect(await check.check(seen, 'c1'), 'not sure whose').toMatchObject({ kind: 'runtime' });
+    for (let round = 0; round < 2; round++) expect(await check(podman)).toBeUndefined();
+    podman.image = { [FILTER]: '' };
+    const problem = await check(podman);
+    expect(problem?.message).toContain(FILTER);
+    expect(problem?.message).not.toContain('keep_original_groups');
+  });
+
+  it("takes nothing for the owner's that an image may have brought and lost meanwhile", async () => {
+    const podman = new FakePodman();
+    podman.image = { [FILTER]: '' };
+    const checked = check(podman);
+    // The container was asked about; another manifest comes before the image is.
+    podman.image = {};
+    podman.arrivals += 2;
+    expect(await checked).toMatchObject({ kind: 'runtime' });
+    expect(podman.asked).toEqual(['container', 'image']);
   });
 });

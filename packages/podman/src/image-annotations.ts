@@ -1,7 +1,6 @@
 import type { StartProblem } from '@podmesh/core';
-import type { ImageAnswer, RecipeAnswer } from './podman-answers.ts';
+import type { RecipeAnswer } from './podman-answers.ts';
 import type { PodmanImageApi } from './podman-image-api.ts';
-import { IMAGES_REMEMBERED_MAX } from './podman-limits.ts';
 
 /**
  * Names that an OCI runtime takes for orders, whoever wrote them. crun's own list of unsafe ones comes
@@ -36,76 +35,49 @@ export function ordersAmong(annotations: Annotations | null | undefined): string
   );
 }
 
-/** An image as it was when it was looked at. */
-export interface SeenImage {
-  readonly id: string;
-  readonly config?: ImageAnswer['Config'] | undefined;
-  readonly annotations?: Annotations | null | undefined;
-  /** `PodmanImageApi.arrivals` of that moment. */
-  readonly arrivals: number;
-}
-
 /** What the check asks of Podman; the real one is `PodmanApi`. */
 export interface ImageWitness {
-  readonly images: Pick<PodmanImageApi, 'inspect' | 'arrivals' | 'isQuietSince'>;
+  readonly images: Pick<PodmanImageApi, 'inspect' | 'isQuietSince'>;
   inspectRecipe(container: string): Promise<RecipeAnswer>;
 }
 
+/** A container that was created and not yet initialised. */
+export interface MadeContainer {
+  readonly id: string;
+  /** The id of its image. */
+  readonly image: string;
+  /** `PodmanImageApi.arrivals` from before the container was created. */
+  readonly arrivals: number;
+}
+
+/** Whether that Podman hands an image's annotations on, as those before 4.6 do; of an unknown one yes. */
+export function handsAnnotationsOn(version: string): boolean {
+  const [, major, minor, patch] = /^(\d+)\.(\d+)\.(.*)$/.exec(version) ?? [];
+  if (major === undefined || minor === undefined) return true;
+  if (Number(major) !== 4) return Number(major) < 4;
+  // What came before 4.6.0 itself, such as 4.6.0-dev, may not have it yet.
+  return Number(minor) < 6 || (Number(minor) === 6 && /^0-/.test(patch ?? ''));
+}
+
 /**
- * Sees to it that no image gives orders to crun. Podman before 4.6 hands an image's annotations on, with
- * which it can put a seccomp filter of its own in the place of Podman's. An id says nothing of them: it is
- * the digest of the configuration, and the manifest that came last speaks for all that share it. So what
- * counts is what Podman made of one container, and that is believed of later ones until something new came
- * into the store. Costs one request for the first container of an image, and none for the others.
+ * Sees to it that no image gives orders to crun, with which it can put a seccomp filter of its own in the
+ * place of Podman's. An id says nothing of an image's annotations: it is the digest of the configuration, and
+ * any process of this user may bring another manifest for it at any time. So each container is looked at
+ * after it was created, when Podman has written its annotations down for good, and before crun reads them;
+ * nothing is remembered. Costs one request, and a second one only where there are orders: it tells those of
+ * the image from those of containers.conf, which are the machine owner's and stay. A manifest that comes and
+ * is replaced within the milliseconds between is noticed only when it came through this process.
  */
-export class ImageCheck {
-  readonly #podman: ImageWitness;
-  readonly #seen = new Map<string, SeenImage>();
-  /** Whose containers had no orders. */
-  readonly #clean = new WeakSet<SeenImage>();
-
-  constructor(podman: ImageWitness) {
-    this.#podman = podman;
-  }
-
-  /** To be called before the container is created, which says so of an image that is gone. */
-  async look(id: string): Promise<SeenImage> {
-    const { images } = this.#podman;
-    const known = this.#seen.get(id);
-    if (known !== undefined && images.isQuietSince(known.arrivals)) return known;
-    const { arrivals } = images;
-    const answer = await images.inspect(id);
-    if (answer === undefined) return { id, arrivals };
-    const { Config: config, Annotations: annotations } = answer;
-    const seen = { id, arrivals, config, annotations };
-    if (this.#seen.size >= IMAGES_REMEMBERED_MAX) this.#seen.clear();
-    this.#seen.set(id, seen);
-    return seen;
-  }
-
-  /** To be called between creating the container and making crun read its configuration. */
-  async check(seen: SeenImage, container: string): Promise<StartProblem | undefined> {
-    const { images } = this.#podman;
-    if (this.#clean.has(seen) && images.isQuietSince(seen.arrivals)) return undefined;
-    // Asked before the next answer is awaited: what arrives from now on is not in this container.
-    const isQuiet = images.isQuietSince(seen.arrivals);
-    const orders = ordersAmong((await this.#podman.inspectRecipe(container)).Config?.Annotations);
-    if (orders.length > 0) {
-      const now = await images.inspect(seen.id);
-      const brought = { ...seen.annotations, ...now?.Annotations };
-      const own = orders.filter((name) => Object.hasOwn(brought, name));
-      if (own.length > 0) return orderProblem(seen.id, own);
-      // The rest is the machine owner's, from containers.conf, unless the image changed twice meanwhile.
-      if (!isQuiet) return changedProblem(seen.id, orders);
-    }
-    if (isQuiet) this.#clean.add(seen);
-    return undefined;
-  }
-
-  /** Somebody else may have brought another manifest for an image: an answer that is there anyway tells. */
-  notice({ Id, Annotations }: ImageAnswer): void {
-    if (ordersAmong(Annotations).length > 0) this.#seen.delete(Id);
-  }
+export async function checkAnnotations(
+  podman: ImageWitness,
+  { id, image, arrivals }: MadeContainer,
+): Promise<StartProblem | undefined> {
+  const orders = ordersAmong((await podman.inspectRecipe(id)).Config?.Annotations);
+  if (orders.length === 0) return undefined;
+  const brought = (await podman.images.inspect(image))?.Annotations ?? {};
+  const own = orders.filter((name) => Object.hasOwn(brought, name));
+  if (own.length > 0) return orderProblem(image, own);
+  return podman.images.isQuietSince(arrivals) ? undefined : changedProblem(image, orders);
 }
 
 /** As `command`, because no other machine and no other time would make it right. */

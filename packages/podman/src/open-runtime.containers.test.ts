@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { collect, openTestbed, type Testbed } from './container-testbed.test-kit.ts';
+import { lanePlaces } from './crun/lane-places.ts';
 import { processesOf } from './crun/machine-view.test-kit.ts';
 import { openRuntime, type RuntimeOptions } from './open-runtime.ts';
 
@@ -60,6 +62,37 @@ describe('openRuntime', () => {
     await close();
     const ofLane = join(bed.directory, 'fast');
     await vi.waitFor(async () => expect(await processesOf(ofLane)).toEqual([]));
+  });
+
+  it('sweeps what a daemon left that was killed in the fast lane while it was idle', async () => {
+    const directory = join(bed.directory, 'killed');
+    const before = await openRuntime(options({ directory, choice: 'crun' }));
+    const filter = `label=podmesh.recipe=${directory}`;
+    expect(await bed.podman('ps', '-aq', '--filter', filter)).not.toBe('');
+    const { run } = lanePlaces(directory);
+    expect(existsSync(run)).toBe(true);
+    // Not closed: nothing of it is cleared away.
+    const after = await openRuntime(options({ directory, choice: 'podman' }));
+    expect(after.sweepProblem).toBeUndefined();
+    expect(await bed.podman('ps', '-aq', '--filter', filter)).toBe('');
+    expect(existsSync(run)).toBe(false);
+    expect(existsSync(directory)).toBe(false);
+    await after.close();
+    await before.close();
+  });
+
+  it('sweeps what does not need the lane where that cannot be opened', async () => {
+    const directory = join(bed.directory, 'killed-too');
+    const before = await openRuntime(options({ directory, choice: 'crun' }));
+    const filter = `label=podmesh.recipe=${directory}`;
+    const { run } = lanePlaces(directory);
+    const busyboxPath = join(bed.directory, 'no-busybox');
+    const after = await openRuntime(options({ directory, busyboxPath, choice: 'podman' }));
+    expect(after.sweepProblem).toContain('busybox-static');
+    expect(await bed.podman('ps', '-aq', '--filter', filter)).toBe('');
+    expect(existsSync(run)).toBe(false);
+    await after.close();
+    await before.close();
   });
 
   it('ends what it cannot look after', async () => {

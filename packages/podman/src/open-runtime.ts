@@ -1,8 +1,9 @@
 import type { ContainerRuntime, PeerId, RuntimeName } from '@podmesh/core';
 import { unreachable } from '@podmesh/core';
+import { sweepCanaries } from './canary.ts';
 import { CrunUnavailableError } from './crun/crun-errors.ts';
 import { CrunRuntime } from './crun/crun-runtime.ts';
-import { openRetiredLane } from './crun/retired-lane.ts';
+import { type OpenLane, openRetiredLane } from './crun/retired-lane.ts';
 import type { Env } from './find-socket.ts';
 import { PodmanRuntime } from './podman-runtime.ts';
 import { RuntimeChoice } from './runtime-choice.ts';
@@ -24,16 +25,20 @@ export interface OpenedRuntime {
   readonly crunProblem?: string;
   /** Why containers that an earlier daemon had left in the fast lane were ended. */
   readonly endedProblem?: string;
+  /** Why not all was swept that an earlier daemon had left in the fast lane; the next start tries again. */
+  readonly sweepProblem?: string;
   /** Lets go of everything; containers run on. */
   close(): Promise<void>;
 }
 
 /**
  * The runtimes of this machine, the fast lane only after a canary came back from it. Where it is not
- * used, containers that an earlier daemon left in it are still found. Throws `CrunUnavailableError`
- * when that lane was asked for by name and does not work.
+ * used, containers that an earlier daemon left in it are still found, and else it is swept. Throws
+ * `CrunUnavailableError` when that lane was asked for by name and does not work, and `RetiredLaneError`
+ * when such containers run and cannot be looked after now.
  */
 export async function openRuntime(options: RuntimeOptions): Promise<OpenedRuntime> {
+  await sweepCanaries();
   const podman = new PodmanRuntime(options);
   if (options.choice === 'podman') return await onlyPodman(podman, options);
   try {
@@ -70,7 +75,7 @@ async function openProvenCrun(
 }
 
 async function onlyPodman(podman: PodmanRuntime, options: RuntimeOptions): Promise<OpenedRuntime> {
-  const retired = await openRetiredLane(options.directory, () => CrunRuntime.open(podman, options));
+  const retired = await retireLane(podman, options);
   switch (retired.kind) {
     case 'kept': {
       const runtime = new RuntimeChoice(podman, [], [retired.lane]);
@@ -78,10 +83,26 @@ async function onlyPodman(podman: PodmanRuntime, options: RuntimeOptions): Promi
     }
     case 'ended':
       return { ...alone(podman), endedProblem: retired.problem };
-    case 'none':
-      return alone(podman);
+    case 'none': {
+      const { problem } = retired;
+      return { ...alone(podman), ...(problem === undefined ? {} : { sweepProblem: problem }) };
+    }
     default:
       return unreachable(retired);
+  }
+}
+
+async function retireLane(
+  podman: PodmanRuntime,
+  options: RuntimeOptions,
+): ReturnType<typeof openRetiredLane> {
+  const { directory, peer } = options;
+  const open = () => CrunRuntime.open(podman, options);
+  try {
+    return await openRetiredLane({ directory, peer, api: podman.api, open });
+  } catch (error) {
+    podman.close();
+    throw error;
   }
 }
 
@@ -89,7 +110,7 @@ function alone(podman: PodmanRuntime): OpenedRuntime {
   return { runtime: new RuntimeChoice(podman), close: async () => podman.close() };
 }
 
-function closeBoth(podman: PodmanRuntime, crun: CrunRuntime): () => Promise<void> {
+function closeBoth(podman: PodmanRuntime, crun: OpenLane): () => Promise<void> {
   return async () => {
     await crun.close();
     podman.close();

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { ImageProblem, PullProgress, Result } from '@podmesh/core';
-import { isDigest, ok, refused } from '@podmesh/core';
+import { ok, refused } from '@podmesh/core';
 import { registryOf } from './image-name.ts';
 import { isUnpullable, looked, notHere, notPulled, otherPlatform } from './image-problems.ts';
 import { PullStalledError } from './image-puller.ts';
@@ -16,13 +16,13 @@ export async function listImages(
   return new Map(images.map((image) => [image.Id, namesOf(image)]));
 }
 
-/** The image behind a reference, a short name, an image id or a manifest digest. */
+/** The id behind a reference, a short name, an image id or a manifest digest. */
 export async function resolveImage(
   api: PodmanImageApi,
   arch: string,
   reference: string,
   options: { readonly pull: false | PullProgress; readonly signal: AbortSignal },
-): Promise<Result<ImageAnswer, ImageProblem>> {
+): Promise<Result<string, ImageProblem>> {
   const local = await findLocal(api, reference);
   if (local !== undefined) return checkPlatform(local, arch, reference);
   const { pull, signal } = options;
@@ -75,8 +75,7 @@ export async function loadImage(
     const message = `${archivePath} holds ${ids.size} images, and one is needed`;
     return refused({ kind: 'not-an-image', message });
   }
-  const fitting = checkPlatform(first, arch, archivePath);
-  return fitting.ok ? ok(first.Id) : fitting;
+  return checkPlatform(first, arch, archivePath);
 }
 
 /** `image` is the one that holds the name now. */
@@ -108,7 +107,7 @@ async function searchedFor(api: PodmanImageApi, reference: string): Promise<read
 }
 
 async function findLocal(api: PodmanImageApi, reference: string): Promise<ImageAnswer | undefined> {
-  const asIs = await (isDigest(reference) ? api.inspect(reference) : api.find(reference));
+  const asIs = await api.find(reference);
   if (asIs !== undefined) return asIs;
   if (reference.startsWith('sha256:')) {
     const holders = await api.list();
@@ -125,12 +124,12 @@ function checkPlatform(
   image: ImageAnswer,
   arch: string,
   name: string,
-): Result<ImageAnswer, ImageProblem> {
+): Result<string, ImageProblem> {
   // An image without a word about it (built FROM scratch by old tools) may well fit.
   const fits =
     (image.Os === '' || image.Os === 'linux') &&
     (image.Architecture === '' || image.Architecture === arch);
-  if (fits) return ok(image);
+  if (fits) return ok(image.Id);
   return refused(otherPlatform(name, `${image.Os}/${image.Architecture}`, arch));
 }
 

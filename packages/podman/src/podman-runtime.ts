@@ -18,13 +18,14 @@ import type { AttemptCgroup } from './container-cgroup.ts';
 import { PEER_LABEL, readLabels } from './container-labels.ts';
 import { awaitLaunch, FD_DIRECTORY, outputFds, prepareFdLaunch } from './fd-launcher.ts';
 import type { Env } from './find-socket.ts';
-import { ImageCheck } from './image-annotations.ts';
+import { checkAnnotations, handsAnnotationsOn } from './image-annotations.ts';
 import type { ImageAnswer } from './podman-answers.ts';
 import { PodmanApi } from './podman-api.ts';
 import { PodmanContainer } from './podman-container.ts';
 import { PodmanAbortedError, PodmanRefusedError } from './podman-errors.ts';
 import { type PodmanHost, readHost } from './podman-host.ts';
 import { listImages, loadImage, resolveImage } from './podman-images.ts';
+import { IMAGES_REMEMBERED_MAX } from './podman-limits.ts';
 import { startProblem } from './start-problem.ts';
 import { findStaticBusybox } from './static-busybox.ts';
 
@@ -38,7 +39,8 @@ export class PodmanRuntime implements ContainerRuntime {
   readonly #env: Env;
   #host: Promise<PodmanHost> | undefined;
   #busybox: Promise<string | undefined> | undefined;
-  readonly #images: ImageCheck;
+  /** By image id, which is the digest of what is remembered. */
+  readonly #configs = new Map<string, ImageAnswer['Config']>();
   /** Cgroups of containers that are being started or were not removed yet: not stale, though maybe empty. */
   readonly #cgroups = new Set<string>();
 
@@ -49,7 +51,6 @@ export class PodmanRuntime implements ContainerRuntime {
     readonly env?: Env;
   }) {
     this.api = new PodmanApi(options.socketPath);
-    this.#images = new ImageCheck(this.api);
     this.#busyboxPath = options.busyboxPath;
     this.#env = options.env ?? {};
   }
@@ -68,10 +69,7 @@ export class PodmanRuntime implements ContainerRuntime {
     signal: AbortSignal,
   ): Promise<Result<string, ImageProblem>> {
     const { arch } = await this.describe();
-    const found = await resolveImage(this.api.images, arch, reference, { pull, signal });
-    if (!found.ok) return found;
-    this.#images.notice(found.value);
-    return ok(found.value.Id);
+    return await resolveImage(this.api.images, arch, reference, { pull, signal });
   }
 
   async loadImage(archivePath: string, signal: AbortSignal): Promise<Result<string, ImageProblem>> {
@@ -82,8 +80,7 @@ export class PodmanRuntime implements ContainerRuntime {
   async start(spec: ContainerSpec, log: LogSink, signal: AbortSignal): Promise<Started> {
     const host = await this.#machine();
     const cgroup = host.cgroups?.of(spec.labels.peer, spec.labels.claim);
-    const seen = await this.#images.look(spec.image);
-    const image = seen.config;
+    const image = await this.#configOf(spec.image);
     const launch = await this.#launchOf(spec, image);
     if (launch !== undefined && !launch.ok) return launch;
     const context: BodyContext = {
@@ -97,12 +94,16 @@ export class PodmanRuntime implements ContainerRuntime {
     if (cgroup !== undefined) this.#cgroups.add(cgroup.path);
     let id: string | undefined;
     try {
+      const { arrivals } = this.api.images;
       id = await this.api.create(containerBody(spec, context), signal);
-      const orders = await this.#images.check(seen, id);
-      if (orders !== undefined) {
-        await this.#discard(id, cgroup);
-        return refused(orders);
+      if (handsAnnotationsOn(host.description.version)) {
+        const orders = await checkAnnotations(this.api, { id, image: spec.image, arrivals });
+        if (orders !== undefined) {
+          await this.#discard(id, cgroup);
+          return refused(orders);
+        }
       }
+      // From here on crun knows the container.
       const stream = await this.api.attach(id, signal);
       await this.#startOrDetach(id, stream, signal);
       const container = new PodmanContainer(this.api, {
@@ -175,6 +176,16 @@ export class PodmanRuntime implements ContainerRuntime {
       this.#host = undefined;
     });
     return this.#host;
+  }
+
+  /** Undefined also of an image that is gone, which creating the container says. */
+  async #configOf(id: string): Promise<ImageAnswer['Config']> {
+    if (this.#configs.has(id)) return this.#configs.get(id);
+    const answer = await this.api.images.inspect(id);
+    if (answer === undefined) return undefined;
+    if (this.#configs.size >= IMAGES_REMEMBERED_MAX) this.#configs.clear();
+    this.#configs.set(id, answer.Config);
+    return answer.Config;
   }
 
   async #launchOf(

@@ -6,10 +6,16 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { findLog, type LogPlace } from '../logs/find-log.ts';
 import { followLogs } from '../logs/follow-logs.ts';
 import { LinePrinter, type LogPrinter, RawPrinter } from '../logs/log-printer.ts';
-import { printMany, printOne, TASKS_PRINTED_MAX, type TaskLog } from '../logs/print-logs.ts';
+import {
+  type LogOutlet,
+  printMany,
+  printOne,
+  TASKS_PRINTED_MAX,
+  type TaskLog,
+} from '../logs/print-logs.ts';
 import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { type LoadedRun, type LoggedRun, loadRun } from '../mesh/load-run.ts';
+import { type LoadedRun, loadRun } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { selectTasks } from '../mesh/select-tasks.ts';
 import type { World } from '../world.ts';
@@ -23,13 +29,15 @@ export async function logs(world: World, { operands, options }: Invocation): Pro
     const tasks = logsOf(loaded, target.task, attempt);
     const isFollowed = options.flag('follow') && attempt === undefined;
     const printer = printerFor(world, options, tasks.length === 1);
+    const remark = (text: string): void => world.terminal.err(`${text}\n`);
+    const outlet = { printer, remark };
     const forget = client.onConnection((connected) =>
       world.terminal.err(connected ? 'the mesh is back\n' : 'lost the connection to the mesh\n'),
     );
     try {
-      await printLogs(world, client, { loaded, tasks, printer, isFollowed });
+      await printLogs(client, outlet, { loaded, tasks, isFollowed });
       if (isFollowed && loaded.kind === 'logged') {
-        await followRest(world, client, { loaded, target: target.task, printer });
+        await followLogs(client, { loaded, tasks: selectTasks(loaded, target.task), ...outlet });
       }
     } finally {
       forget();
@@ -64,7 +72,7 @@ function logsOf(
     const isKept = record.log !== undefined && (attempt === undefined || attempt === last);
     const place: LogPlace =
       isKept && record.log !== undefined
-        ? { kind: 'stored', attempt: last, log: record.log }
+        ? { kind: 'stored', attempt: last, log: { digest: record.log } }
         : { kind: 'none', why: 'of a run this old only the last logs are kept' };
     return [{ task: record.task, place }];
   });
@@ -78,33 +86,32 @@ function printerFor({ terminal }: World, options: Options, isOne: boolean): LogP
 interface Asked {
   readonly loaded: LoadedRun;
   readonly tasks: readonly TaskLog[];
-  readonly printer: LogPrinter;
   readonly isFollowed: boolean;
 }
 
 /** What is there; open attempts, and what never started, are left to the follower when there is one. */
 async function printLogs(
-  { terminal }: World,
   client: Client,
-  { loaded: { run }, tasks, printer, isFollowed }: Asked,
+  outlet: LogOutlet,
+  { loaded: { run }, tasks, isFollowed }: Asked,
 ): Promise<void> {
   const [only] = tasks;
   if (isFollowed) {
     const past = tasks.filter(({ place }) => place.kind === 'stored' || isLost(place));
     const [one] = past;
-    if (tasks.length > 1) await printMany(client, printer, { run, tasks: past });
-    else if (one !== undefined) await printOne(client, printer, { run, ...one });
+    if (tasks.length > 1) await printMany(client, outlet, { run, tasks: past });
+    else if (one !== undefined) await printOne(client, outlet, { run, ...one });
     return;
   }
   if (only !== undefined && tasks.length === 1) {
-    const seenLive = await printOne(client, printer, { run, ...only });
-    const remark = remarkOn(only, seenLive);
-    if (remark !== undefined) terminal.err(`${remark}\n`);
+    const seenLive = await printOne(client, outlet, { run, ...only });
+    const text = remarkOn(only, seenLive);
+    if (text !== undefined) outlet.remark(text);
     return;
   }
-  await printMany(client, printer, { run, tasks });
+  await printMany(client, outlet, { run, tasks });
   const more = tasks.length - TASKS_PRINTED_MAX;
-  if (more > 0) terminal.err(`and ${more} more tasks; one by one: podmesh logs ${run}/TASK\n`);
+  if (more > 0) outlet.remark(`and ${more} more tasks; one by one: podmesh logs ${run}/TASK`);
 }
 
 /** Of an attempt whose peer vanished. */
@@ -121,20 +128,11 @@ function remarkOn({ task, place }: TaskLog, seenLive: boolean): string | undefin
         ? `the peer of attempt ${place.attempt} vanished: this is what ${task} was seen writing until then`
         : `${task} has no log: ${place.why}`;
     case 'stored':
-      return place.log === EMPTY_ARTIFACT
+      // Of a log with a hole in it nobody knows that.
+      return place.log.digest === EMPTY_ARTIFACT && !place.log.truncated
         ? `${task} wrote nothing to its log; what goes to an output like fd:1 is no log`
         : undefined;
     default:
       return unreachable(place);
   }
-}
-
-async function followRest(
-  { terminal }: World,
-  client: Client,
-  rest: { loaded: LoggedRun; target: TaskId | undefined; printer: LogPrinter },
-): Promise<void> {
-  const { loaded, target, printer } = rest;
-  const remark = (text: string): void => terminal.err(`${text}\n`);
-  await followLogs(client, { loaded, tasks: selectTasks(loaded, target), printer, remark });
 }

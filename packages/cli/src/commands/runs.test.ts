@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type RunId, taskId } from '@podmesh/core';
+import { LOG_BYTES_MAX, type RunId, taskId } from '@podmesh/core';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeDriver } from '../fake-driver.test-kit.ts';
 import { FakeWorld } from '../fake-world.test-kit.ts';
@@ -176,6 +176,31 @@ describe('logs and explain', () => {
     const { out, err } = await podmesh('logs', 'last/a');
     expect(out).toBe('last words\n');
     expect(err).toContain('the peer of attempt 2 vanished');
+  });
+
+  it('say beside a log that it is not whole, and why', async () => {
+    for (const task of ['a', 'arr:0', 'arr:1']) await driver.start(task);
+    await driver.failWithHole('a', 'the beginning\n');
+    await driver.failWithHole('arr:0', 'x'.repeat(9), LOG_BYTES_MAX);
+    await driver.failWithHole('arr:1', '');
+    const hole = (task: string, why: string) =>
+      `(the log of attempt 1 of ${task} is not whole: ${why})\n`;
+    const lost = 'its peer could not keep all of it';
+    const beginning = { out: 'the beginning\n', err: hole('a', lost) };
+    expect(await podmesh('logs', 'last/a')).toMatchObject(beginning);
+    expect(await podmesh('logs', 'last/a', '-f')).toMatchObject(beginning);
+    expect((await podmesh('logs', 'last/a', '--json')).out).toBe(
+      '{"task":"a","attempt":1,"text":"the beginning","truncated":true}\n',
+    );
+    const cut = 'only its first 256 MiB are kept';
+    expect((await podmesh('logs', 'last/arr:0')).err).toBe(hole('arr:0', cut));
+    expect(await podmesh('logs', 'last/arr:1')).toMatchObject({
+      out: '',
+      err: hole('arr:1', lost),
+    });
+    const { out, err } = await podmesh('logs', 'last');
+    expect(out).toBe(`a | the beginning\narr:0 | ${'x'.repeat(9)}\n`);
+    expect(err).toBe([hole('a', lost), hole('arr:0', cut), hole('arr:1', lost)].join(''));
   });
 
   it('follow no task that is held', async () => {

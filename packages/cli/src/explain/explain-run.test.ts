@@ -1,3 +1,4 @@
+import { jobId } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
 import {
   failed,
@@ -40,6 +41,20 @@ describe('explainRun', () => {
     ]);
     expect(summary).toContain('5 ready tasks like many:0: oak could take it now');
     expect(advice.join(' ')).toContain('Ask for less');
+  });
+
+  it('tells a job that its peers leave to others from those with the same needs', () => {
+    const alike = graphOf([{ id: 'good', count: 2 }, { id: 'bad', count: 3 }, { id: 'fine' }]);
+    const rations = [{ run: RUN, job: jobId('bad'), reason: 'no such device' }];
+    const { ready, summary } = explained({
+      state: stateOf(alike, []),
+      peers: [peerEntry('oak', { rations })],
+    });
+    expect(ready.map(({ count, example, peers }) => [count, example, peers[0]?.verdict])).toEqual([
+      [3, 'good:0', 'free'],
+      [3, 'bad:0', 'leaving'],
+    ]);
+    expect(summary).toContain('3 ready tasks like good:0: oak could take it now');
   });
 
   it('says that nobody is there, or that nobody drives it', () => {

@@ -1,4 +1,5 @@
 import {
+  type JobId,
   type PeerEntry,
   type Requirements,
   type RunId,
@@ -11,7 +12,7 @@ import {
   waitsForPerson,
 } from '@podmesh/core';
 import { countText } from '../render/amounts.ts';
-import { judgePeers, type PeerVerdict } from './judge-peers.ts';
+import { type JudgedTask, judgePeers, type PeerVerdict } from './judge-peers.ts';
 import { nextRequirements } from './next-requirements.ts';
 import { placementAdvice, placementText } from './placement-text.ts';
 
@@ -40,7 +41,7 @@ export interface RunExplanation {
   readonly advice: readonly string[];
 }
 
-/** Ready tasks with the same requirements. */
+/** Ready tasks with the same requirements; of one job, where a peer leaves that to others. */
 export interface ReadyGroup {
   readonly count: number;
   /** One of them. */
@@ -62,7 +63,7 @@ const GROUPS_MAX = 10;
 
 /** Says what a run waits for, or how it ended. */
 export function explainRun({ run, state, peers, driveQueued }: ExplainedRun): RunExplanation {
-  const ready = readyGroups(state, peers);
+  const ready = readyGroups(run, state, peers);
   const { size: readyCount } = state.ready;
   const { size: running } = state.running;
   const { size: heldCount } = state.held;
@@ -159,26 +160,39 @@ function adviceFor(run: RunId, known: Known): readonly string[] {
 }
 
 /** The largest groups first. */
-function readyGroups(state: RunState, peers: readonly PeerEntry[]): readonly ReadyGroup[] {
-  const groups = new Map<string, { count: number; first: number; requirements: Requirements }>();
+function readyGroups(
+  run: RunId,
+  state: RunState,
+  peers: readonly PeerEntry[],
+): readonly ReadyGroup[] {
+  const groups = new Map<string, { count: number; first: number; judged: JudgedTask }>();
+  const left = jobsLeft(run, peers);
   for (const task of state.ready) {
     const job = state.graph.jobs[state.index.jobOf(task)];
     const now = state.tasks[task];
     if (job === undefined || now?.kind !== 'ready') continue;
     const requirements = nextRequirements(job.requirements, now.past, peers);
     // Of one lane some ran out of memory and ask for more by now.
-    const alike = `${job.lane} ${requirements.memoryBytes}`;
+    const alike = `${job.lane} ${requirements.memoryBytes} ${left.has(job.id) ? job.id : ''}`;
     const group = groups.get(alike);
-    if (group === undefined) groups.set(alike, { count: 1, first: task, requirements });
+    const judged = { run, job: job.id, requirements };
+    if (group === undefined) groups.set(alike, { count: 1, first: task, judged });
     else group.count += 1;
   }
   return [...groups.values()]
     .sort((a, b) => b.count - a.count || a.first - b.first)
     .slice(0, GROUPS_MAX)
-    .map(({ count, first, requirements }) => {
+    .map(({ count, first, judged }) => {
       const example = state.index.idOf(first);
-      return { count, example, requirements, peers: judgePeers(requirements, peers) };
+      const { requirements } = judged;
+      return { count, example, requirements, peers: judgePeers(judged, peers) };
     });
+}
+
+/** Jobs of the run that some peer leaves to others. */
+function jobsLeft(run: RunId, peers: readonly PeerEntry[]): ReadonlySet<JobId> {
+  const rations = peers.flatMap((peer) => peer.rations ?? []);
+  return new Set(rations.filter((ration) => ration.run === run).map(({ job }) => job));
 }
 
 function tasksOfKind(state: RunState, wanted: TaskState['kind']): readonly TaskId[] {

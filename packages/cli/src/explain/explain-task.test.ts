@@ -1,4 +1,4 @@
-import type { RunEvent } from '@podmesh/core';
+import { jobId, type RunEvent, runId } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
 import {
   failed,
@@ -64,6 +64,54 @@ describe('a ready task', () => {
     const { summary, advice } = explained(0, [], [peerEntry('oak', { ...ssd, paused })]);
     expect(summary).toContain('oak could take it but is paused (Podman does not answer)');
     expect(advice[0]).toContain('podmesh doctor');
+  });
+
+  describe('of a job that a peer leaves to others', () => {
+    const reason = 'start-failed: no such device; it is tried here once in 60 s';
+    const rations = [{ run: RUN, job: jobId('a'), reason }];
+    const leaving = peerEntry('elm', { ...ssd, rations });
+    const verdicts = ({ peers }: TaskExplanation) =>
+      peers?.map(({ peer, verdict }) => `${peer} ${verdict}`);
+
+    it('says so where nobody else could take it, and why', () => {
+      const explanation = explained(0, [], [leaving]);
+      expect(explanation.summary).toBe(
+        `it is ready and waits for a peer: elm leaves it to others, because its job fails there (${reason})`,
+      );
+      expect(explanation.advice[0]).toContain('On elm: podmesh doctor');
+      expect(taskExplanationText(explanation).join('\n')).toMatch(/elm +leaving +start-failed/);
+      const two = explained(0, [], [leaving, peerEntry('oak', { ...ssd, rations })]);
+      expect(two.summary).toContain(
+        `elm, oak leave it to others, because its job fails on each; on elm (${reason})`,
+      );
+    });
+
+    it('names who could take it first', () => {
+      const oak = explained(0, [], [leaving, peerEntry('oak', ssd)]);
+      expect(oak.summary).toContain('oak could take it now');
+      expect(verdicts(oak)).toEqual(['oak free', 'elm leaving']);
+      const free = { cpus: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+      const busy = explained(0, [], [leaving, peerEntry('oak', { ...ssd, free })]);
+      expect(busy.summary).toMatch(
+        /oak could take it but is busy; elm leaves it to others, because/,
+      );
+      expect(verdicts(busy)).toEqual(['oak busy', 'elm leaving']);
+    });
+
+    it('is not confused by other jobs and runs, by a pause, or by what it never could', () => {
+      const others = [
+        { run: RUN, job: jobId('arr'), reason },
+        { run: runId('zzzzzzzzzzzz'), job: jobId('a'), reason },
+      ];
+      const oak = peerEntry('oak', { ...ssd, rations: others });
+      const paused = peerEntry('fir', { ...ssd, rations, paused: 'no disk' });
+      const never = peerEntry('ash', { rations });
+      expect(verdicts(explained(0, [], [never, paused, oak]))).toEqual([
+        'oak free',
+        'fir paused',
+        'ash unsuitable',
+      ]);
+    });
   });
 
   it('that no peer could ever run names the closest and what it lacks', () => {

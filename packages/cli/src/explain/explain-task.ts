@@ -257,7 +257,7 @@ function jobProgress(state: RunState, job: number): string {
 
 function whileReady(of: ExplainedTask, { past, forgiven }: TaskReady, job: Job): Specifics {
   const requirements = nextRequirements(job.requirements, past, of.peers);
-  const peers = judgePeers(requirements, of.peers);
+  const peers = judgePeers({ run: of.run, job: job.id, requirements }, of.peers);
   const made = past.length;
   const again = made === forgiven ? 'a person released it' : 'there will be another';
   const before = made === 0 ? '' : `; attempt ${made} failed and ${again}`;

@@ -1,8 +1,11 @@
 import {
   fits,
+  type JobId,
   type PeerEntry,
   type PeerId,
+  type Ration,
   type Requirements,
+  type RunId,
   type Shortfall,
   satisfies,
   shortfallText,
@@ -11,20 +14,27 @@ import {
 /** How one peer stands to a task. */
 export interface PeerVerdict {
   readonly peer: PeerId;
-  /** `free`: could start it now. `busy`: could, when less is running. `paused`: claims nothing. `unsuitable`: never. */
-  readonly verdict: 'free' | 'busy' | 'paused' | 'unsuitable';
-  /** Why it is paused, or what it lacks. */
+  /**
+   * `free`: could start it now. `busy`: could, when less is running. `leaving`: leaves its job to others,
+   * and tries it now and then. `paused`: claims nothing. `unsuitable`: never.
+   */
+  readonly verdict: 'free' | 'busy' | 'leaving' | 'paused' | 'unsuitable';
+  /** Why it leaves it, or is paused, or what it lacks. */
   readonly because: readonly string[];
 }
 
-/** Peers by how near they are to running a task of these requirements; the nearest first. */
-export function judgePeers(
-  requirements: Requirements,
-  peers: readonly PeerEntry[],
-): readonly PeerVerdict[] {
+/** What peers are asked to run: a task of this job that needs so much. */
+export interface JudgedTask {
+  readonly run: RunId;
+  readonly job: JobId;
+  readonly requirements: Requirements;
+}
+
+/** Peers by how near they are to running such a task; the nearest first. */
+export function judgePeers(task: JudgedTask, peers: readonly PeerEntry[]): readonly PeerVerdict[] {
   const judged = peers.map((entry) => {
-    const shortfalls = satisfies(requirements, toOffering(entry));
-    return { verdict: verdictOn(requirements, entry, shortfalls), gap: gapOf(shortfalls) };
+    const shortfalls = satisfies(task.requirements, toOffering(entry));
+    return { verdict: verdictOn(task, entry, shortfalls), gap: gapOf(shortfalls) };
   });
   const nearest = judged.sort(
     (a, b) =>
@@ -35,22 +45,39 @@ export function judgePeers(
   return nearest.map(({ verdict }) => verdict);
 }
 
-const ORDER: readonly PeerVerdict['verdict'][] = ['free', 'busy', 'paused', 'unsuitable'];
+const ORDER: readonly PeerVerdict['verdict'][] = [
+  'free',
+  'busy',
+  'leaving',
+  'paused',
+  'unsuitable',
+];
 
 function toOffering({ capacity, machine, labels, runtimes }: PeerEntry) {
   return { capacity, arch: machine.arch, labels, runtimes };
 }
 
 function verdictOn(
-  requirements: Requirements,
-  { peer, free, paused }: PeerEntry,
+  task: JudgedTask,
+  entry: PeerEntry,
   shortfalls: readonly Shortfall[],
 ): PeerVerdict {
+  const { peer, free, paused } = entry;
   if (shortfalls.length > 0) {
     return { peer, verdict: 'unsuitable', because: shortfalls.map(shortfallText) };
   }
   if (paused !== undefined) return { peer, verdict: 'paused', because: [paused] };
-  return { peer, verdict: fits(requirements, free) ? 'free' : 'busy', because: [] };
+  const ration = rationOf(entry, task);
+  if (ration !== undefined) return { peer, verdict: 'leaving', because: [ration.reason] };
+  return { peer, verdict: fits(task.requirements, free) ? 'free' : 'busy', because: [] };
+}
+
+/** Whether, and why, the peer leaves that job of the run to others. */
+function rationOf(
+  { rations = [] }: PeerEntry,
+  { run, job }: Pick<JudgedTask, 'run' | 'job'>,
+): Ration | undefined {
+  return rations.find((ration) => ration.run === run && ration.job === job);
 }
 
 /** What a peer either has or has not is farther away than any amount. */

@@ -23,10 +23,10 @@ describe('findLog', () => {
   it('finds the newest, and that of an earlier attempt', () => {
     const again = stateAfter(started('a'), failed('a', { log }), started('a', 2));
     expect(findLog(again)).toEqual({ kind: 'live', attempt: 2 });
-    expect(findLog(again, 1)).toEqual({ kind: 'stored', attempt: 1, log: log.digest });
+    expect(findLog(again, 1)).toEqual({ kind: 'stored', attempt: 1, log });
     expect(findLog(again, 3)).toMatchObject({ kind: 'none', why: 'it has no attempt 3' });
     const done = stateAfter(started('a'), succeeded('a'));
-    expect(findLog(done)).toEqual({ kind: 'stored', attempt: 1, log: RESULT.log.digest });
+    expect(findLog(done)).toEqual({ kind: 'stored', attempt: 1, log: RESULT.log });
     expect(findLog(done, 1)).toEqual(findLog(done));
   });
 

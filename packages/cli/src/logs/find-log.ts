@@ -1,8 +1,11 @@
-import { type ArtifactId, type PastAttempt, type TaskState, unreachable } from '@podmesh/core';
+import { type LogRef, type PastAttempt, type TaskState, unreachable } from '@podmesh/core';
+
+/** A stored log; of a run whose own log is purged no more than the digest is known. */
+export type KnownLog = Pick<LogRef, 'digest'> & Partial<LogRef>;
 
 /** Where the log of a task is to be had. */
 export type LogPlace =
-  | { readonly kind: 'stored'; readonly attempt: number; readonly log: ArtifactId }
+  | { readonly kind: 'stored'; readonly attempt: number; readonly log: KnownLog }
   /**
    * What there is of it came live: the attempt is open, or its peer vanished before it stored a log.
    * `why`: of the latter, should nothing be left.
@@ -24,11 +27,7 @@ function newestLog(state: TaskState): LogPlace {
     case 'running':
       return { kind: 'live', attempt: state.attempt };
     case 'succeeded':
-      return {
-        kind: 'stored',
-        attempt: state.past.at(-1)?.attempt ?? 0,
-        log: state.result.log.digest,
-      };
+      return { kind: 'stored', attempt: state.past.at(-1)?.attempt ?? 0, log: state.result.log };
     case 'failed':
     case 'held':
     case 'ready':
@@ -49,13 +48,13 @@ function newestLog(state: TaskState): LogPlace {
 
 function pastLog(state: TaskState, { attempt, outcome }: PastAttempt): LogPlace {
   if (outcome === 'succeeded') {
-    const log = state.kind === 'succeeded' ? state.result.log.digest : undefined;
+    const log = state.kind === 'succeeded' ? state.result.log : undefined;
     return log === undefined
       ? { kind: 'none', why: 'its log is not known' }
       : { kind: 'stored', attempt, log };
   }
   const { kind, log } = outcome.failure;
-  if (log !== undefined) return { kind: 'stored', attempt, log: log.digest };
+  if (log !== undefined) return { kind: 'stored', attempt, log };
   const why = `attempt ${attempt} left no log (${kind})`;
   return kind === 'peer-lost' ? { kind: 'live', attempt, why } : { kind: 'none', why };
 }

@@ -42,6 +42,27 @@ describe('LinePrinter', () => {
     await new LinePrinter(terminal, true).write(started('a').task, 2, Buffer.from('x\n'));
     expect(terminal.stdout).toBe('{"task":"a","attempt":2,"text":"x"}\n');
   });
+
+  it('marks what belongs to a log with a hole as JSON, even where nothing of it is left', async () => {
+    const a = started('a').task;
+    const printed = async (json: boolean) => {
+      const terminal = new FakeTerminal();
+      const printer = new LinePrinter(terminal, json);
+      for (const attempt of [1, 2]) printer.noteHole(a, attempt);
+      await printer.write(a, 1, Buffer.from('x\ny'));
+      await printer.write(a, 3, Buffer.from('z\n'));
+      await printer.finish();
+      return terminal.stdout.split('\n');
+    };
+    expect(await printed(true)).toEqual([
+      '{"task":"a","attempt":1,"text":"x","truncated":true}',
+      '{"task":"a","attempt":3,"text":"z"}',
+      '{"task":"a","attempt":1,"text":"y","truncated":true}',
+      '{"task":"a","attempt":2,"text":"","truncated":true}',
+      '',
+    ]);
+    expect(await printed(false)).toEqual(['a | x', 'a | z', 'a | y', '']);
+  });
 });
 
 describe('followLogs', () => {
@@ -102,6 +123,8 @@ describe('followLogs', () => {
 
   it('says so when it has not seen everything', async () => {
     const { remarks } = await followed('hello\n', 600);
-    expect(remarks).toEqual([`not all of a was seen live; its whole log: podmesh logs ${RUN}/a`]);
+    expect(remarks).toEqual([
+      `not all of a was seen live; what is stored of it: podmesh logs ${RUN}/a`,
+    ]);
   });
 });

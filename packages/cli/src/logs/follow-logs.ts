@@ -47,7 +47,10 @@ export async function followLogs(client: Client, followed: FollowedLogs): Promis
   }
   await printer.finish();
   for (const id of tally.incomplete()) {
-    followed.remark(`not all of ${id} was seen live; its whole log: podmesh logs ${run}/${id}`);
+    // Not "whole": the stored one may have a hole, too, and says so itself.
+    followed.remark(
+      `not all of ${id} was seen live; what is stored of it: podmesh logs ${run}/${id}`,
+    );
   }
   for (const task of tasks.filter((one) => state.held.has(one)).slice(0, HELD_NAMED_MAX)) {
     const id = state.index.idOf(task);

@@ -4,6 +4,8 @@ import type { Terminal } from '../terminal.ts';
 
 /** Where the output of tasks is printed to. */
 export interface LogPrinter {
+  /** Something of that log is missing; to be told before any of it is written. */
+  noteHole(task: TaskId, attempt: number): void;
   write(task: TaskId, attempt: number, bytes: Uint8Array): Promise<void>;
   /** Prints what is left of lines that did not end. */
   finish(): Promise<void>;
@@ -15,6 +17,10 @@ export class RawPrinter implements LogPrinter {
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
+  }
+
+  noteHole(): void {
+    // The bytes stay what they are; the command says it on standard error.
   }
 
   write(_task: TaskId, _attempt: number, bytes: Uint8Array): Promise<void> {
@@ -30,11 +36,17 @@ const LINE_LETTERS_MAX = 1024 * 1024;
 interface OpenLine {
   readonly task: TaskId;
   readonly attempt: number;
+  /** Of a log with a hole in it. */
+  readonly truncated: boolean;
+  isPrinted: boolean;
   readonly decoder: StringDecoder;
   text: string;
 }
 
-/** Whole lines, marked with their task (`j1 | …`), or as JSON objects `{"task","attempt","text"}`. */
+/**
+ * Whole lines, marked with their task (`j1 | …`), or as JSON objects `{"task","attempt","text"}`, each with
+ * `"truncated":true` where something of the log is missing, and one of them where all of it is.
+ */
 export class LinePrinter implements LogPrinter {
   readonly #terminal: Terminal;
   readonly #json: boolean;
@@ -43,6 +55,10 @@ export class LinePrinter implements LogPrinter {
   constructor(terminal: Terminal, json: boolean) {
     this.#terminal = terminal;
     this.#json = json;
+  }
+
+  noteHole(task: TaskId, attempt: number): void {
+    this.#lineOf(task, attempt, true);
   }
 
   async write(task: TaskId, attempt: number, bytes: Uint8Array): Promise<void> {
@@ -60,23 +76,28 @@ export class LinePrinter implements LogPrinter {
   async finish(): Promise<void> {
     for (const line of this.#open.values()) {
       const rest = line.text + line.decoder.end();
-      if (rest !== '') await this.#print(line, [rest]);
+      const isSilent = this.#json && line.truncated && !line.isPrinted;
+      if (rest !== '' || isSilent) await this.#print(line, [rest]);
     }
     this.#open.clear();
   }
 
-  #lineOf(task: TaskId, attempt: number): OpenLine {
+  #lineOf(task: TaskId, attempt: number, truncated = false): OpenLine {
     const key = `${task}#${attempt}`;
     const known = this.#open.get(key);
     if (known !== undefined) return known;
-    const fresh = { task, attempt, decoder: new StringDecoder('utf8'), text: '' };
+    const decoder = new StringDecoder('utf8');
+    const fresh = { task, attempt, truncated, isPrinted: false, decoder, text: '' };
     this.#open.set(key, fresh);
     return fresh;
   }
 
-  async #print({ task, attempt }: OpenLine, lines: readonly string[]): Promise<void> {
+  async #print(line: OpenLine, lines: readonly string[]): Promise<void> {
+    const { task, attempt, truncated } = line;
+    line.isPrinted = true;
+    const flag = truncated ? { truncated } : {};
     const marked = lines.map((text) =>
-      this.#json ? JSON.stringify({ task, attempt, text }) : `${task} | ${text}`,
+      this.#json ? JSON.stringify({ task, attempt, text, ...flag }) : `${task} | ${text}`,
     );
     await this.#terminal.out(`${marked.join('\n')}\n`);
   }

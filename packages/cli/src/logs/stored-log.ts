@@ -1,6 +1,7 @@
-import type { ArtifactId, TaskId } from '@podmesh/core';
+import { LOG_BYTES_MAX, type TaskId } from '@podmesh/core';
 import type { Client } from '../mesh/client.ts';
 import { bytesText } from '../render/amounts.ts';
+import type { KnownLog } from './find-log.ts';
 import type { LogPrinter } from './log-printer.ts';
 
 /** Of the log of each task among many, this much of its end is shown. */
@@ -11,7 +12,7 @@ const READ_BYTES_MAX = 16 * 1024 * 1024;
 export interface StoredLog {
   readonly task: TaskId;
   readonly attempt: number;
-  readonly log: ArtifactId;
+  readonly log: KnownLog;
 }
 
 /** Prints all of a stored log. */
@@ -20,7 +21,9 @@ export async function printWhole(
   printer: LogPrinter,
   { task, attempt, log }: StoredLog,
 ): Promise<void> {
-  for await (const bytes of client.artifacts.get(log)) await printer.write(task, attempt, bytes);
+  if (log.truncated) printer.noteHole(task, attempt);
+  for await (const bytes of client.artifacts.get(log.digest))
+    await printer.write(task, attempt, bytes);
 }
 
 /** Prints the end of a stored log, beginning with a whole line; says in the log's place what is left out. */
@@ -30,12 +33,13 @@ export async function printTail(
   { task, attempt, log }: StoredLog,
 ): Promise<void> {
   const say = (text: string) => printer.write(task, attempt, Buffer.from(`[podmesh: ${text}]\n`));
-  const ref = (await client.artifacts.stat([log])).get(log);
+  if (log.truncated) printer.noteHole(task, attempt);
+  const ref = (await client.artifacts.stat([log.digest])).get(log.digest);
   if (ref === undefined) return say('its log is not stored any more');
   if (ref.bytes > READ_BYTES_MAX)
     return say(`its log has ${bytesText(ref.bytes)}; ask for it alone`);
   let tail = Buffer.alloc(0);
-  for await (const bytes of client.artifacts.get(log)) {
+  for await (const bytes of client.artifacts.get(log.digest)) {
     tail = Buffer.concat([tail, bytes]).subarray(-TAIL_BYTES);
   }
   if (tail.length < ref.bytes) {
@@ -43,4 +47,15 @@ export async function printTail(
     await say(`${bytesText(ref.bytes - tail.length)} of its log left out`);
   }
   await printer.write(task, attempt, tail);
+}
+
+/** One line to be printed beside a log of which something is missing; undefined when it is whole. */
+export function holeText({ task, attempt, log }: StoredLog): string | undefined {
+  if (!log.truncated) return undefined;
+  const { bytes = 0 } = log;
+  const why =
+    bytes >= LOG_BYTES_MAX
+      ? `only its first ${bytesText(LOG_BYTES_MAX)} are kept`
+      : 'its peer could not keep all of it';
+  return `(the log of attempt ${attempt} of ${task} is not whole: ${why})`;
 }

@@ -25,7 +25,7 @@ const LEFT_MS_MIN = 500;
  * …and comes again this long after the one that was left before it. What comes again comes before all
  * that stands behind it in its lane (NATS.md §3.1): it has to come slower than it can be looked at.
  */
-const LEFT_APART_MS = 50;
+const LEFT_APART_MS = 25;
 /** …but after this long at most: enough for all that one run may offer. */
 const LEFT_MS_MAX = 60_000;
 /** Room that is made within this time is filled by one request. */

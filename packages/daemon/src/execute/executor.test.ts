@@ -68,11 +68,42 @@ it('an attempt that the log refuses leaves no entry', async () => {
   expect(journal.entries.size).toBe(0);
 });
 
-it('an attempt whose beginning met a mesh that is away leaves no entry', async () => {
-  const { journal, beginBy, take, kinds } = newCase();
+it('an attempt whose beginning met a mesh that is away is dropped by the next look', async () => {
+  const { mesh, journal, beginBy, take, restart, kinds } = newCase();
   beginBy(() => Promise.reject(new Error('the mesh is away')));
   await take();
-  expect(kinds()).toEqual([]);
+  expect([kinds(), journal.entries.size]).toEqual([[], 1]);
+  await restart();
+  expect([kinds(), journal.entries.size]).toEqual([[], 0]);
+  // Its offer is still there, for whoever comes next.
+  expect(mesh.offers.all()).toHaveLength(1);
+});
+
+it('an attempt that began without an answer is settled by the next look', async () => {
+  const { mesh, journal, append, beginBy, take, restart, kinds } = newCase();
+  beginBy(async (event, expected) => {
+    await append(event, expected);
+    throw new Error('no answer in time');
+  });
+  await take();
+  expect([kinds(), journal.entries.size]).toEqual([['attempt-started'], 1]);
+  await restart();
+  expect(kinds()).toEqual(['attempt-started', 'start-failed']);
+  expect(journal.entries.size).toBe(0);
+  // Nobody has to wait for the lease.
+  expect(mesh.offers.all()).toEqual([]);
+});
+
+it('an entry stays for as long as the log cannot be asked', async () => {
+  const { parts, journal, beginBy, take, restart } = newCase();
+  const { lastOfTask } = parts.log;
+  beginBy(() => Promise.reject(new Error('the mesh is away')));
+  await take();
+  parts.log.lastOfTask = () => Promise.reject(new Error('the mesh is away'));
+  await restart();
+  expect(journal.entries.size).toBe(1);
+  parts.log.lastOfTask = lastOfTask;
+  await restart();
   expect(journal.entries.size).toBe(0);
 });
 

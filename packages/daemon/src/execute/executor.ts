@@ -246,20 +246,19 @@ export class Executor {
     return undefined;
   }
 
-  /** The sequence of the fact that it has begun; undefined when it was refused. Without a fact no entry stays. */
+  /**
+   * The sequence of the fact that it has begun; undefined when it was refused, and then no entry stays. Throws
+   * when nobody answered: it may be a fact all the same, and the entry is kept for whoever asks the log next.
+   */
   async #begin(
     { claim, offer }: JournalEntry,
     started: AttemptStarted,
   ): Promise<Sequence | undefined> {
-    let sequence: Sequence | undefined;
-    try {
-      const appended = await this.#parts.log.append(started, offer.sequence);
-      if (appended.ok) sequence = appended.value;
-      return sequence;
-    } finally {
-      // One that cannot be removed now is looked at, and dropped, when leftovers are reconciled.
-      if (sequence === undefined) await this.#parts.journal.remove(claim).catch(() => undefined);
-    }
+    const appended = await this.#parts.log.append(started, offer.sequence);
+    if (appended.ok) return appended.value;
+    // One that cannot be removed now is looked at, and dropped, when leftovers are reconciled.
+    await this.#parts.journal.remove(claim).catch(() => undefined);
+    return undefined;
   }
 
   async #run(entry: OpenAttempt, { image, stop, trouble }: Beginning): Promise<void> {

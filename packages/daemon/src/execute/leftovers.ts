@@ -108,7 +108,8 @@ const NO_ROOM: Pick<Failure, 'kind' | 'message'> = {
 /** An attempt of ours without a container ended with the daemon, or the machine, that made it. */
 function whatBecameOf({ started }: JournalEntry): Pick<Failure, 'kind' | 'message'> {
   if (started === undefined) {
-    const message = 'this peer was killed before the container was started';
+    const message =
+      'this peer was killed, or had no answer from the mesh, before the container was started';
     return { kind: 'start-failed', message };
   }
   const message = started.isOfThisBoot

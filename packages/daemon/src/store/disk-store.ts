@@ -30,6 +30,8 @@ const EXECUTABLE_MODE = 0o555;
 const SNAPSHOT_MS = 5 * 60 * 1_000;
 /** Room for a stream of unknown length is made sure of in such steps. */
 const RESERVE_STEP_BYTES = 64 * 2 ** 20;
+/** The sticky bit, which means nothing to who reads a file: what was noted about it stays when it is stored. */
+export const MARK = 0o1000;
 
 export interface StoredFile {
   readonly digest: ArtifactId;
@@ -53,6 +55,13 @@ interface FinishedFile {
   readonly digests: readonly string[];
   readonly rank: WholeRank;
 }
+
+interface Placing {
+  readonly mode: number;
+  readonly move: Move;
+}
+
+const RENAMED: Placing = { mode: FILE_MODE, move: rename };
 
 /**
  * The content-addressed store of one peer: bytes are written to a temporary name, hashed, synced to disk and
@@ -146,7 +155,8 @@ export class DiskStore {
         const hash = await writeStream(source, { path, thread: this.wholes, makeRoom });
         const { sha256, bytes, digests } = hash;
         await this.#measureSmall(bytes);
-        return await this.#place(path, { digest: digestOf(sha256), bytes, digests, rank }, rename);
+        const file = { digest: digestOf(sha256), bytes, digests, rank };
+        return await this.#place(path, file, RENAMED);
       });
     } catch (error) {
       await rm(path, { force: true });
@@ -159,22 +169,26 @@ export class DiskStore {
   /** Takes over a finished file of ours whose bytes were hashed as they were written. */
   async adopt(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
     try {
-      return await this.#take(path, hash, bytes, rename);
+      return await this.#take(path, hash, bytes, RENAMED);
     } catch (error) {
       await rm(path, { force: true });
       throw error;
     }
   }
 
-  /** The same, but the file keeps its own name, too: its bytes must never change again. */
-  async share(path: string, hash: Hash, bytes: number): Promise<StoredFile> {
-    return await this.#take(path, hash, bytes, linkUnlessThere);
+  /**
+   * The same, but the file keeps its own name, too: its bytes must never change again. Under that name
+   * it has the `MARK` from the moment at which it cannot be written any more, if it is to have it.
+   */
+  async share(path: string, hash: Hash, bytes: number, isMarked = false): Promise<StoredFile> {
+    const mode = isMarked ? FILE_MODE | MARK : FILE_MODE;
+    return await this.#take(path, hash, bytes, { mode, move: linkUnlessThere });
   }
 
   /** The same for a file whose digest and chunks were compared already. The file is the caller's when this throws. */
   async takeVerified(path: string, artifact: ArtifactId, list: ChunkList): Promise<void> {
     const file: FinishedFile = { digest: artifact, ...list, rank: 'copy' };
-    await this.#naming(list.bytes, () => this.#place(path, file, rename));
+    await this.#naming(list.bytes, () => this.#place(path, file, RENAMED));
   }
 
   /** The chunk list of a whole artifact, made again where it is missing. Undefined: not here, or not what its name says. */
@@ -236,20 +250,20 @@ export class DiskStore {
     }
   }
 
-  #take(path: string, hash: Hash, bytes: number, move: Move): Promise<StoredFile> {
+  #take(path: string, hash: Hash, bytes: number, placing: Placing): Promise<StoredFile> {
     const file: FinishedFile = {
       digest: digestOf(hash.digest('hex')),
       bytes,
       digests: [],
       rank: 'kept',
     };
-    return this.#naming(bytes, () => this.#place(path, file, move));
+    return this.#naming(bytes, () => this.#place(path, file, placing));
   }
 
-  async #place(path: string, file: FinishedFile, move: Move): Promise<StoredFile> {
+  async #place(path: string, file: FinishedFile, { mode, move }: Placing): Promise<StoredFile> {
     const { digest, bytes, rank } = file;
     await syncFile(path);
-    await chmod(path, FILE_MODE);
+    await chmod(path, mode);
     await this.#turns.run(digest, async () => {
       await this.#name(path, file, move);
       this.index.addWhole(digest, bytes, { rank });

@@ -1,11 +1,11 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ArtifactRef, EMPTY_ARTIFACT, STDERR_TAIL_BYTES_MAX } from '@podmesh/core';
 import { sampleArtifact } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import { DiskStore } from './disk-store.ts';
 import { LogFile } from './log-file.ts';
-import { namesIn, temporaryFolder } from './store.test-kit.ts';
+import { namesIn, temporaryFolder, textStream } from './store.test-kit.ts';
 
 async function newLog() {
   const root = await temporaryFolder();
@@ -135,6 +135,32 @@ describe('a log that a killed daemon left', () => {
     // As a full disk leaves it.
     await writeFile(path, 'a part', { mode: 0o700 });
     expect(await (await takenUp()).store()).toMatchObject({ bytes: 6, truncated: true });
+  });
+
+  it('says so even when it was stored, and the outcome was not', async () => {
+    const { path, store, takenUp } = await newLog();
+    await writeFile(path, 'a part', { mode: 0o700 });
+    const stored = await (await takenUp()).store();
+    expect(stored).toMatchObject({ bytes: 6, truncated: true });
+    expect(await (await takenUp()).store()).toEqual(stored);
+    expect(await readFile(store.pathOf(stored.digest), 'utf8')).toBe('a part');
+  });
+
+  it('says so when the bytes without the hole are in the store already', async () => {
+    const { path, store, takenUp } = await newLog();
+    await store.write(textStream('a part'));
+    await writeFile(path, 'a part', { mode: 0o700 });
+    await (await takenUp()).store();
+    expect(await (await takenUp()).store()).toMatchObject({ truncated: true });
+  });
+
+  it('says so when what is missing came before its file could be made', async () => {
+    const { log, path, takenUp } = await newLog();
+    await mkdir(path);
+    log.write('stdout', bytes('lost'));
+    await rmdir(path);
+    log.write('stdout', bytes('kept'));
+    expect(await (await takenUp()).store()).toMatchObject({ bytes: 4, truncated: true });
   });
 
   it('that cannot be read counts as cut off', async () => {

@@ -10,13 +10,15 @@ import {
 } from '@podmesh/core';
 import type { LogSpool } from '../execute/task-files.ts';
 import { isAbsence } from './absence.ts';
-import type { DiskStore, StoredFile } from './disk-store.ts';
+import { type DiskStore, MARK, type StoredFile } from './disk-store.ts';
 
-/** Without the owner's right to write it was stored, and is whole. */
+/** Without the owner's right to write it was stored, and nothing comes to it any more. */
 const WRITABLE = 0o200;
+const WHOLE_MODE = 0o600;
 /** Of a log that a later daemon may go on with: something is missing. A mode fits on a full disk, too. */
 const HOLED_MODE = 0o700;
-const HOLED = 0o100;
+/** Something is missing: while it is written to, and once it was stored. */
+const HOLED = 0o100 | MARK;
 
 /**
  * The log of one attempt in a file, which outlives this process. Writes are synchronous on purpose: a
@@ -85,13 +87,19 @@ export class LogFile implements LogSpool {
     if (this.#stored !== undefined) return this.#stored;
     this.#close();
     if (this.#bytes > 0)
-      this.#kept ??= await this.#store.share(this.#path, this.#hash.copy(), this.#bytes);
+      this.#kept ??= await this.#store.share(
+        this.#path,
+        this.#hash.copy(),
+        this.#bytes,
+        this.#truncated,
+      );
     const { digest, bytes } = this.#kept ?? { digest: EMPTY_ARTIFACT, bytes: 0 };
     if (bytes > 0) await this.#publish({ digest, kind: 'file', bytes });
     this.#stored = { digest, bytes, truncated: this.#truncated };
     return this.#stored;
   }
 
+  /** Only of what this process was given: which stream the bytes of an earlier one came from is not kept. */
   stderrTail(): string {
     return new TextDecoder().decode(this.#tail);
   }
@@ -104,7 +112,8 @@ export class LogFile implements LogSpool {
   /** A disk that fills up takes a part of what it was given: only that part counts. */
   #append(bytes: Uint8Array): void {
     for (let rest = bytes; rest.length > 0; ) {
-      this.#descriptor ??= create(this.#path);
+      // The hole may be older than the file.
+      this.#descriptor ??= create(this.#path, this.#truncated ? HOLED_MODE : WHOLE_MODE);
       const count = writeSync(this.#descriptor, rest);
       this.#hash.update(rest.subarray(0, count));
       this.#bytes += count;
@@ -135,12 +144,12 @@ export class LogFile implements LogSpool {
 }
 
 /** In the place of an earlier process's: that may be in the store under its digest, and is not written to. */
-function create(path: string): number {
+function create(path: string, mode: number): number {
   try {
-    return openSync(path, 'wx', 0o600);
+    return openSync(path, 'wx', mode);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
     unlinkSync(path);
-    return openSync(path, 'wx', 0o600);
+    return openSync(path, 'wx', mode);
   }
 }

@@ -1,6 +1,5 @@
 import {
   chmodSync,
-  constants,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -15,17 +14,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { ContainerLabels, PeerId } from '@podmesh/core';
 import { readLabels } from '../container-labels.ts';
 import { fdFile } from '../fd-launcher.ts';
 import { CONFIG_BYTES_MAX, PROBLEM_BYTES_MAX } from './crun-limits.ts';
-import { isHeld } from './fifo.ts';
 import { imageIn, type Layers, layersIn } from './recipe.ts';
 import type { Scratch } from './scratch-stock.ts';
-
-/** As the lane makes them. */
-const FIFO_MODE = constants.S_IFIFO | 0o666;
 
 /**
  * What stands in an attempt's directory, in memory where there is a place for that: small files, the
@@ -127,16 +122,6 @@ export class AttemptFiles {
     for (const [i, fifo] of this.fifos.entries()) renameSync(made[i] ?? '', fifo);
   }
 
-  /** Moves the streams out as they were made, if nobody holds one and no task has changed its rights; else none. */
-  giveFifos(directory: string): readonly string[] {
-    if (!this.fifos.every((fifo) => isUnused(fifo))) return [];
-    return this.fifos.map((fifo, i) => {
-      const place = join(directory, `${basename(this.directory)}-${i}`);
-      renameSync(fifo, place);
-      return place;
-    });
-  }
-
   /** Takes the directory away, and nothing on the disk. Harmless when it is gone already. */
   remove(): void {
     try {
@@ -205,15 +190,6 @@ export interface ExitNote {
   /** Of the command, crun and the mount together. */
   readonly cpuMs: number;
   readonly finishedMs: number;
-}
-
-function isUnused(fifo: string): boolean {
-  try {
-    const { mode, uid } = statSync(fifo);
-    return mode === FIFO_MODE && uid === process.getuid?.() && !isHeld(fifo);
-  } catch {
-    return false;
-  }
 }
 
 /** What a later daemon needs to know of an attempt. */

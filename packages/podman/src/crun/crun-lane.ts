@@ -86,9 +86,10 @@ async function furnish(found: Found, opened: Opened): Promise<CrunLane> {
   await sweeper.start();
   opened.push(() => sweeper.stop());
   const scratch = new ScratchStock(places, busybox, sweeper);
+  opened.push(() => scratch.stop());
   if (!hasContainers) await sweeper.discard(bases);
   await mkdir(bases, { recursive: true, mode: 0o700 });
-  await scratch.tidy(await placesInUse(places));
+  await scratch.start(await placesInUse(places));
   await installTools(places, busybox);
   const crun = info.host.ociRuntime.path ?? 'crun';
   const kitchen: Kitchen = { namespace, busybox, crun, tar, state, tools: places.tools, merged };
@@ -97,6 +98,7 @@ async function furnish(found: Found, opened: Opened): Promise<CrunLane> {
   await spawner.cgroup();
   const own = await findCgroupHome();
   const fifos = new Stock(() => makeFifos(places.fifos, busybox), FIFO_LOW);
+  opened.push(() => fifos.stop());
   await fifos.start();
   const book = new RecipeBook({ api, info, owner: directory, namespace, bases, precompiled });
   await book.tidy(hasContainers);
@@ -126,9 +128,11 @@ async function installTools(places: LanePlaces, busybox: string): Promise<void> 
 
 /** Containers go on; a lane at the same place finds them. Without any, nothing stays that only a namespace could delete. */
 export async function closeCrunLane(lane: CrunLane): Promise<void> {
-  const { kitchen, spawner, sweeper, book, places } = lane;
+  const { kitchen, spawner, sweeper, book, places, scratch, fifos } = lane;
   await spawner.stop();
   await book.stop();
+  // What is being made for the stock would come back after it was deleted.
+  await Promise.all([scratch.stop(), fifos.stop()]);
   if (!(await hasCrunAttempts(places.directory))) {
     for (const place of [places.bases, places.scratch, places.files]) await sweeper.discard(place);
     // Podman may be gone by now; then the next start does it.

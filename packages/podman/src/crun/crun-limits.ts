@@ -15,9 +15,9 @@ export const SWEEP_MS_MAX = 30 * 60 * 1_000;
 /** Between two sweeps: removed containers are deleted many at a time, by one process. */
 export const SWEEP_PAUSE_MS = 2_000;
 /** FIFOs made at a time: one process for many containers. */
-export const FIFO_BATCH = 128;
+export const FIFO_BATCH = 512;
 /** Below so many, more are made. */
-export const FIFO_LOW = 32;
+export const FIFO_LOW = 64;
 /** Files of Podman's own that a recipe copies, such as /etc/hosts. */
 export const RECIPE_FILE_BYTES_MAX = 64 * 1024;
 /** A compiled seccomp filter: the kernel takes at most 4,096 instructions of 8 bytes. */

@@ -147,7 +147,8 @@ export class CrunRuntime implements ContainerRuntime {
       if (container !== undefined) found.push(container);
     }
     const home = await this.#lane.cgroupHome();
-    const kept = new Set(this.#cgroups.values());
+    // Asked at each one, as others are made meanwhile.
+    const kept = { has: (cgroup: string) => [...this.#cgroups.values()].includes(cgroup) };
     if (home !== undefined) await removeStaleCgroups(home.base, peer, kept, LANE);
     return found;
   }
@@ -162,6 +163,7 @@ export class CrunRuntime implements ContainerRuntime {
     const attempts = this.#lane.places.attemptsOf(peer);
     mkdirSync(attempts, { recursive: true, mode: 0o700 });
     const files = new AttemptFiles(join(attempts, claim));
+    const isFirst = !this.#making.has(files.directory);
     this.#making.add(files.directory);
     let container: CrunContainer | undefined;
     try {
@@ -190,7 +192,8 @@ export class CrunRuntime implements ContainerRuntime {
       else await (container?.remove() ?? this.#discardUnmade(files, spec));
       throw error;
     } finally {
-      this.#making.delete(files.directory);
+      // The mark is that of the first: who comes second finds its directory there.
+      if (isFirst) this.#making.delete(files.directory);
     }
   }
 
@@ -223,8 +226,9 @@ export class CrunRuntime implements ContainerRuntime {
     try {
       files.make(fillRecipe(recipe, spec, place), taken);
     } catch (error) {
-      // What is there already has its own.
-      if (isThereAlready(error)) await scratch.giveBack(taken, recipe);
+      // What is there already has its own; of what could not be made nothing tells what it was to have.
+      if (isThereAlready(error) || files.places().length === 0)
+        await scratch.giveBack(taken, recipe);
       throw error;
     }
     files.makeOutputs(outputFds(spec.outputs));
@@ -247,6 +251,7 @@ export class CrunRuntime implements ContainerRuntime {
 
   #hold(files: AttemptFiles, facts: AttemptFacts, made?: Made): CrunContainer {
     const { labels, layers, image, cgroup } = facts;
+    let rest = made;
     const container = new CrunContainer(this.#lane.kitchen, {
       id: containerId(labels.claim),
       files,
@@ -256,7 +261,10 @@ export class CrunRuntime implements ContainerRuntime {
       usage: () => (cgroup === undefined ? undefined : readCgroup(cgroup)),
       ...(cgroup === undefined ? {} : { cgroup }),
       discard: async (isOver) => {
-        await this.#discard(files, isOver ? made : undefined);
+        // Once: a layer that was given back is somebody else's when the rest has to be tried again.
+        const own = isOver ? rest : undefined;
+        rest = undefined;
+        await this.#discard(files, own);
         // Of a container that an earlier daemon started, this one's book knows nothing.
         if (made !== undefined) this.#lane.book.done(image);
       },
@@ -272,11 +280,8 @@ export class CrunRuntime implements ContainerRuntime {
 
   /** What it had on the disk is for the next one, when it is known to be as it was made. */
   async #discard(files: AttemptFiles, made?: Made): Promise<void> {
-    const { scratch, sweeper, fifos, places } = this.#lane;
+    const { scratch, sweeper } = this.#lane;
     const onDisk = files.places();
-    if (made !== undefined) {
-      for (const fifo of files.giveFifos(places.fifos)) fifos.give(fifo);
-    }
     files.remove();
     if (made !== undefined) await scratch.giveBack(made.scratch, made.recipe);
     else for (const place of onDisk) await sweeper.discard(place);

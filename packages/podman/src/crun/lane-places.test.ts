@@ -1,4 +1,5 @@
-import { statfsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, statfsSync } from 'node:fs';
 import {
   chmod,
   cp,
@@ -12,6 +13,7 @@ import {
   rm,
   stat,
   symlink,
+  utimes,
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -62,7 +64,8 @@ async function newMemory() {
 async function addAttempt(directory: string): Promise<string> {
   const files = new AttemptFiles(join(lanePlaces(directory).attemptsOf(PEER), 'c'));
   await mkdir(files.directory, { recursive: true });
-  for (const path of [files.config, ...files.fifos]) await writeFile(path, '');
+  await writeFile(files.config, '');
+  execFileSync('mkfifo', [...files.fifos]);
   return files.config;
 }
 
@@ -200,6 +203,39 @@ describe.skipIf(noMemory !== '')('what a lane leaves in memory', () => {
     expect(await readFile(config, 'utf8')).toBe('');
     const names = [kept.run, run].map((place) => basename(place));
     expect((await readdir(all)).sort()).toEqual([...names, 'unnamed'].sort());
+  });
+
+  it('stays while a chain lives there, though its directory cannot be seen', async () => {
+    const { env } = await newMemory();
+    const [unmounted, next] = [await newLane(), await newLane()];
+    const { run } = await openLanePlaces(unmounted, env);
+    const release = join(dirname(await addAttempt(unmounted)), 'release');
+    await rm(release);
+    execFileSync('mkfifo', [release]);
+    const fd = openSync(release, constants.O_RDONLY | constants.O_NONBLOCK);
+    await rm(unmounted, { recursive: true });
+    await openLanePlaces(next, env);
+    expect(await isThere(run)).toBe(true);
+    // The exit that nobody reads is not kept for ever.
+    const exit = join(dirname(release), 'exit');
+    await writeFile(exit, '0\n0m0.0s 0m0.0s\n0m0.0s 0m0.0s\nend\n');
+    await openLanePlaces(next, env);
+    expect(await isThere(run)).toBe(true);
+    await utimes(exit, 1, 1);
+    await openLanePlaces(next, env);
+    expect(await isThere(run)).toBe(false);
+    closeSync(fd);
+  });
+
+  it('does not keep others from memory when its directory may not be looked at', async () => {
+    const { env, all } = await newMemory();
+    const [hidden, next] = [await newLane(), await newLane()];
+    const { run } = await openLanePlaces(hidden, env);
+    await rm(join(run, 'owner'));
+    // ENOTDIR: neither there nor gone, as with a parent without rights, which root would not notice.
+    await symlink('/proc/self/stat/lane', join(run, 'owner'));
+    expect((await openLanePlaces(next, env)).run).toMatch(all);
+    expect(await isThere(run)).toBe(true);
   });
 
   it('is gone after it has left, twice or without having come', async () => {

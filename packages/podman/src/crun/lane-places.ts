@@ -6,6 +6,7 @@ import type { PeerId } from '@podmesh/core';
 import type { Env } from '../find-socket.ts';
 import { AttemptFiles } from './attempt-files.ts';
 import { RUN_BYTES_MIN } from './crun-limits.ts';
+import { isHeld } from './fifo.ts';
 import { isPlainPath } from './user-namespace.ts';
 
 /** `f_type` of statfs(2). */
@@ -13,6 +14,8 @@ const TMPFS_MAGIC = 0x01021994;
 const SHARED_MEMORY = '/dev/shm';
 /** In a directory in memory: the lane's own one, to see later whether that is still there. */
 const OWNER = 'owner';
+/** How long the exit of a container is kept for a daemon whose directory cannot be seen. */
+const UNREAD_EXIT_MS_MAX = 24 * 60 * 60 * 1_000;
 
 /**
  * Where one lane keeps what. On the disk, what may become large or stays over a restart of the machine.
@@ -149,9 +152,35 @@ async function placeIn(memory: string, directory: string): Promise<string | unde
 async function forgetAbandoned(all: string): Promise<void> {
   for (const name of await readdir(all)) {
     const owner = linkTarget(join(all, name, OWNER));
-    const isAbandoned = owner !== undefined && (await lstat(owner).catch(ifGone)) === undefined;
-    if (isAbandoned) await rm(join(all, name), { recursive: true, force: true });
+    if (owner === undefined || !(await isGone(owner))) continue;
+    if (!(await isInUse(join(all, name, 'attempts')))) {
+      await rm(join(all, name), { recursive: true, force: true });
+    }
   }
+}
+
+/** A home that is not mounted now, or that this process may not see, looks as if it was gone. */
+async function isInUse(attempts: string): Promise<boolean> {
+  for (const peer of await readdir(attempts).catch(() => [])) {
+    for (const name of await readdir(join(attempts, peer)).catch(() => [])) {
+      if (hasChain(new AttemptFiles(join(attempts, peer, name)))) return true;
+    }
+  }
+  return false;
+}
+
+/** One whose container ended waits for somebody to read that, though not for ever. */
+function hasChain(files: AttemptFiles): boolean {
+  if (!isHeld(files.release)) return false;
+  const exit = files.readExit();
+  return exit === undefined || Date.now() - exit.finishedMs < UNREAD_EXIT_MS_MAX;
+}
+
+async function isGone(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
+  );
 }
 
 function placesIn(directory: string, run: string): LanePlaces {
@@ -191,9 +220,4 @@ function linkTarget(path: string): string | undefined {
 
 function ifThere(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EEXIST') throw error;
-}
-
-function ifGone(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT') return undefined;
-  throw error;
 }

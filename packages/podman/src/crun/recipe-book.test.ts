@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RECIPES_MAX } from './crun-limits.ts';
 import type { Recipe } from './recipe.ts';
-import { RecipeBook } from './recipe-book.ts';
-import type { RecipeMachine } from './take-recipe.ts';
+import { type PinApi, RecipeBook, removePins } from './recipe-book.ts';
+import { pinImage, type RecipeMachine, takeRecipe } from './take-recipe.ts';
 
 const IMAGE = 'sha256:a';
 
@@ -154,5 +154,75 @@ describe('RecipeBook', () => {
         expect(pinsOf()).toEqual([]);
       }),
     );
+  });
+});
+
+const OWN = process.cwd();
+const LONG_AGO = '2020-01-01T00:00:00.123456789Z';
+
+/** Removes pins from a Podman with one container, which is a pin unless something is said; tells whether it went. */
+async function isRemoved(
+  changes: { owner?: string; State?: string; Created?: string; entrypoint?: readonly string[] },
+  hasContainers = false,
+): Promise<boolean> {
+  const { owner = OWN, State = 'created', Created = LONG_AGO, entrypoint = ['-'] } = changes;
+  const removed: string[] = [];
+  const api = {
+    list: async () => [{ Id: 'c', Labels: { 'podmesh.recipe': owner }, State, Created }],
+    inspect: async () => ({ Config: { Entrypoint: entrypoint } }),
+    remove: async (id: string) => void removed.push(id),
+  };
+  await removePins(api as unknown as PinApi, OWN, hasContainers);
+  return removed.length > 0;
+}
+
+describe('removePins', () => {
+  it("removes this lane's when it has no containers, and others' when those are gone", async () => {
+    expect(await isRemoved({ Created: new Date().toISOString() })).toBe(true);
+    expect(await isRemoved({}, true)).toBe(false);
+    expect(await isRemoved({ owner: '/' })).toBe(false);
+    expect(await isRemoved({ owner: '/nonexistent' }, true)).toBe(true);
+  });
+
+  it('leaves those alone whose owner may only be out of sight', async () => {
+    const owner = '/nonexistent';
+    expect(await isRemoved({ owner, Created: new Date().toISOString() })).toBe(false);
+    expect(await isRemoved({ owner, Created: 'who knows' })).toBe(false);
+    expect(await isRemoved({ owner: '/proc/self/stat/lane' })).toBe(false);
+  });
+
+  it('touches no container of an image that has the label', async () => {
+    const owner = '/nonexistent';
+    for (const entrypoint of [['/bin/sh'], ['-', 'x'], []]) {
+      expect(await isRemoved({ owner, entrypoint }), entrypoint.join()).toBe(false);
+      expect(await isRemoved({ entrypoint }), entrypoint.join()).toBe(false);
+    }
+    for (const State of ['running', 'exited', 'stopped', 'paused', undefined]) {
+      expect(await isRemoved({ owner, State: State ?? '' }), State).toBe(false);
+    }
+  });
+
+  it('knows what this lane makes', async () => {
+    const bodies: { Entrypoint?: readonly string[] }[] = [];
+    const api = {
+      images: {
+        find: async () => ({ GraphDriver: { Name: 'overlay', Data: { UpperDir: '/u' } } }),
+      },
+      create: async (body: object) => void bodies.push(body),
+      init: () => Promise.reject(new Error('seen enough')),
+      remove: async () => undefined,
+    };
+    const machine = {
+      api,
+      info: { host: { security: {} } },
+      owner: OWN,
+    } as unknown as RecipeMachine;
+    const { signal } = new AbortController();
+    await pinImage(machine, IMAGE, signal);
+    await expect(takeRecipe(machine, IMAGE, signal)).rejects.toThrow('seen enough');
+    expect(bodies).toHaveLength(2);
+    for (const { Entrypoint: entrypoint = [] } of bodies) {
+      expect(await isRemoved({ entrypoint, State: 'initialized' })).toBe(true);
+    }
   });
 });

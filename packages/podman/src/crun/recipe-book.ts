@@ -1,10 +1,74 @@
-import { existsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import type { Result, StartProblem } from '@podmesh/core';
+import type { ContainerAnswer, ContainerListAnswer } from '../podman-answers.ts';
+import type { PodmanApi } from '../podman-api.ts';
 import { RECIPE_IDLE_MS_MAX, RECIPES_MAX } from './crun-limits.ts';
 import type { Recipe } from './recipe.ts';
 import { pinImage, RECIPE_LABEL, type RecipeMachine, takeRecipe } from './take-recipe.ts';
 
+/** A container of another daemon, whose directory cannot be seen, is left alone until it is so old. */
+const STRANGER_MS_MIN = 10 * 60 * 1_000;
+/** The words of a pin, and of a container that a recipe is read from; both are programs that never run. */
+const OWN_ENTRYPOINTS = ['-', '/.podmesh-recipe'];
+/** The last one of a removal that was interrupted. */
+const NEVER_RAN = ['created', 'initialized', 'removing'];
+
 type Taken = Result<Recipe, StartProblem>;
+
+/** What it takes to remove a lane's containers from Podman. */
+export type PinApi = Pick<PodmanApi, 'list' | 'inspect' | 'remove'>;
+
+/** What libpod's list tells besides. */
+type ListedPin = ContainerListAnswer & {
+  readonly State?: string;
+  /** In ISO 8601. */
+  readonly Created?: string;
+};
+
+type PinAnswer = ContainerAnswer & {
+  readonly Config: { readonly Entrypoint?: readonly string[] | null };
+};
+
+/**
+ * Removes the containers that keep images for a lane, or were there to be read; not while containers of
+ * it live, which may need them. Also those of daemons whose directory is gone: nobody else ever would.
+ * What cannot be removed now is found at the next start.
+ */
+export async function removePins(
+  api: PinApi,
+  owner: string,
+  hasContainers: boolean,
+): Promise<void> {
+  const listed: readonly ListedPin[] = await api.list(RECIPE_LABEL);
+  for (const pin of listed) {
+    const directory = pin.Labels?.[RECIPE_LABEL];
+    if (directory === undefined) continue;
+    const isOver = directory === owner ? !hasContainers : isAbandoned(directory, pin);
+    if (!isOver || !NEVER_RAN.includes(pin.State ?? '')) continue;
+    await removeOurs(api, pin.Id).catch(() => undefined);
+  }
+}
+
+/** A home that is not mounted now, or that this process may not see, looks as if it was gone. */
+function isAbandoned(directory: string, { Created = '' }: ListedPin): boolean {
+  return isGone(directory) && Date.now() - Date.parse(Created) > STRANGER_MS_MIN;
+}
+
+function isGone(path: string): boolean {
+  try {
+    lstatSync(path);
+    return false;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  }
+}
+
+/** The label alone may be the image's own, which all its containers have. */
+async function removeOurs(api: PinApi, id: string): Promise<void> {
+  const found: PinAnswer | undefined = await api.inspect(id);
+  const [first = '', ...rest] = found?.Config.Entrypoint ?? [];
+  if (rest.length === 0 && OWN_ENTRYPOINTS.includes(first)) await api.remove(id);
+}
 
 /**
  * What is known of one image. `inUse` counts every `use` that has no `done` yet, whichever recipe it
@@ -45,18 +109,9 @@ export class RecipeBook {
     this.#source = source;
   }
 
-  /**
-   * Lets images go that this lane kept, in this daemon or an earlier one; not while containers of it live, which may need them.
-   * Also those of daemons whose directory is gone: nobody else ever would.
-   */
+  /** Lets images go that this lane kept, in this daemon or an earlier one; see {@link removePins}. */
   async tidy(hasContainers: boolean): Promise<void> {
-    const { api, owner } = this.#machine;
-    for (const { Id, Labels } of await api.list(RECIPE_LABEL)) {
-      const directory = Labels?.[RECIPE_LABEL];
-      if (directory === undefined) continue;
-      const isOver = directory === owner ? !hasContainers : !existsSync(directory);
-      if (isOver) await api.remove(Id);
-    }
+    await removePins(this.#machine.api, this.#machine.owner, hasContainers);
   }
 
   /** The recipe, and a mark that its image is in use, until `done` is called for it; no mark where there is no recipe. */

@@ -87,6 +87,15 @@ describe('requireSafeguards', () => {
     expect(ofLinux({ readonlyPaths: paths })).toContain('lacks read-only paths.');
   });
 
+  it('takes what Podman itself writes for every container', () => {
+    const annotations = {
+      'io.container.manager': 'libpod',
+      'io.kubernetes.cri-o.Created': '2026-01-01T00:00:00Z',
+      'io.kubernetes.cri-o.TTY': 'false',
+    };
+    expect(() => requireSafeguards({ ...written, annotations })).not.toThrow();
+  });
+
   it('refuses orders that an image gives to crun, such as a filter that lets everything through', () => {
     const annotations = { ...written.annotations, 'run.oci.seccomp_bpf_data': 'BgAAAAAA/38=' };
     expect(refusalOf({ ...written, annotations })).toContain(

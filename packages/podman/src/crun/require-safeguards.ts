@@ -1,10 +1,11 @@
+import { ordersAmong } from '../image-annotations.ts';
 import { CrunUnavailableError } from './crun-errors.ts';
 import type { OciConfig } from './recipe.ts';
 
 /** Without a path: one with a path is somebody else's. */
 const OWN_NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network'];
-/** crun takes orders from annotations, and Podman hands on those that an image brings. */
-const ORDERS_TO_CRUN = 'run.oci.';
+/** Podman writes them for every container, and crun reads neither. */
+const PODMANS_OWN = ['io.kubernetes.cri-o.Created', 'io.kubernetes.cri-o.TTY'];
 
 /**
  * Throws `CrunUnavailableError`, which names all that is missing, unless a configuration that Podman
@@ -65,6 +66,6 @@ function missingOfKernelView({ linux }: OciConfig): string[] {
 
 /** Among them a seccomp filter in the place of Podman's, compiled by whoever made the image. */
 function foreignOrders({ annotations }: OciConfig): string[] {
-  const names = Object.keys(annotations ?? {}).filter((name) => name.startsWith(ORDERS_TO_CRUN));
-  return names.map((name) => `protection from the image's annotation ${name}`);
+  const foreign = ordersAmong(annotations).filter((name) => !PODMANS_OWN.includes(name));
+  return foreign.map((name) => `protection from the image's annotation ${name}`);
 }

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { SCRATCH_BATCH } from './crun-limits.ts';
+import { SCRATCH_BATCH, STOCK_MAX } from './crun-limits.ts';
 import { type Scratch, ScratchStock } from './scratch-stock.ts';
 import type { Sweeper } from './sweeper.ts';
 
@@ -36,6 +36,7 @@ async function newStock(busyboxScript = WORKING) {
   } as unknown as Sweeper;
   const stock = new ScratchStock(places, busybox, sweeper);
   onTestFinished(() => stock.stop());
+  await stock.start(new Set());
   return { stock, places, discarded };
 }
 
@@ -125,6 +126,17 @@ describe('what a container leaves on the disk', () => {
     expect(await afterwards(change)).toEqual({ layer: 'deleted', files: 'reused' });
   });
 
+  it('is deleted when the bytes of a small file are others, whatever the stamps say', async () => {
+    const fate = await afterwards(async (scratch) => {
+      const { files } = scratch;
+      await writeFile(hostsOf(scratch), HOSTS.replace('127', '666'));
+      // As a write through a mapping leaves them in memory: the stamps of a file that nobody changed.
+      const stamps = files.parts.map((part) => statSync(part, { bigint: true }).ctimeNs);
+      Object.assign(files, { stamps });
+    });
+    expect(fate).toEqual({ layer: 'reused', files: 'deleted' });
+  });
+
   it.skipIf(!hasAttributes)('is deleted when / was given an attribute', async () => {
     const fate = await afterwards(async (scratch) => {
       execFileSync('setfattr', ['-n', 'user.x', '-v', 'y', upperOf(scratch)]);
@@ -168,12 +180,22 @@ describe('what a container leaves on the disk', () => {
     expect(same.has(scratch.files.directory)).toBe(true);
   });
 
+  it('is kept for so many containers only, and deleted beyond', async () => {
+    const { stock, places } = await newStock();
+    const taken: Scratch[] = [];
+    for (let i = 0; i < STOCK_MAX + 2 * SCRATCH_BATCH; i += 1) taken.push(await stock.take(NEEDS));
+    await stock.stop();
+    for (const scratch of taken) await stock.giveBack(scratch, NEEDS);
+    expect(await readdir(places.scratch)).toHaveLength(STOCK_MAX);
+    expect(await readdir(places.files)).toHaveLength(STOCK_MAX);
+  });
+
   it('stays at the start of a daemon only where a container uses it', async () => {
     const { stock, places, discarded } = await newStock();
     const inUse = [join(places.scratch, 'a'), join(places.files, 'a')];
     const others = [join(places.scratch, 'b'), join(places.files, 'c')];
     for (const place of [...inUse, ...others]) await mkdir(place);
-    await stock.tidy(new Set(inUse));
+    await stock.start(new Set(inUse));
     expect(discarded.sort()).toEqual(others.sort());
     for (const place of inUse) expect(existsSync(place)).toBe(true);
   });

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { statSync } from 'node:fs';
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -26,6 +26,8 @@ export interface Pristine {
   readonly directory: string;
   readonly parts: readonly string[];
   readonly stamps: readonly bigint[];
+  /** What is in each part that is a file. */
+  readonly contents: readonly Uint8Array[];
 }
 
 type ScratchNeeds = Pick<Recipe, 'rootMode' | 'files'>;
@@ -39,8 +41,9 @@ export interface Scratch {
 /**
  * The directories that a container gets on the disk: its scratch layer, and its own copies of the small
  * files that Podman makes for each. What a container left as it was, as most do with /etc/hosts, the
- * next one gets: no clock but the kernel's own stamp of the last change, which nobody can set, says so. All
- * else is deleted.
+ * next one gets: names, rights and attributes are those of before when the kernel's own stamp of the last
+ * change is, which nobody can set. Bytes of a file are compared, too: written through a mapping, they leave no
+ * stamp on every file system. All else is deleted, and all of it where stamps are too coarse to tell.
  */
 export class ScratchStock {
   readonly #places: Pick<LanePlaces, 'scratch' | 'files'>;
@@ -51,6 +54,8 @@ export class ScratchStock {
   /** By the content: recipes are taken again and again, and these stay the same. */
   readonly #files = new Map<string, Stock<Pristine>>();
   readonly #keys = new WeakMap<readonly RecipeFile[], string>();
+  /** Whether a stamp tells every change. */
+  #isTelling = false;
   #isStopped = false;
 
   constructor(places: Pick<LanePlaces, 'scratch' | 'files'>, busybox: string, sweeper: Sweeper) {
@@ -60,12 +65,13 @@ export class ScratchStock {
   }
 
   /** Deletes what no attempt needs: `inUse` are those of containers that were found. */
-  async tidy(inUse: ReadonlySet<string>): Promise<void> {
+  async start(inUse: ReadonlySet<string>): Promise<void> {
     for (const place of [this.#places.scratch, this.#places.files]) {
       for (const name of await readdir(place)) {
         if (!inUse.has(join(place, name))) await this.#sweeper.discard(join(place, name));
       }
     }
+    this.#isTelling = await hasFineStamps(this.#places.scratch);
   }
 
   async take({ rootMode, files }: ScratchNeeds): Promise<Scratch> {
@@ -96,7 +102,8 @@ export class ScratchStock {
   }
 
   async #settle(item: Pristine, stock: Stock<Pristine>): Promise<void> {
-    if (stock.size < STOCK_MAX && isUnchanged(item)) stock.give(item);
+    const isAsNew = this.#isTelling && stock.size < STOCK_MAX && isUnchanged(item);
+    if (isAsNew) stock.give(item);
     else await this.#sweeper.discard(item.directory);
   }
 
@@ -130,7 +137,7 @@ export class ScratchStock {
       throw asFailure(error, 'make scratch layers');
     }
     // Itself, too: outputs in descriptors lie beside the layer.
-    return await rested(directories.map((directory) => stamped(directory, ['.', 'upper'])));
+    return await rested(directories.map((directory) => stamped(directory, ['.', 'upper'], [])));
   }
 
   async #makeFiles(files: readonly RecipeFile[]): Promise<readonly Pristine[]> {
@@ -142,7 +149,8 @@ export class ScratchStock {
       throw asFailure(error, 'copy the files that Podman makes');
     }
     const names = files.map(({ name }) => name);
-    return await rested(directories.map((directory) => stamped(directory, names)));
+    const contents = files.map(({ content }) => content);
+    return await rested(directories.map((directory) => stamped(directory, names, contents)));
   }
 
   #names(place: string, count: number): readonly string[] {
@@ -166,9 +174,27 @@ async function writeAll(directory: string, files: readonly RecipeFile[]): Promis
   }
 }
 
-function stamped(directory: string, names: readonly string[]): Pristine {
+function stamped(
+  directory: string,
+  names: readonly string[],
+  contents: readonly Uint8Array[],
+): Pristine {
   const parts = names.map((name) => join(directory, name));
-  return { directory, parts, stamps: parts.map(stampOf) };
+  return { directory, parts, stamps: parts.map(stampOf), contents };
+}
+
+/** Not where they are whole seconds, as on file systems with small inodes. */
+async function hasFineStamps(place: string): Promise<boolean> {
+  const probe = join(place, `stamps-${randomBytes(6).toString('hex')}`);
+  await mkdir(probe);
+  try {
+    const before = stampOf(probe);
+    await pause(STAMP_MS_MAX);
+    await mkdir(join(probe, 'change'));
+    return stampOf(probe) !== before && stampOf(probe) % 1_000_000_000n !== 0n;
+  } finally {
+    await rm(probe, { recursive: true, force: true });
+  }
 }
 
 /** The kernel's stamps move on in ticks: a change within the same one would not be seen. */
@@ -177,9 +203,12 @@ async function rested(items: readonly Pristine[]): Promise<readonly Pristine[]> 
   return items;
 }
 
-function isUnchanged({ parts, stamps }: Pristine): boolean {
+function isUnchanged({ parts, stamps, contents }: Pristine): boolean {
   try {
-    return parts.every((part, i) => stampOf(part) === stamps[i]);
+    return (
+      parts.every((part, i) => stampOf(part) === stamps[i]) &&
+      contents.every((content, i) => readFileSync(parts[i] ?? '').equals(content))
+    );
   } catch {
     return false;
   }

@@ -63,7 +63,8 @@ export class Sweeper {
   async #sweep(): Promise<void> {
     const names = await readdir(this.#directory).catch(() => []);
     if (names.length === 0) return;
-    const script = 'cd "$1" && exec rm -rf -- *';
+    // Not `*`: of very many, the names alone are too long for one command.
+    const script = 'cd "$1" && exec find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +';
     const words = ['sh', '-c', script, 'podmesh-sweep', this.#directory];
     await this.#namespace.run(words, SWEEP_MS_MAX).catch(() => undefined);
   }
