@@ -31,8 +31,11 @@ export function randomGraph(random: Random): Graph {
 }
 
 /** How containers go: mostly well; which ones do not depends on the seed and the task alone. */
-export function randomScript(random: Random): ContainerScript {
-  const failing = random.pick([0, 0, 0.05]) ?? 0;
+export function randomScript(
+  random: Random,
+  failings: readonly number[] = [0, 0, 0.05],
+): ContainerScript {
+  const failing = random.pick(failings) ?? 0;
   const seed = random.letters(8);
   const writesAlike = random.chance(0.5);
   return (spec): ContainerPlan => {

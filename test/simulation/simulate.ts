@@ -43,6 +43,9 @@ const BROKEN: ContainerScript = () => ({
   problem: { kind: 'runtime', message: 'this machine is broken' },
 });
 
+/** Shares of attempts that fail. */
+const LOSSY_FAILINGS = [0, 0.05, 0.3];
+
 export interface Simulation {
   readonly violations: readonly Violation[];
   /** The run log as text: equal seeds must give equal logs. */
@@ -70,7 +73,9 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
   const plan = options.plan ?? stormyPlan(random.fork('plan'), STORM_MS);
   const world = new World({ seed: options.seed, plan });
   const mesh = new FakeMesh(world, random.fork('mesh'));
-  const script = randomScript(random.fork('script'));
+  const isLossy = options.losses !== undefined;
+  // What is done again may fail then, and what waits for it is skipped.
+  const script = randomScript(random.fork('script'), isLossy ? LOSSY_FAILINGS : undefined);
   const broken = random.chance(0.15) ? 1 : 0;
   const isBulk = random.chance(0.3);
   const hosts: ContainerHost[] = [];
@@ -89,7 +94,8 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
   if (options.losses !== undefined) {
     scheduleChaos(world, mesh, options.losses, ['lose-artifacts', 'duplicate-drives']);
   }
-  if (random.chance(0.2)) world.sometime([0, STORM_MS / 2], () => cancelFirst(mesh));
+  const cancelMs = isLossy ? STORM_MS : STORM_MS / 2;
+  if (random.chance(0.2)) world.sometime([0, cancelMs], () => cancelFirst(mesh));
 
   const ended = () => checkAllEnded(mesh.log.entries).length === 0;
   await world.run(Math.max(plan.faultsUntilMs, 0));

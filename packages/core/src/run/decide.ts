@@ -2,7 +2,7 @@ import type { ArtifactRef } from '../artifact/artifact.ts';
 import type { Sequence } from '../ports.ts';
 import { KEEPS_PER_RUN_MAX, OFFERS_PER_RUN_MAX } from '../words/limits.ts';
 import { wantedCopies } from './keep-outputs.ts';
-import { suspectedLost } from './lost-outputs.ts';
+import { missedAnOutput, outputsReadBy } from './lost-outputs.ts';
 import type { RunEnded, TaskCounts } from './run-event.ts';
 import { type RunState, unsettledCount } from './run-state.ts';
 
@@ -12,7 +12,8 @@ export type Decision =
   | { readonly kind: 'offer-task'; readonly task: number }
   /**
    * Its last attempt could not get its inputs: find out which of these outputs of other tasks nobody
-   * has any more, and have them made again; offer the task if all are there.
+   * has any more, and have them made again; offer the task if all are there. Tasks of one job share
+   * the same list.
    */
   | {
       readonly kind: 'find-lost';
@@ -42,14 +43,12 @@ export function decide(
     const isDone = state.unfenced.size === 0 && state.unkept.size === 0;
     return isDone ? [endRun(state)] : decisions;
   }
+  const findLost = lostFinder(state);
   let room = offersMax - offered.size;
   for (const task of state.ready) {
     if (room <= 0) break;
     if (offered.has(task)) continue;
-    const artifacts = suspectedLost(state, task);
-    decisions.push(
-      artifacts.length > 0 ? { kind: 'find-lost', task, artifacts } : { kind: 'offer-task', task },
-    );
+    decisions.push(missedAnOutput(state, task) ? findLost(task) : { kind: 'offer-task', task });
     room -= 1;
   }
   return decisions;
@@ -62,6 +61,17 @@ function fences(state: RunState): readonly Decision[] {
     if (now.fence === undefined) return [];
     return [{ kind: 'fence-task' as const, task, sequence: now.fence }];
   });
+}
+
+/** Tasks of one job read the same: they share one list, which may be long. */
+function lostFinder(state: RunState): (task: number) => Decision {
+  const read = new Map<number, readonly ArtifactRef[]>();
+  return (task) => {
+    const job = state.index.jobOf(task);
+    const artifacts = read.get(job) ?? outputsReadBy(state, job);
+    read.set(job, artifacts);
+    return { kind: 'find-lost', task, artifacts };
+  };
 }
 
 /** The oldest first, a few at a time: each copies bytes. */

@@ -1,22 +1,43 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
-import type { ArtifactId, JobId, RunId } from '../words/ids.ts';
+import type { ArtifactId, RunId } from '../words/ids.ts';
 import { RERUNS_PER_TASK_MAX } from '../words/limits.ts';
 import type { OutputsLost } from './run-event.ts';
 import type { RunState } from './run-state.ts';
-import type { TaskReady } from './task-state.ts';
 
 /**
- * The outputs of other tasks that a ready task reads, when its last attempt could not get all of
- * them: all, and not only those that it named, because an attempt stops at the first. None when what it missed was made
- * anew since, has no producer, or was made again so often that this does not help: then the task
- * fails by its own budget.
+ * Whether the last attempt of a ready task could not get what another task left, and still is what that
+ * left. Not so when what it missed was made anew since, has no producer, or was made again so often that
+ * this does not help: then the task fails by its own budget.
  */
-export function suspectedLost(state: RunState, task: number): readonly ArtifactRef[] {
+export function missedAnOutput(state: RunState, task: number): boolean {
   const now = state.tasks[task];
-  if (now?.kind !== 'ready' || !missedAnOutput(state, task, now)) return [];
+  if (now?.kind !== 'ready') return false;
+  const last = now.past.at(-1)?.outcome;
+  if (typeof last !== 'object' || last.failure.missing === undefined) return false;
+  const { inputs = {}, missing } = last.failure;
+  const isMissing = (artifact: ArtifactId | undefined): boolean =>
+    artifact !== undefined && missing.includes(artifact);
+  for (const source of sourcesOf(state, state.index.jobOf(task))) {
+    // A gathered directory was listed by the driver: the log knows it by its name only.
+    if (source.isGathered && !isMissing(inputs[source.name])) continue;
+    for (const { producer, artifact } of outputsOf(state, source)) {
+      const isNamed = source.isGathered || isMissing(artifact.digest);
+      if (isNamed && canBeMadeAgain(state, producer)) return true;
+    }
+  }
+  return false;
+}
+
+/**
+ * The outputs of other tasks that each task of a job reads and that could be made again: all, and not
+ * only those that an attempt named, because it stops at the first that it cannot get.
+ */
+export function outputsReadBy(state: RunState, job: number): readonly ArtifactRef[] {
   const artifacts = new Map<ArtifactId, ArtifactRef>();
-  for (const { producer, artifact } of outputsRead(state, task)) {
-    if (canBeMadeAgain(state, producer)) artifacts.set(artifact.digest, artifact);
+  for (const source of sourcesOf(state, job)) {
+    for (const { producer, artifact } of outputsOf(state, source)) {
+      if (canBeMadeAgain(state, producer)) artifacts.set(artifact.digest, artifact);
+    }
   }
   return [...artifacts.values()];
 }
@@ -31,14 +52,14 @@ export function lossesOf(
   tasks: readonly number[],
   missing: ReadonlySet<ArtifactId>,
 ): readonly OutputsLost[] {
+  const waiting = tasks.filter((task) => state.tasks[task]?.kind === 'ready');
+  const jobs = new Set(waiting.map((task) => state.index.jobOf(task)));
+  const sources = [...jobs].flatMap((job) => [...sourcesOf(state, job)]);
   const lost = new Map<number, Set<ArtifactId>>();
-  for (const task of tasks) {
-    if (state.tasks[task]?.kind !== 'ready') continue;
-    for (const { producer, artifact } of outputsRead(state, task)) {
-      if (!missing.has(artifact.digest) || !canBeMadeAgain(state, producer)) continue;
-      const artifacts = lost.get(producer) ?? new Set();
-      lost.set(producer, artifacts.add(artifact.digest));
-    }
+  for (const { producer, artifact } of sources.flatMap((one) => [...outputsOf(state, one)])) {
+    if (!missing.has(artifact.digest) || !canBeMadeAgain(state, producer)) continue;
+    const artifacts = lost.get(producer) ?? new Set();
+    lost.set(producer, artifacts.add(artifact.digest));
   }
   return [...lost].map(([producer, artifacts]) => ({
     kind: 'outputs-lost',
@@ -53,52 +74,37 @@ function canBeMadeAgain(state: RunState, producer: number): boolean {
   return (state.reruns.get(producer) ?? 0) < RERUNS_PER_TASK_MAX;
 }
 
-/** Whether what the last attempt missed came from another task, and is still what that task left. */
-function missedAnOutput(state: RunState, task: number, { past }: TaskReady): boolean {
-  const last = past.at(-1)?.outcome;
-  if (typeof last !== 'object' || last.failure.missing === undefined) return false;
-  const { inputs = {}, missing } = last.failure;
-  const isMissing = (artifact: ArtifactId | undefined): boolean =>
-    artifact !== undefined && missing.includes(artifact);
-  for (const { input, producer, artifact } of outputsRead(state, task)) {
-    if (!canBeMadeAgain(state, producer)) continue;
-    // A gathered directory was listed by the driver: only by its name it is known to the log.
-    if (isMissing(artifact.digest) || (input.isGathered && isMissing(inputs[input.name]))) {
-      return true;
-    }
-  }
-  return false;
-}
-
-interface OutputRead {
+/** What the tasks of a job read of another job: an input, or an image that was built. */
+interface Source {
   /** Of the image: `''`, which no input is called. */
-  readonly input: { readonly name: string; readonly isGathered: boolean };
-  readonly producer: number;
-  readonly artifact: ArtifactRef;
+  readonly name: string;
+  readonly output: string;
+  readonly firstProducer: number;
+  readonly producers: number;
+  /** All elements of an array as one directory. */
+  readonly isGathered: boolean;
 }
 
-/** What the task reads of tasks that have succeeded: inputs, and an image that another task built. */
-function* outputsRead(state: RunState, task: number): Iterable<OutputRead> {
-  const job = state.graph.jobs[state.index.jobOf(task)];
+function* sourcesOf(state: RunState, position: number): Iterable<Source> {
+  const job = state.graph.jobs[position];
   if (job === undefined) return;
-  for (const [name, source] of [...Object.entries(job.inputs), ['', job.container] as const]) {
-    if (source.kind === 'output') yield* outputsOf(state, name, source);
+  for (const [name, ref] of [...Object.entries(job.inputs), ['', job.container] as const]) {
+    if (ref.kind !== 'output') continue;
+    const from = state.index.positionOf(ref.job);
+    const isGathered = ref.index === undefined && state.graph.jobs[from]?.count !== undefined;
+    const firstProducer = state.index.firstTaskOf(from) + (ref.index ?? 0);
+    const producers = isGathered ? state.index.sizeOf(from) : 1;
+    yield { name, output: ref.output, firstProducer, producers, isGathered };
   }
 }
 
 function* outputsOf(
   state: RunState,
-  name: string,
-  source: { readonly job: JobId; readonly output: string; readonly index?: number },
-): Iterable<OutputRead> {
-  const position = state.index.positionOf(source.job);
-  const isGathered = source.index === undefined && state.graph.jobs[position]?.count !== undefined;
-  const first = state.index.firstTaskOf(position) + (source.index ?? 0);
-  const size = isGathered ? state.index.sizeOf(position) : 1;
-  for (let producer = first; producer < first + size; producer += 1) {
+  { output, firstProducer, producers }: Source,
+): Iterable<{ readonly producer: number; readonly artifact: ArtifactRef }> {
+  for (let producer = firstProducer; producer < firstProducer + producers; producer += 1) {
     const made = state.tasks[producer];
-    if (made?.kind !== 'succeeded') continue;
-    const artifact = made.result.outputs[source.output];
-    if (artifact !== undefined) yield { input: { name, isGathered }, producer, artifact };
+    const artifact = made?.kind === 'succeeded' ? made.result.outputs[output] : undefined;
+    if (artifact !== undefined) yield { producer, artifact };
   }
 }

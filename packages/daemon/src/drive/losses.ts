@@ -30,8 +30,9 @@ export class Losses {
    */
   async tell(state: RunState, suspects: readonly Suspect[]): Promise<readonly number[]> {
     const seen = state.lossSequence;
-    const asked = new Map(suspects.flatMap(({ artifacts }) => artifacts.map((a) => [a.digest, a])));
-    const missing = new Set(await this.#parts.lost.missing([...asked.values()]));
+    // One list for all tasks of a job.
+    const lists = [...new Set(suspects.map(({ artifacts }) => artifacts))];
+    const missing = new Set(await this.#parts.lost.missing(lists.flat()));
     // What was missing may have been made again while we asked.
     if (state.lossSequence !== seen) return [];
     const tasks = suspects.map(({ task }) => task);
@@ -47,7 +48,7 @@ export class Losses {
         'outputs were lost; making them again',
       );
     }
-    const isHere = ({ digest }: ArtifactRef): boolean => !missing.has(digest);
-    return suspects.filter(({ artifacts }) => artifacts.every(isHere)).map(({ task }) => task);
+    const whole = lists.filter((list) => list.every(({ digest }) => !missing.has(digest)));
+    return suspects.filter(({ artifacts }) => whole.includes(artifacts)).map(({ task }) => task);
   }
 }
