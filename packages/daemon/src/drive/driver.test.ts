@@ -140,7 +140,7 @@ describe('a driver', () => {
 
   describe('of a run whose bytes are lost', () => {
     /** `a` has succeeded, and `b` could not get its output; how the log went on. */
-    async function afterLoss(isLost: boolean, told?: (facts: LossCase) => void) {
+    async function afterLoss(isLost: boolean, told?: (facts: LossCase) => void, drivers = 1) {
       const { parts, mesh, clock, stop, ports } = newCase();
       const out = sampleArtifact(Buffer.from('what a left'));
       const a = { id: 'a', outputs: { out: 'file:/out' }, cache: false };
@@ -155,10 +155,12 @@ describe('a driver', () => {
       mesh.log.append({ ...sampleFailed(started[1]), failure }, 4);
       if (!isLost) await ports.artifacts.put(out.ref, inPieces(out.bytes));
       told?.({ parts, mesh, run });
-      const driving = new Driver(parts, run).drive(stop.signal);
+      const driving = Array.from({ length: drivers }, () =>
+        new Driver(parts, run).drive(stop.signal),
+      );
       await clock.advance(5_000);
       stop.abort();
-      await settled(clock, driving);
+      await settled(clock, Promise.all(driving));
       const offers = mesh.offers.all().map(({ value }) => value);
       return { events: eventsOf(mesh, run).slice(5), offers };
     }
@@ -168,6 +170,14 @@ describe('a driver', () => {
       const { events, offers } = await afterLoss(true);
       expect(events).toMatchObject([{ kind: 'outputs-lost', task: 'a', rerun: 1 }]);
       expect(offers).toMatchObject([{ task: 'a', attempt: 2, sequence: 3 }]);
+    });
+
+    it('has them made again once, however many drivers find it out', async () => {
+      const { events, offers } = await afterLoss(true, undefined, 3);
+      expect(events).toMatchObject([{ kind: 'outputs-lost', task: 'a', rerun: 1 }]);
+      expect(new Set(offers.map(({ task, sequence }) => `${task} ${sequence}`))).toEqual(
+        new Set(['a 3']),
+      );
     });
 
     it('offers the task again when they are there', async () => {
