@@ -96,8 +96,8 @@ export function sampleFailed(started: AttemptStarted): AttemptFailed {
 }
 
 /** Nobody has what the attempt left. */
-export function sampleLost({ run, task }: AttemptStarted, rerun: number): OutputsLost {
-  return { kind: 'outputs-lost', run, task, artifacts: [EMPTY_ARTIFACT], rerun };
+export function sampleLost({ run, task }: AttemptStarted, rerun: number, behind = 0): OutputsLost {
+  return { kind: 'outputs-lost', run, task, artifacts: [EMPTY_ARTIFACT], rerun, behind };
 }
 
 export function sampleResult(wallMs = 12): TaskResult {

@@ -214,7 +214,7 @@ describe('other tasks', () => {
 describe('of outputs that were lost', () => {
   const { run, task } = started('a');
   const lost = {
-    ...({ kind: 'outputs-lost', run, task, rerun: 1 } as const),
+    ...({ kind: 'outputs-lost', run, task, rerun: 1, behind: 0 } as const),
     artifacts: [RESULT.log.digest],
   };
 

@@ -35,7 +35,7 @@ describe('runNews', () => {
   it('tells that outputs were lost, and where they are kept', () => {
     const { run, task } = started('a');
     const artifacts = [RESULT.log.digest];
-    const lost = { kind: 'outputs-lost', run, task, artifacts, rerun: 1 } as const;
+    const lost = { kind: 'outputs-lost', run, task, artifacts, rerun: 1, behind: 0 } as const;
     const kept = { kind: 'outputs-kept', run, task, wanted: 2 } as const;
     const keepers = [started('a').peer];
     const succeededAgain = (attempt: number) => {
@@ -50,7 +50,7 @@ describe('runNews', () => {
         lost,
         started('a', 2),
         succeededAgain(2),
-        { ...lost, rerun: 2 },
+        { ...lost, rerun: 2, behind: 4 },
         started('a', 3),
         succeededAgain(3),
         { ...kept, keepers, short: 'only one peer is in the mesh' },

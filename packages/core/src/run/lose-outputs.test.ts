@@ -178,6 +178,13 @@ describe('outputs that were lost', () => {
     expect(run.task('a')).toMatchObject({ kind: 'ready', sequence: 1, past: [] });
   });
 
+  it('are told by nobody who has not seen all that were told before', () => {
+    const run = lostUnder(reads('b', 'a'));
+    run.run('a', 2);
+    const late = { kind: 'outputs-lost', run: RUN, task: 'a' as never, artifacts: [] } as const;
+    expect(() => run.tell({ ...late, rerun: 2, behind: 0 })).toThrow('had not seen all losses');
+  });
+
   it('are none of a cancelled run', () => {
     const run = new RunFixture([{ id: 'a', ...output }, reads('b', 'a')]);
     run.run('a');

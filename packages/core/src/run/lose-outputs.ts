@@ -11,6 +11,7 @@ import type { TaskReady } from './task-state.ts';
  * this one has seen those before it, so the task has succeeded. Of a cancelled run nobody needs anything.
  */
 export function loseOutputs(state: RunState, event: OutputsLost, sequence: Sequence): void {
+  assert(event.behind === state.lossSequence, `${event.task}: lost by who had not seen all losses`);
   state.lossSequence = sequence;
   if (state.cancelRequested) return;
   const task = state.index.numberOf(event.task);

@@ -51,7 +51,7 @@ export function lossesOf(
   run: RunId,
   tasks: readonly number[],
   missing: ReadonlySet<ArtifactId>,
-): readonly OutputsLost[] {
+): readonly Omit<OutputsLost, 'behind'>[] {
   const waiting = tasks.filter((task) => state.tasks[task]?.kind === 'ready');
   const jobs = new Set(waiting.map((task) => state.index.jobOf(task)));
   const sources = [...jobs].flatMap((job) => [...sourcesOf(state, job)]);

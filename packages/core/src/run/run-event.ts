@@ -1,5 +1,6 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
 import type { Graph } from '../graph/graph.ts';
+import type { Sequence } from '../ports.ts';
 import type {
   ActionDigest,
   ArtifactId,
@@ -58,6 +59,11 @@ export interface OutputsLost {
   readonly artifacts: readonly ArtifactId[];
   /** How often the task is done again, this time included: from 1 to `RERUNS_PER_TASK_MAX`. */
   readonly rerun: number;
+  /**
+   * Where its writer appended it: without this an equal fact of who has not seen what others lost meanwhile
+   * would be taken for a repetition, and its writer believe that it has seen everything.
+   */
+  readonly behind: Sequence;
 }
 
 /** The last event of every run. */

@@ -103,7 +103,8 @@ export class RunFixture {
   /** Nobody has what the task left. */
   loseOutputs(task: string, rerun = 1): void {
     const artifacts = [digestOf(`${task}/out`)];
-    this.tell({ kind: 'outputs-lost', run: RUN, task: taskId(task), artifacts, rerun });
+    const behind = this.state.lossSequence;
+    this.tell({ kind: 'outputs-lost', run: RUN, task: taskId(task), artifacts, rerun, behind });
   }
 
   keep(task: string, short?: string): void {

@@ -38,7 +38,7 @@ export class Losses {
     const tasks = suspects.map(({ task }) => task);
     let behind = seen;
     for (const event of lossesOf(state, this.#run, tasks, missing)) {
-      const appended = await this.#parts.log.append(event, behind);
+      const appended = await this.#parts.log.append({ ...event, behind }, behind);
       // Somebody ended the run, or told of a loss, before us: the log will say which.
       if (!appended.ok) return [];
       behind = appended.value;

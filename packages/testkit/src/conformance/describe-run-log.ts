@@ -76,11 +76,14 @@ function fences(use: Use): void {
     const ended = await other.log.append(sampleEnded(run), 0);
     expect(ended).toEqual({ ok: false, error: { kind: 'stale' } });
     expect(await appended(other.log, sampleLost(started, 1), 0)).toBe(first);
+    // The same loss, told by who has seen another row: no repetition.
+    const unseeing = await other.log.append(sampleLost(started, 1, first - 1), first - 1);
+    expect(unseeing).toEqual({ ok: false, error: { kind: 'stale' } });
     // The task goes on where its success was.
     const again = sampleStarted(run, sampleTask(), 2);
     await appended(other.log, sampleSucceeded(again), await appended(ports.log, again, success));
     await appended(ports.log, sampleEnded(run), first);
-    const late = await other.log.append(sampleLost(started, 2), first);
+    const late = await other.log.append(sampleLost(started, 2, first), first);
     expect(late).toEqual({ ok: false, error: { kind: 'stale' } });
     expect(await other.log.isOver(run)).toBe(true);
   });
