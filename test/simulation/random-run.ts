@@ -19,7 +19,7 @@ export function randomGraph(random: Random): Graph {
       command: ['work', String(position)],
       inputs,
       after,
-      outputs: { out: 'file:/out' },
+      outputs: { out: random.chance(0.8) ? 'file:/out' : 'dir:/out' },
       retries: random.pick([0, 0, 2]) ?? 0,
       cache: random.chance(0.8),
       ...(random.chance(0.3) ? { count: random.between(1, 6) } : {}),
@@ -31,9 +31,13 @@ export function randomGraph(random: Random): Graph {
 }
 
 /** How containers go: mostly well; which ones do not depends on the seed and the task alone. */
-export function randomScript(random: Random): ContainerScript {
-  const failing = random.pick([0, 0, 0.05]) ?? 0;
+export function randomScript(
+  random: Random,
+  failings: readonly number[] = [0, 0, 0.05],
+): ContainerScript {
+  const failing = random.pick(failings) ?? 0;
   const seed = random.letters(8);
+  const writesAlike = random.chance(0.5);
   return (spec): ContainerPlan => {
     const { task, attempt } = spec.labels;
     const own = random.fork(`${seed}/${task}/${attempt}`);
@@ -41,6 +45,10 @@ export function randomScript(random: Random): ContainerScript {
       return { kind: 'start-failed', problem: { kind: 'runtime', message: 'simulated' } };
     }
     const code = own.chance(failing) ? 1 : 0;
-    return { kind: 'runs', durationMs: own.pick([0, 20, 500, 5_000, 20_000]) ?? 0, code };
+    const life = { code, durationMs: own.pick([0, 20, 500, 5_000, 20_000]) ?? 0 };
+    if (writesAlike || spec.outputs.out?.kind !== 'file') return { kind: 'runs', ...life };
+    // What is done again may leave other bytes.
+    const text = `attempt ${attempt} of ${task}`;
+    return { kind: 'runs', ...life, outputs: { '/out': { kind: 'file', text } } };
   };
 }

@@ -1,4 +1,4 @@
-import { type PeerId, peerId, sessionId } from '@podmesh/core';
+import { type PeerId, peerId, type RunLog, sessionId } from '@podmesh/core';
 import { Peer, type PeerFacts, type PeerParts, sha256 } from '@podmesh/daemon';
 import { loadGraph } from '@podmesh/jetstream';
 import type { ContainerHost, FakeMesh, SimMachine, SimProcess } from '@podmesh/testkit';
@@ -13,6 +13,8 @@ const silent = pino({ level: 'silent' });
 export interface SimPlace {
   readonly process: SimProcess;
   readonly machine: SimMachine;
+  /** Whether every result says that its bytes are on disks of peers alone. */
+  readonly isBulk?: boolean;
   readonly onStep?: PeerParts['onStep'];
 }
 
@@ -20,9 +22,10 @@ export interface SimPlace {
 export async function bootPeer(
   mesh: FakeMesh,
   host: ContainerHost,
-  { process, machine, onStep }: SimPlace,
+  { process, machine, isBulk = false, onStep }: SimPlace,
 ): Promise<void> {
-  const ports = mesh.portsFor(process);
+  const real = mesh.portsFor(process);
+  const ports = isBulk ? { ...real, log: withBulk(real.log) } : real;
   const name: PeerId = peerId(machine.name);
   const facts: PeerFacts = {
     version: '0',
@@ -62,4 +65,23 @@ export async function bootPeer(
     capacity,
   );
   await peer.start();
+}
+
+/** No attempt says that yet: so the facts that follow are tried before the bytes are there. */
+function withBulk(log: RunLog): RunLog {
+  return {
+    append: (event, expected) =>
+      log.append(
+        event.kind === 'attempt-succeeded' || event.kind === 'task-cached'
+          ? { ...event, result: { ...event.result, bulk: true } }
+          : event,
+        expected,
+      ),
+    lastOfTask: (run, task) => log.lastOfTask(run, task),
+    read: (run, signal) => log.read(run, signal),
+    follow: (run, after, signal) => log.follow(run, after, signal),
+    runs: () => log.runs(),
+    cancellations: (signal) => log.cancellations(signal),
+    isOver: (run) => log.isOver(run),
+  };
 }

@@ -7,8 +7,10 @@ import {
   type ClaimId,
   EMPTY_ARTIFACT,
   type OutputEntry,
+  type TreeEntry,
 } from '@podmesh/core';
 import type { AttemptJournal, JournalEntry, LogSpool, TaskFiles } from '@podmesh/daemon';
+import { makeTree, parseTree } from '@podmesh/jetstream';
 import type { SimMachine, SimProcess } from '@podmesh/testkit';
 
 /** The files of attempts on a simulated machine: in memory, with the mesh's artifact store behind. */
@@ -21,17 +23,33 @@ export class SimTaskFiles implements TaskFiles {
 
   async input(artifact: ArtifactRef): Promise<string> {
     if (artifact.digest === EMPTY_ARTIFACT) return '/sim/empty';
-    for await (const _ of this.#artifacts.get(artifact.digest));
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.#artifacts.get(artifact.digest)) pieces.push(piece);
+    if (artifact.kind === 'dir') {
+      const { entries } = parseTree(Buffer.concat(pieces), artifact.digest);
+      for (const entry of entries) {
+        if (entry.kind === 'file') await this.input({ ...entry, kind: 'file' });
+        if (entry.kind === 'tree') await this.input({ ...entry, kind: 'dir', bytes: 0 });
+      }
+    }
     return `/sim/${artifact.digest}`;
   }
 
   async storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
-    const pieces: Uint8Array[] = [];
+    const listed: TreeEntry[] = [];
     for await (const entry of entries) {
-      pieces.push(Buffer.from(`${entry.kind} ${entry.path}\n`));
-      if (entry.kind === 'file') for await (const piece of entry.content) pieces.push(piece);
+      if (entry.kind !== 'file') {
+        listed.push(entry);
+        continue;
+      }
+      const pieces: Uint8Array[] = [];
+      for await (const piece of entry.content) pieces.push(piece);
+      const stored = await this.#put('file', Buffer.concat(pieces));
+      if (kind === 'file') return stored;
+      const { path, executable } = entry;
+      listed.push({ ...stored, kind: 'file', path, executable });
     }
-    return this.#put(kind, Buffer.concat(pieces));
+    return this.#put('dir', makeTree(listed).bytes);
   }
 
   scratch(claim: ClaimId): string {

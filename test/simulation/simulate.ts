@@ -3,6 +3,7 @@ import {
   type Graph,
   initialRunState,
   type Logged,
+  RERUNS_PER_TASK_MAX,
   type RunEvent,
   type RunId,
   type RunState,
@@ -42,12 +43,17 @@ const BROKEN: ContainerScript = () => ({
   problem: { kind: 'runtime', message: 'this machine is broken' },
 });
 
+/** Shares of attempts that fail. */
+const LOSSY_FAILINGS = [0, 0.05, 0.3];
+
 export interface Simulation {
   readonly violations: readonly Violation[];
   /** The run log as text: equal seeds must give equal logs. */
   readonly log: string;
   readonly trace: readonly string[];
   readonly calls: number;
+  /** How often a task was done again because its outputs were lost. */
+  readonly reruns: number;
 }
 
 export interface SimulationOptions {
@@ -57,6 +63,8 @@ export interface SimulationOptions {
   /** Drawn from the seed unless given. */
   readonly plan?: FaultPlan;
   readonly chaos?: number;
+  /** So often a share of all artifacts is lost, besides. */
+  readonly losses?: number;
 }
 
 /** One world from one seed: real peers over fakes, everything that can go wrong, then the invariants. */
@@ -65,8 +73,11 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
   const plan = options.plan ?? stormyPlan(random.fork('plan'), STORM_MS);
   const world = new World({ seed: options.seed, plan });
   const mesh = new FakeMesh(world, random.fork('mesh'));
-  const script = randomScript(random.fork('script'));
+  const isLossy = options.losses !== undefined;
+  // What is done again may fail then, and what waits for it is skipped.
+  const script = randomScript(random.fork('script'), isLossy ? LOSSY_FAILINGS : undefined);
   const broken = random.chance(0.15) ? 1 : 0;
+  const isBulk = random.chance(0.3);
   const hosts: ContainerHost[] = [];
   for (let number = 1; number <= (options.peers ?? 3); number += 1) {
     const host = new ContainerHost(world, `peer${number}`, {
@@ -74,13 +85,17 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     });
     hosts.push(host);
     world
-      .machine(host.name, (process, machine) => bootPeer(mesh, host, { process, machine }))
+      .machine(host.name, (process, machine) => bootPeer(mesh, host, { process, machine, isBulk }))
       .start();
   }
   const runs = options.runs ?? random.between(1, 2);
   for (let number = 0; number < runs; number += 1) publish(mesh, random.fork(`run ${number}`));
   if (plan !== CALM) scheduleChaos(world, mesh, options.chaos ?? random.between(0, 12));
-  if (random.chance(0.2)) world.sometime([0, STORM_MS / 2], () => cancelFirst(mesh));
+  if (options.losses !== undefined) {
+    scheduleChaos(world, mesh, options.losses, ['lose-artifacts', 'duplicate-drives']);
+  }
+  const cancelMs = isLossy ? STORM_MS : STORM_MS / 2;
+  if (random.chance(0.2)) world.sometime([0, cancelMs], () => cancelFirst(mesh));
 
   const ended = () => checkAllEnded(mesh.log.entries).length === 0;
   await world.run(Math.max(plan.faultsUntilMs, 0));
@@ -97,10 +112,13 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
       ...checkLog(entries),
       ...checkAtRest(mesh, hosts),
       ...checkEveryContainerHasItsFact(mesh, hosts),
+      ...checkEndsAsFolded(entries),
+      ...checkWorkIsBounded(entries, hosts),
     ],
     log: entries.map((entry) => JSON.stringify(entry)).join('\n'),
     trace: world.trace,
     calls: world.callCount,
+    reruns: entries.filter(({ event }) => event.kind === 'outputs-lost').length,
   };
 }
 
@@ -119,6 +137,38 @@ function checkEveryContainerHasItsFact(
       .filter(({ spec }) => !claims.has(spec.labels.claim))
       .map(({ id }) => `container ${id} of ${task} was started without a fact`),
   );
+}
+
+/** Whoever folds the log finds all that `run-ended` says, and nothing left to do. */
+function checkEndsAsFolded(entries: readonly Logged[]): Violation[] {
+  return [...foldRuns(entries)].flatMap(([run, { ended, counts, unkept, unfenced }]) => {
+    if (ended === undefined || ended.problem !== undefined) return [];
+    const [said, folded] = [JSON.stringify(ended.counts), JSON.stringify(counts)];
+    return [
+      ...(said === folded ? [] : [`run ${run}: ended with ${said}, folded ${folded}`]),
+      ...(unkept.size === 0 ? [] : [`run ${run}: ended with outputs that nobody keeps`]),
+      ...(unfenced.size === 0 ? [] : [`run ${run}: ended with tasks that could still start`]),
+    ];
+  });
+}
+
+/** However often everything is lost, a task is done so often and no more. */
+function checkWorkIsBounded(
+  entries: readonly Logged[],
+  hosts: readonly ContainerHost[],
+): Violation[] {
+  const failed = new Map<string, number>();
+  for (const { event } of entries) {
+    if (event.kind !== 'attempt-failed' && event.kind !== 'attempt-lost') continue;
+    const key = `${event.run} ${event.task}`;
+    failed.set(key, (failed.get(key) ?? 0) + 1);
+  }
+  return [...executionsByTask(hosts)].flatMap(([task, containers]) => {
+    // A start whose answer was lost is asked for again: of one attempt there may be several.
+    const { size } = new Set(containers.map(({ spec }) => spec.labels.claim));
+    const most = 1 + RERUNS_PER_TASK_MAX + (failed.get(task) ?? 0);
+    return size <= most ? [] : [`task ${task} was run ${size} times, which is over ${most}`];
+  });
 }
 
 function publish(mesh: FakeMesh, random: Random): void {

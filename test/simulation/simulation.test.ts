@@ -6,12 +6,15 @@ import { simulate } from './simulate.ts';
 const SEEDS = Number(process.env.PODMESH_SIM_SEEDS ?? 1_000);
 const FIRST = Number(process.env.PODMESH_SIM_FIRST ?? 1);
 const ONE = process.env.PODMESH_SIM_SEED;
+const LOSSY_SEEDS = Number(process.env.PODMESH_SIM_SEEDS ?? 200);
 const CHUNK = 50;
 
 const seeds = ONE === undefined ? Array.from({ length: SEEDS }, (_, n) => `${FIRST + n}`) : [ONE];
-const chunks = Array.from({ length: Math.ceil(seeds.length / CHUNK) }, (_, n) =>
-  seeds.slice(n * CHUNK, (n + 1) * CHUNK),
-);
+const chunksOf = (all: readonly string[]) =>
+  Array.from({ length: Math.ceil(all.length / CHUNK) }, (_, n) => {
+    const chunk = all.slice(n * CHUNK, (n + 1) * CHUNK);
+    return [`${chunk[0]}–${chunk.at(-1)}`, chunk] as const;
+  });
 
 describe('the simulator', () => {
   it('ends a run in a calm world', async () => {
@@ -19,20 +22,36 @@ describe('the simulator', () => {
     expect(violations).toEqual([]);
   });
 
-  it.each(chunks.map((chunk) => [`${chunk[0]}–${chunk.at(-1)}`, chunk] as const))(
+  it.each(chunksOf(seeds))(
     'keeps every promise in the storms of seeds %s, twice alike',
     async (_, chunk) => {
       for (const seed of chunk) await replay(seed);
     },
     300_000,
   );
+
+  it.each(chunksOf(seeds.slice(0, LOSSY_SEEDS)))(
+    'ends every run of seeds %s although bytes are lost again and again, twice alike',
+    async (_, chunk) => {
+      let reruns = 0;
+      for (const seed of chunk) reruns += await replay(seed, LOSSES);
+      if (chunk.length === CHUNK) expect(reruns).toBeGreaterThan(0);
+    },
+    300_000,
+  );
 });
 
-async function replay(seed: string): Promise<void> {
+/** Of them, about half are losses, the others second drivers of runs. */
+const LOSSES = 24;
+
+/** How many tasks were done again. */
+async function replay(seed: string, losses?: number): Promise<number> {
+  const options = losses === undefined ? { seed } : { seed, losses };
   const hint = `replay: PODMESH_SIM_SEED=${seed} npx vitest run -c .vitest.config.ts test/simulation`;
-  const first = await simulate({ seed });
+  const first = await simulate(options);
   const tail = first.trace.slice(-40).join('\n');
   expect(first.violations, `${hint}\n${ONE === undefined ? '' : tail}`).toEqual([]);
-  const second = await simulate({ seed });
+  const second = await simulate(options);
   expect(second.log === first.log, `two runs of the same seed differ; ${hint}`).toBe(true);
+  return first.reruns;
 }

@@ -78,7 +78,10 @@ export interface RunSummary {
   readonly ended?: { readonly event: RunEnded; readonly at: string };
 }
 
-/** The ordered facts of all runs; the only truth. One subject per task, one each for graph, control and end. */
+/**
+ * The ordered facts of all runs; the only truth. One subject per task, one each for graph, control and end; losses
+ * of outputs (`outputs-lost`) stand before the end, on its subject.
+ */
 export interface RunLog {
   /**
    * Appends behind `expected`, the last sequence of the event's own subject. Resolves once the fact
@@ -96,7 +99,7 @@ export interface RunLog {
   runs(): Promise<readonly RunSummary[]>;
   /** Runs whose cancellation is requested from now on. A hint: it may miss some. */
   cancellations(signal: AbortSignal): AsyncIterable<RunId>;
-  /** Whether nothing of the run may start any more: cancellation was requested, or it has ended. */
+  /** Whether nothing of the run may start any more: cancellation was requested, or it has ended. Losses do not count. */
   isOver(run: RunId): Promise<boolean>;
 }
 

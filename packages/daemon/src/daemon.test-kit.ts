@@ -1,4 +1,6 @@
 import {
+  type ArtifactId,
+  ArtifactMissingError,
   type ArtifactStore,
   type ClaimId,
   type Graph,
@@ -65,6 +67,8 @@ export class MemoryFiles implements TaskFiles {
   readonly #mesh: ArtifactStore | undefined;
   readonly stored: string[] = [];
   readonly scratches = new Set<string>();
+  /** Inputs that nobody has. */
+  readonly missing = new Set<ArtifactId>();
   /** By claim, stored ones too. */
   readonly logs = new Map<string, string>();
 
@@ -72,7 +76,8 @@ export class MemoryFiles implements TaskFiles {
     this.#mesh = mesh;
   }
 
-  async input(artifact: { readonly digest: string }): Promise<string> {
+  async input(artifact: { readonly digest: ArtifactId }): Promise<string> {
+    if (this.missing.has(artifact.digest)) throw new ArtifactMissingError(artifact.digest);
     return `/memory/${artifact.digest}`;
   }
 

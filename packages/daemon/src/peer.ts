@@ -21,6 +21,7 @@ import { ImageFinder } from './drive/image-finder.ts';
 import { Executor, type ExecutorParts } from './execute/executor.ts';
 import { Leftovers } from './execute/leftovers.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
+import { LostFromStore } from './store/lost-outputs.ts';
 import { WakeUp } from './wake-up.ts';
 
 /** A cancellation that went unnoticed is found at most this late. */
@@ -166,7 +167,8 @@ export class Peer {
     const arch = () => parts.describe().machine.arch;
     const images = new ImageFinder({ ...parts, arch });
     const platform = () => `linux/${arch()}`;
-    const driver = new Driver({ ...parts, images, platform }, run);
+    const lost = new LostFromStore(parts.artifacts);
+    const driver = new Driver({ ...parts, images, platform, lost }, run);
     this.#drivers.set(run, driver);
     try {
       return await driver.drive(signal);

@@ -115,8 +115,11 @@ export class JetStreamRunLog implements RunLog {
 
   async isOver(run: RunId): Promise<boolean> {
     const marks = [controlSubject(run), endSubject(run)];
-    const last = await Promise.all(marks.map((subject) => this.#last(subject)));
-    return last.some((mark) => mark !== undefined);
+    const [control, end] = await Promise.all(marks.map((subject) => this.#last(subject)));
+    if (control !== undefined) return true;
+    if (end === undefined) return false;
+    // Losses stand there too, and after them the run goes on.
+    return decodeJson<RunEvent>(end.data, `${RUN_STREAM} ${end.seq}`).kind === 'run-ended';
   }
 
   /** Read by the stream's leader: a replica might not know the newest yet. */

@@ -54,6 +54,8 @@ export function eventSubject(event: RunEvent): string {
     case 'run-cancel-requested':
       return controlSubject(event.run);
     case 'run-ended':
+    // In one row with the end, so that each is refused to whoever has not seen the other.
+    case 'outputs-lost':
       return endSubject(event.run);
     case 'attempt-started':
     case 'attempt-succeeded':
@@ -62,6 +64,7 @@ export function eventSubject(event: RunEvent): string {
     case 'task-cached':
     case 'task-released':
     case 'task-cancelled':
+    case 'outputs-kept':
       return taskSubject(event.run, event.task);
     default:
       return unreachable(event);

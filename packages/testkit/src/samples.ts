@@ -13,6 +13,7 @@ import {
   laneId,
   type Machine,
   type Offer,
+  type OutputsLost,
   type PeerEntry,
   peerId,
   type Requirements,
@@ -92,6 +93,11 @@ export function sampleFailed(started: AttemptStarted): AttemptFailed {
   const { run, task, attempt, claim } = started;
   const failure = { kind: 'exit', message: 'it ended with exit code 1' } as const;
   return { kind: 'attempt-failed', run, task, attempt, claim, failure };
+}
+
+/** Nobody has what the attempt left. */
+export function sampleLost({ run, task }: AttemptStarted, rerun: number, behind = 0): OutputsLost {
+  return { kind: 'outputs-lost', run, task, artifacts: [EMPTY_ARTIFACT], rerun, behind };
 }
 
 export function sampleResult(wallMs = 12): TaskResult {

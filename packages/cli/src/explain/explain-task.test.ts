@@ -258,3 +258,36 @@ describe('other tasks', () => {
     expect(explained(0, [cancel]).summary).toContain('the run was cancelled');
   });
 });
+
+describe('of outputs that were lost', () => {
+  const { run, task } = started('a');
+  const lost = {
+    ...({ kind: 'outputs-lost', run, task, rerun: 1, behind: 0 } as const),
+    artifacts: [RESULT.log.digest],
+  };
+
+  it('the task is done again, and who waits for it says so', () => {
+    const events = [started('a'), succeeded('a'), lost];
+    expect(explained(0, events).summary).toContain('its outputs were lost, so it is done again');
+    expect(explained(1, events).summary).toContain('it waits for a');
+  });
+
+  it('who was at it goes on, and the task tells what happened', () => {
+    const missed = failed('arr:0', { kind: 'input-missing' });
+    const again = started('a', 2);
+    const made = { ...succeeded('a'), attempt: 2, claim: again.claim };
+    const events = [started('a'), succeeded('a'), started('arr:0'), missed, lost, again, made];
+    expect(explained(1, events).summary).toContain('what it missed was made again');
+    expect(explained(0, events).summary).toContain('its outputs were lost 1 time');
+  });
+
+  it('the task tells where they are kept', () => {
+    const keepers = [started('a').peer];
+    const kept = { kind: 'outputs-kept', run, task, keepers, wanted: 2 } as const;
+    const short = 'only one peer is in the mesh';
+    const { summary } = explained(0, [started('a'), succeeded('a'), { ...kept, short }]);
+    expect(summary).toContain(
+      'its outputs are kept on oak (no more: only one peer is in the mesh)',
+    );
+  });
+});

@@ -18,9 +18,10 @@ import {
   type TaskReady,
   type TaskRecord,
   type TaskState,
+  type TaskSucceeded,
   unreachable,
 } from '@podmesh/core';
-import { bytesText } from '../render/amounts.ts';
+import { bytesText, countText } from '../render/amounts.ts';
 import { failureAdvice } from './failure-advice.ts';
 import { heldAdvice, lossesText } from './held-text.ts';
 import { judgePeers, type PeerVerdict } from './judge-peers.ts';
@@ -125,7 +126,7 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
       return {
         summary: now.cached
           ? 'its result was taken from the cache: the same work was done before, and its outputs are all there'
-          : `it succeeded with attempt ${now.past.at(-1)?.attempt ?? 1}`,
+          : `it succeeded with attempt ${now.past.at(-1)?.attempt ?? 1}${rerunText(of)}${keptText(now)}`,
         advice: [],
       };
     case 'held':
@@ -134,7 +135,7 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
       return onceFailed(of, now, job);
     case 'skipped':
       return {
-        summary: `it never ran and never will: it depends on ${now.because}, which failed`,
+        summary: `${now.past === undefined ? 'it never ran and never will' : 'it will not run again'}: it depends on ${now.because}, which failed`,
         because: now.because,
         advice: [`Why that failed: podmesh explain ${of.run}/${now.because}`],
       };
@@ -143,6 +144,19 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
     default:
       return unreachable(now);
   }
+}
+
+/** Why something that had succeeded was done again. */
+function rerunText({ state, task }: ExplainedTask): string {
+  const reruns = state.reruns.get(task);
+  if (reruns === undefined) return '';
+  return `; its outputs were lost ${countText(reruns, 'time')}, so it was done again`;
+}
+
+/** Where its outputs are, when that was looked after. */
+function keptText({ keepers, short }: TaskSucceeded): string {
+  if (keepers === undefined) return '';
+  return `; its outputs are kept on ${keepers.join(', ')}${short === undefined ? '' : ` (no more: ${short})`}`;
 }
 
 function onceFailed(
@@ -258,15 +272,29 @@ function jobProgress(state: RunState, job: number): string {
 function whileReady(of: ExplainedTask, { past, forgiven }: TaskReady, job: Job): Specifics {
   const requirements = nextRequirements(job.requirements, past, of.peers);
   const peers = judgePeers({ run: of.run, job: job.id, requirements }, of.peers);
-  const made = past.length;
-  const again = made === forgiven ? 'a person released it' : 'there will be another';
-  const before = made === 0 ? '' : `; attempt ${made} failed and ${again}`;
+  const before = beforeText(of, past, forgiven);
   return {
     summary: `it is ready and waits for a peer${before}${growthText(job, past, requirements)}: ${placementText(peers)}`,
     requirements,
     peers,
     advice: placementAdvice(peers),
   };
+}
+
+/** What became of the attempts before. */
+function beforeText(
+  { state, task }: ExplainedTask,
+  past: readonly PastAttempt[],
+  forgiven: number,
+): string {
+  const made = past.length;
+  const last = past.at(-1)?.outcome;
+  if (last === undefined || last === 'succeeded') {
+    return state.reruns.has(task) ? '; its outputs were lost, so it is done again' : '';
+  }
+  if (made !== forgiven) return `; attempt ${made} failed and there will be another`;
+  const isMadeAgain = last.failure.kind === 'input-missing';
+  return `; attempt ${made} failed and ${isMadeAgain ? 'what it missed was made again' : 'a person released it'}`;
 }
 
 /** What running out of memory made of what it asks for. */

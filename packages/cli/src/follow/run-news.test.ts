@@ -32,6 +32,36 @@ function told(events: readonly RunEvent[]): readonly string[] {
 }
 
 describe('runNews', () => {
+  it('tells that outputs were lost, and where they are kept', () => {
+    const { run, task } = started('a');
+    const artifacts = [RESULT.log.digest];
+    const lost = { kind: 'outputs-lost', run, task, artifacts, rerun: 1, behind: 0 } as const;
+    const kept = { kind: 'outputs-kept', run, task, wanted: 2 } as const;
+    const keepers = [started('a').peer];
+    const succeededAgain = (attempt: number) => {
+      const { claim } = started('a', attempt);
+      return { ...succeeded('a'), attempt, claim };
+    };
+    expect(
+      told([
+        published(graph),
+        started('a'),
+        succeeded('a'),
+        lost,
+        started('a', 2),
+        succeededAgain(2),
+        { ...lost, rerun: 2, behind: 4 },
+        started('a', 3),
+        succeededAgain(3),
+        { ...kept, keepers, short: 'only one peer is in the mesh' },
+      ]).filter((line) => line.includes('again') || line.includes('kept')),
+    ).toEqual([
+      'a is done again: nobody has 1 output of it any more',
+      'a is done again (time 2 of 3): nobody has 1 output of it any more',
+      'a is kept on oak; 2 copies were asked for: only one peer is in the mesh',
+    ]);
+  });
+
   it('tells what happens to tasks', () => {
     const cached = { kind: 'task-cached', run: RUN, task: started('b:0').task } as const;
     expect(

@@ -1,13 +1,15 @@
 import {
+  type ArtifactId,
   type FailureKind,
   type Logged,
   type PeerId,
+  RERUNS_PER_TASK_MAX,
   type RunId,
   type RunState,
   type TaskId,
   unreachable,
 } from '@podmesh/core';
-import { durationText } from '../render/amounts.ts';
+import { countText, durationText } from '../render/amounts.ts';
 
 /** What a follower of a run is told; with `--json` one line each (a documented shape). */
 export type RunNews =
@@ -43,6 +45,20 @@ export type RunNews =
       readonly skipped: number;
     }
   | { readonly kind: 'released'; readonly task: TaskId; readonly by: string }
+  | {
+      readonly kind: 'outputs-lost';
+      readonly task: TaskId;
+      readonly artifacts: readonly ArtifactId[];
+      /** How often it is done again, this time included. */
+      readonly rerun: number;
+    }
+  | {
+      readonly kind: 'outputs-kept';
+      readonly task: TaskId;
+      readonly keepers: readonly PeerId[];
+      readonly wanted: number;
+      readonly short?: string;
+    }
   | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
 
 /** The news in a fact that `state` has already folded; `skippedBefore` is the count of before. */
@@ -75,12 +91,22 @@ export function runNews(
           : { kind: 'peer-lost' as const, message: `peer ${event.peer} vanished: ${event.reason}` };
       const number = state.index.numberOf(task);
       const now = number === undefined ? undefined : state.tasks[number]?.kind;
-      const [retry, held] = [now === 'ready', now === 'held'];
+      // While an input of it is made again it waits.
+      const [retry, held] = [now === 'ready' || now === 'waiting', now === 'held'];
       const skipped = state.counts.skipped - skippedBefore;
       return { kind: 'failed', task, attempt, failure, retry, held, skipped };
     }
     case 'task-released':
       return { kind: 'released', task: event.task, by: event.by };
+    case 'outputs-lost': {
+      const { task, artifacts, rerun } = event;
+      return { kind: 'outputs-lost', task, artifacts, rerun };
+    }
+    case 'outputs-kept': {
+      const { task, keepers, wanted, short } = event;
+      const told = short === undefined ? {} : { short };
+      return { kind: 'outputs-kept', task, keepers, wanted, ...told };
+    }
     case 'run-cancel-requested':
       return { kind: 'cancel-requested', by: event.by, reason: event.reason };
     case 'task-cancelled':
@@ -112,6 +138,15 @@ export function newsText(news: RunNews, run: RunId): string {
     }
     case 'released':
       return `${news.by} released ${news.task}; will be tried again`;
+    case 'outputs-lost': {
+      const times = news.rerun === 1 ? '' : ` (time ${news.rerun} of ${RERUNS_PER_TASK_MAX})`;
+      return `${news.task} is done again${times}: nobody has ${countText(news.artifacts.length, 'output')} of it any more`;
+    }
+    case 'outputs-kept': {
+      const where = `${news.task} is kept on ${news.keepers.join(', ')}`;
+      if (news.short === undefined) return where;
+      return `${where}; ${news.wanted} copies were asked for: ${news.short}`;
+    }
     case 'cancel-requested':
       return `${news.by} cancelled the run${news.reason === '' ? '' : `: ${news.reason}`}`;
     default:

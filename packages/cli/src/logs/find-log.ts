@@ -1,4 +1,4 @@
-import { type LogRef, type PastAttempt, type TaskState, unreachable } from '@podmesh/core';
+import { type LogRef, type PastAttempt, pastOf, type TaskState, unreachable } from '@podmesh/core';
 
 /** A stored log; of a run whose own log is purged no more than the digest is known. */
 export type KnownLog = Pick<LogRef, 'digest'> & Partial<LogRef>;
@@ -17,7 +17,7 @@ export type LogPlace =
 export function findLog(state: TaskState, attempt?: number): LogPlace {
   if (attempt === undefined) return newestLog(state);
   if (state.kind === 'running' && state.attempt === attempt) return { kind: 'live', attempt };
-  const past = 'past' in state ? state.past.find((one) => one.attempt === attempt) : undefined;
+  const past = pastOf(state).find((one) => one.attempt === attempt);
   if (past === undefined) return { kind: 'none', why: `it has no attempt ${attempt}` };
   return pastLog(state, past);
 }
@@ -37,10 +37,16 @@ function newestLog(state: TaskState): LogPlace {
         ? { kind: 'none', why: `it never started: it is ${state.kind}` }
         : pastLog(state, last);
     }
-    case 'waiting':
+    case 'waiting': {
+      const last = state.again?.past.at(-1);
+      if (last !== undefined) return pastLog(state, last);
       return { kind: 'none', why: 'it has not started: it waits for other jobs' };
-    case 'skipped':
+    }
+    case 'skipped': {
+      const last = state.past?.at(-1);
+      if (last !== undefined) return pastLog(state, last);
       return { kind: 'none', why: `it never ran, because ${state.because} failed` };
+    }
     default:
       return unreachable(state);
   }

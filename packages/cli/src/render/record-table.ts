@@ -47,14 +47,18 @@ function row(task: TaskRecord): readonly string[] {
   ];
 }
 
-function detail({ failure, because, outputs, attempts }: TaskRecord): string {
+function detail(task: TaskRecord): string {
+  const { failure, because, outputs, attempts, keepers = [], reruns, short } = task;
   if (failure !== undefined) return shorten(`${failure.kind}: ${failure.message}`);
   if (because !== undefined) return `because ${because} failed`;
   const last = attempts.at(-1);
   if (last?.outcome !== undefined && last.outcome !== 'succeeded' && last.outcome !== 'running') {
     return shorten(`attempt ${last.attempt} failed: ${last.outcome}`);
   }
-  return shorten(Object.keys(outputs).join(', '));
+  if (short !== undefined) return shorten(`${countText(keepers.length, 'keeper')}: ${short}`);
+  const names = Object.keys(outputs).join(', ');
+  if (reruns === undefined) return shorten(names);
+  return shorten(`done again, its outputs were lost: ${names}`);
 }
 
 function shorten(text: string): string {

@@ -36,6 +36,10 @@ export interface Job {
   readonly count?: number;
   /** Whether the result may be taken from, and is put into, the result cache. */
   readonly cache: boolean;
+  /** Copies of its outputs, on different peers; absent: as many as what becomes of them asks for. */
+  readonly replicas?: number;
+  /** Its outputs are wanted after the run although other jobs read them. */
+  readonly keep?: true;
 }
 
 /** How often a failed attempt is repeated, beyond what the policy of each kind allows by itself. */

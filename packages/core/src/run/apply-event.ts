@@ -2,6 +2,9 @@ import type { Retries } from '../graph/graph.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
+import { keepOutputs, wantedCopies } from './keep-outputs.ts';
+import { loseOutputs } from './lose-outputs.ts';
+import { readyAgain } from './ready-again.ts';
 import { afterFailure } from './retry-policy.ts';
 import type {
   AttemptFailed,
@@ -12,12 +15,18 @@ import type {
   RunEnded,
   TaskCached,
   TaskEvent,
-  TaskResult,
 } from './run-event.ts';
 import { makeReady, progressOf, type RunState } from './run-state.ts';
 import { shareFailure, shareParts, shareText } from './share-parts.ts';
 import { skipDependents } from './skip-dependents.ts';
-import { isSettled, type PastAttempt, type TaskRunning, type TaskState } from './task-state.ts';
+import {
+  isSettled,
+  type PastAttempt,
+  type TaskAgain,
+  type TaskRunning,
+  type TaskState,
+  type TaskSucceeded,
+} from './task-state.ts';
 
 /**
  * Folds one fact into the state. Facts come in the order of the stream; one that was folded before,
@@ -33,6 +42,9 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
     case 'run-cancel-requested':
       onCancelRequested(state);
       return;
+    case 'outputs-lost':
+      loseOutputs(state, event, sequence);
+      return;
     case 'run-ended':
       onEnded(state, event);
       return;
@@ -43,6 +55,7 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
     case 'task-cached':
     case 'task-released':
     case 'task-cancelled':
+    case 'outputs-kept':
       onTaskEvent(state, event, { sequence, at });
       return;
     default:
@@ -71,7 +84,7 @@ function onTaskEvent(state: RunState, event: TaskEvent, place: Place): void {
       onFailed(state, task, { event, failure: lostFailure(event), ...place });
       return;
     case 'task-cached':
-      onCached(state, task, event);
+      onCached(state, task, event, place);
       return;
     case 'task-released':
       onReleased(state, task, place);
@@ -79,25 +92,22 @@ function onTaskEvent(state: RunState, event: TaskEvent, place: Place): void {
     case 'task-cancelled':
       onFenced(state, task);
       return;
+    case 'outputs-kept':
+      keepOutputs(state, task, event, place.sequence);
+      return;
     default:
       unreachable(event);
   }
 }
 
 function onStarted(state: RunState, task: number, event: AttemptStarted, place: Place): void {
-  const before = stateOf(state, task);
-  // A peer may start what was cancelled before it could know: then the attempt is open again.
-  assert(
-    before.kind === 'ready' || before.kind === 'cancelled',
-    `${event.task}: attempt ${event.attempt} started while ${before.kind}`,
-  );
-  if (before.kind === 'cancelled') reopen(state, task);
+  const { past, forgiven } = takeUp(state, task, event);
   state.ready.delete(task);
   state.running.add(task);
   state.tasks[task] = {
     kind: 'running',
-    past: before.past,
-    forgiven: before.forgiven ?? 0,
+    past,
+    forgiven,
     sequence: place.sequence,
     attempt: event.attempt,
     peer: shareText(state, event.peer),
@@ -107,10 +117,31 @@ function onStarted(state: RunState, task: number, event: AttemptStarted, place: 
   };
 }
 
-/** What a peer did before it could know of the cancellation counts. */
-function reopen(state: RunState, task: number): void {
-  state.counts.cancelled -= 1;
-  state.unfenced.delete(task);
+/**
+ * What a peer, or another driver, did before it could know counts: of a cancellation, of a loss that made the
+ * task wait again, and that it waits in vain.
+ */
+function takeUp(
+  state: RunState,
+  task: number,
+  event: AttemptStarted | TaskCached,
+): Pick<TaskAgain, 'past' | 'forgiven'> {
+  const before = stateOf(state, task);
+  switch (before.kind) {
+    case 'ready':
+      return before;
+    case 'waiting':
+      if (before.again !== undefined) return before.again;
+      break;
+    case 'cancelled':
+    case 'skipped':
+      if (before.kind === 'skipped' && before.fence === undefined) break;
+      state.counts[before.kind] -= 1;
+      state.unfenced.delete(task);
+      return { past: before.past ?? [], forgiven: before.forgiven ?? 0 };
+    default:
+  }
+  assert(false, `${event.task}: ${event.kind} while ${before.kind}`);
 }
 
 /** A release that came after the cancellation releases nothing. */
@@ -123,44 +154,43 @@ function onReleased(state: RunState, task: number, { sequence }: Place): void {
   if (before.kind === 'cancelled') return;
   state.held.delete(task);
   const { past } = before;
-  state.tasks[task] = { kind: 'ready', past, forgiven: past.length, sequence };
-  state.ready.add(task);
+  readyAgain(state, task, { past, forgiven: past.length, sequence });
 }
 
 function onFenced(state: RunState, task: number): void {
   const before = stateOf(state, task);
-  assert(before.kind === 'cancelled', `task number ${task} was fenced while ${before.kind}`);
-  state.tasks[task] = { kind: 'cancelled', past: before.past };
+  assert(
+    before.kind === 'cancelled' || before.kind === 'skipped',
+    `task number ${task} was fenced while ${before.kind}`,
+  );
+  const { fence: _, forgiven: __, ...rest } = before;
+  state.tasks[task] = rest;
   state.unfenced.delete(task);
 }
 
 function onSucceeded(state: RunState, task: number, event: AttemptSucceeded, place: Place): void {
   const open = openAttempt(state, task, event);
   const past = [...open.past, closeAttempt(open, place.at, 'succeeded')];
-  settleSuccess(state, task, { past, cached: false, result: event.result });
+  settleSuccess(state, task, { past, cached: false, result: event.result, ...place });
 }
 
-function onCached(state: RunState, task: number, event: TaskCached): void {
-  const before = stateOf(state, task);
-  assert(
-    before.kind === 'ready' || before.kind === 'cancelled',
-    `${event.task}: taken from the cache while ${before.kind}`,
-  );
-  if (before.kind === 'cancelled') reopen(state, task);
+function onCached(state: RunState, task: number, event: TaskCached, place: Place): void {
+  const { past } = takeUp(state, task, event);
   state.counts.cached += 1;
-  settleSuccess(state, task, { past: before.past, cached: true, result: event.result });
+  settleSuccess(state, task, { past, cached: true, result: event.result, ...place });
 }
 
 function settleSuccess(
   state: RunState,
   task: number,
-  success: { past: readonly PastAttempt[]; cached: boolean; result: TaskResult },
+  { past, cached, sequence, ...success }: Pick<TaskSucceeded, 'past' | 'cached' | 'result'> & Place,
 ): void {
   state.ready.delete(task);
   state.running.delete(task);
   const result = shareParts(state, success.result);
-  state.tasks[task] = { kind: 'succeeded', past: success.past, cached: success.cached, result };
+  state.tasks[task] = { kind: 'succeeded', past, cached, result, sequence };
   state.counts.succeeded += 1;
+  if (wantedCopies(state, task) > 1) state.unkept.add(task);
   for (const job of state.index.dependentsOfTask(task)) meetDependency(state, job);
   const job = state.index.jobOf(task);
   const progress = progressOf(state, job);
@@ -189,8 +219,7 @@ function onFailed(
   const next = afterFailure(past.slice(forgiven), state.graph.jobs[job]?.retries ?? NO_RETRIES);
   switch (next) {
     case 'retry':
-      state.tasks[task] = { kind: 'ready', past, forgiven, sequence };
-      state.ready.add(task);
+      readyAgain(state, task, { past, forgiven, sequence });
       return;
     case 'hold':
       state.tasks[task] = { kind: 'held', past, sequence, failure };
@@ -214,11 +243,12 @@ function onCancelRequested(state: RunState): void {
   state.tasks.forEach((before, task) => {
     if (before.kind !== 'waiting' && before.kind !== 'ready' && before.kind !== 'held') return;
     state.counts.cancelled += 1;
-    if (before.kind !== 'ready') {
-      state.tasks[task] = { kind: 'cancelled', past: before.kind === 'held' ? before.past : [] };
+    const again = before.kind === 'waiting' ? before.again : before;
+    if (again === undefined || !('forgiven' in again)) {
+      state.tasks[task] = { kind: 'cancelled', past: again?.past ?? [] };
       return;
     }
-    const { past, forgiven, sequence } = before;
+    const { past, forgiven, sequence } = again;
     state.tasks[task] = { kind: 'cancelled', past, forgiven, fence: sequence };
     state.unfenced.add(task);
   });
@@ -235,7 +265,7 @@ function onEnded(state: RunState, event: RunEnded): void {
 function meetDependency(state: RunState, job: number): void {
   const progress = progressOf(state, job);
   progress.unmet -= 1;
-  if (progress.unmet === 0 && progress.doomedBy === undefined) makeReady(state, job);
+  if (progress.unmet === 0 && progress.blockedBy === undefined) makeReady(state, job);
 }
 
 function openAttempt(

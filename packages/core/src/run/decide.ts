@@ -1,5 +1,8 @@
+import type { ArtifactRef } from '../artifact/artifact.ts';
 import type { Sequence } from '../ports.ts';
-import { OFFERS_PER_RUN_MAX } from '../words/limits.ts';
+import { KEEPS_PER_RUN_MAX, OFFERS_PER_RUN_MAX } from '../words/limits.ts';
+import { wantedCopies } from './keep-outputs.ts';
+import { missedAnOutput, outputsReadBy } from './lost-outputs.ts';
 import type { RunEnded, TaskCounts } from './run-event.ts';
 import { type RunState, unsettledCount } from './run-state.ts';
 
@@ -7,6 +10,18 @@ import { type RunState, unsettledCount } from './run-state.ts';
 export type Decision =
   /** Put the task into the queue, or take its result from the cache. */
   | { readonly kind: 'offer-task'; readonly task: number }
+  /**
+   * Its last attempt could not get its inputs: find out which of these outputs of other tasks nobody
+   * has any more, and have them made again; offer the task if all are there. Tasks of one job share
+   * the same list.
+   */
+  | {
+      readonly kind: 'find-lost';
+      readonly task: number;
+      readonly artifacts: readonly ArtifactRef[];
+    }
+  /** Bring its outputs to so many peers, or say why they are fewer. */
+  | { readonly kind: 'keep-outputs'; readonly task: number; readonly copies: number }
   /** Append `task-cancelled` behind `sequence`, so that no offer still on its way starts the task. */
   | { readonly kind: 'fence-task'; readonly task: number; readonly sequence: Sequence }
   /** Everything is settled: write the record and the last fact. */
@@ -23,14 +38,17 @@ export function decide(
   offersMax: number = OFFERS_PER_RUN_MAX,
 ): readonly Decision[] {
   if (state.ended !== undefined) return [];
-  if (state.cancelRequested && state.unfenced.size > 0) return fences(state);
-  if (unsettledCount(state) === 0) return [endRun(state)];
-  const decisions: Decision[] = [];
+  const decisions: Decision[] = [...fences(state), ...keeps(state)];
+  if (unsettledCount(state) === 0) {
+    const isDone = state.unfenced.size === 0 && state.unkept.size === 0;
+    return isDone ? [endRun(state)] : decisions;
+  }
+  const findLost = lostFinder(state);
   let room = offersMax - offered.size;
   for (const task of state.ready) {
     if (room <= 0) break;
     if (offered.has(task)) continue;
-    decisions.push({ kind: 'offer-task', task });
+    decisions.push(missedAnOutput(state, task) ? findLost(task) : { kind: 'offer-task', task });
     room -= 1;
   }
   return decisions;
@@ -39,9 +57,31 @@ export function decide(
 function fences(state: RunState): readonly Decision[] {
   return [...state.unfenced].flatMap((task) => {
     const now = state.tasks[task];
-    if (now?.kind !== 'cancelled' || now.fence === undefined) return [];
+    if (now?.kind !== 'cancelled' && now?.kind !== 'skipped') return [];
+    if (now.fence === undefined) return [];
     return [{ kind: 'fence-task' as const, task, sequence: now.fence }];
   });
+}
+
+/** Tasks of one job read the same: they share one list, which may be long. */
+function lostFinder(state: RunState): (task: number) => Decision {
+  const read = new Map<number, readonly ArtifactRef[]>();
+  return (task) => {
+    const job = state.index.jobOf(task);
+    const artifacts = read.get(job) ?? outputsReadBy(state, job);
+    read.set(job, artifacts);
+    return { kind: 'find-lost', task, artifacts };
+  };
+}
+
+/** The oldest first, a few at a time: each copies bytes. */
+function keeps(state: RunState): readonly Decision[] {
+  const decisions: Decision[] = [];
+  for (const task of state.unkept) {
+    if (decisions.length === KEEPS_PER_RUN_MAX) break;
+    decisions.push({ kind: 'keep-outputs', task, copies: wantedCopies(state, task) });
+  }
+  return decisions;
 }
 
 function endRun(state: RunState): Decision {

@@ -45,6 +45,7 @@ export function judgeOffer(
     case 'task-cached':
     case 'task-released':
     case 'task-cancelled':
+    case 'outputs-kept':
       return { kind: 'forget', why: 'settled' };
     case 'attempt-started':
       return judgeOpenAttempt(event, last.sequence, { offer, offerSequence, ...view });

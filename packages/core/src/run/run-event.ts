@@ -1,5 +1,6 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
 import type { Graph } from '../graph/graph.ts';
+import type { Sequence } from '../ports.ts';
 import type {
   ActionDigest,
   ArtifactId,
@@ -12,7 +13,7 @@ import type {
 import type { FailureKind } from './failure-kind.ts';
 
 /** The facts of a run, in the past tense. The run log holds nothing else (DESIGN §3). */
-export type RunEvent = RunPublished | RunCancelRequested | RunEnded | TaskEvent;
+export type RunEvent = RunPublished | RunCancelRequested | OutputsLost | RunEnded | TaskEvent;
 
 /** Facts about one task; each is appended behind the last one its writer has seen of that task. */
 export type TaskEvent =
@@ -22,7 +23,8 @@ export type TaskEvent =
   | AttemptLost
   | TaskCached
   | TaskReleased
-  | TaskCancelled;
+  | TaskCancelled
+  | OutputsKept;
 
 /** The first event of every run: what is to be done. */
 export interface RunPublished {
@@ -45,6 +47,25 @@ export interface RunCancelRequested {
   readonly reason: string;
 }
 
+/**
+ * Nobody has these outputs of a success any more, and a task that reads them found that out: the
+ * task that made them is to be done again. Appended where `run-ended` is, and not behind the task's own facts: only
+ * so can no run end while something of it is lost, and nothing be lost of a run that has ended.
+ */
+export interface OutputsLost {
+  readonly kind: 'outputs-lost';
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly artifacts: readonly ArtifactId[];
+  /** How often the task is done again, this time included: from 1 to `RERUNS_PER_TASK_MAX`. */
+  readonly rerun: number;
+  /**
+   * Where its writer appended it: without this an equal fact of who has not seen what others lost meanwhile
+   * would be taken for a repetition, and its writer believe that it has seen everything.
+   */
+  readonly behind: Sequence;
+}
+
 /** The last event of every run. */
 export interface RunEnded {
   readonly kind: 'run-ended';
@@ -53,6 +74,8 @@ export interface RunEnded {
   readonly counts: TaskCounts;
   /** The result record (`RunRecord` as JSON), which outlives the log. */
   readonly record: ArtifactId;
+  /** Of how many tasks the outputs have fewer copies than wanted; absent: of none. */
+  readonly short?: number;
   /** Why the run could not even be begun; its tasks are then not counted. */
   readonly problem?: string;
 }
@@ -136,6 +159,18 @@ export interface TaskCancelled {
   readonly task: TaskId;
 }
 
+/** The driver saw the outputs of a success on these peers, and waits no longer for more of them. */
+export interface OutputsKept {
+  readonly kind: 'outputs-kept';
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly keepers: readonly PeerId[];
+  /** How many copies there should be. */
+  readonly wanted: number;
+  /** Why there are fewer. */
+  readonly short?: string;
+}
+
 /** What a success left behind; also the value of the result cache. */
 export interface TaskResult {
   readonly inputs: Readonly<Record<string, ArtifactId>>;
@@ -143,6 +178,8 @@ export interface TaskResult {
   readonly exit: ExitReport;
   readonly usage: Usage;
   readonly log: LogRef;
+  /** Some of it is above `SMALL_ARTIFACT_BYTES_MAX`: its bytes are on the disks of peers alone. */
+  readonly bulk?: true;
   readonly machine: Machine;
   readonly peer: PeerId;
   /** The image that ran: Podman's image id. */
@@ -154,6 +191,8 @@ export interface Failure {
   /** What happened, where, and what to do: one or two sentences. */
   readonly message: string;
   readonly inputs?: Readonly<Record<string, ArtifactId>>;
+  /** Of the inputs and the image, those whose bytes, or bytes below their listing, nobody could give. */
+  readonly missing?: readonly ArtifactId[];
   readonly exit?: ExitReport;
   readonly usage?: Usage;
   readonly log?: LogRef;

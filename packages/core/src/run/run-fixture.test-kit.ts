@@ -92,6 +92,42 @@ export class RunFixture {
     });
   }
 
+  /** The attempt could not get these of its inputs: output `out` of other tasks. */
+  miss(task: string, producers: readonly string[], attempt = 1): void {
+    const missing = producers.map((producer) => digestOf(`${producer}/out`));
+    const inputs = Object.fromEntries(missing.map((one, at) => [`in${at}`, one]));
+    const failure = { kind: 'input-missing', message: 'gone', inputs, missing } as const;
+    this.failWith(task, failure, attempt);
+  }
+
+  /** Nobody has what the task left. */
+  loseOutputs(task: string, rerun = 1): void {
+    const artifacts = [digestOf(`${task}/out`)];
+    const behind = this.state.lossSequence;
+    this.tell({ kind: 'outputs-lost', run: RUN, task: taskId(task), artifacts, rerun, behind });
+  }
+
+  keep(task: string, short?: string): void {
+    const keepers = [peerId('p1'), peerId('p2')];
+    const told = short === undefined ? {} : { short };
+    this.tell({
+      kind: 'outputs-kept',
+      run: RUN,
+      task: taskId(task),
+      keepers,
+      wanted: 2,
+      ...told,
+    });
+  }
+
+  cancel(): void {
+    this.tell({ kind: 'run-cancel-requested', run: RUN, by: 'me', reason: 'why' });
+  }
+
+  fence(task: string): void {
+    this.tell({ kind: 'task-cancelled', run: RUN, task: taskId(task) });
+  }
+
   run(task: string, attempt = 1): void {
     this.start(task, attempt);
     this.succeed(task, attempt);

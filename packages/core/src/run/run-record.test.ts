@@ -30,6 +30,18 @@ describe('the record of a run', () => {
     });
   });
 
+  it('tells what was done again, and where outputs are kept', () => {
+    const run = new RunFixture([{ id: 'a', outputs: { out: 'file:/out' } }]);
+    run.run('a');
+    expect(recordTask(run.state, 0)).not.toHaveProperty('reruns');
+    run.loseOutputs('a');
+    run.run('a', 2);
+    run.keep('a', 'no room');
+    const told = { reruns: 1, keepers: ['p1', 'p2'], short: 'no room' };
+    expect(recordTask(run.state, 0)).toMatchObject(told);
+    expect(recordTask(run.state, 0).attempts).toHaveLength(2);
+  });
+
   it('tells its end, from the log or from whoever is about to write it', () => {
     const run = new RunFixture([{ id: 'a' }]);
     run.run('a');

@@ -11,7 +11,7 @@ import type {
   Usage,
 } from './run-event.ts';
 import type { RunState } from './run-state.ts';
-import type { PastAttempt, TaskState } from './task-state.ts';
+import { type PastAttempt, pastOf, type TaskState } from './task-state.ts';
 
 /** The result record: what `podmesh show --json` prints and what outlives the log (DESIGN §5). */
 export interface RunRecord {
@@ -42,6 +42,12 @@ export interface TaskRecord {
   readonly usage?: Usage;
   /** The full log of the last attempt. */
   readonly log?: ArtifactId;
+  /** How often it was done again because its outputs were lost; absent: never. */
+  readonly reruns?: number;
+  /** The peers that keep its outputs, where they are not in the object store. */
+  readonly keepers?: readonly PeerId[];
+  /** Why they are fewer than wanted. */
+  readonly short?: string;
   readonly failure?: Pick<Failure, 'kind' | 'message' | 'stderrTail'>;
   /** The failed job that made a skipped task pointless. */
   readonly because?: JobId;
@@ -98,6 +104,7 @@ export function recordTask(state: RunState, task: number): TaskRecord {
   const job = state.graph.jobs[state.index.jobOf(task)];
   assert(taskState !== undefined && job !== undefined, `there is no task number ${task}`);
   const index = state.index.elementOf(task);
+  const reruns = state.reruns.get(task);
   return {
     task: state.index.idOf(task),
     job: job.id,
@@ -106,7 +113,8 @@ export function recordTask(state: RunState, task: number): TaskRecord {
     cached: taskState.kind === 'succeeded' && taskState.cached,
     inputs: {},
     outputs: {},
-    attempts: 'past' in taskState ? taskState.past.map(recordAttempt) : [],
+    attempts: pastOf(taskState).map(recordAttempt),
+    ...(reruns === undefined ? {} : { reruns }),
     ...recordState(taskState),
   };
 }
@@ -126,7 +134,12 @@ function recordState(state: TaskState): Partial<TaskRecord> {
       return recordFailure(state.failure);
     case 'succeeded': {
       const { inputs, outputs, exit, machine, usage, log } = state.result;
-      return { inputs, outputs: digestsOf(outputs), exit, machine, usage, log: log.digest };
+      const { keepers, short } = state;
+      return {
+        ...{ inputs, outputs: digestsOf(outputs), exit, machine, usage, log: log.digest },
+        ...(keepers === undefined ? {} : { keepers }),
+        ...(short === undefined ? {} : { short }),
+      };
     }
     default:
       return unreachable(state);

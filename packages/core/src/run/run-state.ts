@@ -4,7 +4,7 @@ import type { Sequence } from '../ports.ts';
 import type { JobId, PeerId } from '../words/ids.ts';
 import { assert } from '../words/unreachable.ts';
 import type { Machine, RunEnded, TaskCounts } from './run-event.ts';
-import { type TaskState, WAITING } from './task-state.ts';
+import { type TaskAgain, type TaskState, WAITING } from './task-state.ts';
 
 /**
  * What the run log says of one run, folded. `applyEvent` is the only writer and changes it in place
@@ -17,14 +17,22 @@ export interface RunState {
   readonly tasks: TaskState[];
   /** By job position. */
   readonly jobs: JobProgress[];
+  /** By job position: 1 of a job some output of which another job reads. */
+  readonly isRead: Uint8Array;
   /** Tasks that may be attempted, by task number, oldest first. */
   readonly ready: Set<number>;
   /** Tasks with an open attempt, by task number. */
   readonly running: Set<number>;
   /** Tasks in quarantine, by task number. */
   readonly held: Set<number>;
-  /** Cancelled tasks that an offer, made before, could still start. */
+  /** Cancelled and skipped tasks that an offer, made before, could still start. */
   readonly unfenced: Set<number>;
+  /** Tasks that succeeded, and whose outputs nobody has brought to other peers yet. */
+  readonly unkept: Set<number>;
+  /** How often the outputs of a task were lost; of most tasks never. */
+  readonly reruns: Map<number, number>;
+  /** Where `run-ended`, or the next `outputs-lost`, has to land: behind the last `outputs-lost`. */
+  lossSequence: Sequence;
   readonly counts: { -readonly [Name in keyof TaskCounts]: number };
   cancelRequested: boolean;
   ended: RunEnded | undefined;
@@ -41,8 +49,10 @@ export interface JobProgress {
   unmet: number;
   /** Tasks that have not succeeded yet. */
   remaining: number;
-  /** Set when this job, or one it depends on, can no longer succeed. */
+  /** Set when this job can no longer succeed: by itself, or for a job that it depends on. */
   doomedBy: JobId | undefined;
+  /** Set when a job that it depends on can no longer succeed: what waits in it never runs. */
+  blockedBy: JobId | undefined;
 }
 
 /** The state of a run of which nothing but its graph is known. */
@@ -56,11 +66,16 @@ export function initialRunState(graph: Graph): RunState {
       unmet: index.dependenciesOf(job).length,
       remaining: index.sizeOf(job),
       doomedBy: undefined,
+      blockedBy: undefined,
     })),
     ready: new Set(),
     running: new Set(),
     held: new Set(),
     unfenced: new Set(),
+    unkept: new Set(),
+    reruns: new Map(),
+    lossSequence: 0,
+    isRead: readJobs(graph, index),
     counts: { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 0 },
     cancelRequested: false,
     ended: undefined,
@@ -74,15 +89,28 @@ export function initialRunState(graph: Graph): RunState {
   return state;
 }
 
+function readJobs(graph: Graph, index: TaskIndex): Uint8Array {
+  const isRead = new Uint8Array(graph.jobs.length);
+  for (const { inputs, container } of graph.jobs) {
+    for (const source of [...Object.values(inputs), container]) {
+      if (source.kind === 'output') isRead[index.positionOf(source.job)] = 1;
+    }
+  }
+  return isRead;
+}
+
 /** All tasks of a job whose dependencies are met may be attempted. */
 export function makeReady(state: RunState, job: number): void {
   const first = state.index.firstTaskOf(job);
   for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
-    if (state.tasks[task]?.kind !== 'waiting') continue;
-    state.tasks[task] = { kind: 'ready', past: [], forgiven: 0, sequence: 0 };
+    const before = state.tasks[task];
+    if (before?.kind !== 'waiting') continue;
+    state.tasks[task] = { kind: 'ready', ...(before.again ?? NEVER_TRIED) };
     state.ready.add(task);
   }
 }
+
+const NEVER_TRIED: TaskAgain = { past: [], forgiven: 0, sequence: 0 };
 
 /** Whether nothing can happen in the run until a person releases a held task, or cancels it. */
 export function waitsForPerson({ held, ready, running, ended }: RunState): boolean {

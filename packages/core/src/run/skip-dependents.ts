@@ -13,30 +13,59 @@ export function skipDependents(state: RunState, job: number, failed: number): vo
   progressOf(state, job).doomedBy = culprit;
   const pending = [...state.index.dependentsOfTask(failed)];
   if (first) pending.push(...state.index.dependentsOfJob(job));
-  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    const progress = progressOf(state, at);
-    if (progress.doomedBy !== undefined || progress.unmet === 0) continue;
-    progress.doomedBy = culprit;
-    skipWaiting(state, at, culprit);
-    pending.push(...state.index.dependentsOfJob(at), ...elementDependents(state, at));
+  skipJobs(state, pending, culprit);
+}
+
+/** The same for a task that waits in a job which was found to wait in vain before: it alone is skipped. */
+export function skipTask(state: RunState, task: number): void {
+  const job = state.index.jobOf(task);
+  const progress = progressOf(state, job);
+  const culprit = progress.blockedBy;
+  assert(culprit !== undefined, `task number ${task} is skipped for no reason`);
+  if (!skipIfWaiting(state, task, culprit)) return;
+  progress.doomedBy ??= culprit;
+  const { index } = state;
+  skipJobs(state, [...index.dependentsOfJob(job), ...index.dependentsOfTask(task)], culprit);
+}
+
+/**
+ * A job may be at work, or even be done, when a job that it depends on has to be done again and
+ * fails: then only those of its tasks that wait are skipped, and with them whoever waits for them.
+ */
+function skipJobs(state: RunState, pending: number[], culprit: JobId): void {
+  for (let job = pending.pop(); job !== undefined; job = pending.pop()) {
+    const progress = progressOf(state, job);
+    if (progress.blockedBy !== undefined || progress.unmet === 0) continue;
+    progress.blockedBy = culprit;
+    const skipped = skipWaiting(state, job, culprit);
+    if (skipped.length === 0) continue;
+    progress.doomedBy ??= culprit;
+    pending.push(...state.index.dependentsOfJob(job));
+    for (const task of skipped) pending.push(...state.index.dependentsOfTask(task));
   }
 }
 
-/** Jobs that wait for single elements of a job, of which none can succeed any more. */
-function* elementDependents(state: RunState, job: number): Iterable<number> {
+function skipWaiting(state: RunState, job: number, because: JobId): readonly number[] {
+  const skipped: number[] = [];
   const first = state.index.firstTaskOf(job);
   for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
-    yield* state.index.dependentsOfTask(task);
+    if (skipIfWaiting(state, task, because)) skipped.push(task);
   }
+  return skipped;
 }
 
-function skipWaiting(state: RunState, job: number, because: JobId): void {
-  const first = state.index.firstTaskOf(job);
-  for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
-    if (state.tasks[task]?.kind !== 'waiting') continue;
+function skipIfWaiting(state: RunState, task: number, because: JobId): boolean {
+  const before = state.tasks[task];
+  if (before?.kind !== 'waiting') return false;
+  state.counts.skipped += 1;
+  if (before.again === undefined) {
     state.tasks[task] = { kind: 'skipped', because };
-    state.counts.skipped += 1;
+    return true;
   }
+  const { past, forgiven, sequence: fence } = before.again;
+  state.tasks[task] = { kind: 'skipped', because, past, forgiven, fence };
+  state.unfenced.add(task);
+  return true;
 }
 
 function jobIdOf(state: RunState, job: number): JobId {

@@ -5,7 +5,7 @@ import type { Failure, TaskResult } from './run-event.ts';
 /**
  * Where a task is.
  *
- *     waiting ──▶ ready ──▶ running ──▶ succeeded
+ *     waiting ──▶ ready ──▶ running ──▶ succeeded ──▶ ready, waiting, skipped (its outputs were lost)
  *        │          ▲ │        │ │
  *        │          │ │        │ └──────▶ failed
  *        │          └─┼────────┘  (retry)
@@ -15,11 +15,13 @@ import type { Failure, TaskResult } from './run-event.ts';
  *        ├──────────────────────────────▶ skipped    (a dependency failed)
  *        └──── and ready, running ──────▶ cancelled
  *
+ * A task that is ready waits again when the outputs of one that it depends on are lost.
+ *
  * Each state holds only what is true in it. That a task is *offered* is not a state: an offer is a
  * hint in the queue and no fact of the run.
  */
 export type TaskState =
-  | { readonly kind: 'waiting' }
+  | TaskWaiting
   | TaskReady
   | TaskRunning
   | TaskHeld
@@ -28,20 +30,27 @@ export type TaskState =
   | TaskSkipped
   | TaskStopped;
 
-export interface TaskReady {
-  readonly kind: 'ready';
+export interface TaskWaiting {
+  readonly kind: 'waiting';
+  /** Set when it was ready before: what it goes on with. An offer of then may still start it. */
+  readonly again?: TaskAgain;
+}
+
+/** What a task takes along from one attempt to the next. */
+export interface TaskAgain {
   readonly past: readonly PastAttempt[];
-  /** How many of them a person forgave: they do not count against any budget. */
+  /** How many of them count against no budget: a person forgave them, or they are not the task's matter. */
   readonly forgiven: number;
   /** Last sequence of the task's subject: where `attempt-started` has to land. */
   readonly sequence: Sequence;
 }
 
-export interface TaskRunning {
+export interface TaskReady extends TaskAgain {
+  readonly kind: 'ready';
+}
+
+export interface TaskRunning extends TaskAgain {
   readonly kind: 'running';
-  readonly past: readonly PastAttempt[];
-  readonly forgiven: number;
-  readonly sequence: Sequence;
   readonly attempt: number;
   readonly peer: PeerId;
   readonly session: SessionId;
@@ -64,6 +73,12 @@ export interface TaskSucceeded {
   readonly past: readonly PastAttempt[];
   readonly cached: boolean;
   readonly result: TaskResult;
+  /** Where `outputs-kept` has to land, and `attempt-started` if the outputs are lost. */
+  readonly sequence: Sequence;
+  /** The peers that keep its outputs, where that was looked after. */
+  readonly keepers?: readonly PeerId[];
+  /** Why they are fewer than wanted. */
+  readonly short?: string;
 }
 
 export interface TaskFailed {
@@ -76,6 +91,11 @@ export interface TaskSkipped {
   readonly kind: 'skipped';
   /** The job whose failure made this task pointless. */
   readonly because: JobId;
+  /** Present of one that was ready once, or had even succeeded, before what it depends on was lost. */
+  readonly past?: readonly PastAttempt[];
+  readonly forgiven?: number;
+  /** Where `task-cancelled` has to land while an offer may still be out. */
+  readonly fence?: Sequence;
 }
 
 /** Cancelled. Named apart from the event, which only some of these get. */
@@ -107,4 +127,10 @@ export function isSettled(state: TaskState): boolean {
     state.kind === 'skipped' ||
     state.kind === 'cancelled'
   );
+}
+
+/** The attempts of a task that have ended, oldest first. */
+export function pastOf(state: TaskState): readonly PastAttempt[] {
+  if (state.kind === 'waiting') return state.again?.past ?? [];
+  return state.past ?? [];
 }

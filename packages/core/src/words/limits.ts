@@ -50,6 +50,12 @@ export const TREE_ENTRIES_MAX = 1_000_000;
 export const ARTIFACT_BYTES_MAX = 64 * 1024 * 1024 * 1024;
 /** Above this an artifact's bytes go directly from peer to peer, and not through the server's object store. */
 export const SMALL_ARTIFACT_BYTES_MAX = 1024 * 1024;
+/** How often one task is done again because nobody has its outputs any more: bounds the work of a run on disks that lose everything. */
+export const RERUNS_PER_TASK_MAX = 3;
+/** Copies of what a run leaves behind, unless its job says otherwise: one disk may go. */
+export const REPLICAS_DEFAULT = 2;
+/** Tasks of one run whose outputs are brought to other peers at the same time. */
+export const KEEPS_PER_RUN_MAX = 64;
 /** Bytes that are verified, asked for and begun again as one when artifacts move between peers. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 /** Artifacts that one peer gets from others at the same time. */

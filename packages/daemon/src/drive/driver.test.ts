@@ -1,12 +1,15 @@
-import { PortError, type RunPublished, taskId } from '@podmesh/core';
+import { PortError, type RunId, type RunPublished, taskId } from '@podmesh/core';
 import {
   freshLane,
   freshRun,
+  inPieces,
   SMALL,
   sampleArtifact,
   sampleEnded,
+  sampleFailed,
   sampleOffer,
   samplePublished,
+  sampleResult,
   sampleStarted,
   sampleSucceeded,
 } from '@podmesh/testkit';
@@ -19,6 +22,7 @@ import {
   publishGraph,
   settled,
 } from '../daemon.test-kit.ts';
+import { LostFromStore } from '../store/lost-outputs.ts';
 import { Driver, type DriverParts } from './driver.ts';
 import { ImageFinder } from './image-finder.ts';
 
@@ -28,6 +32,7 @@ function newCase(changes: Partial<DriverParts> = {}) {
     ...peerParts(bench, 'p'),
     images: new ImageFinder({ ...peerParts(bench, 'p'), arch: () => 'amd64' }),
     platform: () => 'linux/amd64',
+    lost: new LostFromStore(bench.ports.artifacts),
     ...changes,
   };
   const stop = new AbortController();
@@ -131,6 +136,99 @@ describe('a driver', () => {
     expect(real.mesh.offers.all()).toHaveLength(1);
     real.stop.abort();
     await settled(real.clock, driving);
+  });
+
+  describe('of a run whose bytes are lost', () => {
+    /** `a` has succeeded, and `b` could not get its output; how the log went on. */
+    async function afterLoss(isLost: boolean, told?: (facts: LossCase) => void, drivers = 1) {
+      const { parts, mesh, clock, stop, ports } = newCase();
+      const out = sampleArtifact(Buffer.from('what a left'));
+      const a = { id: 'a', outputs: { out: 'file:/out' }, cache: false };
+      const run = publishGraph(mesh, graphOf(a, { id: 'b', inputs: { in0: 'jobs:a/out' } }));
+      const started = [sampleStarted(run, taskId('a')), sampleStarted(run, taskId('b'))] as const;
+      mesh.log.append(started[0], 0);
+      const result = { ...sampleResult(), outputs: { out: out.ref } };
+      mesh.log.append({ ...sampleSucceeded(started[0]), result }, 2);
+      mesh.log.append(started[1], 0);
+      const missing = [out.ref.digest];
+      const failure = { kind: 'input-missing', message: 'gone', missing } as const;
+      mesh.log.append({ ...sampleFailed(started[1]), failure }, 4);
+      if (!isLost) await ports.artifacts.put(out.ref, inPieces(out.bytes));
+      told?.({ parts, mesh, run });
+      const driving = Array.from({ length: drivers }, () =>
+        new Driver(parts, run).drive(stop.signal),
+      );
+      await clock.advance(5_000);
+      stop.abort();
+      await settled(clock, Promise.all(driving));
+      const offers = mesh.offers.all().map(({ value }) => value);
+      return { events: eventsOf(mesh, run).slice(5), offers };
+    }
+    type LossCase = Pick<ReturnType<typeof newCase>, 'parts' | 'mesh'> & { readonly run: RunId };
+
+    it('has them made again', async () => {
+      const { events, offers } = await afterLoss(true);
+      expect(events).toMatchObject([{ kind: 'outputs-lost', task: 'a', rerun: 1 }]);
+      expect(offers).toMatchObject([{ task: 'a', attempt: 2, sequence: 3 }]);
+    });
+
+    it('has them made again once, however many drivers find it out', async () => {
+      const { events, offers } = await afterLoss(true, undefined, 3);
+      expect(events).toMatchObject([{ kind: 'outputs-lost', task: 'a', rerun: 1 }]);
+      expect(new Set(offers.map(({ task, sequence }) => `${task} ${sequence}`))).toEqual(
+        new Set(['a 3']),
+      );
+    });
+
+    it('offers the task again when they are there', async () => {
+      const { events, offers } = await afterLoss(false);
+      expect(events).toEqual([]);
+      expect(offers).toMatchObject([{ task: 'b', attempt: 2, sequence: 5 }]);
+    });
+
+    it('loses nothing while it cannot be known', async () => {
+      let asked = 0;
+      const { events, offers } = await afterLoss(true, ({ parts }) => {
+        Object.assign(parts, {
+          lost: {
+            missing: () => {
+              asked += 1;
+              return Promise.reject(new Error('no responders'));
+            },
+          },
+        });
+      });
+      expect([events, offers]).toEqual([[], []]);
+      expect(asked).toBeGreaterThan(1);
+    });
+
+    it('leaves it at what another driver told first', async () => {
+      const { events } = await afterLoss(true, ({ parts, mesh, run }) => {
+        const real = parts.lost;
+        const lost: DriverParts['lost'] = {
+          missing: async (artifacts) => {
+            const end = { ...sampleEnded(run), state: 'cancelled' as const, problem: 'other' };
+            mesh.log.append(end, 0);
+            return real.missing(artifacts);
+          },
+        };
+        Object.assign(parts, { lost });
+      });
+      expect(events).toMatchObject([{ kind: 'run-ended' }]);
+    });
+  });
+
+  it('tells that outputs on one disk are not copied, and ends the run', async () => {
+    const { drive, mesh, clock } = newCase();
+    const run = publishGraph(mesh, graphOf({ id: 'a' }));
+    const started = sampleStarted(run, taskId('a'));
+    mesh.log.append(started, 0);
+    mesh.log.append({ ...sampleSucceeded(started), result: { ...sampleResult(), bulk: true } }, 2);
+    expect(await settled(clock, drive(run))).toBe('ended');
+    expect(eventsOf(mesh, run).slice(3)).toMatchObject([
+      { kind: 'outputs-kept', keepers: ['peer-a'], wanted: 2, short: expect.any(String) },
+      { kind: 'run-ended', state: 'succeeded', short: 1 },
+    ]);
   });
 
   it('knows when only a person can move the run on, and drives it on when one has', async () => {

@@ -16,6 +16,7 @@ import {
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
 import { endRun, endUnreadable } from './end-run.ts';
+import { Losses, type LossesParts, type Suspect } from './losses.ts';
 import { Offerer, type OffererParts } from './offerer.ts';
 import { type Offered, Sweeper } from './sweeper.ts';
 
@@ -24,7 +25,7 @@ const SWEEP_MS = 10_000;
 /** Rest after a step that failed; everything is decided again from the log. */
 const RETRY_MS = 1_000;
 
-export interface DriverParts extends OffererParts {
+export interface DriverParts extends OffererParts, LossesParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
@@ -45,6 +46,7 @@ export class Driver {
   readonly #parts: DriverParts;
   readonly #run: RunId;
   readonly #offerer: Offerer;
+  readonly #losses: Losses;
   readonly #wake = new WakeUp();
   /** Tasks whose offer is believed to be in the queue; a hint. */
   readonly #offered: Offered = new Map();
@@ -56,6 +58,7 @@ export class Driver {
     this.#parts = parts;
     this.#run = run;
     this.#offerer = new Offerer(parts, run, this.#offered, this.#wake);
+    this.#losses = new Losses(parts, run);
   }
 
   get outlook(): RunOutlook {
@@ -137,14 +140,21 @@ export class Driver {
   async #actOn(state: RunState): Promise<void> {
     this.#forgetStarted(state);
     const tasks: number[] = [];
-    const fences: Promise<unknown>[] = [];
+    const suspects: Suspect[] = [];
+    const appends: Promise<unknown>[] = [];
     for (const decision of decide(state, new Set(this.#offered.keys()))) {
       switch (decision.kind) {
         case 'offer-task':
           tasks.push(decision.task);
           break;
+        case 'find-lost':
+          suspects.push(decision);
+          break;
+        case 'keep-outputs':
+          appends.push(this.#keep(state, decision.task, decision.copies));
+          break;
         case 'fence-task':
-          fences.push(this.#fence(state, decision.task, decision.sequence));
+          appends.push(this.#fence(state, decision.task, decision.sequence));
           break;
         case 'end-run':
           await this.#end(state, decision);
@@ -153,14 +163,35 @@ export class Driver {
           unreachable(decision);
       }
     }
-    await Promise.all(fences);
+    await Promise.all(appends);
     if (tasks.length > 0) await this.#offerer.offer(state, tasks);
+    if (suspects.length > 0) await this.#findLost(state, suspects);
   }
 
   /** Refused: somebody started or fenced it first, and the log will tell us. */
   async #fence(state: RunState, task: number, sequence: Sequence): Promise<void> {
     const id = state.index.idOf(task);
     await this.#parts.log.append({ kind: 'task-cancelled', run: this.#run, task: id }, sequence);
+  }
+
+  /** Nobody copies outputs to other peers yet: that is told, and the run goes on to its end. */
+  async #keep(state: RunState, task: number, wanted: number): Promise<void> {
+    const now = state.tasks[task];
+    if (now?.kind !== 'succeeded') return;
+    const id = state.index.idOf(task);
+    const short = 'this version of podmesh does not copy outputs to other peers';
+    const keepers = [now.result.peer];
+    await this.#parts.log.append(
+      { kind: 'outputs-kept', run: this.#run, task: id, keepers, wanted, short },
+      now.sequence,
+    );
+  }
+
+  async #findLost(state: RunState, suspects: readonly Suspect[]): Promise<void> {
+    const tasks = await this.#losses.tell(state, suspects);
+    // Listings of gathered outputs are the driver's own, and may be gone as well.
+    this.#offerer.forgetGathered();
+    if (tasks.length > 0) await this.#offerer.offer(state, tasks);
   }
 
   async #end(state: RunState, decision: Extract<Decision, { kind: 'end-run' }>): Promise<void> {

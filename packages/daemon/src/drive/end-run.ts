@@ -4,11 +4,14 @@ import {
   type ArtifactStore,
   artifactId,
   type RunEnded,
+  type RunId,
   type RunLog,
   type RunPublished,
   type RunState,
   recordHeader,
   recordTask,
+  type Sequence,
+  type TaskState,
 } from '@podmesh/core';
 import { sha256 } from '../store/local-task-files.ts';
 import { putText } from '../store/put-text.ts';
@@ -24,15 +27,25 @@ interface End {
   readonly counts: RunEnded['counts'];
 }
 
-/** Writes the result record and then the run's last fact. Refused: another driver was first. */
+/**
+ * Writes the result record and then the run's last fact, behind the losses that are folded. Refused: another
+ * driver was first, or something was lost that we have not seen.
+ */
 export async function endRun(parts: EndRunParts, state: RunState, end: End): Promise<void> {
   const { run } = end.published.event;
+  const behind = state.lossSequence;
   const ref = measure(recordText(state, end));
   await parts.artifacts.put(ref, Readable.from(recordText(state, end)));
+  const short = state.tasks.reduce((sum, task) => sum + (isShort(task) ? 1 : 0), 0);
+  const told = short === 0 ? {} : { short };
   await parts.log.append(
-    { kind: 'run-ended', run, state: end.state, counts: end.counts, record: ref.digest },
-    0,
+    { kind: 'run-ended', run, state: end.state, counts: end.counts, record: ref.digest, ...told },
+    behind,
   );
+}
+
+function isShort(task: TaskState): boolean {
+  return task.kind === 'succeeded' && task.short !== undefined;
 }
 
 /** Ends a run whose graph nobody can read: it must not be driven for ever. */
@@ -47,8 +60,17 @@ export async function endUnreadable(
   const counts = { succeeded: 0, cached: 0, failed: taskCount, skipped: 0, cancelled: 0 };
   await parts.log.append(
     { kind: 'run-ended', run, state: 'failed', counts, record: record.digest, problem },
-    0,
+    await lastLoss(parts.log, run),
   );
+}
+
+/** Where the end has to land although there is no state to fold it into. */
+async function lastLoss(log: RunLog, run: RunId): Promise<Sequence> {
+  let last = 0;
+  for await (const batch of log.read(run)) {
+    for (const { event, sequence } of batch) if (event.kind === 'outputs-lost') last = sequence;
+  }
+  return last;
 }
 
 /** The record piece by piece: that of a large run does not fit into memory as one text. */

@@ -56,6 +56,8 @@ export class Offerer {
   readonly #results: KnownResults;
   readonly #lanesOpened = new Set<LaneId>();
   readonly #gathered = new Map<string, ArtifactRef>();
+  /** Up to which loss they tell what the tasks left. */
+  #gatheredBehind = 0;
   readonly #artifacts = new Map<ArtifactId, ArtifactRef>();
   /** What the peers offer, as far as it mattered. */
   #offerings: readonly PeerOffering[] = [];
@@ -94,11 +96,17 @@ export class Offerer {
     }
   }
 
+  /** Their listings are made, and stored, anew when they are needed. */
+  forgetGathered(): void {
+    this.#gathered.clear();
+  }
+
   /** A task that has to rest after a failure counts as offered until then. */
   #isDue(state: RunState, task: number): boolean {
     const now = state.tasks[task];
     if (now?.kind !== 'ready') return false;
-    const delayMs = this.#rested.has(`${task}/${now.past.length}`) ? 0 : retryDelayMs(now.past);
+    const rested = this.#rested.has(`${task}/${now.past.length}`);
+    const delayMs = rested ? 0 : retryDelayMs(now.past.slice(now.forgiven));
     if (delayMs === 0) return true;
     this.#rested.add(`${task}/${now.past.length}`);
     const resting = { attempt: now.past.length + 1, age: Number.NEGATIVE_INFINITY };
@@ -130,6 +138,8 @@ export class Offerer {
     const references = new Set<string>();
     const artifacts = new Set<ArtifactId>();
     for (const task of tasks) {
+      // Its inputs may have been lost since.
+      if (state.tasks[task]?.kind !== 'ready') continue;
       const job = state.graph.jobs[state.index.jobOf(task)];
       if (job?.container.kind === 'reference' && job.container.pins === undefined) {
         references.add(job.container.reference);
@@ -156,6 +166,9 @@ export class Offerer {
 
   async #gather(state: RunState, job: JobId, output: string): Promise<void> {
     const name = `${job}/${output}`;
+    // What is made again may be other bytes.
+    if (this.#gatheredBehind !== state.lossSequence) this.forgetGathered();
+    this.#gatheredBehind = state.lossSequence;
     if (this.#gathered.has(name)) return;
     const text = canonicalJson(gatherTree(state, job, output));
     this.#gathered.set(name, await putText(this.#parts.artifacts, this.#parts.sha256, 'dir', text));

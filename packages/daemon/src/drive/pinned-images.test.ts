@@ -10,6 +10,7 @@ import {
   settled,
 } from '../daemon.test-kit.ts';
 import { sha256 } from '../store/local-task-files.ts';
+import { LostFromStore } from '../store/lost-outputs.ts';
 import { Driver, type DriverParts } from './driver.ts';
 import { ImageFinder } from './image-finder.ts';
 
@@ -26,6 +27,7 @@ function newCase(jobs: readonly object[]) {
     ...peerParts(bench, 'p'),
     images: new ImageFinder({ ...peerParts(bench, 'p'), arch: () => 'amd64' }),
     platform: () => 'linux/amd64',
+    lost: new LostFromStore(bench.ports.artifacts),
   };
   const stop = new AbortController();
   const driving = new Driver(parts, run).drive(stop.signal);

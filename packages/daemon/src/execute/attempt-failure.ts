@@ -1,4 +1,5 @@
 import {
+  type ArtifactId,
   ArtifactMissingError,
   ContainerLostError,
   type Failure,
@@ -8,11 +9,28 @@ import {
 /** Ends an attempt with a failure kind; thrown inside an attempt and nowhere else. */
 export class AttemptFailure extends Error {
   readonly kind: FailureKind;
-  constructor(kind: FailureKind, message: string, cause?: unknown) {
+  /** Of the attempt's inputs and its image, those that could not be had. */
+  readonly missing: readonly ArtifactId[] | undefined;
+  constructor(
+    kind: FailureKind,
+    message: string,
+    cause?: unknown,
+    missing?: readonly ArtifactId[],
+  ) {
     super(message, { cause });
     this.name = 'AttemptFailure';
     this.kind = kind;
+    this.missing = missing;
   }
+}
+
+/**
+ * Of the wait for an input: its producer may be done again, and by the digest of a file deep in a
+ * directory nobody would know whose it is.
+ */
+export function failureOfInput(artifact: ArtifactId, error: unknown): unknown {
+  if (!(error instanceof ArtifactMissingError)) return error;
+  return new AttemptFailure('input-missing', error.message, error, [artifact]);
 }
 
 /**
@@ -26,9 +44,15 @@ export function failureOfAdopted(error: unknown): unknown {
   return new AttemptFailure('peer-lost', message, error);
 }
 
+/** What an attempt knows of its failure before it looks at what is left. */
+export type AttemptProblem = Pick<Failure, 'kind' | 'message' | 'missing'>;
+
 /** Any error as the one failure kind it means. */
-export function failureOfError(error: unknown): Pick<Failure, 'kind' | 'message'> {
-  if (error instanceof AttemptFailure) return { kind: error.kind, message: error.message };
+export function failureOfError(error: unknown): AttemptProblem {
+  if (error instanceof AttemptFailure) {
+    const { kind, message, missing } = error;
+    return { kind, message, ...(missing === undefined ? {} : { missing }) };
+  }
   if (error instanceof ArtifactMissingError)
     return { kind: 'input-missing', message: error.message };
   if (isDiskFull(error)) {

@@ -1,4 +1,5 @@
 import {
+  ArtifactMissingError,
   ContainerLostError,
   type ContainerRuntime,
   claimId,
@@ -210,6 +211,24 @@ describe('the run of a container', () => {
     expect(await start()).toMatchObject({
       failure: { kind: expected, message: 'told by the runtime' },
     });
+  });
+
+  it('whose input nobody has names the input, and not what lies deep in it', async () => {
+    const { ref } = sampleArtifact(Buffer.from('an input'));
+    const { start, files } = newRun({ offer: { inputs: { in0: { ...ref, kind: 'dir' } } } });
+    const deep = sampleArtifact(Buffer.from('deep in it')).ref.digest;
+    files.input = () => Promise.reject(new ArtifactMissingError(deep));
+    const missing = [ref.digest];
+    const failure = { kind: 'input-missing', missing, inputs: { in0: ref.digest } };
+    expect(await start()).toMatchObject({ kind: 'failed', failure });
+  });
+
+  it('whose image archive nobody has names the archive', async () => {
+    const { digest } = sampleArtifact(Buffer.from('an archive')).ref;
+    const { start, files } = newRun({ offer: { image: { kind: 'archive', archive: digest } } });
+    files.missing.add(digest);
+    const failure = { kind: 'input-missing', missing: [digest] };
+    expect(await start()).toMatchObject({ kind: 'failed', failure });
   });
 
   it('whose image archive is none fails as image-unavailable', async () => {

@@ -15,7 +15,13 @@ import type {
   TaskResult,
 } from '@podmesh/core';
 import type { HostMeasures } from '../machine/host-guard.ts';
-import { AttemptFailure, failureOfAdopted, failureOfError } from './attempt-failure.ts';
+import {
+  AttemptFailure,
+  type AttemptProblem,
+  failureOfAdopted,
+  failureOfError,
+  failureOfInput,
+} from './attempt-failure.ts';
 import type { AttemptStep } from './attempt-step.ts';
 import { amidFullDisk } from './full-disk.ts';
 import { failureOfExit, failureOfStart, reportExit, reportUsage } from './outcome.ts';
@@ -134,10 +140,10 @@ export class ContainerRun {
   /** The image id this offer means on this machine. */
   async resolveImage(): Promise<string> {
     const { image } = this.#offer;
-    const { runtime, files } = this.#parts;
+    const { runtime } = this.#parts;
     if (image.kind === 'archive') {
       const ref: ArtifactRef = { digest: image.archive, kind: 'file', bytes: 0 };
-      const loaded = await runtime.loadImage(await files.input(ref), this.#stop);
+      const loaded = await runtime.loadImage(await this.#input(ref), this.#stop);
       if (loaded.ok) return loaded.value;
       throw new AttemptFailure(
         loaded.error.kind === 'platform' ? 'image-platform' : 'image-unavailable',
@@ -148,12 +154,20 @@ export class ContainerRun {
     return resolveNamedImage(runtime, image, { arch, pull: this.#onPull, signal: this.#stop });
   }
 
+  async #input(artifact: ArtifactRef): Promise<string> {
+    try {
+      return await this.#parts.files.input(artifact);
+    } catch (error) {
+      throw failureOfInput(artifact.digest, error);
+    }
+  }
+
   async #start(labels: RunningContainer['labels'], log: LogSink): Promise<RunningContainer> {
     const { runtime, files } = this.#parts;
     const { command, env, mountAt, net, outputs, requirements } = this.#offer;
     const inputs: Record<string, string> = {};
     for (const [name, artifact] of Object.entries(this.#offer.inputs)) {
-      inputs[name] = await files.input(artifact);
+      inputs[name] = await this.#input(artifact);
     }
     this.#throwIfStopped();
     this.#step('inputs-ready');
@@ -194,7 +208,9 @@ export class ContainerRun {
       if (error instanceof AttemptFailure) return error;
       throw error;
     });
-    if (outputs instanceof AttemptFailure) return this.#failed(outputs, { exit, container });
+    if (outputs instanceof AttemptFailure) {
+      return this.#failed(failureOfError(outputs), { exit, container });
+    }
     this.#step('outputs-stored');
     const log = await this.#spool.store();
     this.#step('log-stored');
@@ -240,7 +256,7 @@ export class ContainerRun {
   }
 
   async #failed(
-    what: Pick<Failure, 'kind' | 'message'>,
+    what: AttemptProblem,
     ran?: { readonly exit: ContainerExit; readonly container: RunningContainer },
   ): Promise<Ending> {
     const outputs =
@@ -250,6 +266,7 @@ export class ContainerRun {
       kind: what.kind,
       message: what.message,
       inputs: this.#inputDigests(),
+      ...(what.missing === undefined ? {} : { missing: what.missing }),
       ...(ran === undefined ? {} : { exit: reportExit(ran.exit), usage: reportUsage(ran.exit) }),
       ...(log === undefined ? {} : { log }),
       ...(Object.keys(outputs).length === 0 ? {} : { outputs }),

@@ -1,5 +1,6 @@
 import type { ArtifactStore, ResultCache } from '@podmesh/core';
-import { freshAction, sampleArtifact, sampleResult } from '@podmesh/testkit';
+import { makeTree } from '@podmesh/jetstream';
+import { freshAction, inPieces, sampleArtifact, sampleResult } from '@podmesh/testkit';
 import { expect, it } from 'vitest';
 import { newBench, silent } from '../daemon.test-kit.ts';
 import { KnownResults } from './known-results.ts';
@@ -26,6 +27,24 @@ it('a result whose bytes are gone is a miss, and the others are not', async () =
   await known.record(gone, { ...sampleResult(), outputs: { out1: lost } });
   await known.record(there, sampleResult());
   expect([...(await known.find([gone, there])).keys()]).toEqual([there]);
+});
+
+it('a result whose bytes are gone is forgotten, and one whose directory lacks a file as well', async () => {
+  const { known, mesh, ports } = newCase();
+  const [action, other] = [freshAction(), freshAction()];
+  const file = sampleArtifact(Buffer.from('deep in it'));
+  const { bytes } = file.ref;
+  const { ref: dir, bytes: listing } = makeTree([
+    { kind: 'file', path: 'deep', digest: file.ref.digest, bytes, executable: false },
+  ]);
+  await ports.artifacts.put(file.ref, inPieces(file.bytes));
+  await ports.artifacts.put(dir, inPieces(listing));
+  await known.record(action, { ...sampleResult(), outputs: { out1: dir } });
+  await known.record(other, sampleResult());
+  expect((await known.find([action, other])).size).toBe(2);
+  mesh.loseArtifact(file.ref.digest);
+  expect([...(await known.find([action, other])).keys()]).toEqual([other]);
+  expect([...mesh.results.keys()]).toEqual([other]);
 });
 
 it.each([{}, { outputs: {} }, 'text', 7, null])(

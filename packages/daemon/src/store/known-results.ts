@@ -1,12 +1,12 @@
 import type {
   ActionDigest,
-  ArtifactId,
   ArtifactRef,
   ArtifactStore,
   ResultCache,
   TaskResult,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
+import { LostFromStore, type LostOutputs } from './lost-outputs.ts';
 
 export interface KnownResultsParts {
   readonly results: ResultCache;
@@ -20,29 +20,40 @@ export interface KnownResultsParts {
  */
 export class KnownResults {
   readonly #parts: KnownResultsParts;
+  readonly #lost: LostOutputs;
 
   constructor(parts: KnownResultsParts) {
     this.#parts = parts;
+    this.#lost = new LostFromStore(parts.artifacts);
   }
 
   /**
    * The known results of these actions whose bytes can still be had: a record whose bytes are gone is a
-   * miss (DESIGN §7). A directory counts by its listing; its files are looked at when it is read.
+   * miss (DESIGN §7), and is forgotten. A directory counts with everything below its listing.
    */
   async find(actions: readonly ActionDigest[]): Promise<ReadonlyMap<ActionDigest, TaskResult>> {
     try {
       const records = await this.#parts.results.lookUp([...new Set(actions)]);
       const results = [...records].filter(([, record]) => isResult(record));
       if (results.length === 0) return new Map();
-      const wanted = new Set(results.flatMap(([, result]) => artifactsOf(result)));
-      const there = await this.#parts.artifacts.stat([...wanted]);
-      return new Map(
-        results.filter(([, result]) => artifactsOf(result).every((id) => there.has(id))),
-      );
+      const artifacts = results.flatMap(([, result]) => artifactsOf(result));
+      const missing = new Set(await this.#lost.missing(artifacts));
+      const found = new Map<ActionDigest, TaskResult>();
+      for (const [action, result] of results) {
+        if (artifactsOf(result).some(({ digest }) => missing.has(digest)))
+          await this.#forget(action);
+        else found.set(action, result);
+      }
+      return found;
     } catch (error) {
       this.#parts.logger.warn({ err: error }, 'the result cache did not answer; running instead');
       return new Map();
     }
+  }
+
+  async #forget(action: ActionDigest): Promise<void> {
+    this.#parts.logger.info({ action }, 'forgot a cached result: its bytes are gone');
+    await this.#parts.results.forget(action);
   }
 
   async record(action: ActionDigest, result: TaskResult): Promise<void> {
@@ -61,6 +72,6 @@ function isResult(record: Partial<TaskResult> | null): boolean {
   return outputs.every((output) => output?.digest !== undefined);
 }
 
-function artifactsOf(result: TaskResult): readonly ArtifactId[] {
-  return [...Object.values(result.outputs).map((ref) => ref.digest), result.log.digest];
+function artifactsOf({ outputs, log }: TaskResult): readonly ArtifactRef[] {
+  return [...Object.values(outputs), { digest: log.digest, kind: 'file', bytes: log.bytes }];
 }

@@ -4,6 +4,7 @@ import {
   freshRun,
   sampleEnded,
   sampleFailed,
+  sampleLost,
   samplePublished,
   sampleStarted,
   sampleSucceeded,
@@ -62,6 +63,39 @@ function fences(use: Use): void {
     }
     const facts = await all(flat(ports.log.read(started.run)));
     expect(facts.map(({ event }) => event)).toEqual([started, failed]);
+  });
+
+  it('has losses and the end of a run in one row: no run ends with a loss that nobody saw', async () => {
+    const { ports, other } = use();
+    const run = freshRun();
+    const started = sampleStarted(run, sampleTask());
+    const start = await appended(ports.log, started, 0);
+    const success = await appended(ports.log, sampleSucceeded(started), start);
+    const first = await appended(ports.log, sampleLost(started, 1), 0);
+    expect(await other.log.isOver(run)).toBe(false);
+    const ended = await other.log.append(sampleEnded(run), 0);
+    expect(ended).toEqual({ ok: false, error: { kind: 'stale' } });
+    expect(await appended(other.log, sampleLost(started, 1), 0)).toBe(first);
+    // The same loss, told by who has seen another row: no repetition.
+    const unseeing = await other.log.append(sampleLost(started, 1, first - 1), first - 1);
+    expect(unseeing).toEqual({ ok: false, error: { kind: 'stale' } });
+    // The task goes on where its success was.
+    const again = sampleStarted(run, sampleTask(), 2);
+    await appended(other.log, sampleSucceeded(again), await appended(ports.log, again, success));
+    await appended(ports.log, sampleEnded(run), first);
+    const late = await other.log.append(sampleLost(started, 2, first), first);
+    expect(late).toEqual({ ok: false, error: { kind: 'stale' } });
+    expect(await other.log.isOver(run)).toBe(true);
+  });
+
+  it('tells where outputs are kept behind their success', async () => {
+    const { log } = use().ports;
+    const started = sampleStarted(freshRun(), sampleTask());
+    const { run, task, peer } = started;
+    const success = await appended(log, sampleSucceeded(started), await appended(log, started, 0));
+    const kept = { kind: 'outputs-kept', run, task, keepers: [peer], wanted: 2 } as const;
+    const sequence = await appended(log, kept, success);
+    expect(await log.lastOfTask(run, task)).toMatchObject({ event: kept, sequence });
   });
 
   it('fences every task by itself, and the facts of the run apart', async () => {

@@ -4,6 +4,7 @@ import {
   freshRun,
   sampleEnded,
   sampleFailed,
+  sampleLost,
   samplePublished,
   sampleResult,
   sampleStarted,
@@ -13,6 +14,7 @@ import {
 import { checkAllEnded, checkLog } from './check-log.ts';
 
 const run = freshRun();
+const ALL_CACHED = { succeeded: 1, cached: 1, failed: 0, skipped: 0, cancelled: 0 };
 const published = samplePublished(run);
 const started = sampleStarted(run, sampleTask());
 const failed = sampleFailed(started);
@@ -30,6 +32,17 @@ const cached = {
   action: succeeded.action,
   result: sampleResult(),
 };
+const gone = (rerun = 1) => sampleLost(started, rerun);
+const kept = {
+  ...({ kind: 'outputs-kept', run, task: sampleTask(), wanted: 2 } as const),
+  keepers: [started.peer],
+};
+const third = sampleStarted(run, sampleTask(), 3);
+/** The first attempt's outputs, and those of so many after it, were lost. */
+const lostAgain = (times: number): RunEvent[] => [
+  cached,
+  ...Array.from({ length: times }, (_, at) => [gone(at + 1), cached]).flat(),
+];
 const closed = { kind: 'task-cancelled', run, task: sampleTask() } as const;
 const cancel = { kind: 'run-cancel-requested', run, by: 'me', reason: 'why' } as const;
 
@@ -43,6 +56,15 @@ describe('checkLog', () => {
     ['a failure, then a success', [started, failed, second, sampleSucceeded(second), ended]],
     ['a loss, then a cached result', [started, lost, cached]],
     ['a run under way', [started]],
+    ['outputs that are kept', [started, succeeded, kept, ended]],
+    ['outputs that were lost and made again', [started, succeeded, kept, gone(), second]],
+    [
+      'outputs that were lost as often as may be',
+      [...lostAgain(3), { ...ended, counts: ALL_CACHED }],
+    ],
+    ['outputs that were lost, of a task closed then', [started, succeeded, gone(), closed]],
+    ['a keeper told of by who did not see the loss', [started, succeeded, gone(), kept, second]],
+    ['a loss after the cancellation, which is none', [started, succeeded, cancel, gone(), ended]],
     ['a task closed after a loss', [started, lost, closed]],
     ['a cancellation that came too late', [started, succeeded, ended, cancel]],
   ])('accepts %s', (_name, events) => {
@@ -61,6 +83,20 @@ describe('checkLog', () => {
     ['a number used twice', [started, failed, started], 'attempt-started(1) after'],
     ['an outcome of nothing', [succeeded], 'after nothing'],
     ['a foreign outcome', [started, { ...failed, claim: 'x' as never }], 'foreign claim'],
+    ['an attempt left out after a loss', [started, succeeded, gone(), third], 'attempt-started(3)'],
+    ['a loss of what never was', [started, failed, gone()], 'outputs-lost after attempt-failed'],
+    [
+      'a loss while it is made again',
+      [started, succeeded, gone(), second, gone(2)],
+      'outputs-lost',
+    ],
+    ['a loss counted twice', [started, succeeded, gone(2)], 'says rerun 2'],
+    ['a loss too many', [...lostAgain(3), gone(4)], 'once too often'],
+    ['a success after its loss', [started, succeeded, gone(), succeeded], 'attempt-succeeded(1)'],
+    ['a keeper of nothing', [started, kept], 'outputs-kept after attempt-started'],
+    ['a start although the outputs are kept', [started, succeeded, kept, second], 'was settled'],
+    ['the end of a run that lost something', [started, succeeded, gone(), ended], 'says succeeded'],
+    ['a loss after the end', [started, succeeded, ended, gone()], 'after its end'],
     ['facts after the end', [started, succeeded, ended, second], 'after its end'],
     ['two ends', [started, succeeded, ended, ended], 'run-ended after its end'],
     ['wrong counts', [started, failed, ended], 'says succeeded: 1'],

@@ -1,4 +1,12 @@
-import type { Logged, RunEnded, RunId, TaskEvent, TaskId } from '@podmesh/core';
+import {
+  type Logged,
+  type OutputsLost,
+  RERUNS_PER_TASK_MAX,
+  type RunEnded,
+  type RunId,
+  type TaskEvent,
+  type TaskId,
+} from '@podmesh/core';
 
 /** A broken invariant in words; an empty list means that all hold. */
 export type Violation = string;
@@ -35,11 +43,16 @@ export function checkRun(facts: readonly Logged[]): readonly Violation[] {
   ];
 }
 
-/** The events of each task, in order. */
-export function taskEvents(facts: readonly Logged[]): ReadonlyMap<TaskId, readonly TaskEvent[]> {
-  const tasks = new Map<TaskId, TaskEvent[]>();
+/** All that is said of one task, wherever it is appended. */
+export type TaskFact = TaskEvent | OutputsLost;
+
+/** The facts of each task, in order. Of a cancelled run nobody needs anything: its losses are none. */
+export function taskEvents(facts: readonly Logged[]): ReadonlyMap<TaskId, readonly TaskFact[]> {
+  const tasks = new Map<TaskId, TaskFact[]>();
+  let isCancelled = false;
   for (const { event } of facts) {
-    if (!('task' in event)) continue;
+    if (event.kind === 'run-cancel-requested') isCancelled = true;
+    if (!('task' in event) || (isCancelled && event.kind === 'outputs-lost')) continue;
     const list = tasks.get(event.task);
     if (list === undefined) tasks.set(event.task, [event]);
     else list.push(event);
@@ -66,36 +79,46 @@ function checkShape(facts: readonly Logged[]): readonly Violation[] {
 
 /**
  * started(n) → exactly one of succeeded, failed, lost (n, same claim) → (released →) started(n+1) …;
- * nothing follows a success, a cached result or a cancellation of the task.
+ * nothing follows a success or a cached result but where its outputs are, or that they were lost: then the task is to
+ * be done again. Nothing at all follows a cancellation of the task.
  */
-function checkTask(task: TaskId, events: readonly TaskEvent[]): readonly Violation[] {
+function checkTask(task: TaskId, events: readonly TaskFact[]): readonly Violation[] {
   const violations: Violation[] = [];
-  let last: TaskEvent | undefined;
-  let attempts = 0;
+  const before: Before = { last: undefined, attempts: 0, losses: 0 };
   for (const event of events) {
-    const problem = follows(last, event, attempts);
+    const problem = follows(event, before);
     if (problem !== undefined) violations.push(`task ${task}: ${problem}`);
-    if (event.kind === 'attempt-started') attempts = event.attempt;
-    last = event;
+    if (event.kind === 'attempt-started') before.attempts = event.attempt;
+    if (event.kind === 'outputs-lost') before.losses += 1;
+    if (event.kind !== 'outputs-kept') before.last = event;
   }
   return violations;
 }
 
-/** Nothing may follow these. */
-const SETTLING: ReadonlySet<TaskEvent['kind']> = new Set([
-  'attempt-succeeded',
-  'task-cached',
-  'task-cancelled',
-]);
+/** What the facts of a task say before the next one. */
+interface Before {
+  /** The last but for `outputs-kept`, which settles and opens nothing. */
+  last: TaskFact | undefined;
+  attempts: number;
+  losses: number;
+}
 
-/** `attempts`: how many there were before `event`. */
-function follows(
-  last: TaskEvent | undefined,
-  event: TaskEvent,
-  attempts: number,
-): Violation | undefined {
+const SUCCESS: readonly string[] = ['attempt-succeeded', 'task-cached'];
+
+function follows(event: TaskFact, { last, attempts, losses }: Before): Violation | undefined {
   const after = last === undefined ? 'nothing' : name(last);
-  if (last !== undefined && SETTLING.has(last.kind)) {
+  const isSuccess = last !== undefined && SUCCESS.includes(last.kind);
+  if (event.kind === 'outputs-lost') {
+    if (!isSuccess) return `${name(event)} after ${after}`;
+    if (event.rerun !== losses + 1) return `${name(event)} says rerun ${event.rerun}`;
+    return losses < RERUNS_PER_TASK_MAX ? undefined : `${name(event)} once too often`;
+  }
+  if (event.kind === 'outputs-kept') {
+    // Drivers tell of both; a loss is not refused to one that has not seen where the outputs are.
+    const fits = isSuccess || last?.kind === 'outputs-lost';
+    return fits ? undefined : `${name(event)} after ${after}`;
+  }
+  if (isSuccess || last?.kind === 'task-cancelled') {
     return `${name(event)} after ${after}: it was settled`;
   }
   switch (event.kind) {
@@ -122,19 +145,21 @@ function follows(
   }
 }
 
-function name(event: TaskEvent): string {
+function name(event: TaskFact): string {
   return 'attempt' in event ? `${event.kind}(${event.attempt})` : event.kind;
 }
 
 /** The counts of `run-ended` against what the tasks' last events say. */
 function checkCounts(
   facts: readonly Logged[],
-  tasks: ReadonlyMap<TaskId, readonly TaskEvent[]>,
+  tasks: ReadonlyMap<TaskId, readonly TaskFact[]>,
 ): readonly Violation[] {
   const end = facts.find(({ event }) => event.kind === 'run-ended')?.event;
   const first = facts[0]?.event;
   if (end?.kind !== 'run-ended' || first?.kind !== 'run-published') return [];
-  const last = [...tasks.values()].map((events) => events.at(-1)?.kind);
+  const last = [...tasks.values()].map(
+    (events) => events.findLast(({ kind }) => kind !== 'outputs-kept')?.kind,
+  );
   const cached = last.filter((kind) => kind === 'task-cached').length;
   const succeeded = cached + last.filter((kind) => kind === 'attempt-succeeded').length;
   const open = last.filter((kind) => kind === 'attempt-started').length;

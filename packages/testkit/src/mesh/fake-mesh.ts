@@ -128,6 +128,13 @@ export class FakeMesh {
     this.artifacts.delete(artifact);
   }
 
+  /** Loses a share of all artifacts; how many. */
+  loseArtifacts(share = 1): number {
+    const lost = [...this.artifacts.keys()].filter(() => this.random.chance(share));
+    for (const artifact of lost) this.loseArtifact(artifact);
+    return lost.length;
+  }
+
   /** Flips a bit of the stored bytes. */
   damageArtifact(artifact: ArtifactId): void {
     const stored = this.artifacts.get(artifact);

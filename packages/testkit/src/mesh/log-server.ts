@@ -70,7 +70,8 @@ export class LogServer {
 
   /** Nothing of it may start any more. */
   isOver(run: RunId): boolean {
-    return this.bySubject.has(`${run}.control`) || this.bySubject.has(`${run}.end`);
+    const end = this.bySubject.get(`${run}.end`)?.at(-1);
+    return this.bySubject.has(`${run}.control`) || end?.event.kind === 'run-ended';
   }
 
   private store(subject: string, event: RunEvent): Sequence {
@@ -96,6 +97,7 @@ function subjectOf(event: RunEvent): string {
     case 'run-cancel-requested':
       return `${event.run}.control`;
     case 'run-ended':
+    case 'outputs-lost':
       return `${event.run}.end`;
     default:
       return `${event.run}.task.${event.task}`;

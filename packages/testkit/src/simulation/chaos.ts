@@ -8,6 +8,7 @@ const ACTIONS = {
   'lose-drives': ({ mesh, share }) => mesh.loseDrives(share),
   'duplicate-offers': ({ mesh, share }) => mesh.duplicateOffers(share),
   'duplicate-drives': ({ mesh, share }) => mesh.duplicateDrives(share),
+  'lose-artifacts': ({ mesh, share }) => mesh.loseArtifacts(share),
   'restart-server': ({ mesh }) => mesh.restartServer(),
   outage: ({ world, mesh }) => {
     world.outage(world.random.between(500, 60_000));
