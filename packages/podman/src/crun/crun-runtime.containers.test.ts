@@ -83,12 +83,19 @@ describe('a fast container', () => {
   });
 });
 
-describe('the image of a daemon that is gone', () => {
-  it('is let go by the next one on this machine', async () => {
-    const label = `podmesh.recipe=${join(bed.podman.directory, 'gone')}`;
-    await bed.podman.podman('create', '--label', label, bed.podman.image, 'true');
+describe('the image that an earlier daemon kept', () => {
+  it('is let go by the next one in its place, and nothing else of that label', async () => {
+    const label = `podmesh.recipe=${bed.directory}`;
+    const create = async (...words: string[]) => {
+      const { podman, image } = bed.podman;
+      return (await podman('create', '--label', label, ...words, image)).trim();
+    };
+    await create('--entrypoint', '-');
+    const foreign = await create();
     await bed.restart();
-    expect(await bed.podman.podman('ps', '-aq', '--filter', `label=${label}`)).toBe('');
+    const left = await bed.podman.podman('ps', '-aq', '--no-trunc', '--filter', `label=${label}`);
+    expect(left.trim()).toBe(foreign);
+    await bed.podman.podman('rm', foreign);
   });
 });
 
