@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Job } from '../graph/graph.ts';
 import { KEEPS_PER_RUN_MAX } from '../words/limits.ts';
 import { decide } from './decide.ts';
 import { RUN, RunFixture, resultOf } from './run-fixture.test-kit.ts';
@@ -17,8 +18,13 @@ function succeedWithBulk(run: RunFixture, task: string): void {
   });
 }
 
-function afterOne(job: object = {}, ...others: readonly object[]): RunFixture {
-  const run = new RunFixture([{ id: 'a', ...output, ...job }, ...others]);
+function afterOne(
+  asked: Pick<Job, 'replicas' | 'keep'> = {},
+  ...others: readonly object[]
+): RunFixture {
+  const run = new RunFixture([{ id: 'a', ...output }, ...others]);
+  // Documents cannot ask for it as yet.
+  Object.assign(run.state.graph.jobs[0] ?? {}, asked);
   succeedWithBulk(run, 'a');
   return run;
 }
@@ -40,7 +46,7 @@ describe('outputs that are on the disk of one peer', () => {
   });
 
   const reader = { id: 'b', inputs: { in0: 'jobs:a/out' } };
-  it.each([
+  it.each<readonly [string, Pick<Job, 'replicas' | 'keep'>, readonly object[], number]>([
     ['as many as are asked for', { replicas: 3 }, [], 3],
     ['as many as are asked for, although others read them', { replicas: 4 }, [reader], 4],
     ['two when they are to be kept, although others read them', { keep: true }, [reader], 2],
@@ -50,7 +56,7 @@ describe('outputs that are on the disk of one peer', () => {
     expect(decisions(run)).toContainEqual({ kind: 'keep-outputs', task: 0, copies });
   });
 
-  it.each([
+  it.each<readonly [string, Pick<Job, 'replicas' | 'keep'>, readonly object[]]>([
     ['others read them', {}, [reader]],
     ['one copy is asked for', { replicas: 1 }, []],
   ])('stay alone when %s', (_, job, others) => {
@@ -91,7 +97,7 @@ describe('outputs that are on the disk of one peer', () => {
 });
 
 it('small outputs need no keeper', () => {
-  const run = new RunFixture([{ id: 'a', ...output, replicas: 5 }]);
+  const run = new RunFixture([{ id: 'a', ...output }]);
   run.run('a');
   expect(decisions(run)).toMatchObject([{ kind: 'end-run' }]);
 });
