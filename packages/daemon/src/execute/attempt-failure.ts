@@ -4,6 +4,7 @@ import {
   type Failure,
   type FailureKind,
 } from '@podmesh/core';
+import { DiskFullError, isFullDisk } from '../store/disk-full-error.ts';
 
 /** Ends an attempt with a failure kind; thrown inside an attempt and nowhere else. */
 export class AttemptFailure extends Error {
@@ -31,6 +32,8 @@ export function failureOfError(error: unknown): Pick<Failure, 'kind' | 'message'
   if (error instanceof AttemptFailure) return { kind: error.kind, message: error.message };
   if (error instanceof ArtifactMissingError)
     return { kind: 'input-missing', message: error.message };
+  // It names the disk, and what to do.
+  if (error instanceof DiskFullError) return { kind: 'disk-host', message: error.message };
   if (isDiskFull(error)) {
     return { kind: 'disk-host', message: `the machine's disk is full: ${messageOf(error)}` };
   }
@@ -39,7 +42,7 @@ export function failureOfError(error: unknown): Pick<Failure, 'kind' | 'message'
 
 function isDiskFull(error: unknown): boolean {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && (at.code === 'ENOSPC' || at.code === 'EDQUOT')) return true;
+    if (isFullDisk(at)) return true;
   }
   return false;
 }

@@ -1,5 +1,6 @@
 import type {
   ArtifactRef,
+  ClaimId,
   Clock,
   ContainerExit,
   ContainerRuntime,
@@ -57,6 +58,7 @@ export interface ContainerWitness {
 export class ContainerRun {
   readonly #parts: ContainerRunParts;
   readonly #offer: Offer;
+  readonly #claim: ClaimId;
   readonly #spool: LogSpool;
   readonly #stop: AbortSignal;
   readonly #witness: ContainerWitness | undefined;
@@ -71,6 +73,7 @@ export class ContainerRun {
     parts: ContainerRunParts,
     attempt: {
       readonly offer: Offer;
+      readonly claim: ClaimId;
       readonly spool: LogSpool;
       readonly stop: AbortSignal;
       readonly witness?: ContainerWitness;
@@ -82,6 +85,7 @@ export class ContainerRun {
   ) {
     this.#parts = parts;
     this.#offer = attempt.offer;
+    this.#claim = attempt.claim;
     this.#spool = attempt.spool;
     this.#stop = attempt.stop;
     this.#witness = attempt.witness;
@@ -134,10 +138,10 @@ export class ContainerRun {
   /** The image id this offer means on this machine. */
   async resolveImage(): Promise<string> {
     const { image } = this.#offer;
-    const { runtime, files } = this.#parts;
+    const { runtime } = this.#parts;
     if (image.kind === 'archive') {
       const ref: ArtifactRef = { digest: image.archive, kind: 'file', bytes: 0 };
-      const loaded = await runtime.loadImage(await files.input(ref), this.#stop);
+      const loaded = await runtime.loadImage(await this.#input(ref), this.#stop);
       if (loaded.ok) return loaded.value;
       throw new AttemptFailure(
         loaded.error.kind === 'platform' ? 'image-platform' : 'image-unavailable',
@@ -148,12 +152,16 @@ export class ContainerRun {
     return resolveNamedImage(runtime, image, { arch, pull: this.#onPull, signal: this.#stop });
   }
 
+  #input(artifact: ArtifactRef): Promise<string> {
+    return this.#parts.files.input(artifact, { claim: this.#claim, signal: this.#stop });
+  }
+
   async #start(labels: RunningContainer['labels'], log: LogSink): Promise<RunningContainer> {
     const { runtime, files } = this.#parts;
     const { command, env, mountAt, net, outputs, requirements } = this.#offer;
     const inputs: Record<string, string> = {};
     for (const [name, artifact] of Object.entries(this.#offer.inputs)) {
-      inputs[name] = await files.input(artifact);
+      inputs[name] = await this.#input(artifact);
     }
     this.#throwIfStopped();
     this.#step('inputs-ready');
