@@ -64,7 +64,7 @@ export const noFiles: TaskFiles = {
   input: async () => '/dev/null',
   storeOutput: async () => ({ digest: EMPTY_ARTIFACT, kind: 'file', bytes: 0 }),
   scratch: () => '/dev/null',
-  removeScratch: async () => undefined,
+  release: async () => undefined,
   openLog: () => noLog,
   reopenLog: async () => noLog,
 };

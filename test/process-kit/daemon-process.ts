@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { RunId } from '@podmesh/core';
+import { systemClock } from '@podmesh/daemon';
 import { within } from './within.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/daemon/dist/main.js', import.meta.url));
 const READY_MS = 90_000;
 const STOP_MS = 60_000;
+const SAID_MS = 120_000;
+const LOOK_MS = 20;
 const WORDS_MAX = 16_000;
 const DRIVING = / (no longer )?driving \(run=([a-z0-9]+)/;
 
@@ -65,6 +68,19 @@ export class DaemonProcess {
   /** The end of everything its processes said on standard error, over all starts. */
   get said(): string {
     return `--- ${this.name} said:\n${this.#said}`;
+  }
+
+  /** Resolves when it has said so on standard error, at whatever time. */
+  async untilSaid(words: string): Promise<void> {
+    let given = false;
+    const look = async (): Promise<void> => {
+      while (!this.#said.includes(words) && !given) await systemClock.sleep(LOOK_MS);
+    };
+    await within(SAID_MS, () => `${this.name} to say "${words}"; ${this.said}`, look()).finally(
+      () => {
+        given = true;
+      },
+    );
   }
 
   /** Resolves when it is ready; throws what it said when it ends instead. */

@@ -25,6 +25,8 @@ export interface PeerWish {
   readonly under?: readonly string[];
   /** Folder of its home, where that is not the mesh's own. */
   readonly homeIn?: string;
+  /** Where it reaches the server, if that is elsewhere for it than for this process. */
+  readonly nats?: string;
 }
 
 /** One nats-server, real daemons on real Podman, and the test's own connection, all on this machine. */
@@ -83,11 +85,11 @@ export class ProcessMesh {
     const { homeIn = this.folder, runtime = 'podman', words = [], ...rest } = wish;
     const daemon = new DaemonProcess({
       cores: 4,
+      nats: this.server.url,
       ...rest,
       words: ['--runtime', runtime, ...words],
       name: unique,
       home: join(homeIn, unique),
-      nats: this.server.url,
     });
     this.#peers.push(daemon);
     this.#ending.defer(() => removeContainers({ peer: unique }));

@@ -56,7 +56,7 @@ export class SimTaskFiles implements TaskFiles {
     return `/sim/scratch/${claim}`;
   }
 
-  async removeScratch(): Promise<void> {}
+  async release(): Promise<void> {}
 
   openLog(): LogSpool {
     const pieces: Uint8Array[] = [];

@@ -96,7 +96,7 @@ export class MemoryFiles implements TaskFiles {
     return `/memory/scratch/${claim}`;
   }
 
-  async removeScratch(claim: string): Promise<void> {
+  async release(claim: string): Promise<void> {
     this.scratches.delete(claim);
   }
 

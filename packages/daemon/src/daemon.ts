@@ -12,6 +12,7 @@ import { customAlphabet, nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { Configuration } from './configuration.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
+import type { AttemptJournal } from './execute/attempt-journal.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import type { Home } from './home.ts';
 import { LocalApi } from './local-api.ts';
@@ -178,6 +179,27 @@ export class Daemon {
     }
   }
 
+  /** The artifacts of this disk: for its tasks, and from and for other peers. */
+  async #openFiles(connection: MeshConnection, mesh: Mesh, journal: AttemptJournal) {
+    const { home, logger, peer } = this.#parts;
+    const root = home.at('store');
+    const store = new DiskStore(root);
+    this.#stops.push({ part: 'artifact store', stop: () => store.stop() });
+    const listen = await this.#listenAt(connection);
+    const exchange = new BulkExchange({ peer, mesh, store, clock: systemClock, logger, listen });
+    const { transfers: fromPeers } = exchange;
+    const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers });
+    await files.prepare();
+    // What an earlier session's containers read must outlive the first eviction of this one.
+    for (const { claim, offer } of await journal.list()) {
+      await files.pinInputs(claim, Object.values(offer.inputs));
+    }
+    store.start();
+    this.#stops.push({ part: 'exchange of artifacts', stop: () => exchange.stop() });
+    await exchange.start();
+    return { store, files, exchange };
+  }
+
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
@@ -187,24 +209,8 @@ export class Daemon {
     this.#stops.push({ part: 'podman service', stop: () => service.stop() });
     await service.start();
     const runtime = await this.#openRuntime(service.socketPath);
-    const store = new DiskStore(home.at('store'));
-    this.#stops.push({ part: 'artifact store', stop: () => store.stop() });
-    const exchange = new BulkExchange({
-      peer: this.#parts.peer,
-      mesh,
-      store,
-      clock: systemClock,
-      logger,
-      listen: await this.#listenAt(connection),
-    });
-    const files = new LocalTaskFiles(home.at('store'), mesh.artifacts, {
-      store,
-      fromPeers: exchange.transfers,
-    });
-    await files.prepare();
-    store.start();
-    this.#stops.push({ part: 'exchange of artifacts', stop: () => exchange.stop() });
-    await exchange.start();
+    const journal = new DiskJournal(home.at('attempts'), await readBoot());
+    const { store, files, exchange } = await this.#openFiles(connection, mesh, journal);
     const ownPeer = this.#parts.peer;
     const apiParts = { home: home.path, env: process.env, store, peer: ownPeer, version, logger };
     const localApi = new LocalApi(apiParts);
@@ -232,7 +238,7 @@ export class Daemon {
         log: mesh.runLog,
         runtime,
         files,
-        journal: new DiskJournal(home.at('attempts'), await readBoot()),
+        journal,
         peer: this.#parts.peer,
         session: sessionId(nanoid()),
         clock: systemClock,

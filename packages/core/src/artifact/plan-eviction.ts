@@ -8,7 +8,8 @@ export type EvictionRank = 'partial' | 'done' | 'copy' | 'kept';
 
 /** Why bytes must stay, whatever else has to give way. */
 export type PinReason =
-  | { readonly kind: 'input'; readonly claim: ClaimId }
+  /** `of`: the directory that it belongs to; the claim is then of whoever read that first. */
+  | { readonly kind: 'input'; readonly claim: ClaimId; readonly of?: ArtifactId }
   | { readonly kind: 'unreplicated'; readonly run: RunId; readonly task: TaskId }
   | { readonly kind: 'transfer' }
   | { readonly kind: 'person' };

@@ -5,6 +5,7 @@ import {
   type Failure,
   type FailureKind,
 } from '@podmesh/core';
+import { DiskFullError, isFullDisk } from '../store/disk-full-error.ts';
 
 /** Ends an attempt with a failure kind; thrown inside an attempt and nowhere else. */
 export class AttemptFailure extends Error {
@@ -55,6 +56,8 @@ export function failureOfError(error: unknown): AttemptProblem {
   }
   if (error instanceof ArtifactMissingError)
     return { kind: 'input-missing', message: error.message };
+  // It names the disk, and what to do.
+  if (error instanceof DiskFullError) return { kind: 'disk-host', message: error.message };
   if (isDiskFull(error)) {
     return { kind: 'disk-host', message: `the machine's disk is full: ${messageOf(error)}` };
   }
@@ -63,7 +66,7 @@ export function failureOfError(error: unknown): AttemptProblem {
 
 function isDiskFull(error: unknown): boolean {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && (at.code === 'ENOSPC' || at.code === 'EDQUOT')) return true;
+    if (isFullDisk(at)) return true;
   }
   return false;
 }

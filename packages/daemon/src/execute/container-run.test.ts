@@ -53,7 +53,12 @@ function newRun({ plan = {}, offer: wanted = {}, runtime = same, limits = WATCHE
     peer: peerId('p'),
   };
   const spool = files.openLog('claim-1');
-  const run = new ContainerRun(parts, { offer, spool, stop: stop.signal });
+  const run = new ContainerRun(parts, {
+    offer,
+    claim: claimId('claim-1'),
+    spool,
+    stop: stop.signal,
+  });
   const { run: id, task, attempt } = offer;
   const labels = { run: id, task, attempt, peer: peerId('p'), claim: claimId('claim-1') };
   const start = () => settled(bench.clock, run.execute(undefined, labels, spool.write));

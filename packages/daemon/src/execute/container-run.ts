@@ -1,5 +1,6 @@
 import type {
   ArtifactRef,
+  ClaimId,
   Clock,
   ContainerExit,
   ContainerRuntime,
@@ -63,6 +64,7 @@ export interface ContainerWitness {
 export class ContainerRun {
   readonly #parts: ContainerRunParts;
   readonly #offer: Offer;
+  readonly #claim: ClaimId;
   readonly #spool: LogSpool;
   readonly #stop: AbortSignal;
   readonly #witness: ContainerWitness | undefined;
@@ -77,6 +79,7 @@ export class ContainerRun {
     parts: ContainerRunParts,
     attempt: {
       readonly offer: Offer;
+      readonly claim: ClaimId;
       readonly spool: LogSpool;
       readonly stop: AbortSignal;
       readonly witness?: ContainerWitness;
@@ -88,6 +91,7 @@ export class ContainerRun {
   ) {
     this.#parts = parts;
     this.#offer = attempt.offer;
+    this.#claim = attempt.claim;
     this.#spool = attempt.spool;
     this.#stop = attempt.stop;
     this.#witness = attempt.witness;
@@ -156,7 +160,8 @@ export class ContainerRun {
 
   async #input(artifact: ArtifactRef): Promise<string> {
     try {
-      return await this.#parts.files.input(artifact);
+      const wish = { claim: this.#claim, signal: this.#stop };
+      return await this.#parts.files.input(artifact, wish);
     } catch (error) {
       throw failureOfInput(artifact.digest, error);
     }

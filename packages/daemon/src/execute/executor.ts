@@ -141,7 +141,8 @@ export class Executor {
       container.replayLog(this.#logSink(offer, spool));
       const witness = this.#witness(claim, true);
       const ranMs = entry.started?.ranMs ?? 0;
-      const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness, ranMs });
+      const attempt = { offer, claim, spool, stop, witness, ranMs };
+      const containerRun = new ContainerRun(this.#parts, attempt);
       await this.#publish(
         open,
         await containerRun.adopt(container, entry.started?.image ?? entry.image),
@@ -268,7 +269,8 @@ export class Executor {
     const spool = files.openLog(claim);
     const witness = this.#witness(claim);
     const onPull = this.#pullTeller(offer);
-    const containerRun = new ContainerRun(this.#parts, { offer, spool, stop, witness, onPull });
+    const made = { offer, claim, spool, stop, witness, onPull };
+    const containerRun = new ContainerRun(this.#parts, made);
     const labels: ContainerLabels = { run, task, attempt, peer, claim };
     const ending = await (trouble === undefined
       ? containerRun.execute(image, labels, this.#logSink(offer, spool))
@@ -322,7 +324,7 @@ export class Executor {
     try {
       await containerRun.cleanUp();
       this.#step('container-removed');
-      await this.#parts.files.removeScratch(claim);
+      await this.#parts.files.release(claim);
       await this.#parts.journal.remove(claim);
       this.#step('journal-removed');
     } catch (error) {

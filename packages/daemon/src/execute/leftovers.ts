@@ -94,7 +94,7 @@ export class Leftovers {
       inputs: Object.fromEntries(inputs) as Failure['inputs'] & object,
       machine: this.#parts.machine(),
     });
-    await this.#parts.files.removeScratch(entry.claim);
+    await this.#parts.files.release(entry.claim);
     await this.#parts.journal.remove(entry.claim);
   }
 }

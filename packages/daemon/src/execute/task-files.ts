@@ -2,18 +2,28 @@ import type { ArtifactKind, ArtifactRef, ClaimId, LogRef, OutputEntry } from '@p
 
 /** The files of attempts on this machine: what containers read and what they leave behind. */
 export interface TaskFiles {
-  /** Makes the bytes present here; the path of the read-only file or directory. Throws `ArtifactMissingError`. */
-  input(artifact: ArtifactRef): Promise<string>;
+  /**
+   * Makes the bytes present here, and keeps them until the claim is released; the path of the read-only file or
+   * directory. Throws `ArtifactMissingError`, `DiskFullError`, or the signal's reason.
+   */
+  input(artifact: ArtifactRef, wish: InputWish): Promise<string>;
   /** Stores what a task left behind, here and where every peer can reach it, and verifies it. */
   storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef>;
-  /** Where a private directory of one attempt may be made; gone with `removeScratch`. */
+  /** Where a private directory of one attempt may be made; gone with `release`. */
   scratch(claim: ClaimId): string;
-  /** And what was kept of its log, if that was not stored. */
-  removeScratch(claim: ClaimId): Promise<void>;
+  /** The attempt is settled: its directory goes, and what was kept of its log, if that was not stored; its inputs may. */
+  release(claim: ClaimId): Promise<void>;
   /** Keeps the log of an attempt, from its beginning, until it is stored as an artifact. */
   openLog(claim: ClaimId): LogSpool;
   /** Goes on with what an earlier daemon kept of an attempt's log. What cannot be had of it counts as cut off. */
   reopenLog(claim: ClaimId): Promise<LogSpool>;
+}
+
+/** Who wants an input. */
+export interface InputWish {
+  readonly claim: ClaimId;
+  /** Ends the wait. */
+  readonly signal: AbortSignal;
 }
 
 export interface LogSpool {

@@ -236,6 +236,13 @@ export class DiskStore {
     });
   }
 
+  /** What a transfer left behind that was given up for good: the whole came another way. */
+  async dropPartial(artifact: ArtifactId): Promise<void> {
+    if (this.index.partial(artifact)?.isOpen !== false) return;
+    this.index.forgetPartial(artifact);
+    await rm(this.places.partial(artifact), { recursive: true, force: true });
+  }
+
   async #makeExecutable(artifact: ArtifactId, path: string): Promise<void> {
     const temporary = this.temporaryPath();
     try {

@@ -6,10 +6,19 @@ import { DirectProcess, FakeMesh, sampleArtifact, VirtualClock } from '@podmesh/
 import { describe, expect, it } from 'vitest';
 import { AttemptFailure, failureOfError } from '../execute/attempt-failure.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
+import type { DiskStore } from './disk-store.ts';
 import { LocalTaskFiles, type LocalTaskFilesOptions } from './local-task-files.ts';
-import { brokenStream, entries, fileEntry, namesIn, temporaryFolder } from './store.test-kit.ts';
+import {
+  brokenStream,
+  entries,
+  fileEntry,
+  namesIn,
+  newStore,
+  temporaryFolder,
+} from './store.test-kit.ts';
 
 const clock = new VirtualClock();
+const wish = { claim: claimId('reader'), signal: new AbortController().signal };
 
 /** One peer's files over a mesh that others share. */
 async function newFiles(mesh = new FakeMesh(clock), store?: ArtifactStore) {
@@ -26,8 +35,8 @@ describe("a task's output", () => {
     const there = await newFiles(here.mesh);
     const ref = await here.files.storeOutput('file', entries(fileEntry('', 'result\n')));
     expect(ref).toEqual(sampleArtifact(Buffer.from('result\n')).ref);
-    expect(await readFile(await there.files.input(ref), 'utf8')).toBe('result\n');
-    expect(await readFile(await here.files.input(ref), 'utf8')).toBe('result\n');
+    expect(await readFile(await there.files.input(ref, wish), 'utf8')).toBe('result\n');
+    expect(await readFile(await here.files.input(ref, wish), 'utf8')).toBe('result\n');
   });
 
   it('of a directory comes back with executables, empty folders and links', async () => {
@@ -44,7 +53,7 @@ describe("a task's output", () => {
       ),
     );
     expect(ref.kind).toBe('dir');
-    const folder = await there.files.input(ref);
+    const folder = await there.files.input(ref, wish);
     expect(await namesIn(folder)).toEqual(['a.txt', 'empty', 'sub']);
     expect(await readFile(join(folder, 'sub/run'), 'utf8')).toBe('a');
     expect((await stat(join(folder, 'a.txt'))).mode & 0o111).toBe(0);
@@ -103,14 +112,14 @@ describe("a task's input", () => {
     const get = () => entriesOfBytes('something else');
     const { files } = await newFiles(mesh, { ...portOf(artifacts), get });
     const { ref } = sampleArtifact(Buffer.from('wanted'));
-    await expect(files.input(ref)).rejects.toThrow(`asked the mesh for ${ref.digest}`);
-    await expect(files.input(ref)).rejects.toThrow(`asked the mesh for ${ref.digest}`);
+    await expect(files.input(ref, wish)).rejects.toThrow(`asked the mesh for ${ref.digest}`);
+    await expect(files.input(ref, wish)).rejects.toThrow(`asked the mesh for ${ref.digest}`);
   });
 
   it('that nobody has is the failure input-missing', async () => {
     const { files } = await newFiles();
     const { ref } = sampleArtifact(Buffer.from('nowhere'));
-    const error = await files.input(ref).catch((thrown: unknown) => thrown);
+    const error = await files.input(ref, wish).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ArtifactMissingError);
     expect(failureOfError(error).kind).toBe('input-missing');
   });
@@ -129,20 +138,20 @@ describe("a task's input", () => {
     const root = await temporaryFolder();
     const files = new LocalTaskFiles(root, here.artifacts, { fromPeers });
     await files.prepare();
-    await files.input(small);
-    const path = await files.input(large);
+    await files.input(small, wish);
+    const path = await files.input(large, wish);
     expect((await stat(path)).size).toBe(large.bytes);
     expect(asked).toEqual([[large.digest, large.bytes]]);
     const full = new LocalTaskFiles(await temporaryFolder(), here.artifacts, {
       fromPeers: { get: () => Promise.reject(new Error('the disk is full')) },
     });
     await full.prepare();
-    await expect(full.input(large)).rejects.toThrow('the disk is full');
+    await expect(full.input(large, wish)).rejects.toThrow('the disk is full');
   });
 
   it('can be the empty artifact, which is stored nowhere', async () => {
     const { files } = await newFiles();
-    const path = await files.input({ digest: EMPTY_ARTIFACT, kind: 'file', bytes: 0 });
+    const path = await files.input({ digest: EMPTY_ARTIFACT, kind: 'file', bytes: 0 }, wish);
     expect(await readFile(path, 'utf8')).toBe('');
   });
 
@@ -155,7 +164,7 @@ describe("a task's input", () => {
       return here.artifacts.get(id);
     };
     const { files } = await newFiles(here.mesh, { ...portOf(here.artifacts), get });
-    const paths = await Promise.all(Array.from({ length: 10 }, () => files.input(ref)));
+    const paths = await Promise.all(Array.from({ length: 10 }, () => files.input(ref, wish)));
     expect(new Set(paths).size).toBe(1);
     expect(gets).toBe(1);
   });
@@ -168,7 +177,7 @@ describe("a task's input", () => {
       { kind: 'tree', path: '1', digest: inner.digest },
     ]);
     await artifacts.put(outer.ref, entriesOfBytes(Buffer.from(outer.bytes).toString()));
-    const folder = await files.input(outer.ref);
+    const folder = await files.input(outer.ref, wish);
     expect(await readFile(join(folder, '0/deep/x'), 'utf8')).toBe('x');
     expect((await stat(join(folder, '1/deep/x'))).mode & 0o111).toBe(0o111);
   });
@@ -178,20 +187,104 @@ describe("a task's input", () => {
     const ref = await files.storeOutput('dir', entries(fileEntry('gone', 'gone')));
     const other = await newFiles(mesh);
     mesh.loseArtifact(sampleArtifact(Buffer.from('gone')).ref.digest);
-    await expect(other.files.input(ref)).rejects.toThrow(ArtifactMissingError);
+    await expect(other.files.input(ref, wish)).rejects.toThrow(ArtifactMissingError);
     expect(await namesIn(join(other.root, 'trees'))).toEqual([]);
     expect(await namesIn(join(other.root, 'temporary'))).toEqual([]);
     expect(await namesIn(join(root, 'temporary'))).toEqual([]);
   });
 });
 
+describe('what tasks read and leave', () => {
+  const limits = { floorBytes: 0, ceilingBytes: 0, minFreeBytes: 0 };
+  const nowMs = { value: 0 };
+
+  /** A peer whose store gives up all it may whenever something large is written. */
+  async function newTightFiles(mesh = new FakeMesh(clock)) {
+    const bench = await newStore({ limits, nowMs: () => nowMs.value });
+    const { artifacts } = mesh.portsFor(new DirectProcess('p', clock));
+    const files = new LocalTaskFiles(bench.root, artifacts, { store: bench.store });
+    await files.prepare();
+    const evict = async (store: DiskStore = bench.store) => {
+      nowMs.value += 60_000;
+      (await store.budget.reserve(1)).release();
+      return [...store.index.wholes()].map(([artifact]) => artifact).sort();
+    };
+    return { ...bench, mesh, artifacts, files, evict };
+  }
+
+  async function directory(files: LocalTaskFiles) {
+    const ref = await files.storeOutput('dir', entries(fileEntry('a', 'A'), fileEntry('b', 'B')));
+    const members = ['A', 'B'].map((text) => sampleArtifact(Buffer.from(text)).ref.digest);
+    return { ref, all: [ref.digest, ...members].sort() };
+  }
+
+  it('is worth more where it was made than where it was fetched', async () => {
+    const made = await newTightFiles();
+    const fetched = await newTightFiles(made.mesh);
+    const { ref, all } = await directory(made.files);
+    await fetched.files.input(ref, wish);
+    const ranks = (store: DiskStore) => all.map((artifact) => store.index.whole(artifact)?.rank);
+    expect(ranks(made.store)).toEqual(['kept', 'kept', 'kept']);
+    expect(ranks(fetched.store)).toEqual(['copy', 'copy', 'copy']);
+  });
+
+  it('stays while an attempt reads it, the files of a directory too, and may go then', async () => {
+    const { mesh, files } = await newTightFiles();
+    const { ref, all } = await directory(files);
+    const reader = await newTightFiles(mesh);
+    const folder = await reader.files.input(ref, wish);
+    await reader.files.input(ref, { ...wish, claim: claimId('second') });
+    expect(await reader.evict()).toEqual(all);
+    await reader.files.release(wish.claim);
+    expect(await reader.evict()).toEqual(all);
+    expect(await namesIn(folder)).toEqual(['a', 'b']);
+    await reader.files.release(claimId('second'));
+    expect(await reader.evict()).toEqual([]);
+    expect(await namesIn(folder)).toEqual([]);
+  });
+
+  it('stays over a restart for as long as its attempt is not settled', async () => {
+    const { mesh, files } = await newTightFiles();
+    const { ref, all } = await directory(files);
+    const reader = await newTightFiles(mesh);
+    await reader.files.input(ref, wish);
+    // What it knows of their worth is written down then.
+    reader.store.start();
+    await reader.store.stop();
+    const store = await reader.next();
+    const restarted = new LocalTaskFiles(reader.root, reader.artifacts, { store });
+    const gone = sampleArtifact(Buffer.from('never here'), 'dir').ref;
+    await restarted.pinInputs(wish.claim, [gone, ref]);
+    expect(await reader.evict(store)).toEqual(all);
+    await restarted.release(wish.claim);
+    expect(await reader.evict(store)).toEqual([]);
+  });
+
+  it('is not waited for by an attempt that is told to end', async () => {
+    const { mesh, files, artifacts } = await newTightFiles();
+    const ref = await files.storeOutput('file', entries(fileEntry('', 'slow')));
+    const never = portOf(artifacts);
+    never.get = async function* () {
+      yield await new Promise<never>(() => undefined);
+    };
+    const reader = await newFiles(mesh, never);
+    const stop = new AbortController();
+    const read = reader.files.input(ref, { ...wish, signal: stop.signal });
+    stop.abort('cancelled');
+    await expect(read).rejects.toBe('cancelled');
+    await expect(reader.files.input(ref, { ...wish, signal: stop.signal })).rejects.toBe(
+      'cancelled',
+    );
+  });
+});
+
 it('gives an attempt a folder of its own and takes it back, twice too', async () => {
   const { files } = await newFiles();
   const folder = files.scratch(claimId('claim-1'));
-  await files.removeScratch(claimId('claim-1'));
+  await files.release(claimId('claim-1'));
   await mkdir(join(folder, 'fd'), { recursive: true });
-  await files.removeScratch(claimId('claim-1'));
-  await files.removeScratch(claimId('claim-1'));
+  await files.release(claimId('claim-1'));
+  await files.release(claimId('claim-1'));
   await expect(stat(folder)).rejects.toThrow();
 });
 
@@ -205,7 +298,7 @@ it("keeps an attempt's log over a restart, until it is given up", async () => {
   log.write('stdout', Buffer.from('two\n'));
   expect(await log.store()).toMatchObject({ bytes: 8, truncated: false });
   expect(await namesIn(join(root, 'scratch'))).toEqual(['claim-1.log']);
-  await restarted.removeScratch(claim);
+  await restarted.release(claim);
   expect(await namesIn(join(root, 'scratch'))).toEqual([]);
 });
 

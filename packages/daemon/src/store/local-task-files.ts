@@ -12,17 +12,19 @@ import {
   EMPTY_ARTIFACT,
   type OutputEntry,
   SMALL_ARTIFACT_BYTES_MAX,
+  type Tree,
   type TreeEntry,
 } from '@podmesh/core';
 import { makeTree, parseTree } from '@podmesh/jetstream';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
-import type { LogSpool, TaskFiles } from '../execute/task-files.ts';
+import type { InputWish, LogSpool, TaskFiles } from '../execute/task-files.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
 import type { Transfers } from '../transfer/transfers.ts';
 import { DiskStore, type StoredFile } from './disk-store.ts';
+import { InputPins } from './input-pins.ts';
 import { LogFile } from './log-file.ts';
 import { SingleFlight } from './single-flight.ts';
-import { buildTreeFolder, type TreeSource } from './tree-folder.ts';
+import { buildTreeFolder, type TreeSource, treeMembers } from './tree-folder.ts';
 
 /** Files of a directory output that are on their way into the mesh at the same time. */
 const UPLOADS_MAX = 8;
@@ -45,12 +47,14 @@ export class LocalTaskFiles implements TaskFiles {
   readonly #scratch: string;
   readonly #fetches = new SingleFlight<ArtifactId, void>();
   readonly #folders = new SingleFlight<ArtifactId, void>();
+  readonly #pins: InputPins;
 
   /** `root`: a private folder of this peer, all on one file system. */
   constructor(root: string, mesh: ArtifactStore, options: LocalTaskFilesOptions = {}) {
     this.#store = options.store ?? new DiskStore(root);
     this.#mesh = mesh;
     this.#fromPeers = options.fromPeers;
+    this.#pins = new InputPins(this.#store.pins);
     // Any number of tasks may wait for the same inputs.
     setMaxListeners(0, this.#never);
     this.#trees = join(root, 'trees');
@@ -62,15 +66,22 @@ export class LocalTaskFiles implements TaskFiles {
     await mkdir(this.#scratch, { recursive: true, mode: 0o700 });
   }
 
-  async input(artifact: ArtifactRef): Promise<string> {
-    const { digest, bytes } = artifact;
-    if (artifact.kind === 'file') {
-      await this.#fetch(digest, bytes);
-      return this.#store.pathOf(digest);
+  input(artifact: ArtifactRef, { claim, signal }: InputWish): Promise<string> {
+    // What is on its way goes on for the next who needs it; only this attempt waits no longer.
+    return unlessAborted(() => this.#input(artifact, claim), signal);
+  }
+
+  /**
+   * Pins what attempts of an earlier session read: call it before anything may be evicted. Looks at this disk only,
+   * and never throws: of a directory that is not here there is nothing to lose.
+   */
+  async pinInputs(claim: ClaimId, inputs: readonly ArtifactRef[]): Promise<void> {
+    const readTree = (listing: ArtifactId) =>
+      this.#readTree(listing).catch((): Tree => ({ podmeshTree: 1, entries: [] }));
+    for (const { kind, digest } of inputs) {
+      if (kind === 'file') this.#pins.pin(claim, digest);
+      else await this.#pins.pinDirectory(claim, digest, () => treeMembers(readTree, digest));
     }
-    const folder = join(this.#trees, digest.slice('sha256:'.length));
-    await this.#folders.run(digest, () => buildTreeFolder(this.#treeSource(), digest, folder));
-    return folder;
   }
 
   async storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
@@ -82,7 +93,8 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   /** For every task, and of most there is nothing: a look costs a tenth of what taking away nothing does. */
-  async removeScratch(claim: ClaimId): Promise<void> {
+  async release(claim: ClaimId): Promise<void> {
+    this.#pins.release(claim);
     const paths = [this.scratch(claim), this.#logOf(claim)].filter((path) => existsSync(path));
     await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
   }
@@ -95,6 +107,19 @@ export class LocalTaskFiles implements TaskFiles {
     const log = this.#logFile(claim);
     await log.takeUp();
     return log;
+  }
+
+  async #input({ kind, digest, bytes }: ArtifactRef, claim: ClaimId): Promise<string> {
+    if (kind === 'file') {
+      this.#pins.pin(claim, digest);
+      await this.#fetch(digest, bytes);
+      return this.#store.pathOf(digest);
+    }
+    const source = this.#treeSource();
+    await this.#pins.pinDirectory(claim, digest, () => treeMembers(source.readTree, digest));
+    const folder = join(this.#trees, digest.slice('sha256:'.length));
+    await this.#folders.run(digest, () => buildTreeFolder(source, digest, folder));
+    return folder;
   }
 
   #logFile(claim: ClaimId): LogFile {
@@ -157,8 +182,8 @@ export class LocalTaskFiles implements TaskFiles {
       if (bytes > SMALL_ARTIFACT_BYTES_MAX && (await this.#fetchFromPeers(artifact, bytes))) return;
       const source =
         artifact === EMPTY_ARTIFACT ? once(new Uint8Array()) : this.#mesh.get(artifact);
-      const stored = await this.#store.write(source);
-      if (stored.digest === artifact) return;
+      const stored = await this.#store.write(source, 'copy');
+      if (stored.digest === artifact) return this.#store.dropPartial(artifact);
       throw new Error(`asked the mesh for ${artifact}, was given ${stored.digest}`);
     });
   }
@@ -174,20 +199,30 @@ export class LocalTaskFiles implements TaskFiles {
     }
   }
 
+  /** Reads each listing once. */
   #treeSource(): TreeSource {
     const sizes = new Map<ArtifactId, number>();
+    const trees = new Map<ArtifactId, Tree>();
     return {
       store: this.#store,
       fetch: (artifact) => this.#fetch(artifact, sizes.get(artifact)),
       readTree: async (artifact) => {
+        const known = trees.get(artifact);
+        if (known !== undefined) return known;
         await this.#fetch(artifact);
-        const tree = parseTree(await readAll(this.#store.read(artifact)), artifact);
+        const tree = await this.#readTree(artifact);
+        trees.set(artifact, tree);
         for (const entry of tree.entries) {
           if (entry.kind === 'file') sizes.set(entry.digest, entry.bytes);
         }
         return tree;
       },
     };
+  }
+
+  /** Of a listing that is here. */
+  async #readTree(artifact: ArtifactId): Promise<Tree> {
+    return parseTree(await readAll(this.#store.read(artifact)), artifact);
   }
 }
 
@@ -207,6 +242,18 @@ function listing(entries: readonly TreeEntry[]): ReturnType<typeof makeTree> {
       error,
     );
   }
+}
+
+/** What the work gives, but rejects with the signal's reason as soon as that aborts; nothing begins after that. */
+async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  return await new Promise<T>((resolve, reject) => {
+    const leave = (): void => reject(signal.reason);
+    signal.addEventListener('abort', leave, { once: true });
+    work()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', leave));
+  });
 }
 
 async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {

@@ -30,6 +30,20 @@ async function expectAtRest({ root, store }: Awaited<ReturnType<typeof newDisk>>
   expect(store.pins.isPinned(digest)).toBe(false);
 }
 
+it('drops what a transfer left once the whole came another way, and nothing that is in use', async () => {
+  const { store } = await newStore();
+  const disk = new StoreDisk(store);
+  const partial = await disk.begin(digest, list);
+  await partial.put(0, chunk(0));
+  await store.dropPartial(digest);
+  expect(store.index.partial(digest)?.isOpen).toBe(true);
+  await partial.close();
+  await store.dropPartial(digest);
+  await store.dropPartial(digest);
+  expect(store.index.partial(digest)).toBeUndefined();
+  expect(await namesIn(store.places.partials)).toEqual([]);
+});
+
 describe('an artifact put together of chunks', () => {
   it.each([[[0, 1, 2]], [[2, 0, 1]]])('is stored, in the order %j', async (order) => {
     const made = await newDisk();

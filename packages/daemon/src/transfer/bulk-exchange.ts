@@ -15,6 +15,7 @@ import { StoreDisk } from '../store/store-disk.ts';
 import { BulkServer } from './bulk-server.ts';
 import { EitherTransport } from './either-transport.ts';
 import { HttpTransport } from './http-transport.ts';
+import { TransferTally } from './transfer-tally.ts';
 import { Transfers } from './transfers.ts';
 
 /** What of a mesh bytes between peers need. */
@@ -50,7 +51,8 @@ export class BulkExchange {
   #bulk: BulkAddress | undefined;
 
   constructor(parts: BulkExchangeParts) {
-    const { peer, mesh, store, clock } = parts;
+    const { peer, mesh, store, clock, logger } = parts;
+    const tally = new TransferTally();
     this.#parts = parts;
     this.#disk = new StoreDisk(store);
     this.#direct = new HttpTransport({ peers: mesh.peers, clock });
@@ -58,8 +60,15 @@ export class BulkExchange {
       peer,
       disk: this.#disk,
       finder: mesh.finder,
-      transport: new EitherTransport(this.#direct, mesh.relay),
+      transport: new EitherTransport(this.#direct, mesh.relay, (source, chunk, way) =>
+        tally.note(source, chunk, way),
+      ),
       clock,
+      onEnd: (artifact, error) => {
+        const counts = { artifact, ...tally.take(artifact) };
+        if (error === undefined) logger.debug(counts, 'got an artifact from other peers');
+        else logger.debug({ ...counts, err: error }, 'did not get an artifact from other peers');
+      },
     });
   }
 

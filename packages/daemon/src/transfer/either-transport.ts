@@ -13,14 +13,21 @@ export interface DirectTransport extends ChunkTransport {
   reaches(source: PeerId, signal: AbortSignal): Promise<boolean>;
 }
 
+export type TransferWay = 'direct' | 'relayed';
+
+export type OnChunk = (source: PeerId, chunk: ChunkPlace, way: TransferWay) => void;
+
 /** Straight from the source where it is reached, and through the server where it is not. */
 export class EitherTransport implements ChunkTransport {
   readonly #direct: DirectTransport;
   readonly #relay: ChunkTransport;
+  readonly #onChunk: OnChunk;
 
-  constructor(direct: DirectTransport, relay: ChunkTransport) {
+  /** `onChunk` is told of each chunk that came. */
+  constructor(direct: DirectTransport, relay: ChunkTransport, onChunk: OnChunk = () => undefined) {
     this.#direct = direct;
     this.#relay = relay;
+    this.#onChunk = onChunk;
   }
 
   async chunkList(
@@ -37,7 +44,11 @@ export class EitherTransport implements ChunkTransport {
     into: Uint8Array,
     signal: AbortSignal,
   ): Promise<Result<undefined, SourceRefusal>> {
-    return this.#either(source, signal, (way) => way.fetch(source, chunk, into, signal));
+    return this.#either(source, signal, async (way) => {
+      const answer = await way.fetch(source, chunk, into, signal);
+      if (answer.ok) this.#onChunk(source, chunk, way === this.#direct ? 'direct' : 'relayed');
+      return answer;
+    });
   }
 
   /** A way that is lost between two chunks is noticed by the second; whatever else is refused stays refused. */

@@ -10,6 +10,8 @@ import { TransferRun, type TransferRunParts } from './transfer-run.ts';
 
 export interface TransfersParts extends Omit<TransferRunParts, 'isBlamed'> {
   readonly peer: PeerId;
+  /** Told of each that was begun. `error`: why it did not come. */
+  readonly onEnd?: (artifact: ArtifactId, error?: unknown) => void;
 }
 
 export interface TransferWish extends Pick<TransferOrder, 'bytes' | 'hints'> {
@@ -88,6 +90,10 @@ export class Transfers {
     );
     try {
       await run.run(signal);
+      this.#parts.onEnd?.(artifact);
+    } catch (error) {
+      this.#parts.onEnd?.(artifact, error);
+      throw error;
     } finally {
       const untilMs = this.#parts.clock.nowMs() + SOURCE_CORRUPT_MS;
       for (const peer of run.blamed) this.#blamedUntilMs.set(peer, untilMs);

@@ -1,0 +1,88 @@
+import { peerId } from '@podmesh/core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CommandLine } from '../process-kit/command-line.ts';
+import { NOTES_TRANSFERS, transfersOf } from '../process-kit/daemon-log.ts';
+import type { DaemonProcess } from '../process-kit/daemon-process.ts';
+import {
+  expectReadWell,
+  LARGE_BYTES,
+  madeAndRead,
+  placed,
+  untilArriving,
+  untilMade,
+} from '../process-kit/large-artifact.ts';
+import { ProcessMesh } from '../process-kit/process-mesh.ts';
+
+const MINUTES = 60_000;
+const GOT = 'got an artifact from other peers';
+const GAVE_UP = 'did not get an artifact from other peers';
+
+describe('a large output of one peer that another reads', () => {
+  let cluster: ProcessMesh;
+  let ann: DaemonProcess;
+  /** Serves nobody directly. */
+  let shy: DaemonProcess;
+  let bob: DaemonProcess;
+
+  beforeAll(async () => {
+    cluster = await ProcessMesh.start();
+    [ann, shy, bob] = await Promise.all([
+      cluster.addPeer('ann', { words: placed('ann') }),
+      cluster.addPeer('shy', { words: [...placed('shy'), '--serve', 'none'] }),
+      cluster.addPeer('bob', { words: placed('bob'), env: NOTES_TRANSFERS }),
+    ]);
+  }, 3 * MINUTES);
+
+  afterAll(() => cluster.stop(), 3 * MINUTES);
+
+  it(
+    'comes straight from there',
+    async () => {
+      const run = await cluster.publish(madeAndRead('ann', 'bob'));
+      await expectReadWell(run);
+      expect(await transfersOf(bob, await untilMade(run))).toEqual([
+        { msg: GOT, directBytes: LARGE_BYTES, relayedBytes: 0, from: [ann.name] },
+      ]);
+    },
+    4 * MINUTES,
+  );
+
+  it(
+    'comes through the server from a peer that serves nobody directly',
+    async () => {
+      const run = await cluster.publish(madeAndRead('shy', 'bob'));
+      await expectReadWell(run);
+      expect(await transfersOf(bob, await untilMade(run))).toEqual([
+        { msg: GOT, directBytes: 0, relayedBytes: LARGE_BYTES, from: [shy.name] },
+      ]);
+    },
+    4 * MINUTES,
+  );
+
+  it(
+    'comes all the same when that peer is killed in the middle of it',
+    async () => {
+      const run = await cluster.publish(madeAndRead('shy', 'bob'));
+      const large = await untilMade(run);
+      // What goes through the server goes slowly enough to be caught half way.
+      await untilArriving(bob, large);
+      await shy.kill();
+      await expectReadWell(run);
+      const [noted, ...others] = await transfersOf(bob, large);
+      expect(others).toEqual([]);
+      expect(noted).toMatchObject({ msg: GAVE_UP, directBytes: 0, from: [shy.name] });
+      expect(noted?.relayedBytes).toBeGreaterThan(0);
+      expect(noted?.relayedBytes).toBeLessThan(LARGE_BYTES);
+    },
+    4 * MINUTES,
+  );
+
+  it('may be fetched by who reads the directory, and its key is shown to nobody else', async () => {
+    const { key = '' } = (await cluster.mesh.peers.find(peerId(ann.name)))?.bulk ?? {};
+    expect(key).not.toBe('');
+    const listed = await new CommandLine(bob.options.home, cluster.folder).run('peers', '--json');
+    expect(listed.code).toBe(0);
+    expect(listed.out).toContain(ann.name);
+    expect(listed.out).not.toContain(key);
+  });
+});

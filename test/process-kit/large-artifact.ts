@@ -1,0 +1,83 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ArtifactId, type Graph, taskId } from '@podmesh/core';
+import { systemClock } from '@podmesh/daemon';
+import { expect } from 'vitest';
+import { busyboxGraph, shell } from './busybox-graph.ts';
+import type { DaemonProcess } from './daemon-process.ts';
+import type { PublishedRun } from './published-run.ts';
+import { within } from './within.ts';
+
+export const LARGE_MIB = 64;
+export const LARGE_BYTES = LARGE_MIB * 2 ** 20;
+const ARRIVAL_MS = 120_000;
+/** Between two looks: a file tells nobody that it grows. */
+const LOOK_MS = 10;
+
+/** The label of a peer on which alone such a job can run. */
+export const placed = (place: string): readonly string[] => ['--label', `place=${place}`];
+
+/** A job in one place makes a file of bytes that were never there before, one in another reads it. */
+export function madeAndRead(make: string, read: string): Graph {
+  const needs = (place: string) => ({ labels: [`place=${place}`] });
+  return busyboxGraph([
+    {
+      id: 'make',
+      cache: false,
+      needs: needs(make),
+      command: shell(
+        `dd if=/dev/urandom of=/tmp/large bs=1M count=${LARGE_MIB}`,
+        'sha256sum < /tmp/large > /tmp/sum',
+      ),
+      outputs: { large: 'file:/tmp/large', sum: 'file:/tmp/sum' },
+    },
+    {
+      id: 'read',
+      cache: false,
+      needs: needs(read),
+      command: shell('sha256sum < /in/large > /tmp/sum'),
+      inputs: { large: 'jobs:make/large' },
+      outputs: { sum: 'file:/tmp/sum' },
+    },
+  ]);
+}
+
+/** The large file, once it was made. */
+export async function untilMade(run: PublishedRun): Promise<ArtifactId> {
+  const made = await run.until('attempt-succeeded', ({ task }) => task === taskId('make'));
+  const large = made.event.result.outputs.large;
+  if (large === undefined) throw new Error(run.told());
+  return large.digest;
+}
+
+/** That the reader read what was made, at its first attempt. */
+export async function expectReadWell(run: PublishedRun): Promise<void> {
+  expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+  expect(run.violations()).toEqual([]);
+  expect(run.of('attempt-started')).toHaveLength(2);
+  const { 'make/sum': made, 'read/sum': read } = run.outputs();
+  expect(read).toBe(made);
+}
+
+/** Resolves when a part of the artifact is on the daemon's disk, and no more than a part was a moment before. */
+export async function untilArriving(
+  { options, name }: DaemonProcess,
+  artifact: ArtifactId,
+): Promise<void> {
+  const hex = artifact.slice('sha256:'.length);
+  const partial = join(options.home, 'store', 'partial', hex, 'bytes');
+  let given = false;
+  const look = async (): Promise<void> => {
+    // The file has its full length from the beginning: what counts is what fills it.
+    for (let blocks = 0; blocks === 0 && !given; ) {
+      blocks = await stat(partial).then(
+        (found) => found.blocks,
+        () => 0,
+      );
+      await systemClock.sleep(LOOK_MS);
+    }
+  };
+  await within(ARRIVAL_MS, () => `a first part of ${artifact} at ${name}`, look()).finally(() => {
+    given = true;
+  });
+}
