@@ -92,6 +92,8 @@ describe('requireSafeguards', () => {
       'io.container.manager': 'libpod',
       'io.kubernetes.cri-o.Created': '2026-01-01T00:00:00Z',
       'io.kubernetes.cri-o.TTY': 'false',
+      'org.systemd.property.KillSignal': '15',
+      'org.systemd.property.TimeoutStopUSec': 'uint64 10000000',
     };
     expect(() => requireSafeguards({ ...written, annotations })).not.toThrow();
   });

@@ -4,8 +4,16 @@ import type { OciConfig } from './recipe.ts';
 
 /** Without a path: one with a path is somebody else's. */
 const OWN_NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network'];
-/** Podman writes them for every container, and crun reads neither. */
-const PODMANS_OWN = ['io.kubernetes.cri-o.Created', 'io.kubernetes.cri-o.TTY'];
+/**
+ * Podman writes them for every container, the latter two where systemd manages cgroups. crun reads neither of the
+ * former, and the latter only where it asks systemd for a cgroup, which it does not do in this lane.
+ */
+const PODMANS_OWN = [
+  'io.kubernetes.cri-o.Created',
+  'io.kubernetes.cri-o.TTY',
+  'org.systemd.property.KillSignal',
+  'org.systemd.property.TimeoutStopUSec',
+];
 
 /**
  * Throws `CrunUnavailableError`, which names all that is missing, unless a configuration that Podman

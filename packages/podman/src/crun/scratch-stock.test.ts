@@ -70,16 +70,6 @@ async function afterwards(change: (scratch: Scratch) => Promise<void>) {
 const upperOf = ({ layer }: Scratch) => join(layer.directory, 'upper');
 const hostsOf = ({ files }: Scratch) => join(files.directory, 'file-0');
 
-/** Whether a directory there may have attributes of its own, and there is a program for that. */
-const hasAttributes = (() => {
-  try {
-    execFileSync('setfattr', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
 describe('what a container gets on the disk', () => {
   it('is as Podman would make it', async () => {
     const { stock, places } = await newStock();
@@ -135,13 +125,6 @@ describe('what a container leaves on the disk', () => {
       Object.assign(files, { stamps });
     });
     expect(fate).toEqual({ layer: 'reused', files: 'deleted' });
-  });
-
-  it.skipIf(!hasAttributes)('is deleted when / was given an attribute', async () => {
-    const fate = await afterwards(async (scratch) => {
-      execFileSync('setfattr', ['-n', 'user.x', '-v', 'y', upperOf(scratch)]);
-    });
-    expect(fate).toEqual({ layer: 'deleted', files: 'reused' });
   });
 
   it.each<readonly [string, (scratch: Scratch) => Promise<void>]>([
