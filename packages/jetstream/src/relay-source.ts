@@ -63,10 +63,13 @@ export class RelaySource {
         const next = waiting.shift();
         if (next === undefined) return;
         serving += 1;
-        void this.#serveOne(next, source, chunks, signal).finally(() => {
-          serving -= 1;
-          serveMore();
-        });
+        // Whatever broke it, nobody is there to be told: who gets no answer asks again.
+        void this.#serveOne(next, source, chunks, signal)
+          .catch(() => undefined)
+          .finally(() => {
+            serving -= 1;
+            serveMore();
+          });
       }
     };
     try {
@@ -93,7 +96,6 @@ export class RelaySource {
     return { question, reply, lateAt: monotonicMs() + this.#partMs };
   }
 
-  /** Never rejects: whoever gets no answer asks again. */
   async #serveOne(
     { question, reply, lateAt }: Waiting,
     source: ChunkSource,

@@ -258,6 +258,21 @@ test('a disk that hangs keeps no place that others could be served in', async ()
   expect(bytes.equals(into)).toBe(true);
 });
 
+test('an answer that breaks, whatever the reason, keeps no place that others could be served in', async () => {
+  const { bytes, place, source } = oneChunk();
+  const limits = { partMs: 300, stallMs: 1_000 };
+  const relay = await serve(source, limits);
+  const use = relay.use.bind(relay);
+  relay.use = () => Promise.reject(new TypeError('nobody thought of this'));
+  const transport = fetching(limits);
+  const into = new Uint8Array(CHUNK_BYTES);
+  const unanswered = await transport.fetch(PEER, place, into, stop.signal);
+  expect(unanswered).toMatchObject({ ok: false, error: { kind: 'stalled' } });
+  relay.use = use;
+  expect((await transport.fetch(PEER, place, into, stop.signal)).ok).toBe(true);
+  expect(bytes.equals(into)).toBe(true);
+});
+
 test('garbage is dropped, by the source and by who fetches', async () => {
   const { place, source } = oneChunk();
   await serve(source);

@@ -37,6 +37,20 @@ describe('pins', () => {
     expect([pins.isPinned(a), pins.isPinned(b)]).toEqual([false, true]);
   });
 
+  it('of many together end together, and leave those of one alone', async () => {
+    const { pins } = await newPins();
+    const both = new Set([a, b]);
+    pins.pinSet(both, input('c1'));
+    pins.pin(a, input('c2'));
+    expect(pins.reasonsOf(a)).toEqual([input('c2'), input('c1')]);
+    expect(pins.reasonsOf(b)).toEqual([input('c1')]);
+    pins.unpinSet(both);
+    expect([pins.isPinned(a), pins.isPinned(b)]).toEqual([true, false]);
+    pins.pinSet(both, input('c1'));
+    pins.unpinWhere(() => true);
+    expect([pins.isPinned(a), pins.isPinned(b)]).toEqual([false, false]);
+  });
+
   it('of people survive a restart, and no others do', async () => {
     const { folder, path, pins } = await newPins();
     pins.pin(a, { kind: 'transfer' });

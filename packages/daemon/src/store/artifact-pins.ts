@@ -11,7 +11,9 @@ const PERSON: PinReason = { kind: 'person' };
  */
 export class ArtifactPins {
   readonly #path: string;
-  readonly #reasons = new Map<ArtifactId, Map<string, PinReason>>();
+  readonly #reasons = new Map<ArtifactId, readonly PinReason[]>();
+  /** What is pinned together: a directory of 100,000 files is one entry here, not as many as it has files. */
+  readonly #sets = new Map<ReadonlySet<ArtifactId>, PinReason>();
   #writing: Promise<void> = Promise.resolve();
 
   /** `path`: the file of people's pins. */
@@ -37,23 +39,32 @@ export class ArtifactPins {
 
   /** The same reason twice is one. A person's is `pinForPerson`. */
   pin(artifact: ArtifactId, reason: PinReason): void {
-    const reasons = this.#reasons.get(artifact) ?? new Map<string, PinReason>();
-    reasons.set(keyOf(reason), reason);
-    this.#reasons.set(artifact, reasons);
+    const reasons = this.#reasons.get(artifact) ?? [];
+    if (!reasons.some((other) => isSame(other, reason))) {
+      this.#reasons.set(artifact, [...reasons, reason]);
+    }
   }
 
   unpin(artifact: ArtifactId, reason: PinReason): void {
-    const reasons = this.#reasons.get(artifact);
-    reasons?.delete(keyOf(reason));
-    if (reasons?.size === 0) this.#reasons.delete(artifact);
+    this.#keep(artifact, (other) => !isSame(other, reason));
+  }
+
+  /** All of them at once; the set must not change until `unpinSet` is given the same one. */
+  pinSet(artifacts: ReadonlySet<ArtifactId>, reason: PinReason): void {
+    this.#sets.set(artifacts, reason);
+  }
+
+  unpinSet(artifacts: ReadonlySet<ArtifactId>): void {
+    this.#sets.delete(artifacts);
   }
 
   /** Takes back every pin whose reason is matched: those of a claim, of a run. */
   unpinWhere(matches: (reason: PinReason) => boolean): void {
     for (const artifact of [...this.#reasons.keys()]) {
-      for (const reason of this.reasonsOf(artifact)) {
-        if (matches(reason)) this.unpin(artifact, reason);
-      }
+      this.#keep(artifact, (reason) => !matches(reason));
+    }
+    for (const [artifacts, reason] of [...this.#sets]) {
+      if (matches(reason)) this.unpinSet(artifacts);
     }
   }
 
@@ -69,11 +80,24 @@ export class ArtifactPins {
   }
 
   reasonsOf(artifact: ArtifactId): readonly PinReason[] {
-    return [...(this.#reasons.get(artifact)?.values() ?? [])];
+    const reasons = this.#reasons.get(artifact) ?? [];
+    if (this.#sets.size === 0) return reasons;
+    const together = [...this.#sets].filter(([artifacts]) => artifacts.has(artifact));
+    return [...reasons, ...together.map(([, reason]) => reason)];
   }
 
   isPinned(artifact: ArtifactId): boolean {
-    return this.#reasons.has(artifact);
+    if (this.#reasons.has(artifact)) return true;
+    for (const artifacts of this.#sets.keys()) {
+      if (artifacts.has(artifact)) return true;
+    }
+    return false;
+  }
+
+  #keep(artifact: ArtifactId, isKept: (reason: PinReason) => boolean): void {
+    const kept = (this.#reasons.get(artifact) ?? []).filter(isKept);
+    if (kept.length > 0) this.#reasons.set(artifact, kept);
+    else this.#reasons.delete(artifact);
   }
 
   /** One after the other: each writes all there are when its turn comes. */
@@ -85,7 +109,7 @@ export class ArtifactPins {
 
   async #write(): Promise<void> {
     const person = [...this.#reasons]
-      .filter(([, reasons]) => reasons.has(keyOf(PERSON)))
+      .filter(([, reasons]) => reasons.some(({ kind }) => kind === 'person'))
       .map(([artifact]) => artifact);
     const temporary = `${this.#path}.new`;
     try {
@@ -104,8 +128,15 @@ export class ArtifactPins {
   }
 }
 
-function keyOf(reason: PinReason): string {
-  return JSON.stringify(Object.entries(reason).sort());
+function isSame(one: PinReason, other: PinReason): boolean {
+  if (one === other) return true;
+  if (one.kind === 'input') {
+    return other.kind === 'input' && one.claim === other.claim && one.of === other.of;
+  }
+  if (one.kind === 'unreplicated') {
+    return other.kind === 'unreplicated' && one.run === other.run && one.task === other.task;
+  }
+  return one.kind === other.kind;
 }
 
 function parsePins(text: string): readonly ArtifactId[] {

@@ -1,4 +1,5 @@
-import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { CHUNK_BYTES, EMPTY_ARTIFACT } from '@podmesh/core';
 import { inPieces } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
@@ -100,6 +101,35 @@ describe('who looks after a cache', () => {
     expect(store.index.holds([large.digest, right, gone])).toMatchObject([{ artifact: right }]);
     const asked = await admin.verify([right, EMPTY_ARTIFACT]);
     expect(asked).toEqual({ checked: 1, checkedBytes: 5, wrong: [], missing: [EMPTY_ARTIFACT] });
+  });
+
+  it('drops the folders that may hold wrong bytes, but for those that are read', async () => {
+    const { admin, store } = await newCase();
+    const { digest: wrong } = await store.write(textStream('bytes'));
+    const [unread, read] = [
+      await store.write(textStream('unread')),
+      await store.write(textStream('read')),
+    ];
+    await store.pins.pinForPerson([read.digest]);
+    for (const { digest } of [unread, read]) {
+      await mkdir(store.places.tree(digest), { recursive: true });
+      await link(store.pathOf(wrong), join(store.places.tree(digest), 'file'));
+    }
+    await flipByte(store.pathOf(wrong));
+    expect((await admin.verify()).wrong).toEqual([wrong]);
+    expect(await store.places.treesThere()).toEqual([read.digest]);
+  });
+
+  it('prunes nothing that was used while it did', async () => {
+    const { admin, add, rest, store } = await newCase();
+    const [one, other] = [await add('one', 'done'), await add('other', 'done')];
+    rest();
+    const remove = store.removeUnused.bind(store);
+    store.removeUnused = async (artifact, seenAtMs) => {
+      await store.has(other);
+      return await remove(artifact, seenAtMs);
+    };
+    expect((await admin.prune()).removed).toEqual([one]);
   });
 
   it('can be told to stop', async () => {

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import {
   type ArtifactId,
   type DiskLimits,
@@ -81,11 +82,11 @@ export class CacheAdmin {
     const spare = entries.filter(({ rank, pins }) => isSpare(rank) && pins.length === 0);
     const chosen =
       to === undefined ? spare.map(({ artifact }) => artifact) : shrinkTo(to, entries, before);
+    const seen = new Map(entries.map(({ artifact, usedAtMs }) => [artifact, usedAtMs]));
     const removed: ArtifactId[] = [];
     for (const artifact of chosen) {
-      if (this.#store.pins.isPinned(artifact)) continue;
-      await this.#store.remove(artifact);
-      removed.push(artifact);
+      // What was pinned or used since we looked stays, as with evictions.
+      if (await this.#store.removeUnused(artifact, seen.get(artifact) ?? 0)) removed.push(artifact);
     }
     const storeBytes = this.#store.index.storeBytes();
     return { removed, removedBytes: before - storeBytes, storeBytes };
@@ -106,10 +107,19 @@ export class CacheAdmin {
       checked += 1;
       checkedBytes += hash.bytes;
       if (hash.sha256 === hexOf(artifact)) continue;
-      await this.#store.remove(artifact);
+      await this.#removeWrong(artifact);
       wrong.push(artifact);
     }
     return { checked, checkedBytes, wrong, missing };
+  }
+
+  /** Folders link to the same bytes, and nobody wrote down which: those that nobody reads go, too, and are made again. */
+  async #removeWrong(artifact: ArtifactId): Promise<void> {
+    const { places } = this.#store;
+    const paths = [places.file(artifact), places.executable(artifact)];
+    const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
+    await this.#store.remove(artifact);
+    if (found.some((file) => file !== undefined && file.nlink > 1)) await this.#store.dropTrees();
   }
 
   async #hash(artifact: ArtifactId) {

@@ -10,7 +10,7 @@ const HOUR = 3_600_000;
 const idOf = (text: string): ArtifactId => sampleArtifact(Buffer.from(text)).ref.digest;
 
 /** A disk of 1,000 bytes on which removing an artifact frees its bytes. */
-function newCase(limits: Partial<DiskLimits> = {}, freeBytes = 100) {
+function newCase(limits: Partial<DiskLimits> = {}, freeBytes = 100, inTreesBytes = 0) {
   const index = new StoreIndex(() => HOUR);
   const pins = new ArtifactPins('nowhere');
   const removed: ArtifactId[] = [];
@@ -22,9 +22,12 @@ function newCase(limits: Partial<DiskLimits> = {}, freeBytes = 100) {
     limits: { floorBytes: 0, ceilingBytes: 1_000, minFreeBytes: 0, ...limits },
     measure: async () => ({ ...disk }),
     remove: async (artifact) => {
-      disk.freeBytes += index.whole(artifact)?.bytes ?? 0;
+      if (inTreesBytes === 0) disk.freeBytes += index.whole(artifact)?.bytes ?? 0;
       index.forgetWhole(artifact);
       removed.push(artifact);
+    },
+    dropTrees: async () => {
+      disk.freeBytes += inTreesBytes;
     },
   });
   const add = (text: string, usedAtMs: number, bytes = 100) => {
@@ -108,6 +111,13 @@ describe('the budget of a disk', () => {
     const { budget, removed, add } = newCase(limits, 21 * GIB);
     const old = add('old', 1, 10 * GIB);
     await budget.reserve(25 * GIB);
+    expect(removed).toEqual([old]);
+  });
+
+  it('drops the folders that hold what was evicted, before it refuses or evicts more', async () => {
+    const { budget, add, removed } = newCase({}, 100, 500);
+    const old = add('old', 1, 200);
+    await budget.reserve(250);
     expect(removed).toEqual([old]);
   });
 

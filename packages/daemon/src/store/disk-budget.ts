@@ -6,6 +6,7 @@ import {
   defaultDiskLimits,
   type EvictionPlan,
   planEviction,
+  SMALL_ARTIFACT_BYTES_MAX,
   type StoredEntry,
 } from '@podmesh/core';
 import type { ArtifactPins } from './artifact-pins.ts';
@@ -18,10 +19,12 @@ import type { StoreIndex } from './store-index.ts';
  */
 const REFUSE_BELOW_BYTES = 256 * 2 ** 20;
 /** What is evicted may be linked from elsewhere, and free nothing: then more has to go. */
-const ROUNDS_MAX = 4;
+const ROUNDS_MAX = 5;
 /** Once something has to go, this much more goes with it, or that share of the store: choosing among 100,000 takes a while. */
 const AHEAD_BYTES = 2 ** 30;
 const AHEAD_SHARE = 0.05;
+/** Room for a stream of unknown length is made sure of in such steps. */
+export const RESERVE_STEP_BYTES = 64 * 2 ** 20;
 
 export interface DiskMeasure {
   readonly totalBytes: number;
@@ -33,8 +36,10 @@ export interface DiskBudgetParts {
   readonly root: string;
   readonly index: StoreIndex;
   readonly pins: ArtifactPins;
-  /** Removes an artifact and everything that was made of it. */
-  readonly remove: (artifact: ArtifactId) => Promise<void>;
+  /** Removes an artifact and everything that was made of it, unless it is pinned or was used after `seenAtMs`. */
+  readonly remove: (artifact: ArtifactId, seenAtMs: number) => Promise<unknown>;
+  /** Removes the folders that link to artifacts and that nobody reads. */
+  readonly dropTrees?: () => Promise<void>;
   /** Overrides `defaultDiskLimits`. */
   readonly limits?: Partial<DiskLimits>;
   readonly measure?: () => Promise<DiskMeasure>;
@@ -103,6 +108,11 @@ export class DiskBudget {
       const { index, pins } = this.#parts;
       const view: DiskView = { storeBytes: index.storeBytes(), ...disk, neededBytes };
       if (hasRoom(limits, view)) return;
+      if (round === 2) {
+        // What was evicted freed too little: folders link to the same bytes.
+        await this.#parts.dropTrees?.();
+        continue;
+      }
       const entries = index.entries((artifact) => pins.reasonsOf(artifact));
       const minFreeBytes = Math.min(limits.minFreeBytes, REFUSE_BELOW_BYTES);
       const isShort = disk.freeBytes < neededBytes + minFreeBytes;
@@ -110,7 +120,8 @@ export class DiskBudget {
       // What cannot be had in full may still be had in need.
       if (plan.refuse !== undefined && isShort)
         plan = planEviction(entries, { ...limits, minFreeBytes }, view);
-      if (plan.evict.length === 0 || round === ROUNDS_MAX) {
+      const isOver = plan.evict.length === 0 || round === ROUNDS_MAX;
+      if (isOver && !(isShort && round === 1)) {
         if (isShort) throw await this.#full(bytes, plan.refuse?.because, view);
         return;
       }
@@ -120,12 +131,9 @@ export class DiskBudget {
 
   /** What was pinned or used since the plan was made stays. */
   async #evict(entries: readonly StoredEntry[], evict: readonly ArtifactId[]): Promise<void> {
-    const { index, pins, remove } = this.#parts;
-    const planned = new Map(entries.map(({ artifact, usedAtMs }) => [artifact, usedAtMs]));
-    for (const artifact of evict) {
-      const isUnused = index.usedAtMs(artifact) === planned.get(artifact);
-      if (isUnused && !pins.isPinned(artifact)) await remove(artifact);
-    }
+    const { remove } = this.#parts;
+    const seen = new Map(entries.map(({ artifact, usedAtMs }) => [artifact, usedAtMs]));
+    for (const artifact of evict) await remove(artifact, seen.get(artifact) ?? 0);
   }
 
   #full(bytes: number, because: 'floor' | 'pins' | undefined, { storeBytes }: DiskView) {
@@ -142,6 +150,40 @@ export class DiskBudget {
     const done = this.#turn.then(work);
     this.#turn = done.catch(() => undefined);
     return done;
+  }
+}
+
+/** Room for bytes that come one after the other, nobody knows how many. */
+export class StreamRoom {
+  readonly path: string;
+  readonly #budget: DiskBudget;
+  #held: Reservation | undefined;
+  #sureBytes = SMALL_ARTIFACT_BYTES_MAX;
+  #neededBytes = 0;
+
+  constructor(budget: DiskBudget, path: string) {
+    this.#budget = budget;
+    this.path = path;
+  }
+
+  /** All that was known to be needed. */
+  get neededBytes(): number {
+    return this.#neededBytes;
+  }
+
+  /** For the first `bytes` in all; those of an earlier call are written. */
+  async makeFor(bytes: number): Promise<void> {
+    this.#neededBytes = bytes;
+    if (bytes <= this.#sureBytes) return;
+    const more = Math.max(RESERVE_STEP_BYTES, bytes - this.#sureBytes);
+    // What was sure until now is on the disk, but for what is written next.
+    this.#held?.release();
+    this.#held = await this.#budget.reserve(more);
+    this.#sureBytes += more;
+  }
+
+  release(): void {
+    this.#held?.release();
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CHUNK_BYTES, EMPTY_ARTIFACT, SMALL_ARTIFACT_BYTES_MAX } from '@podmesh/core';
 import { inPieces, sampleArtifact } from '@podmesh/testkit';
@@ -143,6 +143,49 @@ describe('the disk store', () => {
     expect((await Promise.all(shards)).flat()).toEqual([]);
     expect(await store.has(digest)).toBe(false);
     expect(store.index.storeBytes()).toBe(0);
+  });
+
+  it('keeps what was pinned or used since it was chosen to go', async () => {
+    let nowMs = 0;
+    const { store } = await newStore({ nowMs: () => nowMs });
+    const { digest } = await store.write(textStream('input'));
+    nowMs = 60_000;
+    const chosen = store.removeUnused(digest, 0);
+    store.pins.pin(digest, { kind: 'person' });
+    expect(await chosen).toBe(false);
+    store.pins.unpin(digest, { kind: 'person' });
+    expect(await store.has(digest)).toBe(true);
+    nowMs = 120_000;
+    expect(await store.removeUnused(digest, 0)).toBe(false);
+    expect(await store.removeUnused(digest, 60_000)).toBe(true);
+  });
+
+  it('tells nobody that something is there which is on its way out', async () => {
+    const { store } = await newStore();
+    const { digest } = await store.write(textStream('listing'));
+    const folder = store.places.tree(digest);
+    await mkdir(folder, { recursive: true });
+    const removal = store.remove(digest);
+    const seen = Promise.all([store.has(digest), store.hasTree(digest, folder)]);
+    expect(await seen).toEqual([false, false]);
+    await removal;
+    expect(await namesIn(store.places.temporary)).toEqual([]);
+  });
+
+  it('never has half of a tree under its name, and sweeps away those without a listing', async () => {
+    const { store, next } = await newStore();
+    const { digest: whole } = await store.write(textStream('listing'));
+    const { digest: gone } = await store.write(textStream('gone'));
+    for (const listing of [whole, gone]) {
+      await mkdir(join(store.places.tree(listing), 'sub'), { recursive: true });
+    }
+    await rm(store.pathOf(gone));
+    const { places } = await next();
+    expect(await places.treesThere()).toEqual([whole]);
+    // As a kill amid a removal leaves it.
+    await rename(places.tree(whole), places.newTemporary());
+    await next();
+    expect(await namesIn(places.temporary)).toEqual([]);
   });
 
   it('stops when never started, twice, and can be asked again', async () => {

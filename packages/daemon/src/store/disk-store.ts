@@ -14,7 +14,7 @@ import { isAbsence, unlinkIfThere } from './absence.ts';
 import { ArtifactPins } from './artifact-pins.ts';
 import { BytesThread } from './bytes-thread.ts';
 import { impliedChunkList, readChunkList, writeChunkList } from './chunk-list.ts';
-import { DiskBudget, type DiskMeasure, type Reservation } from './disk-budget.ts';
+import { DiskBudget, type DiskMeasure, RESERVE_STEP_BYTES, StreamRoom } from './disk-budget.ts';
 import { namingFullDisk } from './disk-full-error.ts';
 import { fillIndex } from './fill-index.ts';
 import { writeSnapshot } from './index-snapshot.ts';
@@ -28,8 +28,6 @@ import { TurnTaking } from './turn-taking.ts';
 const FILE_MODE = 0o444;
 const EXECUTABLE_MODE = 0o555;
 const SNAPSHOT_MS = 5 * 60 * 1_000;
-/** Room for a stream of unknown length is made sure of in such steps. */
-const RESERVE_STEP_BYTES = 64 * 2 ** 20;
 /** The sticky bit, which means nothing to who reads a file: what was noted about it stays when it is stored. */
 export const MARK = 0o1000;
 
@@ -87,9 +85,11 @@ export class DiskStore {
     this.places = new StorePlaces(root);
     this.index = new StoreIndex(nowMs);
     this.pins = new ArtifactPins(this.places.pins);
-    const remove = (artifact: ArtifactId) => this.remove(artifact);
+    const remove = (artifact: ArtifactId, seenAtMs: number) =>
+      this.removeUnused(artifact, seenAtMs);
     const { index, pins } = this;
-    this.budget = new DiskBudget({ root, index, pins, remove, ...options });
+    const dropTrees = () => this.dropTrees();
+    this.budget = new DiskBudget({ root, index, pins, remove, dropTrees, ...options });
   }
 
   /** Makes the folders, sweeps away what a killed daemon left half written, and sees what there is. */
@@ -101,6 +101,8 @@ export class DiskStore {
     }
     await this.pins.load();
     await fillIndex(this.places, this.index);
+    // Whose listing is not here was on its way out.
+    await this.dropTrees((listing) => this.index.whole(listing) === undefined);
   }
 
   /** From now on use times are written down now and then. Harmless twice. */
@@ -130,12 +132,22 @@ export class DiskStore {
     return this.places.file(artifact);
   }
 
-  /** Looks at the disk, and counts as a use. For answers to others there is the index. */
-  async has(artifact: ArtifactId): Promise<boolean> {
-    const isThere = await exists(this.pathOf(artifact));
-    if (isThere) this.index.touch(artifact);
-    else this.index.forgetWhole(artifact);
-    return isThere;
+  /**
+   * Looks at the disk, and counts as a use. For answers to others there is the index. Waits for a removal that has
+   * begun: what was pinned before stays if this says so.
+   */
+  has(artifact: ArtifactId): Promise<boolean> {
+    return this.#turns.run(artifact, async () => {
+      const isThere = await exists(this.pathOf(artifact));
+      if (isThere) this.index.hold(artifact);
+      else this.index.forgetWhole(artifact);
+      return isThere;
+    });
+  }
+
+  /** Whether a tree is laid out there; waits for a removal, as `has` does. */
+  hasTree(listing: ArtifactId, folder: string): Promise<boolean> {
+    return this.#turns.run(listing, () => exists(folder));
   }
 
   read(artifact: ArtifactId): AsyncIterable<Uint8Array> {
@@ -224,16 +236,26 @@ export class DiskStore {
    * last: a daemon that is killed in between leaves a whole artifact.
    */
   async remove(artifact: ArtifactId): Promise<void> {
-    const { places, index } = this;
-    index.forgetWhole(artifact);
-    index.forgetPartial(artifact);
-    await this.#turns.run(artifact, async () => {
-      await rm(places.tree(artifact), { recursive: true, force: true });
-      await rm(places.partial(artifact), { recursive: true, force: true });
-      await unlinkIfThere(places.executable(artifact));
-      await unlinkIfThere(places.chunkList(artifact));
-      await unlinkIfThere(places.file(artifact));
-    });
+    await this.#removeIf(artifact, () => true);
+  }
+
+  /** The same, unless it is pinned, or was used here after `seenAtMs`. Whether it is gone. */
+  removeUnused(artifact: ArtifactId, seenAtMs: number): Promise<boolean> {
+    return this.#removeIf(
+      artifact,
+      () => !this.pins.isPinned(artifact) && this.index.isUnusedSince(artifact, seenAtMs),
+    );
+  }
+
+  /** Removes the laid out trees of such listings, unless they are pinned. They are laid out again when they are needed. */
+  async dropTrees(isMeant: (listing: ArtifactId) => boolean = () => true): Promise<void> {
+    for (const listing of await this.places.treesThere()) {
+      const away = await this.#turns.run(listing, async () => {
+        if (this.pins.isPinned(listing) || !isMeant(listing)) return undefined;
+        return await this.places.moveAway(this.places.tree(listing));
+      });
+      if (away !== undefined) await rm(away, { recursive: true, force: true });
+    }
   }
 
   /** What a transfer left behind that was given up for good: the whole came another way. */
@@ -241,6 +263,27 @@ export class DiskStore {
     if (this.index.partial(artifact)?.isOpen !== false) return;
     this.index.forgetPartial(artifact);
     await rm(this.places.partial(artifact), { recursive: true, force: true });
+  }
+
+  async #removeIf(artifact: ArtifactId, mayGo: () => boolean): Promise<boolean> {
+    const { places, index } = this;
+    const away: (string | undefined)[] = [];
+    const isGone = await this.#turns.run(artifact, async () => {
+      // Only here: who pins it from now on and then looks waits until it is gone.
+      if (!mayGo()) return false;
+      index.forgetWhole(artifact);
+      index.forgetPartial(artifact);
+      away.push(await places.moveAway(places.tree(artifact)));
+      away.push(await places.moveAway(places.partial(artifact)));
+      await unlinkIfThere(places.executable(artifact));
+      await unlinkIfThere(places.chunkList(artifact));
+      await unlinkIfThere(places.file(artifact));
+      return true;
+    });
+    for (const folder of away) {
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+    }
+    return isGone;
   }
 
   async #makeExecutable(artifact: ArtifactId, path: string): Promise<void> {
@@ -320,40 +363,6 @@ export class DiskStore {
 
   #naming<Value>(neededBytes: number, work: () => Promise<Value>): Promise<Value> {
     return namingFullDisk({ path: this.places.root, neededBytes }, work);
-  }
-}
-
-/** Room for bytes that come one after the other, nobody knows how many. */
-class StreamRoom {
-  readonly path: string;
-  readonly #budget: DiskBudget;
-  #held: Reservation | undefined;
-  #sureBytes = SMALL_ARTIFACT_BYTES_MAX;
-  #neededBytes = 0;
-
-  constructor(budget: DiskBudget, path: string) {
-    this.#budget = budget;
-    this.path = path;
-  }
-
-  /** All that was known to be needed. */
-  get neededBytes(): number {
-    return this.#neededBytes;
-  }
-
-  /** For the first `bytes` in all; those of an earlier call are written. */
-  async makeFor(bytes: number): Promise<void> {
-    this.#neededBytes = bytes;
-    if (bytes <= this.#sureBytes) return;
-    const more = Math.max(RESERVE_STEP_BYTES, bytes - this.#sureBytes);
-    // What was sure until now is on the disk, but for what is written next.
-    this.#held?.release();
-    this.#held = await this.#budget.reserve(more);
-    this.#sureBytes += more;
-  }
-
-  release(): void {
-    this.#held?.release();
   }
 }
 

@@ -5,7 +5,7 @@ import type { ArtifactPins } from './artifact-pins.ts';
 interface PinnedDirectory {
   readonly reason: PinReason;
   readonly users: Set<ClaimId>;
-  members: readonly ArtifactId[];
+  members: ReadonlySet<ArtifactId>;
   pinned: Promise<void> | undefined;
 }
 
@@ -65,7 +65,7 @@ export class InputPins {
     const directory = this.#directories.get(listing);
     if (directory?.users.delete(claim) !== true || directory.users.size > 0) return;
     this.#directories.delete(listing);
-    for (const member of directory.members) this.#pins.unpin(member, directory.reason);
+    this.#pins.unpinSet(directory.members);
   }
 
   async #pinMembers(
@@ -75,11 +75,12 @@ export class InputPins {
     const found = await members();
     // Everybody may have left meanwhile.
     if (directory.users.size === 0) return;
-    directory.members = found;
-    for (const member of found) this.#pins.pin(member, directory.reason);
+    directory.members = new Set(found);
+    this.#pins.pinSet(directory.members, directory.reason);
   }
 }
 
 function newDirectory(claim: ClaimId, of: ArtifactId): PinnedDirectory {
-  return { reason: { kind: 'input', claim, of }, users: new Set(), members: [], pinned: undefined };
+  const reason = { kind: 'input', claim, of } as const;
+  return { reason, users: new Set(), members: new Set(), pinned: undefined };
 }

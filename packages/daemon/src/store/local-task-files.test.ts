@@ -129,7 +129,8 @@ describe("a task's input", () => {
     const large = await here.files.storeOutput('file', entries(fileEntry('', 'x'.repeat(2 ** 21))));
     const small = await here.files.storeOutput('file', entries(fileEntry('', 'small')));
     const asked: unknown[] = [];
-    const fromPeers: LocalTaskFilesOptions['fromPeers'] = {
+    const fromPeers: NonNullable<LocalTaskFilesOptions['fromPeers']> = {
+      nobodyHas: async () => new Set(),
       get: async (artifact, { bytes }) => {
         asked.push([artifact, bytes]);
         throw new TransferError(artifact, 'no-source');
@@ -143,10 +144,66 @@ describe("a task's input", () => {
     expect((await stat(path)).size).toBe(large.bytes);
     expect(asked).toEqual([[large.digest, large.bytes]]);
     const full = new LocalTaskFiles(await temporaryFolder(), here.artifacts, {
-      fromPeers: { get: () => Promise.reject(new Error('the disk is full')) },
+      fromPeers: {
+        get: () => Promise.reject(new Error('the disk is full')),
+        nobodyHas: async () => new Set(),
+      },
     });
     await full.prepare();
     await expect(full.input(large, wish)).rejects.toThrow('the disk is full');
+  });
+
+  it('that is a directory is asked for once, and what no peer has comes from the mesh', async () => {
+    const here = await newFiles();
+    const texts = ['x', 'y', 'z'].map((letter) => letter.repeat(2 ** 21));
+    const large = texts.map((text) => sampleArtifact(Buffer.from(text)).ref.digest);
+    const listed = texts.map((text, at) => fileEntry(`${at}`, text));
+    const ref = await here.files.storeOutput('dir', entries(...listed, fileEntry('small', 's')));
+    const questions: unknown[] = [];
+    const gets: unknown[] = [];
+    const fromPeers: NonNullable<LocalTaskFilesOptions['fromPeers']> = {
+      nobodyHas: async (artifacts) => {
+        questions.push(artifacts);
+        return new Set(large.slice(1));
+      },
+      get: async (artifact) => {
+        gets.push(artifact);
+        throw new TransferError(artifact, 'stalled');
+      },
+    };
+    const files = new LocalTaskFiles(await temporaryFolder(), here.artifacts, { fromPeers });
+    await files.prepare();
+    const folder = await files.input(ref, wish);
+    expect(await namesIn(folder)).toEqual(['0', '1', '2', 'small']);
+    expect(questions).toEqual([large]);
+    expect(gets).toEqual(large.slice(0, 1));
+  });
+
+  it('is no longer fetched when the last who waits for it has left', async () => {
+    const here = await newFiles();
+    const large = await here.files.storeOutput('file', entries(fileEntry('', 'x'.repeat(2 ** 21))));
+    const signals: AbortSignal[] = [];
+    const fromPeers: NonNullable<LocalTaskFilesOptions['fromPeers']> = {
+      nobodyHas: async () => new Set(),
+      get: (_, { signal }) => {
+        signals.push(signal);
+        return new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason));
+        });
+      },
+    };
+    const files = new LocalTaskFiles(await temporaryFolder(), here.artifacts, { fromPeers });
+    await files.prepare();
+    const stops = [new AbortController(), new AbortController()];
+    const waits = stops.map(({ signal }) => files.input(large, { ...wish, signal }));
+    const ends = waits.map((wait) => wait.catch((error: unknown) => error));
+    await expect.poll(() => signals.length).toBe(1);
+    stops[0]?.abort('first left');
+    expect(await ends[0]).toBe('first left');
+    expect(signals[0]?.aborted).toBe(false);
+    stops[1]?.abort('all left');
+    expect(await ends[1]).toBe('all left');
+    await expect.poll(() => signals[0]?.aborted).toBe(true);
   });
 
   it('can be the empty artifact, which is stored nowhere', async () => {
@@ -226,6 +283,27 @@ describe('what tasks read and leave', () => {
     const ranks = (store: DiskStore) => all.map((artifact) => store.index.whole(artifact)?.rank);
     expect(ranks(made.store)).toEqual(['kept', 'kept', 'kept']);
     expect(ranks(fetched.store)).toEqual(['copy', 'copy', 'copy']);
+  });
+
+  it('stays until every peer can reach it', async () => {
+    const { mesh, artifacts } = await newTightFiles();
+    const bench = await newStore({ limits, nowMs: () => nowMs.value });
+    const pins: unknown[] = [];
+    const put: ArtifactStore['put'] = async (ref, bytes) => {
+      pins.push(bench.store.pins.reasonsOf(ref.digest).map(({ kind }) => kind));
+      await artifacts.put(ref, bytes);
+    };
+    const files = new LocalTaskFiles(
+      bench.root,
+      { ...portOf(artifacts), put },
+      { store: bench.store },
+    );
+    await files.prepare();
+    const { all } = await directory(files);
+    await files.storeOutput('file', entries(fileEntry('', 'alone')));
+    expect(pins).toEqual(Array.from({ length: 4 }, () => ['unreplicated']));
+    expect(all.some((artifact) => bench.store.pins.isPinned(artifact))).toBe(false);
+    expect(mesh.artifacts.size).toBe(4);
   });
 
   it('stays while an attempt reads it, the files of a directory too, and may go then', async () => {

@@ -1,6 +1,13 @@
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ARTIFACT_BYTES_MAX, type ArtifactId, assert, type ChunkList } from '@podmesh/core';
+import {
+  ARTIFACT_BYTES_MAX,
+  type ArtifactId,
+  assert,
+  CHUNK_BYTES,
+  type ChunkList,
+} from '@podmesh/core';
+import { isAbsence } from './absence.ts';
 import type { PartialArtifact } from './artifact-disk.ts';
 import { BytesThreadLostError, type FileHash, type FollowedFile } from './bytes-thread.ts';
 import { chunkPlace, countChunks } from './chunk-list.ts';
@@ -26,6 +33,8 @@ export class PartialFile implements PartialArtifact {
   readonly #folder: string;
   readonly #onEnd: () => void;
   readonly #here = new Set<number>();
+  /** Noted by an earlier try, and not in this list, or not looked at: another list may tell that they are right. */
+  readonly #left = new Set<number>();
   readonly #writes = new Set<Promise<unknown>>();
   #room: Reservation | undefined;
   #whole: FollowedFile | undefined;
@@ -35,6 +44,7 @@ export class PartialFile implements PartialArtifact {
   #noting: Promise<void> | undefined;
   #hereBytes = 0;
   #committing: Promise<unknown> | undefined;
+  readonly #closing = new AbortController();
   #isOver = false;
   /** What is here is of no use to anybody, or in everybody's way. */
   #isUnwanted = false;
@@ -85,14 +95,15 @@ export class PartialFile implements PartialArtifact {
   }
 
   async close(): Promise<void> {
-    // Half a commit would leave a half of each.
+    // Hashing is given up; after it, half a commit would leave a half of each.
+    this.#closing.abort(new Error('it was closed before it was whole'));
     await this.#committing?.catch(() => undefined);
     await this.#end();
   }
 
   async #commit(): Promise<'stored' | 'corrupt'> {
     assert(!this.#isOver && this.#here.size === this.list.digests.length, 'all chunks are here');
-    const { sha256 } = await this.#hashWhole();
+    const { sha256 } = await this.#unlessClosing(this.#hashWhole());
     if (sha256 !== hexOf(this.artifact)) {
       this.#isUnwanted = true;
       await this.#end();
@@ -110,7 +121,7 @@ export class PartialFile implements PartialArtifact {
     await Promise.allSettled(this.#writes);
     this.#whole?.close();
     await this.#noting;
-    if (this.#isUnwanted || this.#here.size === 0) {
+    if (this.#isUnwanted || this.#here.size + this.#left.size === 0) {
       this.#store.index.forgetPartial(this.artifact);
       await rm(this.#folder, { recursive: true, force: true });
     } else {
@@ -144,18 +155,21 @@ export class PartialFile implements PartialArtifact {
   async #takeUp(): Promise<void> {
     const state = await readPartialState(this.#statePath());
     if (state?.bytes === this.list.bytes) await this.#verify(state);
-    if (this.#here.size === 0) await rm(this.#folder, { recursive: true, force: true });
+    if (this.#here.size + this.#left.size === 0)
+      await rm(this.#folder, { recursive: true, force: true });
   }
 
   async #verify({ here }: PartialState): Promise<void> {
     const noted = [...here];
+    for (const index of noted) this.#left.add(index);
     const ranges = noted.map((index) => ({
       ...chunkPlace(this.artifact, this.list.bytes, index),
       sha256: this.list.digests[index] ?? '',
     }));
     const matches = await this.#store.wholes.matching(this.path, ranges).catch((error: unknown) => {
       if (error instanceof BytesThreadLostError) throw error;
-      // It cannot be read: then there is nothing to go on with.
+      // It cannot be read: then there is nothing to go on with, for good if there is no such file.
+      if (isAbsence(error)) this.#left.clear();
       return [];
     });
     for (const [at, index] of noted.entries()) if (matches[at] === true) this.#count(index);
@@ -180,12 +194,24 @@ export class PartialFile implements PartialArtifact {
     this.#whole?.advance(last.offset + last.bytes);
   }
 
+  /** Rejects when it is closed first. */
+  async #unlessClosing<Value>(work: Promise<Value>): Promise<Value> {
+    const { signal } = this.#closing;
+    const closed = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    const value = await Promise.race([work, closed]);
+    signal.throwIfAborted();
+    return value;
+  }
+
   async #hashWhole(): Promise<FileHash> {
     try {
       assert(this.#whole !== undefined, 'it was begun');
       return await this.#whole.finish(this.list.bytes);
     } catch (error) {
       if (!(error instanceof BytesThreadLostError)) throw error;
+      this.#closing.signal.throwIfAborted();
       return await this.#store.wholes.hashFile(this.path);
     }
   }
@@ -214,18 +240,23 @@ export class PartialFile implements PartialArtifact {
 
   #noteSize(isOpen: boolean): void {
     const { bytes } = this.list;
-    this.#store.index.putPartial(this.artifact, { bytes, hereBytes: this.#hereBytes, isOpen });
+    // While it is open, what is left of others is within the room that is reserved for it.
+    const leftBytes = isOpen ? 0 : this.#left.size * CHUNK_BYTES;
+    const hereBytes = Math.min(bytes, this.#hereBytes + leftBytes);
+    this.#store.index.putPartial(this.artifact, { bytes, hereBytes, isOpen });
   }
 
   /** What could not be written down is fetched again one day. */
   async #writeState(): Promise<void> {
-    const state = { bytes: this.list.bytes, here: this.#here };
+    // Whatever is told too much is found out by the next try: a list that lied costs only what it wrote over.
+    const state = { bytes: this.list.bytes, here: new Set([...this.#left, ...this.#here]) };
     await writePartialState(this.#statePath(), state).catch(() => undefined);
   }
 
   #count(index: number): void {
     if (this.#here.has(index)) return;
     this.#here.add(index);
+    this.#left.delete(index);
     this.#hereBytes += chunkPlace(this.artifact, this.list.bytes, index).bytes;
   }
 

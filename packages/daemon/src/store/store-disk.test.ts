@@ -224,6 +224,16 @@ describe('what others are served', () => {
     expect(store.index.holds([digest])).toEqual([]);
   });
 
+  it('is used, and goes all the same when room is needed', async () => {
+    let nowMs = 0;
+    const { disk, store } = await newDisk({ nowMs: () => nowMs });
+    await store.write(inPieces(LARGE.bytes));
+    nowMs = 60_000;
+    await disk.read(chunkPlace(digest, list.bytes, 0));
+    expect(store.index.entries(() => [])).toMatchObject([{ usedAtMs: 60_000, pins: [] }]);
+    expect(await store.removeUnused(digest, 0)).toBe(true);
+  });
+
   it('is nothing of what is not here, or not any more', async () => {
     const { disk, store } = await newDisk();
     const place = chunkPlace(digest, list.bytes, 0);

@@ -38,7 +38,7 @@ export class StoreDisk implements ArtifactDisk {
     return (await this.#store.chunkList(artifact)) ?? this.#open.get(artifact)?.list;
   }
 
-  /** Reading for others counts as a use. */
+  /** Reading for others counts as a use, but does not keep what has to go. */
   async read(chunk: ChunkPlace): Promise<Uint8Array | undefined> {
     const { artifact } = chunk;
     const partial = this.#open.get(artifact);

@@ -63,7 +63,7 @@ describe('after a restart', () => {
     await store.stop();
     nowMs = 9_000;
     const { index } = await next();
-    expect(index.whole(digest)).toEqual({
+    expect(index.whole(digest)).toMatchObject({
       bytes: 4,
       usedAtMs: 3_000,
       rank: 'copy',

@@ -4,16 +4,24 @@ import type { ArtifactId, EvictionRank, Holding, PinReason, StoredEntry } from '
 const IN_HAND_MS = 10_000;
 /** A partial that was left alone for this long goes before anything else; until then it is a copy like others. */
 const PARTIAL_LEFT_MS = 60 * 60 * 1_000;
+/** Uses of a tree that follow each other closer are one to its members. */
+const TREE_USES_APART_MS = 60_000;
 const IN_HAND: readonly PinReason[] = [{ kind: 'transfer' }];
 
 export type WholeRank = Exclude<EvictionRank, 'partial'>;
 
 export interface WholeEntry {
   readonly bytes: number;
+  /** By anybody; what was used least recently goes first. */
   usedAtMs: number;
   rank: WholeRank;
   /** It is there a second time, with the executable bit. */
   hasExecutable: boolean;
+}
+
+interface HeldEntry extends WholeEntry {
+  /** When it was last used by this machine: others who read it are no reason to keep it when room is needed. */
+  heldAtMs: number;
 }
 
 export interface PartialEntry {
@@ -32,8 +40,10 @@ export interface PartialEntry {
  */
 export class StoreIndex {
   readonly #nowMs: () => number;
-  readonly #wholes = new Map<ArtifactId, WholeEntry>();
+  readonly #wholes = new Map<ArtifactId, HeldEntry>();
   readonly #partials = new Map<ArtifactId, PartialEntry>();
+  /** Of trees: when the use of their members was last noted. */
+  readonly #treesUsedAtMs = new Map<ArtifactId, number>();
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
@@ -47,8 +57,12 @@ export class StoreIndex {
     return this.#partials.get(artifact);
   }
 
-  usedAtMs(artifact: ArtifactId): number | undefined {
-    return (this.#wholes.get(artifact) ?? this.#partials.get(artifact))?.usedAtMs;
+  /** Whether it was last used here before it was seen as used at `seenAtMs`, and is in nobody's hands now. */
+  isUnusedSince(artifact: ArtifactId, seenAtMs: number): boolean {
+    const partial = this.#partials.get(artifact);
+    const heldAtMs = this.#wholes.get(artifact)?.heldAtMs ?? partial?.usedAtMs;
+    if (heldAtMs === undefined || partial?.isOpen === true) return false;
+    return heldAtMs <= seenAtMs && !isInHand(this.#nowMs() - heldAtMs);
   }
 
   wholes(): IterableIterator<[ArtifactId, Readonly<WholeEntry>]> {
@@ -59,9 +73,11 @@ export class StoreIndex {
   addWhole(artifact: ArtifactId, bytes: number, changes: Partial<WholeEntry> = {}): void {
     const before = this.#wholes.get(artifact);
     const rank = before?.rank === 'kept' ? 'kept' : (changes.rank ?? 'kept');
+    const usedAtMs = changes.usedAtMs ?? this.#nowMs();
     this.#wholes.set(artifact, {
       bytes,
-      usedAtMs: changes.usedAtMs ?? this.#nowMs(),
+      usedAtMs,
+      heldAtMs: usedAtMs,
       rank,
       hasExecutable: changes.hasExecutable ?? before?.hasExecutable ?? false,
     });
@@ -76,6 +92,7 @@ export class StoreIndex {
   }
 
   forgetWhole(artifact: ArtifactId): void {
+    this.#treesUsedAtMs.delete(artifact);
     this.#wholes.delete(artifact);
   }
 
@@ -83,9 +100,27 @@ export class StoreIndex {
     this.#partials.delete(artifact);
   }
 
+  /** It was read for others: a use, but no reason not to evict it. */
   touch(artifact: ArtifactId): void {
     const entry = this.#wholes.get(artifact);
     if (entry !== undefined) entry.usedAtMs = this.#nowMs();
+  }
+
+  /** Somebody here has it in hand, and is going to pin it. */
+  hold(artifact: ArtifactId): void {
+    const entry = this.#wholes.get(artifact);
+    if (entry === undefined) return;
+    entry.usedAtMs = this.#nowMs();
+    entry.heldAtMs = entry.usedAtMs;
+  }
+
+  /** Whether the members of a tree that is used now are to be touched: not again after a short time. */
+  isTreeUseNews(listing: ArtifactId): boolean {
+    const nowMs = this.#nowMs();
+    const idleMs = nowMs - (this.#treesUsedAtMs.get(listing) ?? Number.NEGATIVE_INFINITY);
+    if (idleMs >= 0 && idleMs < TREE_USES_APART_MS) return false;
+    this.#treesUsedAtMs.set(listing, nowMs);
+    return true;
   }
 
   setRank(artifact: ArtifactId, rank: WholeRank): void {
@@ -122,9 +157,9 @@ export class StoreIndex {
     const nowMs = this.#nowMs();
     const listed: StoredEntry[] = [];
     for (const [artifact, whole] of this.#wholes) {
-      const { usedAtMs, rank } = whole;
+      const { usedAtMs, heldAtMs, rank } = whole;
       const bytes = sizeOf(whole) + (this.#partials.get(artifact)?.hereBytes ?? 0);
-      const pins = pinsOf(reasonsOf(artifact), nowMs - usedAtMs);
+      const pins = pinsOf(reasonsOf(artifact), nowMs - heldAtMs);
       listed.push({ artifact, bytes, usedAtMs, rank, pins });
     }
     for (const [artifact, { hereBytes, usedAtMs, isOpen }] of this.#partials) {
@@ -141,8 +176,12 @@ function sizeOf({ bytes, hasExecutable }: WholeEntry): number {
   return hasExecutable ? 2 * bytes : bytes;
 }
 
-/** A clock that was set back must not protect for ever. */
 function pinsOf(reasons: readonly PinReason[], idleMs: number): readonly PinReason[] {
   if (reasons.length > 0) return reasons;
-  return idleMs >= 0 && idleMs < IN_HAND_MS ? IN_HAND : reasons;
+  return isInHand(idleMs) ? IN_HAND : reasons;
+}
+
+/** A clock that was set back must not protect for ever. */
+function isInHand(idleMs: number): boolean {
+  return idleMs >= 0 && idleMs < IN_HAND_MS;
 }

@@ -1,5 +1,7 @@
+import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ArtifactId, artifactId, isDigest } from '@podmesh/core';
+import { isAbsence } from './absence.ts';
 
 const PREFIX = 'sha256:';
 
@@ -10,6 +12,7 @@ export class StorePlaces {
   readonly executables: string;
   readonly chunkLists: string;
   readonly partials: string;
+  readonly trees: string;
   readonly temporary: string;
   readonly snapshot: string;
   readonly pins: string;
@@ -21,6 +24,7 @@ export class StorePlaces {
     this.executables = join(root, 'executable');
     this.chunkLists = join(root, 'chunks');
     this.partials = join(root, 'partial');
+    this.trees = join(root, 'trees');
     this.temporary = join(root, 'temporary');
     this.snapshot = join(root, 'index');
     this.pins = join(root, 'pins.json');
@@ -45,7 +49,32 @@ export class StorePlaces {
 
   /** The folder that a directory artifact is laid out in. */
   tree(artifact: ArtifactId): string {
-    return join(this.root, 'trees', hexOf(artifact));
+    return join(this.trees, hexOf(artifact));
+  }
+
+  /** Those that are laid out; what else lies in that folder is not ours. */
+  async treesThere(): Promise<readonly ArtifactId[]> {
+    try {
+      return (await readdir(this.trees)).flatMap((name) => artifactOfHex(name) ?? []);
+    } catch (error) {
+      if (isAbsence(error)) return [];
+      throw error;
+    }
+  }
+
+  /**
+   * Takes a folder's name from it in one step, so that nobody ever finds half of it under that name: who is killed
+   * while deleting it leaves the rest where the next start sweeps. Returns the new name; undefined: it was not there.
+   */
+  async moveAway(folder: string): Promise<string | undefined> {
+    const away = this.newTemporary();
+    try {
+      await rename(folder, away);
+      return away;
+    } catch (error) {
+      if (isAbsence(error)) return undefined;
+      throw error;
+    }
   }
 
   /** A name that nothing else uses. */

@@ -22,7 +22,7 @@ export async function buildTreeFolder(
   artifact: ArtifactId,
   destination: string,
 ): Promise<void> {
-  if (await exists(destination)) return;
+  if (await source.store.hasTree(artifact, destination)) return await useMembers(source, artifact);
   const temporary = source.store.temporaryPath();
   try {
     await namingFullDisk({ path: source.store.places.root, neededBytes: 0 }, async () => {
@@ -37,6 +37,15 @@ export async function buildTreeFolder(
     // Somebody else may have finished the same folder first: as good as ours.
     if (!(await exists(destination))) throw error;
   }
+}
+
+/**
+ * Who reads a folder reads what it is made of: left older than their listing, its files would be evicted before it,
+ * and free nothing. Not of every one of a thousand tasks: reading a listing takes as long as it is.
+ */
+async function useMembers({ store, readTree }: TreeSource, listing: ArtifactId): Promise<void> {
+  if (!store.index.isTreeUseNews(listing)) return;
+  for (const member of await treeMembers(readTree, listing)) store.index.touch(member);
 }
 
 /** Everything below a listing, each once: files, and the listings of folders with theirs. */

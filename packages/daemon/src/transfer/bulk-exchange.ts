@@ -20,7 +20,7 @@ import { Transfers } from './transfers.ts';
 
 /** What of a mesh bytes between peers need. */
 export interface BulkMesh {
-  readonly peers: Pick<PeerDirectory, 'find'>;
+  readonly peers: Pick<PeerDirectory, 'find' | 'list'>;
   readonly finder: ArtifactFinder;
   readonly relay: ChunkTransport;
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
@@ -60,6 +60,7 @@ export class BulkExchange {
       peer,
       disk: this.#disk,
       finder: mesh.finder,
+      peers: mesh.peers,
       transport: new EitherTransport(this.#direct, mesh.relay, (source, chunk, way) =>
         tally.note(source, chunk, way),
       ),

@@ -22,6 +22,8 @@ const IDLE_MS = 15_000;
 const CHECK_MS = 1_000;
 /** When a peer that is told to come back should. */
 const BUSY_MS = 500;
+/** A chunk has left within this: who reads a byte now and then would never be idle, and keep others waiting. */
+const CHUNK_MS = 60_000;
 /** Bytes of a file that are read and sent as one. */
 const PIECE_BYTES = 1024 * 1024;
 /** Lengths of artifacts that are remembered. */
@@ -35,12 +37,17 @@ export interface BulkServerParts {
   /** Whoever knows it may fetch. */
   readonly key: string;
   readonly source: ChunkSource;
-  /** The file of an artifact that is here as a whole: such are sent without being copied into fresh memory. */
+  /**
+   * The file of an artifact that is here as a whole: such are sent without being copied into fresh memory. What has
+   * none is served in ranges only. Without this, everything in `source` counts as whole.
+   */
   readonly fileOf?: (artifact: ArtifactId) => string | undefined;
   /** An address of this machine. */
   readonly host: string;
   /** 0: any that is free. */
   readonly port: number;
+  /** Overrides `CHUNK_MS` in tests. */
+  readonly chunkMs?: number;
 }
 
 /**
@@ -66,7 +73,11 @@ export class BulkServer {
         connectionsCheckingInterval: CHECK_MS,
         noDelay: true,
       },
-      (request, response) => void this.#answer(request, response),
+      (request, response) => {
+        // Asked before the last answer has left: it has no socket, so that nobody would tell when the asker is gone.
+        if (response.socket === null) request.socket.destroy();
+        else void this.#answer(request, response);
+      },
     );
     this.#server.maxConnections = SOCKETS_MAX;
     this.#server.setTimeout(IDLE_MS, (socket) => socket.destroy());
@@ -79,6 +90,8 @@ export class BulkServer {
       this.#server.once('error', reject);
       this.#server.listen({ host, port }, () => {
         this.#server.removeListener('error', reject);
+        // A connection that could not be accepted, for want of files say: who wanted it tries again, or elsewhere.
+        this.#server.on('error', () => undefined);
         resolve();
       });
     });
@@ -98,7 +111,7 @@ export class BulkServer {
     return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   }
 
-  /** Artifacts, or parts of them, that are being sent. */
+  /** Artifacts, parts of them, or lists of their chunks, that are being sent. */
   get streams(): number {
     return this.#streams;
   }
@@ -132,7 +145,9 @@ export class BulkServer {
     const artifact = artifactId(`sha256:${hex}`);
     if (chunks === undefined) return this.#serve(artifact, request, response);
     const list = await this.#parts.source.chunkList(artifact);
-    return list === undefined ? say(response, 404) : sayJson(response, list);
+    if (list === undefined) return say(response, 404);
+    if (method === 'HEAD') return sayJson(response, list);
+    await this.#hold(response, 1, () => sendJson(response, list));
   }
 
   async #serve(
@@ -140,7 +155,12 @@ export class BulkServer {
     { method, headers }: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
-    const bytes = await this.#lengthOf(artifact);
+    const { fileOf } = this.#parts;
+    const path = fileOf?.(artifact);
+    const isWhole = fileOf === undefined || path !== undefined;
+    // Of what is not whole only chunks were checked, against a list that nothing proves: never passed off as the whole.
+    if (!isWhole && (method === 'HEAD' || headers.range === undefined)) return say(response, 404);
+    const bytes = await this.#lengthOf(artifact, isWhole);
     if (bytes === undefined) return say(response, 404);
     const asked = parseByteRange(headers.range, bytes);
     if (asked === 'unsatisfiable')
@@ -159,24 +179,31 @@ export class BulkServer {
       response.writeHead(status, head).end();
       return;
     }
+    const chunks = Math.ceil((range.end - range.start) / CHUNK_BYTES);
+    await this.#hold(response, chunks, async () => {
+      const begin = () => response.writeHead(status, head);
+      const file = path === undefined ? undefined : await open(path, 'r').catch(() => undefined);
+      if (file === undefined) await this.#stream(artifact, bytes, range, response, begin);
+      else await this.#streamFile(file, range, response, begin);
+    });
+  }
+
+  /** Sends when there is a stream free for it, and has sent when its time is over. */
+  async #hold(response: ServerResponse, chunks: number, send: () => Promise<void>): Promise<void> {
     if (this.#streams >= UPLOAD_STREAMS_MAX) {
       const after = { 'retry-after': '1', 'retry-after-ms': String(BUSY_MS) };
       return say(response, 429, after);
     }
     this.#streams += 1;
+    const { socket } = response.req;
+    // A timer's longest, 24 days, is more than the largest artifact gets.
+    const late = setTimeout(() => socket.destroy(), chunks * (this.#parts.chunkMs ?? CHUNK_MS));
     try {
-      const begin = () => response.writeHead(status, head);
-      const file = await this.#open(artifact);
-      if (file === undefined) await this.#stream(artifact, bytes, range, response, begin);
-      else await this.#streamFile(file, range, response, begin);
+      await send();
     } finally {
+      clearTimeout(late);
       this.#streams -= 1;
     }
-  }
-
-  async #open(artifact: ArtifactId): Promise<FileHandle | undefined> {
-    const path = this.#parts.fileOf?.(artifact);
-    return path === undefined ? undefined : open(path, 'r').catch(() => undefined);
   }
 
   /** The memory is used again: in a profile of 1 GiB, collecting fresh buffers took 1.1 of 2.8 busy seconds. */
@@ -231,11 +258,13 @@ export class BulkServer {
     response.end();
   }
 
-  async #lengthOf(artifact: ArtifactId): Promise<number | undefined> {
-    const known = this.#lengths.get(artifact);
+  /** Remembered of wholes only: what is told of others may turn out to be a lie. */
+  async #lengthOf(artifact: ArtifactId, isWhole: boolean): Promise<number | undefined> {
+    const known = isWhole ? this.#lengths.get(artifact) : undefined;
     if (known !== undefined) return known;
     const list = await this.#parts.source.chunkList(artifact);
     if (list === undefined) return undefined;
+    if (!isWhole) return list.bytes;
     if (this.#lengths.size >= LENGTHS_MAX) this.#lengths.clear();
     this.#lengths.set(artifact, list.bytes);
     return list.bytes;
@@ -245,11 +274,12 @@ export class BulkServer {
 /** Whether the kernel has taken it; false when the other side is gone. */
 function sent(response: ServerResponse, bytes: Uint8Array): Promise<boolean> {
   return new Promise((resolve) => {
-    if (response.destroyed) return resolve(false);
+    const { socket } = response.req;
+    if (response.destroyed || socket.destroyed) return resolve(false);
     const closed = (): void => resolve(false);
-    response.once('close', closed);
+    socket.once('close', closed);
     response.write(bytes, (error) => {
-      response.removeListener('close', closed);
+      socket.removeListener('close', closed);
       resolve(error === null || error === undefined);
     });
   });
@@ -264,10 +294,20 @@ function say(
 }
 
 function sayJson(response: ServerResponse, answer: unknown): void {
+  const body = beginJson(response, answer);
+  response.end(response.req.method === 'HEAD' ? undefined : body);
+}
+
+/** Resolves when the kernel has taken it. */
+async function sendJson(response: ServerResponse, answer: unknown): Promise<void> {
+  if (await sent(response, beginJson(response, answer))) response.end();
+}
+
+function beginJson(response: ServerResponse, answer: unknown): Buffer {
   const body = Buffer.from(JSON.stringify(answer));
   response.writeHead(200, {
     'content-type': 'application/json',
     'content-length': String(body.length),
   });
-  response.end(response.req.method === 'HEAD' ? undefined : body);
+  return body;
 }

@@ -1,5 +1,6 @@
 import {
   type ArtifactFinder,
+  type ArtifactId,
   applyTransfer,
   type ChunkTransport,
   type Clock,
@@ -31,6 +32,12 @@ export interface TransferRunParts {
 
 /** Waits without an event are bounded by the plan; this is for those that it leaves open. */
 const REST_MS_MAX = 60_000;
+
+/**
+ * What is still looking through what an earlier try had left, which may be 64 GiB, when its own try has ended: that
+ * one did not wait for it, the next of the same artifact does.
+ */
+const leftOpening = new WeakMap<ArtifactDisk, Map<ArtifactId, Promise<void>>>();
 
 /** Carries out the plan of one transfer: all that is decided is decided in `planTransfer`. */
 export class TransferRun {
@@ -154,9 +161,23 @@ export class TransferRun {
   async #open({ list }: Extract<TransferStep, { kind: 'open' }>): Promise<TransferEvent> {
     await this.#partial?.close();
     this.#partial = undefined;
-    const partial = await this.#parts.disk.begin(this.#state.artifact, list);
-    this.#partial = partial;
-    return { kind: 'opened', here: partial.here };
+    const { disk } = this.#parts;
+    const { artifact } = this.#state;
+    const left = leftOpening.get(disk) ?? new Map<ArtifactId, Promise<void>>();
+    leftOpening.set(disk, left);
+    await this.#unlessStopped(left.get(artifact) ?? Promise.resolve());
+    const opening = disk.begin(artifact, list);
+    try {
+      this.#partial = await this.#unlessStopped(opening);
+    } catch (error) {
+      const closed = opening
+        .then((partial) => partial.close())
+        .catch(() => undefined)
+        .finally(() => left.delete(artifact));
+      left.set(artifact, closed);
+      throw error;
+    }
+    return { kind: 'opened', here: this.#partial.here };
   }
 
   async #askChunk(source: PeerId, index: number): Promise<TransferEvent> {
@@ -188,7 +209,38 @@ export class TransferRun {
     const partial = this.#partial;
     this.#partial = undefined;
     if (partial === undefined) throw new Error('broken invariant: nothing to commit');
-    return { kind: 'whole-checked', outcome: await partial.commit() };
+    let closing: Promise<void> | undefined;
+    const close = (): void => {
+      closing ??= partial.close();
+      closing.catch(() => undefined);
+    };
+    // Closed while its whole is hashed, it gives that up, and is kept as it is.
+    this.#stop.signal.addEventListener('abort', close, { once: true });
+    try {
+      return { kind: 'whole-checked', outcome: await partial.commit() };
+    } catch (error) {
+      close();
+      throw error;
+    } finally {
+      this.#stop.signal.removeEventListener('abort', close);
+      await closing;
+    }
+  }
+
+  /** Rejects when this run ends first. */
+  async #unlessStopped<Value>(work: Promise<Value>): Promise<Value> {
+    const { signal } = this.#stop;
+    let stop = (): void => undefined;
+    const stopped = new Promise<never>((_, reject) => {
+      stop = () => reject(signal.reason);
+      signal.addEventListener('abort', stop, { once: true });
+      if (signal.aborted) stop();
+    });
+    try {
+      return await Promise.race([work, stopped]);
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
   }
 }
 

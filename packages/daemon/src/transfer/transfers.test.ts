@@ -1,11 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
-import { type ChunkSource, peerId, STREAMS_PER_TRANSFER_MAX, TRANSFERS_MAX } from '@podmesh/core';
+import {
+  type ArtifactId,
+  artifactId,
+  type ChunkSource,
+  type PeerEntry,
+  peerId,
+  STREAMS_PER_TRANSFER_MAX,
+  TRANSFERS_MAX,
+} from '@podmesh/core';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { newStore } from '../store/store.test-kit.ts';
 import { StoreDisk } from '../store/store-disk.ts';
+import { systemClock } from '../system-clock.ts';
 import { hexOf, MemoryDisk, Neighbours, sampleBytes, sourceOf } from './transfer.test-kit.ts';
 import { TransferError } from './transfer-error.ts';
+import { Transfers } from './transfers.ts';
 
 const signal = new AbortController().signal;
 
@@ -196,6 +206,59 @@ describe('an artifact of other peers', () => {
       await expect(transfers.get(id, { signal })).rejects.toThrow('the disk is full');
     }
     expect(transfers.underWay).toEqual([]);
+  });
+});
+
+describe('what no other peer has', () => {
+  /** Others are listed or not; each question is kept, and nobody has anything. */
+  function newTransfers(listed: readonly string[]) {
+    const asked: (readonly ArtifactId[])[] = [];
+    let lists = 0;
+    const now = { ms: 0 };
+    const transfers = new Transfers({
+      peer: peerId('self'),
+      disk: new MemoryDisk(),
+      finder: {
+        whoHas: async (artifacts) => {
+          asked.push(artifacts);
+          return { found: new Map(), silent: [] };
+        },
+      },
+      peers: {
+        list: async () => {
+          lists += 1;
+          return listed.map((peer) => ({ peer: peerId(peer) }) as PeerEntry);
+        },
+      },
+      transport: new Neighbours().transport(),
+      clock: { ...systemClock, nowMs: () => now.ms },
+    });
+    return { transfers, asked, now, lists: () => lists };
+  }
+  const ids = Array.from({ length: 600 }, (_, at) =>
+    artifactId(`sha256:${at.toString(16).padStart(64, '0')}`),
+  );
+
+  it('is not asked for where nobody else is', async () => {
+    const { transfers, asked, lists } = newTransfers(['self']);
+    expect(await transfers.nobodyHas(ids, signal)).toEqual(new Set(ids));
+    for (const id of ids.slice(0, 3)) {
+      await expect(transfers.get(id, { signal })).rejects.toMatchObject({ why: 'no-source' });
+    }
+    expect(asked).toEqual([]);
+    expect(lists()).toBe(1);
+  });
+
+  it('is asked for in few questions, and not again for some seconds', async () => {
+    const { transfers, asked, now } = newTransfers(['self', 'other']);
+    expect(await transfers.nobodyHas(ids, signal)).toEqual(new Set(ids));
+    const [id = artifactId('')] = ids;
+    await expect(transfers.get(id, { signal })).rejects.toMatchObject({ why: 'no-source' });
+    expect(await transfers.nobodyHas(ids, signal)).toEqual(new Set(ids));
+    expect(asked.map(({ length }) => length)).toEqual([512, 88]);
+    now.ms += 6_000;
+    await transfers.nobodyHas([id], signal);
+    expect(asked).toHaveLength(3);
   });
 });
 

@@ -1,15 +1,20 @@
 import {
   type ArtifactId,
+  type PeerDirectory,
   type PeerId,
   SOURCE_CORRUPT_MS,
   TRANSFERS_MAX,
   type TransferOrder,
+  WHO_HAS_ARTIFACTS_MAX,
 } from '@podmesh/core';
 import { Slots } from './slots.ts';
+import { TransferError } from './transfer-error.ts';
 import { TransferRun, type TransferRunParts } from './transfer-run.ts';
 
 export interface TransfersParts extends Omit<TransferRunParts, 'isBlamed'> {
   readonly peer: PeerId;
+  /** Where nobody but this peer is listed, nobody is asked. Absent: they always are. */
+  readonly peers?: Pick<PeerDirectory, 'list'>;
   /** Told of each that was begun. `error`: why it did not come. */
   readonly onEnd?: (artifact: ArtifactId, error?: unknown) => void;
 }
@@ -17,6 +22,13 @@ export interface TransfersParts extends Omit<TransferRunParts, 'isBlamed'> {
 export interface TransferWish extends Pick<TransferOrder, 'bytes' | 'hints'> {
   readonly signal: AbortSignal;
 }
+
+/** Whether anybody else takes part is looked up again after this. */
+const ALONE_MS = 5_000;
+/** What nobody had is not asked for again so long: it costs a second of waiting each time. */
+const MISSING_MS = 5_000;
+/** Above this, what is remembered too long is thrown away. */
+const MISSING_MAX = 4_096;
 
 interface Flight {
   readonly stop: AbortController;
@@ -30,7 +42,9 @@ export class Transfers {
   readonly #slots = new Slots(TRANSFERS_MAX);
   readonly #flights = new Map<ArtifactId, Flight>();
   readonly #blamedUntilMs = new Map<PeerId, number>();
+  readonly #missingUntilMs = new Map<ArtifactId, number>();
   readonly #stop = new AbortController();
+  #alone: { readonly untilMs: number; readonly isAlone: Promise<boolean> } | undefined;
 
   constructor(parts: TransfersParts) {
     this.#parts = parts;
@@ -57,6 +71,24 @@ export class Transfers {
     }
   }
 
+  /** Of the given ones, those that no other peer has; one question for as many as fit into it. Never throws. */
+  async nobodyHas(
+    artifacts: readonly ArtifactId[],
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<ArtifactId>> {
+    if (await this.#isAlone()) return new Set(artifacts);
+    const missing = new Set(artifacts.filter((artifact) => this.#isMissing(artifact)));
+    const open = artifacts.filter((artifact) => !missing.has(artifact));
+    for (let at = 0; at < open.length && !signal.aborted; at += WHO_HAS_ARTIFACTS_MAX) {
+      const asked = open.slice(at, at + WHO_HAS_ARTIFACTS_MAX);
+      for (const artifact of await this.#askFor(asked, signal)) {
+        this.#noteMissing(artifact);
+        missing.add(artifact);
+      }
+    }
+    return missing;
+  }
+
   /** Ends all transfers; what is here of them is kept. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('this peer stops'));
@@ -79,6 +111,10 @@ export class Transfers {
   async #transfer(artifact: ArtifactId, wish: TransferWish, signal: AbortSignal): Promise<void> {
     if (await this.#parts.disk.has(artifact)) return;
     const { bytes, hints } = wish;
+    const isHinted = hints !== undefined && hints.length > 0;
+    if (!isHinted && (this.#isMissing(artifact) || (await this.#isAlone()))) {
+      throw new TransferError(artifact, 'no-source');
+    }
     const run = new TransferRun(
       { ...this.#parts, isBlamed: (peer) => this.#isBlamed(peer) },
       {
@@ -93,11 +129,55 @@ export class Transfers {
       this.#parts.onEnd?.(artifact);
     } catch (error) {
       this.#parts.onEnd?.(artifact, error);
+      if (error instanceof TransferError && error.why === 'no-source') this.#noteMissing(artifact);
       throw error;
     } finally {
       const untilMs = this.#parts.clock.nowMs() + SOURCE_CORRUPT_MS;
       for (const peer of run.blamed) this.#blamedUntilMs.set(peer, untilMs);
     }
+  }
+
+  /** A mesh that cannot be asked says nothing about anything. */
+  async #askFor(
+    artifacts: readonly ArtifactId[],
+    signal: AbortSignal,
+  ): Promise<readonly ArtifactId[]> {
+    try {
+      const { found } = await this.#parts.finder.whoHas(artifacts, 'first', signal);
+      const isElsewhere = (artifact: ArtifactId) =>
+        found.get(artifact)?.some(({ peer }) => peer !== this.#parts.peer) === true;
+      return artifacts.filter((artifact) => !isElsewhere(artifact));
+    } catch {
+      return [];
+    }
+  }
+
+  #isAlone(): Promise<boolean> {
+    const { peers, peer: self, clock } = this.#parts;
+    if (peers === undefined) return Promise.resolve(false);
+    if (this.#alone === undefined || this.#alone.untilMs <= clock.nowMs()) {
+      const isAlone = peers
+        .list()
+        .then((entries) => entries.every(({ peer }) => peer === self))
+        .catch(() => false);
+      this.#alone = { untilMs: clock.nowMs() + ALONE_MS, isAlone };
+    }
+    return this.#alone.isAlone;
+  }
+
+  #isMissing(artifact: ArtifactId): boolean {
+    const untilMs = this.#missingUntilMs.get(artifact);
+    if (untilMs === undefined) return false;
+    if (this.#parts.clock.nowMs() < untilMs) return true;
+    this.#missingUntilMs.delete(artifact);
+    return false;
+  }
+
+  #noteMissing(artifact: ArtifactId): void {
+    if (this.#missingUntilMs.size >= MISSING_MAX) {
+      for (const known of [...this.#missingUntilMs.keys()]) this.#isMissing(known);
+    }
+    this.#missingUntilMs.set(artifact, this.#parts.clock.nowMs() + MISSING_MS);
   }
 
   #isBlamed(peer: PeerId): boolean {
