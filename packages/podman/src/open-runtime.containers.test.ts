@@ -61,7 +61,7 @@ describe('openRuntime', () => {
     expect(await runtime.leftovers(bed.peer)).toEqual([]);
     await close();
     const ofLane = join(bed.directory, 'fast');
-    await vi.waitFor(async () => expect(await processesOf(ofLane)).toEqual([]));
+    await vi.waitFor(async () => expect(await processesOf(ofLane)).toEqual([]), 20_000);
   });
 
   it('sweeps what a daemon left that was killed in the fast lane while it was idle', async () => {
@@ -102,7 +102,7 @@ describe('openRuntime', () => {
     expect(left.endedProblem).toContain('busybox-static');
     expect(await left.runtime.leftovers(bed.peer)).toEqual([]);
     const ofLane = join(bed.directory, 'fast');
-    await vi.waitFor(async () => expect(await processesOf(ofLane)).toEqual([]), 10_000);
+    await vi.waitFor(async () => expect(await processesOf(ofLane)).toEqual([]), 20_000);
     await left.close();
     // A lane that opens again clears away what that one could not.
     await (await openRuntime(options())).close();

@@ -14,5 +14,5 @@ export async function expectNothingLeft(bed: CrunTestbed): Promise<void> {
   const { stdout } = await promisify(execFile)('podman', ['ps', '-aq', '--filter', filter]);
   expect(stdout).toBe('');
   expect(await mountsOf(directory)).toEqual([]);
-  await vi.waitFor(async () => expect(await processesOf(directory)).toEqual([]));
+  await vi.waitFor(async () => expect(await processesOf(directory)).toEqual([]), 20_000);
 }
