@@ -97,13 +97,20 @@ export class AttemptFiles {
 
   /**
    * Makes all but the FIFOs. Synchronous: each of these calls takes ten microseconds, and its way
-   * through Node's thread pool would take seventy. Throws `EEXIST` when the attempt has its directory already.
+   * through Node's thread pool would take seventy. Throws `EEXIST` when the attempt has its
+   * directory already; leaves nothing of its own when it throws.
    */
   make(config: object, { layer, files }: Scratch): void {
     mkdirSync(this.directory, { mode: 0o700 });
-    symlinkSync(layer.directory, this.scratch);
-    symlinkSync(files.directory, this.copies);
-    writeFileSync(this.config, JSON.stringify(config));
+    try {
+      symlinkSync(layer.directory, this.scratch);
+      symlinkSync(files.directory, this.copies);
+      writeFileSync(this.config, JSON.stringify(config));
+    } catch (error) {
+      // Half of it would tell a later daemon that the scratch is in use.
+      this.remove();
+      throw error;
+    }
   }
 
   /** The directories on the disk that it uses. */

@@ -1,9 +1,5 @@
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type {
-  ContainerLabels,
   ContainerRuntime,
   ContainerSpec,
   ImageProblem,
@@ -17,31 +13,21 @@ import type {
 } from '@podmesh/core';
 import { ok, refused } from '@podmesh/core';
 import { runCanary } from '../canary.ts';
-import { attemptCgroup, removeCgroup, removeStaleCgroups } from '../container-cgroup.ts';
 import { outputFds } from '../fd-launcher.ts';
 import { PodmanAbortedError } from '../podman-errors.ts';
 import { KERNEL_LIMITS, WATCHED_LIMITS } from '../podman-host.ts';
 import type { PodmanRuntime } from '../podman-runtime.ts';
 import { startProblem } from '../start-problem.ts';
-import { type AttemptFacts, AttemptFiles, readFacts } from './attempt-files.ts';
-import { type CgroupHome, makeCgroup, readCgroup } from './cgroup-home.ts';
-import { chainOrder, containerId } from './chain.ts';
+import type { AttemptFiles } from './attempt-files.ts';
+import { chainOrder } from './chain.ts';
 import type { ChainWatch } from './chain-watch.ts';
-import { CrunContainer } from './crun-container.ts';
+import { CrunAttempts } from './crun-attempts.ts';
+import type { CrunContainer } from './crun-container.ts';
 import { CrunFailedError, CrunUnavailableError } from './crun-errors.ts';
 import { type CrunLane, type CrunLaneOptions, closeCrunLane, openCrunLane } from './crun-lane.ts';
-import { ATTEMPTS_MAX, ORDERS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-limits.ts';
+import { ORDERS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-limits.ts';
 import { isHeld } from './fifo.ts';
-import { commandOf, fillRecipe, type Recipe } from './recipe.ts';
-import type { Scratch } from './scratch-stock.ts';
-
-const LANE = 'podmesh-crun';
-
-/** What an attempt of this daemon's own was made of. */
-interface Made {
-  readonly recipe: Recipe;
-  readonly scratch: Scratch;
-}
+import { commandOf, type Recipe } from './recipe.ts';
 
 type Started = Result<RunningContainer, StartProblem>;
 
@@ -53,17 +39,13 @@ type Started = Result<RunningContainer, StartProblem>;
 export class CrunRuntime implements ContainerRuntime {
   readonly #podman: PodmanRuntime;
   readonly #lane: CrunLane;
-  /** Containers that this daemon holds, by directory: two readers would each get half of a log. */
-  readonly #held = new Map<string, CrunContainer>();
-  /** Directories that are being made, and are nobody's left-over. */
-  readonly #making = new Set<string>();
-  /** Cgroups of containers that were not removed yet, by directory: not stale, though maybe empty. */
-  readonly #cgroups = new Map<string, string>();
+  readonly #attempts: CrunAttempts;
   #isClosed = false;
 
   private constructor(podman: PodmanRuntime, lane: CrunLane) {
     this.#podman = podman;
     this.#lane = lane;
+    this.#attempts = new CrunAttempts(lane);
   }
 
   /** Throws `CrunUnavailableError`, whose message says what to do. */
@@ -75,7 +57,7 @@ export class CrunRuntime implements ContainerRuntime {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const container of this.#held.values()) container.letGo();
+    this.#attempts.letGo();
     await closeCrunLane(this.#lane);
   }
 
@@ -138,19 +120,8 @@ export class CrunRuntime implements ContainerRuntime {
     }
   }
 
-  async leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
-    const directory = this.#lane.places.attemptsOf(peer);
-    const names = await readdir(directory).catch(() => []);
-    const found: RunningContainer[] = [];
-    for (const name of names.slice(0, ATTEMPTS_MAX)) {
-      const container = await this.#find(join(directory, name), peer);
-      if (container !== undefined) found.push(container);
-    }
-    const home = await this.#lane.cgroupHome();
-    // Asked at each one, as others are made meanwhile.
-    const kept = { has: (cgroup: string) => [...this.#cgroups.values()].includes(cgroup) };
-    if (home !== undefined) await removeStaleCgroups(home.base, peer, kept, LANE);
-    return found;
+  leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
+    return this.#attempts.leftovers(peer);
   }
 
   async #cook(
@@ -159,19 +130,14 @@ export class CrunRuntime implements ContainerRuntime {
     log: LogSink,
     signal: AbortSignal,
   ): Promise<Started> {
-    const { peer, claim } = spec.labels;
-    const attempts = this.#lane.places.attemptsOf(peer);
-    mkdirSync(attempts, { recursive: true, mode: 0o700 });
-    const files = new AttemptFiles(join(attempts, claim));
-    const isFirst = !this.#making.has(files.directory);
-    this.#making.add(files.directory);
+    const files = this.#attempts.filesOf(spec);
     let container: CrunContainer | undefined;
     try {
       const home = await this.#lane.cgroupHome();
       const hasCgroup = home !== undefined;
       const outputs = outputFds(spec.outputs);
       const order = chainOrder({ files, layers: recipe.layers, outputFds: outputs, hasCgroup });
-      container = await this.#prepare(files, recipe, spec, home);
+      container = await this.#attempts.make(files, recipe, spec, home);
       const watch = container.watch();
       watch.listen();
       await this.#order(order, files, watch);
@@ -187,13 +153,9 @@ export class CrunRuntime implements ContainerRuntime {
       await container.remove();
       return refused(problem);
     } catch (error) {
-      // Of an earlier try of the same attempt, whose container may still be on its way out.
-      if (isThereAlready(error)) this.#lane.book.done(spec.image);
-      else await (container?.remove() ?? this.#discardUnmade(files, spec));
+      if (container === undefined) this.#lane.book.done(spec.image);
+      else await container.remove();
       throw error;
-    } finally {
-      // The mark is that of the first: who comes second finds its directory there.
-      if (isFirst) this.#making.delete(files.directory);
     }
   }
 
@@ -209,102 +171,6 @@ export class CrunRuntime implements ContainerRuntime {
     };
     const forget = await this.#lane.spawner.start(order, onGone);
     void watch.started.finally(forget);
-  }
-
-  async #prepare(
-    files: AttemptFiles,
-    recipe: Recipe,
-    spec: ContainerSpec,
-    home: CgroupHome | undefined,
-  ): Promise<CrunContainer> {
-    const { scratch, kitchen } = this.#lane;
-    const cgroup = home && this.#makeCgroup(home, files, spec.labels);
-    const own = cgroup === undefined ? {} : { cgroup };
-    const taken = await scratch.take(recipe);
-    const limits = home?.limits ?? false;
-    const place = { files: taken.files.directory, root: kitchen.merged, limits, ...own };
-    try {
-      files.make(fillRecipe(recipe, spec, place), taken);
-    } catch (error) {
-      // What is there already has its own; of what could not be made nothing tells what it was to have.
-      if (isThereAlready(error) || files.places().length === 0)
-        await scratch.giveBack(taken, recipe);
-      throw error;
-    }
-    files.makeOutputs(outputFds(spec.outputs));
-    files.takeFifos(await this.#lane.fifos.take(files.fifos.length));
-    const { image, layers } = recipe;
-    const facts = { labels: spec.labels, image, layers, ...own };
-    return this.#hold(files, facts, { recipe, scratch: taken });
-  }
-
-  #makeCgroup(
-    home: CgroupHome,
-    { directory }: AttemptFiles,
-    { peer, claim }: ContainerLabels,
-  ): string {
-    const cgroup = attemptCgroup(home.base, peer, claim, LANE);
-    this.#cgroups.set(directory, cgroup);
-    makeCgroup(home, cgroup);
-    return cgroup;
-  }
-
-  #hold(files: AttemptFiles, facts: AttemptFacts, made?: Made): CrunContainer {
-    const { labels, layers, image, cgroup } = facts;
-    let rest = made;
-    const container = new CrunContainer(this.#lane.kitchen, {
-      id: containerId(labels.claim),
-      files,
-      labels,
-      layers,
-      isFound: made === undefined,
-      usage: () => (cgroup === undefined ? undefined : readCgroup(cgroup)),
-      ...(cgroup === undefined ? {} : { cgroup }),
-      discard: async (isOver) => {
-        // Once: a layer that was given back is somebody else's when the rest has to be tried again.
-        const own = isOver ? rest : undefined;
-        rest = undefined;
-        await this.#discard(files, own);
-        // Of a container that an earlier daemon started, this one's book knows nothing.
-        if (made !== undefined) this.#lane.book.done(image);
-      },
-    });
-    this.#held.set(files.directory, container);
-    return container;
-  }
-
-  async #discardUnmade(files: AttemptFiles, { image }: ContainerSpec): Promise<void> {
-    await this.#discard(files);
-    this.#lane.book.done(image);
-  }
-
-  /** What it had on the disk is for the next one, when it is known to be as it was made. */
-  async #discard(files: AttemptFiles, made?: Made): Promise<void> {
-    const { scratch, sweeper } = this.#lane;
-    const onDisk = files.places();
-    files.remove();
-    if (made !== undefined) await scratch.giveBack(made.scratch, made.recipe);
-    else for (const place of onDisk) await sweeper.discard(place);
-    this.#held.delete(files.directory);
-    const cgroup = this.#cgroups.get(files.directory);
-    if (cgroup === undefined) return;
-    removeCgroup(cgroup);
-    this.#cgroups.delete(files.directory);
-  }
-
-  /** What was half made when a daemon died never ran, and is nobody's. */
-  async #find(directory: string, peer: PeerId): Promise<CrunContainer | undefined> {
-    const held = this.#held.get(directory);
-    if (held !== undefined || this.#making.has(directory)) return held;
-    const files = new AttemptFiles(directory);
-    const facts = files.isWhole() ? await readFacts(files, peer) : undefined;
-    if (facts !== undefined) {
-      files.openUp();
-      if (facts.cgroup !== undefined) this.#cgroups.set(directory, facts.cgroup);
-      return this.#hold(files, facts);
-    }
-    await this.#discard(files);
-    return undefined;
   }
 }
 
@@ -327,8 +193,4 @@ function isDiskFull(error: unknown): boolean {
   return (
     error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT'].includes(String(error.code))
   );
-}
-
-function isThereAlready(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
 }
