@@ -1,5 +1,6 @@
 export * from './artifact/artifact.ts';
 export * from './artifact/artifact-exchange.ts';
+export * from './artifact/output-keepers.ts';
 export * from './artifact/plan-eviction.ts';
 export * from './artifact/transfer.ts';
 export * from './artifact/transfer-events.ts';
@@ -35,7 +36,9 @@ export * from './run/retry-policy.ts';
 export * from './run/run-event.ts';
 export * from './run/run-record.ts';
 export * from './run/run-state.ts';
+export * from './run/spent-outputs.ts';
 export * from './run/task-state.ts';
+export * from './run/unknown-fact-error.ts';
 export * from './words/digest.ts';
 export * from './words/ids.ts';
 export * from './words/limits.ts';

@@ -1,7 +1,7 @@
 import type { RunRecord, TaskRecord } from '@podmesh/core';
 import { alignColumns } from './align-columns.ts';
 import { countText, durationText } from './amounts.ts';
-import { countsText, heldTasks } from './run-summary.ts';
+import { copiesText, countsText, heldTasks } from './run-summary.ts';
 
 const TASKS_SHOWN = 200;
 const DETAIL_LETTERS = 60;
@@ -55,7 +55,7 @@ function detail(task: TaskRecord): string {
   if (last?.outcome !== undefined && last.outcome !== 'succeeded' && last.outcome !== 'running') {
     return shorten(`attempt ${last.attempt} failed: ${last.outcome}`);
   }
-  if (short !== undefined) return shorten(`${countText(keepers.length, 'keeper')}: ${short}`);
+  if (short !== undefined) return shorten(copiesText({ keepers, short }));
   const names = Object.keys(outputs).join(', ');
   if (reruns === undefined) return shorten(names);
   return shorten(`done again, its outputs were lost: ${names}`);

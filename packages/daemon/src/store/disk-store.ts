@@ -1,6 +1,6 @@
 import type { Hash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { chmod, copyFile, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import {
   type ArtifactId,
@@ -18,6 +18,8 @@ import { DiskBudget, type DiskMeasure, RESERVE_STEP_BYTES, StreamRoom } from './
 import { namingFullDisk } from './disk-full-error.ts';
 import { fillIndex } from './fill-index.ts';
 import { writeSnapshot } from './index-snapshot.ts';
+import { linkUnlessThere } from './link-unless-there.ts';
+import { RunPins } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
 import { StoreIndex, type WholeRank } from './store-index.ts';
 import { hexOf, StorePlaces } from './store-places.ts';
@@ -69,6 +71,8 @@ export class DiskStore {
   readonly places: StorePlaces;
   readonly index: StoreIndex;
   readonly pins: ArtifactPins;
+  /** Outputs of runs that nothing may evict. */
+  readonly runPins: RunPins;
   readonly budget: DiskBudget;
   /** Checks and writes chunks. */
   readonly chunks = new BytesThread();
@@ -88,6 +92,7 @@ export class DiskStore {
     const remove = (artifact: ArtifactId, seenAtMs: number) =>
       this.removeUnused(artifact, seenAtMs);
     const { index, pins } = this;
+    this.runPins = new RunPins({ folder: this.places.heldForRuns, pins, index });
     const dropTrees = () => this.dropTrees();
     this.budget = new DiskBudget({ root, index, pins, remove, dropTrees, ...options });
   }
@@ -100,6 +105,7 @@ export class DiskStore {
       await mkdir(folder, { recursive: true, mode: 0o700 });
     }
     await this.pins.load();
+    await this.runPins.load();
     await fillIndex(this.places, this.index);
     // Whose listing is not here was on its way out.
     await this.dropTrees((listing) => this.index.whole(listing) === undefined);
@@ -363,15 +369,6 @@ export class DiskStore {
 
   #naming<Value>(neededBytes: number, work: () => Promise<Value>): Promise<Value> {
     return namingFullDisk({ path: this.places.root, neededBytes }, work);
-  }
-}
-
-/** What has a digest for a name is whole: the same bytes need not be there twice. */
-async function linkUnlessThere(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
   }
 }
 

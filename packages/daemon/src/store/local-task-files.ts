@@ -10,33 +10,19 @@ import {
   type ClaimId,
   EMPTY_ARTIFACT,
   type OutputEntry,
-  type PinReason,
-  runId,
-  SMALL_ARTIFACT_BYTES_MAX,
   type Tree,
-  type TreeEntry,
-  taskId,
 } from '@podmesh/core';
-import { makeTree, parseTree } from '@podmesh/jetstream';
-import { AttemptFailure } from '../execute/attempt-failure.ts';
-import type { InputWish, LogSpool, TaskFiles } from '../execute/task-files.ts';
+import { parseTree } from '@podmesh/jetstream';
+import type { InputWish, LogSpool, StoredOutput, TaskFiles } from '../execute/task-files.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
 import type { Transfers } from '../transfer/transfers.ts';
-import { DiskStore, type StoredFile } from './disk-store.ts';
+import { DiskStore } from './disk-store.ts';
 import { InputPins } from './input-pins.ts';
 import { LogFile } from './log-file.ts';
+import { isLarge, OutputStore } from './output-store.ts';
+import type { Success } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
 import { buildTreeFolder, type TreeSource, treeMembers } from './tree-folder.ts';
-
-/** Files of a directory output that are on their way into the mesh at the same time. */
-const UPLOADS_MAX = 8;
-
-/** Why an output stays until every peer can reach it. Whose it is, is not known here. */
-const UNREPLICATED: PinReason = {
-  kind: 'unreplicated',
-  run: runId('000000000000'),
-  task: taskId('unpublished'),
-};
 
 type FromPeers = Pick<Transfers, 'get' | 'nobodyHas'>;
 
@@ -57,8 +43,7 @@ export class LocalTaskFiles implements TaskFiles {
   readonly #fetches = new SingleFlight<ArtifactId, void>();
   readonly #folders = new SingleFlight<ArtifactId, void>();
   readonly #pins: InputPins;
-  /** How many outputs with the same bytes are on their way into the mesh. */
-  readonly #unreplicated = new Map<ArtifactId, number>();
+  readonly #outputs: OutputStore;
 
   /** `root`: a private folder of this peer, all on one file system. */
   constructor(root: string, mesh: ArtifactStore, options: LocalTaskFilesOptions = {}) {
@@ -66,6 +51,7 @@ export class LocalTaskFiles implements TaskFiles {
     this.#mesh = mesh;
     this.#fromPeers = options.fromPeers;
     this.#pins = new InputPins(this.#store.pins);
+    this.#outputs = new OutputStore(this.#store, mesh);
     this.#trees = join(root, 'trees');
     this.#scratch = join(root, 'scratch');
   }
@@ -78,6 +64,12 @@ export class LocalTaskFiles implements TaskFiles {
   input(artifact: ArtifactRef, { claim, signal }: InputWish): Promise<string> {
     // What is on its way goes on for others who wait for it, too, and ends with the last of them.
     return unlessAborted((left) => this.#input(artifact, claim, left), signal);
+  }
+
+  /** For copies of others' outputs; `sizes`: of files that no listing tells of. */
+  sourceOf(sizes: ReadonlyMap<ArtifactId, number>, signal: AbortSignal): TreeSource {
+    const large = [...sizes].filter(([, bytes]) => isLarge({ bytes }));
+    return this.#treeSource(new Map(), signal, new Map(large));
   }
 
   /**
@@ -93,8 +85,12 @@ export class LocalTaskFiles implements TaskFiles {
     }
   }
 
-  async storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
-    return kind === 'file' ? this.#storeFile(entries) : this.#storeDirectory(entries);
+  async storeOutput(
+    kind: ArtifactKind,
+    entries: AsyncIterable<OutputEntry>,
+    success?: Success,
+  ): Promise<StoredOutput> {
+    return this.#outputs.store(kind, entries, success);
   }
 
   scratch(claim: ClaimId): string {
@@ -142,76 +138,12 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   #logFile(claim: ClaimId): LogFile {
-    return new LogFile(this.#store, this.#logOf(claim), (log) => this.#publish(log));
+    return new LogFile(this.#store, this.#logOf(claim), (log) => this.#outputs.publish(log));
   }
 
   /** Beside the scratch directory, and like that not swept away at a start. No claim has a dot in it. */
   #logOf(claim: ClaimId): string {
     return join(this.#scratch, `${claim}.log`);
-  }
-
-  async #storeFile(entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
-    for await (const entry of entries) {
-      if (entry.kind !== 'file') break;
-      const ref = { ...(await this.#store.write(entry.content)), kind: 'file' as const };
-      await this.#publishPinned(ref);
-      return ref;
-    }
-    throw new Error('broken invariant: a file output did not yield a file');
-  }
-
-  async #storeDirectory(entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
-    const listed: TreeEntry[] = [];
-    const uploads = new Set<Promise<void>>();
-    for await (const entry of entries) {
-      if (entry.kind !== 'file') {
-        listed.push(entry);
-        continue;
-      }
-      const { path, executable } = entry;
-      const stored = await this.#store.write(entry.content);
-      listed.push({ kind: 'file', path, executable, ...stored });
-      await this.#uploadBeside(uploads, stored);
-    }
-    await Promise.all(uploads);
-    const { ref, bytes } = listing(listed);
-    await this.#store.write(once(bytes));
-    await this.#publishPinned(ref);
-    return ref;
-  }
-
-  async #uploadBeside(uploads: Set<Promise<void>>, { digest, bytes }: StoredFile): Promise<void> {
-    // Pinned while it waits for its turn, too.
-    const turn = uploads.size >= UPLOADS_MAX ? Promise.race(uploads) : undefined;
-    const upload = this.#publishPinned({ digest, kind: 'file', bytes }, turn);
-    uploads.add(upload);
-    // The failure is met by whoever awaits the set; here it must only not be forgotten.
-    upload.then(() => uploads.delete(upload)).catch(() => undefined);
-    await turn;
-  }
-
-  /** Until it is published this is the only copy: an eviction may not take it in between. */
-  async #publishPinned(artifact: ArtifactRef, turn?: Promise<void>): Promise<void> {
-    const { digest } = artifact;
-    this.#unreplicated.set(digest, (this.#unreplicated.get(digest) ?? 0) + 1);
-    this.#store.pins.pin(digest, UNREPLICATED);
-    try {
-      await turn;
-      await this.#publish(artifact);
-    } finally {
-      const left = (this.#unreplicated.get(digest) ?? 1) - 1;
-      if (left > 0) this.#unreplicated.set(digest, left);
-      else {
-        this.#unreplicated.delete(digest);
-        this.#store.pins.unpin(digest, UNREPLICATED);
-      }
-    }
-  }
-
-  async #publish(artifact: ArtifactRef): Promise<void> {
-    if (artifact.digest === EMPTY_ARTIFACT) return;
-    if ((await this.#mesh.stat([artifact.digest])).size > 0) return;
-    await this.#mesh.put(artifact, this.#store.read(artifact.digest));
   }
 
   /** Without `bytes` it is a listing, or small. */
@@ -222,8 +154,7 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   async #bring(artifact: ArtifactId, bytes: number, signal: AbortSignal): Promise<void> {
-    const isLarge = bytes > SMALL_ARTIFACT_BYTES_MAX;
-    if (isLarge && (await this.#fetchFromPeers(artifact, bytes, signal))) return;
+    if (isLarge({ bytes }) && (await this.#fetchFromPeers(artifact, bytes, signal))) return;
     signal.throwIfAborted();
     const source = artifact === EMPTY_ARTIFACT ? once(new Uint8Array()) : this.#mesh.get(artifact);
     const stored = await this.#store.write(untilAborted(source, signal), 'copy');
@@ -247,13 +178,16 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   /** Reads each listing once, those in `trees` not at all. */
-  #treeSource(trees: Map<ArtifactId, Tree>, signal?: AbortSignal): TreeSource {
+  #treeSource(
+    trees: Map<ArtifactId, Tree>,
+    signal?: AbortSignal,
     // Large ones. Which of them nobody has is asked once for all: one by one, each would cost a second of waiting.
-    const sizes = new Map<ArtifactId, number>();
+    sizes = new Map<ArtifactId, number>(),
+  ): TreeSource {
     const asked = new Set<ArtifactId>();
     const noteSizes = ({ entries }: Tree): void => {
       for (const entry of entries) {
-        if (entry.kind !== 'file' || entry.bytes <= SMALL_ARTIFACT_BYTES_MAX) continue;
+        if (entry.kind !== 'file' || !isLarge(entry)) continue;
         if (!asked.has(entry.digest)) sizes.set(entry.digest, entry.bytes);
       }
     };
@@ -299,21 +233,6 @@ export class LocalTaskFiles implements TaskFiles {
 
 /** SHA-256 of UTF-8 text, as core wants it handed in. */
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-
-/** A link that leads outside of its directory would mean something else on every machine. */
-function listing(entries: readonly TreeEntry[]): ReturnType<typeof makeTree> {
-  try {
-    return makeTree(entries);
-  } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    const advice = 'make the link relative, or leave it out of the output';
-    throw new AttemptFailure(
-      'output-missing',
-      `the directory cannot be kept: ${what}; ${advice}`,
-      error,
-    );
-  }
-}
 
 /**
  * What the work gives, but rejects with the signal's reason as soon as that aborts; nothing begins after that. The

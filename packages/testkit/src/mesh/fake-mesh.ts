@@ -11,6 +11,7 @@ import type {
   LiveLog,
   Offer,
   OfferQueue,
+  OutputKeepers,
   PeerDirectory,
   PeerId,
   ResultCache,
@@ -29,6 +30,7 @@ import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
 import { FakeLiveLog, LiveLogServer } from './fake-live-log.ts';
 import { FakeOfferQueue } from './fake-offer-queue.ts';
+import { FakeOutputKeepers, KeepServer } from './fake-output-keepers.ts';
 import { FakePeerDirectory, PeerServer } from './fake-peer-directory.ts';
 import { FakeResultCache, type ResultServer } from './fake-result-cache.ts';
 import { FakeRunLog } from './fake-run-log.ts';
@@ -47,6 +49,7 @@ export interface MeshPorts {
   readonly artifacts: ArtifactStore;
   readonly liveLog: LiveLog;
   readonly finder: ArtifactFinder;
+  readonly keepers: OutputKeepers;
   readonly relay: ChunkTransport;
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
 }
@@ -62,6 +65,7 @@ export class FakeMesh {
   readonly artifacts: ArtifactServer = new Map();
   readonly liveLog = new LiveLogServer();
   readonly finder = new FinderServer();
+  readonly keepers = new KeepServer();
   readonly chunks = new ChunkServer();
   private readonly random: Random;
 
@@ -92,6 +96,7 @@ export class FakeMesh {
       artifacts: new FakeArtifactStore(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
+      keepers: new FakeOutputKeepers(process, this.keepers),
       relay: new FakeChunkTransport(process, this.chunks),
       serveRelay: (peer, source, signal) => this.chunks.serve(peer, { process, source }, signal),
     };

@@ -1,0 +1,158 @@
+import {
+  type ArtifactId,
+  type ArtifactKind,
+  type ArtifactRef,
+  type ArtifactStore,
+  EMPTY_ARTIFACT,
+  type OutputEntry,
+  type PinReason,
+  runId,
+  SMALL_ARTIFACT_BYTES_MAX,
+  type TreeEntry,
+  taskId,
+} from '@podmesh/core';
+import { makeTree } from '@podmesh/jetstream';
+import { AttemptFailure } from '../execute/attempt-failure.ts';
+import type { StoredOutput } from '../execute/task-files.ts';
+import type { DiskStore, StoredFile } from './disk-store.ts';
+import type { Success } from './run-pins.ts';
+
+/** Files of a directory output that are on their way into the mesh at the same time. */
+const UPLOADS_MAX = 8;
+
+/** Why what is on its way into the mesh stays until every peer can reach it. */
+const UNREPLICATED: PinReason = {
+  kind: 'unreplicated',
+  run: runId('000000000000'),
+  task: taskId('unpublished'),
+};
+
+/** What tasks left behind: onto this disk, and what is small into the object store as well. */
+export class OutputStore {
+  readonly #store: DiskStore;
+  readonly #mesh: ArtifactStore;
+  /** How many outputs with the same bytes are on their way into the mesh. */
+  readonly #unreplicated = new Map<ArtifactId, number>();
+
+  constructor(store: DiskStore, mesh: ArtifactStore) {
+    this.#store = store;
+    this.#mesh = mesh;
+  }
+
+  /** As `TaskFiles.storeOutput`. */
+  store(
+    kind: ArtifactKind,
+    entries: AsyncIterable<OutputEntry>,
+    success: Success | undefined,
+  ): Promise<StoredOutput> {
+    return kind === 'file'
+      ? this.#storeFile(entries, success)
+      : this.#storeDirectory(entries, success);
+  }
+
+  async #storeFile(
+    entries: AsyncIterable<OutputEntry>,
+    success: Success | undefined,
+  ): Promise<StoredOutput> {
+    for await (const entry of entries) {
+      if (entry.kind !== 'file') break;
+      const ref = { ...(await this.#store.write(entry.content)), kind: 'file' as const };
+      if (success !== undefined && isLarge(ref)) {
+        await this.#store.runPins.hold(success, [ref.digest], [ref.digest]);
+        return { ...ref, bulk: true };
+      }
+      await this.#publishPinned(ref);
+      return ref;
+    }
+    throw new Error('broken invariant: a file output did not yield a file');
+  }
+
+  async #storeDirectory(
+    entries: AsyncIterable<OutputEntry>,
+    success: Success | undefined,
+  ): Promise<StoredOutput> {
+    const listed: TreeEntry[] = [];
+    const uploads = new Set<Promise<void>>();
+    const members: ArtifactId[] = [];
+    let isBulk = false;
+    for await (const entry of entries) {
+      if (entry.kind !== 'file') {
+        listed.push(entry);
+        continue;
+      }
+      const { path, executable } = entry;
+      const stored = await this.#store.write(entry.content);
+      listed.push({ kind: 'file', path, executable, ...stored });
+      if (stored.digest !== EMPTY_ARTIFACT) members.push(stored.digest);
+      if (success !== undefined && isLarge(stored)) {
+        isBulk = true;
+        await this.#store.runPins.hold(success, [stored.digest]);
+      } else await this.#uploadBeside(uploads, stored);
+    }
+    await Promise.all(uploads);
+    const { ref, bytes } = listing(listed);
+    await this.#store.write(once(bytes));
+    await this.#publishPinned(ref);
+    if (success === undefined || !isBulk) return ref;
+    await this.#store.runPins.hold(success, [ref.digest, ...members], [ref.digest]);
+    return { ...ref, bulk: true };
+  }
+
+  async #uploadBeside(uploads: Set<Promise<void>>, { digest, bytes }: StoredFile): Promise<void> {
+    // Pinned while it waits for its turn, too.
+    const turn = uploads.size >= UPLOADS_MAX ? Promise.race(uploads) : undefined;
+    const upload = this.#publishPinned({ digest, kind: 'file', bytes }, turn);
+    uploads.add(upload);
+    // The failure is met by whoever awaits the set; here it must only not be forgotten.
+    upload.then(() => uploads.delete(upload)).catch(() => undefined);
+    await turn;
+  }
+
+  /** Until it is published this is the only copy: an eviction may not take it in between. */
+  async #publishPinned(artifact: ArtifactRef, turn?: Promise<void>): Promise<void> {
+    const { digest } = artifact;
+    this.#unreplicated.set(digest, (this.#unreplicated.get(digest) ?? 0) + 1);
+    this.#store.pins.pin(digest, UNREPLICATED);
+    try {
+      await turn;
+      await this.publish(artifact);
+    } finally {
+      const left = (this.#unreplicated.get(digest) ?? 1) - 1;
+      if (left > 0) this.#unreplicated.set(digest, left);
+      else {
+        this.#unreplicated.delete(digest);
+        this.#store.pins.unpin(digest, UNREPLICATED);
+      }
+    }
+  }
+
+  /** Into the object store, unless it is there. */
+  async publish(artifact: ArtifactRef): Promise<void> {
+    if (artifact.digest === EMPTY_ARTIFACT) return;
+    if ((await this.#mesh.stat([artifact.digest])).size > 0) return;
+    await this.#mesh.put(artifact, this.#store.read(artifact.digest));
+  }
+}
+
+/** Whether it is for the disks of peers, and not for the server's object store. */
+export const isLarge = ({ bytes }: { readonly bytes: number }): boolean =>
+  bytes > SMALL_ARTIFACT_BYTES_MAX;
+
+/** A link that leads outside of its directory would mean something else on every machine. */
+function listing(entries: readonly TreeEntry[]): ReturnType<typeof makeTree> {
+  try {
+    return makeTree(entries);
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    const advice = 'make the link relative, or leave it out of the output';
+    throw new AttemptFailure(
+      'output-missing',
+      `the directory cannot be kept: ${what}; ${advice}`,
+      error,
+    );
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
+}
