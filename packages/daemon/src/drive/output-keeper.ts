@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import {
   type ArtifactFinder,
   type ArtifactId,
@@ -78,7 +79,9 @@ export class OutputKeeper {
     this.#parts = parts;
     this.#run = run;
     this.#wake = wake;
-    this.#signal = signal;
+    this.#signal = AbortSignal.any([signal]);
+    // Each of the tasks that are at work waits with it.
+    setMaxListeners(0, this.#signal);
   }
 
   /** Returns at once; does nothing for what is under way. */
