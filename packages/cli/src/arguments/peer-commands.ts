@@ -36,7 +36,8 @@ export const UP: CommandShape = {
   },
   details: [
     'Runs the daemon in the foreground; Ctrl-C stops it. Without --nats it runs the server of a mesh',
-    'of its own; with --nats it joins the mesh at that address.',
+    'of its own; with --nats it joins the mesh at that address. --label role=store makes it the first to be',
+    'asked for copies of what others make.',
   ],
   examples: [
     'podmesh up --detach',

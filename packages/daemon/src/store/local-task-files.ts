@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   type ArtifactId,
   type ArtifactKind,
+  ArtifactMissingError,
   type ArtifactRef,
   type ArtifactStore,
   type ClaimId,
@@ -24,6 +26,9 @@ import type { Success } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
 import { buildTreeFolder, type TreeSource, treeMembers } from './tree-folder.ts';
 
+/** Longer than `Transfers` believes that nobody has something. */
+const ASK_AGAIN_MS = 6_000;
+
 type FromPeers = Pick<Transfers, 'get' | 'nobodyHas'>;
 
 export interface LocalTaskFilesOptions {
@@ -31,6 +36,8 @@ export interface LocalTaskFilesOptions {
   readonly store?: DiskStore;
   /** Absent: everything comes from the mesh's store. */
   readonly fromPeers?: FromPeers;
+  /** What nobody had is asked for once more after this; tests shorten it. */
+  readonly askAgainMs?: number;
 }
 
 /** {@link TaskFiles} on this machine's disk, with other peers and the mesh's artifact store behind it. */
@@ -38,6 +45,7 @@ export class LocalTaskFiles implements TaskFiles {
   readonly #store: DiskStore;
   readonly #mesh: ArtifactStore;
   readonly #fromPeers: FromPeers | undefined;
+  readonly #askAgainMs: number;
   readonly #trees: string;
   readonly #scratch: string;
   readonly #fetches = new SingleFlight<ArtifactId, void>();
@@ -50,6 +58,7 @@ export class LocalTaskFiles implements TaskFiles {
     this.#store = options.store ?? new DiskStore(root);
     this.#mesh = mesh;
     this.#fromPeers = options.fromPeers;
+    this.#askAgainMs = options.askAgainMs ?? ASK_AGAIN_MS;
     this.#pins = new InputPins(this.#store.pins);
     this.#outputs = new OutputStore(this.#store, mesh);
     this.#trees = join(root, 'trees');
@@ -154,8 +163,22 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   async #bring(artifact: ArtifactId, bytes: number, signal: AbortSignal): Promise<void> {
-    if (isLarge({ bytes }) && (await this.#fetchFromPeers(artifact, bytes, signal))) return;
+    const isAtPeers = isLarge({ bytes }) && this.#fromPeers !== undefined;
+    if (!isAtPeers) return await this.#bringFromStore(artifact, signal);
+    if (await this.#fetchFromPeers(artifact, bytes, signal)) return;
     signal.throwIfAborted();
+    try {
+      await this.#bringFromStore(artifact, signal);
+    } catch (error) {
+      if (!(error instanceof ArtifactMissingError)) throw error;
+      // A peer whose machine is busy answers late: before an attempt fails for that, everybody is asked once more.
+      await pause(this.#askAgainMs, undefined, { signal });
+      if (await this.#fetchFromPeers(artifact, bytes, signal)) return;
+      throw error;
+    }
+  }
+
+  async #bringFromStore(artifact: ArtifactId, signal: AbortSignal): Promise<void> {
     const source = artifact === EMPTY_ARTIFACT ? once(new Uint8Array()) : this.#mesh.get(artifact);
     const stored = await this.#store.write(untilAborted(source, signal), 'copy');
     if (stored.digest === artifact) return this.#store.dropPartial(artifact);
