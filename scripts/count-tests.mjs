@@ -14,7 +14,8 @@ for (const name of readdirSync(folder)) {
   failed += report.numFailedTests;
   for (const file of report.testResults) {
     // A file that could not even be loaded, or whose hooks failed, is a failure without a test.
-    const isBroken = file.status === 'failed' && file.assertionResults.length === 0;
+    const isBroken =
+      file.status === 'failed' && file.assertionResults.every(({ status }) => status !== 'failed');
     if (isBroken) failed += 1;
     if (isBroken) tell(file.name, 'could not be run', file.message);
     for (const test of file.assertionResults) {
