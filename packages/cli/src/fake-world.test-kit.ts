@@ -104,7 +104,8 @@ export class FakeWorld {
 
   client(url = 'nats://fake:4222'): Client {
     const ports = this.#ports('cli');
-    const { log: runLog, drives, peers, artifacts: objects, finder, liveLog, relay } = ports;
+    const { log: runLog, drives, peers, artifacts: objects, finder } = ports;
+    const { imageTags, liveLog, relay } = ports;
     const artifacts = new MeshArtifacts({ objects, finder, transport: relay });
     return {
       runLog,
@@ -113,6 +114,7 @@ export class FakeWorld {
       artifacts,
       objects,
       finder,
+      imageTags,
       liveLog,
       url,
       onConnection: (listener) => {

@@ -4,6 +4,8 @@ import type {
   ChunkSource,
   ChunkTransport,
   DriveQueue,
+  ImageManifests,
+  ImageTags,
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
@@ -18,6 +20,8 @@ import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
 import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
 import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
+import { JetStreamImageManifests } from './jetstream-image-manifests.ts';
+import { JetStreamImageTags } from './jetstream-image-tags.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
@@ -48,6 +52,8 @@ export interface Mesh {
   readonly leases: LeaseKeeper;
   readonly finder: ArtifactFinder;
   readonly keepers: OutputKeepers;
+  readonly imageTags: ImageTags;
+  readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
   /** Gives the peer's bytes to such others until the signal aborts. */
@@ -95,6 +101,8 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     finder,
     keepers: new JetStreamOutputKeepers(connection),
     relay: transport,
+    imageTags: new JetStreamImageTags(connection),
+    imageManifests: new JetStreamImageManifests(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);

@@ -2,6 +2,7 @@ import type {
   ArtifactFinder,
   ArtifactStore,
   DriveQueue,
+  ImageTags,
   LiveLog,
   PeerDirectory,
   RunLog,
@@ -17,6 +18,7 @@ export interface Client {
   /** What is in the server's object store. */
   readonly objects: Pick<ArtifactStore, 'stat'>;
   readonly finder: ArtifactFinder;
+  readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;
   /** Address without credentials. */
   readonly url: string;

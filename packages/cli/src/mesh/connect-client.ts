@@ -15,6 +15,7 @@ export async function connectClient(url: string): Promise<Client> {
     artifacts: mesh.everywhere,
     objects: mesh.artifacts,
     finder: mesh.finder,
+    imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,
     url: connection.url,
     onConnection: (listener) =>

@@ -2,65 +2,47 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
-import {
-  type ArtifactId,
-  type ArtifactKind,
-  ArtifactMissingError,
-  type ArtifactRef,
-  type ArtifactStore,
-  type ClaimId,
-  EMPTY_ARTIFACT,
-  type OutputEntry,
-  type Tree,
+import type {
+  ArtifactId,
+  ArtifactKind,
+  ArtifactRef,
+  ArtifactStore,
+  ClaimId,
+  OutputEntry,
+  Tree,
 } from '@podmesh/core';
-import { parseTree } from '@podmesh/jetstream';
 import type { InputWish, LogSpool, StoredOutput, TaskFiles } from '../execute/task-files.ts';
-import { TransferError } from '../transfer/transfer-error.ts';
-import type { Transfers } from '../transfer/transfers.ts';
+import { ArtifactFetching, type ArtifactFetchingOptions } from './artifact-fetching.ts';
 import { DiskStore } from './disk-store.ts';
 import { InputPins } from './input-pins.ts';
 import { LogFile } from './log-file.ts';
-import { isLarge, OutputStore } from './output-store.ts';
+import { isLarge, OutputPublishing } from './output-publishing.ts';
 import type { Success } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
 import { buildTreeFolder, type TreeSource, treeMembers } from './tree-folder.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
-/** Longer than `Transfers` believes that nobody has something. */
-const ASK_AGAIN_MS = 6_000;
-
-type FromPeers = Pick<Transfers, 'get' | 'nobodyHas'>;
-
-export interface LocalTaskFilesOptions {
+export interface LocalTaskFilesOptions extends ArtifactFetchingOptions {
   /** Of the same root, where others use it, too. */
   readonly store?: DiskStore;
-  /** Absent: everything comes from the mesh's store. */
-  readonly fromPeers?: FromPeers;
-  /** What nobody had is asked for once more after this; tests shorten it. */
-  readonly askAgainMs?: number;
 }
 
 /** {@link TaskFiles} on this machine's disk, with other peers and the mesh's artifact store behind it. */
 export class LocalTaskFiles implements TaskFiles {
   readonly #store: DiskStore;
-  readonly #mesh: ArtifactStore;
-  readonly #fromPeers: FromPeers | undefined;
-  readonly #askAgainMs: number;
+  readonly #outputs: OutputPublishing;
+  readonly #fetching: ArtifactFetching;
   readonly #trees: string;
   readonly #scratch: string;
-  readonly #fetches = new SingleFlight<ArtifactId, void>();
   readonly #folders = new SingleFlight<ArtifactId, void>();
   readonly #pins: InputPins;
-  readonly #outputs: OutputStore;
 
   /** `root`: a private folder of this peer, all on one file system. */
   constructor(root: string, mesh: ArtifactStore, options: LocalTaskFilesOptions = {}) {
     this.#store = options.store ?? new DiskStore(root);
-    this.#mesh = mesh;
-    this.#fromPeers = options.fromPeers;
-    this.#askAgainMs = options.askAgainMs ?? ASK_AGAIN_MS;
+    this.#outputs = new OutputPublishing(this.#store, mesh);
+    this.#fetching = new ArtifactFetching(this.#store, mesh, options);
     this.#pins = new InputPins(this.#store.pins);
-    this.#outputs = new OutputStore(this.#store, mesh);
     this.#trees = join(root, 'trees');
     this.#scratch = join(root, 'scratch');
   }
@@ -75,19 +57,13 @@ export class LocalTaskFiles implements TaskFiles {
     return unlessAborted((left) => this.#input(artifact, claim, left), signal);
   }
 
-  /** For copies of others' outputs; `sizes`: of files that no listing tells of. */
-  sourceOf(sizes: ReadonlyMap<ArtifactId, number>, signal: AbortSignal): TreeSource {
-    const large = [...sizes].filter(([, bytes]) => isLarge({ bytes }));
-    return this.#treeSource(new Map(), signal, new Map(large));
-  }
-
   /**
    * Pins what attempts of an earlier session read: call it before anything may be evicted. Looks at this disk only,
    * and never throws: of a directory that is not here there is nothing to lose.
    */
   async pinInputs(claim: ClaimId, inputs: readonly ArtifactRef[]): Promise<void> {
     const readTree = (listing: ArtifactId) =>
-      this.#readTree(listing).catch((): Tree => ({ podmeshTree: 1, entries: [] }));
+      this.#fetching.readTree(listing).catch((): Tree => ({ podmeshTree: 1, entries: [] }));
     for (const { kind, digest } of inputs) {
       if (kind === 'file') this.#pins.pin(claim, digest);
       else await this.#pins.pinDirectory(claim, digest, () => treeMembers(readTree, digest));
@@ -99,7 +75,13 @@ export class LocalTaskFiles implements TaskFiles {
     entries: AsyncIterable<OutputEntry>,
     success?: Success,
   ): Promise<StoredOutput> {
-    return this.#outputs.store(kind, entries, success);
+    return await this.#outputs.store(kind, entries, success);
+  }
+
+  /** For copies of others' outputs; `sizes`: of files that no listing tells of. */
+  sourceOf(sizes: ReadonlyMap<ArtifactId, number>, signal: AbortSignal): TreeSource {
+    const large = [...sizes].filter(([, bytes]) => isLarge({ bytes }));
+    return this.#fetching.treeSource(new Map(), signal, new Map(large));
   }
 
   scratch(claim: ClaimId): string {
@@ -130,17 +112,18 @@ export class LocalTaskFiles implements TaskFiles {
   ): Promise<string> {
     if (kind === 'file') {
       this.#pins.pin(claim, digest);
-      await this.#fetch(digest, bytes, signal);
+      await this.#fetching.fetch(digest, bytes, signal);
       return this.#store.pathOf(digest);
     }
     const trees = new Map<ArtifactId, Tree>();
     // Everybody who reads the directory waits for the same listings: they come even if this attempt leaves.
-    const listings = this.#treeSource(trees);
+    const listings = this.#fetching.treeSource(trees);
     await this.#pins.pinDirectory(claim, digest, () => treeMembers(listings.readTree, digest));
     const folder = join(this.#trees, digest.slice('sha256:'.length));
     await this.#folders.run(
       digest,
-      (nobodyWaits) => buildTreeFolder(this.#treeSource(trees, nobodyWaits), digest, folder),
+      (nobodyWaits) =>
+        buildTreeFolder(this.#fetching.treeSource(trees, nobodyWaits), digest, folder),
       signal,
     );
     return folder;
@@ -154,155 +137,7 @@ export class LocalTaskFiles implements TaskFiles {
   #logOf(claim: ClaimId): string {
     return join(this.#scratch, `${claim}.log`);
   }
-
-  /** Without `bytes` it is a listing, or small. */
-  async #fetch(artifact: ArtifactId, bytes = 0, signal?: AbortSignal): Promise<void> {
-    if (await this.#store.has(artifact)) return;
-    const work = (nobodyWaits: AbortSignal) => this.#bring(artifact, bytes, nobodyWaits);
-    await this.#fetches.run(artifact, work, signal);
-  }
-
-  async #bring(artifact: ArtifactId, bytes: number, signal: AbortSignal): Promise<void> {
-    const isAtPeers = isLarge({ bytes }) && this.#fromPeers !== undefined;
-    if (!isAtPeers) return await this.#bringFromStore(artifact, signal);
-    if (await this.#fetchFromPeers(artifact, bytes, signal)) return;
-    signal.throwIfAborted();
-    try {
-      await this.#bringFromStore(artifact, signal);
-    } catch (error) {
-      if (!(error instanceof ArtifactMissingError)) throw error;
-      // A peer whose machine is busy answers late: before an attempt fails for that, everybody is asked once more.
-      await pause(this.#askAgainMs, undefined, { signal });
-      if (await this.#fetchFromPeers(artifact, bytes, signal)) return;
-      throw error;
-    }
-  }
-
-  async #bringFromStore(artifact: ArtifactId, signal: AbortSignal): Promise<void> {
-    const source = artifact === EMPTY_ARTIFACT ? once(new Uint8Array()) : this.#mesh.get(artifact);
-    const stored = await this.#store.write(untilAborted(source, signal), 'copy');
-    if (stored.digest === artifact) return this.#store.dropPartial(artifact);
-    throw new Error(`asked the mesh for ${artifact}, was given ${stored.digest}`);
-  }
-
-  /** Whether a peer had it. What this machine itself cannot do (a full disk) is no reason to ask elsewhere. */
-  async #fetchFromPeers(
-    artifact: ArtifactId,
-    bytes: number,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    try {
-      await this.#fromPeers?.get(artifact, { bytes, signal });
-      return this.#fromPeers !== undefined;
-    } catch (error) {
-      if (error instanceof TransferError) return false;
-      throw error;
-    }
-  }
-
-  /** Reads each listing once, those in `trees` not at all. */
-  #treeSource(
-    trees: Map<ArtifactId, Tree>,
-    signal?: AbortSignal,
-    // Large ones. Which of them nobody has is asked once for all: one by one, each would cost a second of waiting.
-    sizes = new Map<ArtifactId, number>(),
-  ): TreeSource {
-    const asked = new Set<ArtifactId>();
-    const noteSizes = ({ entries }: Tree): void => {
-      for (const entry of entries) {
-        if (entry.kind !== 'file' || !isLarge(entry)) continue;
-        if (!asked.has(entry.digest)) sizes.set(entry.digest, entry.bytes);
-      }
-    };
-    for (const tree of trees.values()) noteSizes(tree);
-    return {
-      store: this.#store,
-      fetch: async (artifact) => {
-        if (sizes.has(artifact) && !asked.has(artifact)) {
-          const open = [...sizes.keys()].filter((member) => !asked.has(member));
-          for (const member of open) asked.add(member);
-          for (const missing of await this.#atNoPeer(open, signal)) sizes.delete(missing);
-        }
-        await this.#fetch(artifact, sizes.get(artifact), signal);
-      },
-      readTree: async (artifact) => {
-        const known = trees.get(artifact);
-        if (known !== undefined) return known;
-        await this.#fetch(artifact, 0, signal);
-        const tree = await this.#readTree(artifact);
-        trees.set(artifact, tree);
-        noteSizes(tree);
-        return tree;
-      },
-    };
-  }
-
-  /** Of the given ones that are not here, those that no other peer has. */
-  async #atNoPeer(
-    artifacts: readonly ArtifactId[],
-    signal = new AbortController().signal,
-  ): Promise<Iterable<ArtifactId>> {
-    const { index } = this.#store;
-    const away = artifacts.filter((artifact) => index.whole(artifact) === undefined);
-    if (away.length === 0 || this.#fromPeers === undefined) return [];
-    return await this.#fromPeers.nobodyHas(away, signal);
-  }
-
-  /** Of a listing that is here. */
-  async #readTree(artifact: ArtifactId): Promise<Tree> {
-    return parseTree(await readAll(this.#store.read(artifact)), artifact);
-  }
 }
 
 /** SHA-256 of UTF-8 text, as core wants it handed in. */
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-
-/**
- * What the work gives, but rejects with the signal's reason as soon as that aborts; nothing begins after that. The
- * work has a signal of its own: the attempt's would collect a listener for each of many inputs' waits.
- */
-async function unlessAborted<T>(
-  work: (signal: AbortSignal) => Promise<T>,
-  signal: AbortSignal,
-): Promise<T> {
-  signal.throwIfAborted();
-  const stop = new AbortController();
-  return await new Promise<T>((resolve, reject) => {
-    const leave = (): void => {
-      stop.abort(signal.reason);
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', leave, { once: true });
-    work(stop.signal)
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', leave));
-  });
-}
-
-async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of source) pieces.push(piece);
-  return Buffer.concat(pieces);
-}
-
-/** Ends with the signal's reason, even while the source gives nothing. */
-async function* untilAborted(
-  source: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): AsyncIterable<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const next = await unlessAborted(() => iterator.next(), signal);
-      if (next.done === true) return;
-      yield next.value;
-    }
-  } finally {
-    // Not waited for: a source that hangs would hold up its own end.
-    iterator.return?.().catch(() => undefined);
-  }
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
-}

@@ -79,6 +79,14 @@ export class RunPins {
     return this.#held.has(nameOf(success));
   }
 
+  /** Pins at once what `hold` is going to write down together with others. */
+  pin(success: Success, artifact: ArtifactId): void {
+    const held = this.#of(success);
+    held.artifacts.add(artifact);
+    if (held.pinned === undefined) this.#parts.pins.pin(artifact, held.reason);
+    else this.#pin(held);
+  }
+
   /**
    * Pins at once, and resolves when that would survive a restart. `outputs`: those of which all is held with this.
    * Throws `DiskFullError`; pinned it is all the same.

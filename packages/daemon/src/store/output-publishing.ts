@@ -15,6 +15,7 @@ import { makeTree } from '@podmesh/jetstream';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
 import type { StoredOutput } from '../execute/task-files.ts';
 import type { DiskStore, StoredFile } from './disk-store.ts';
+import { onePiece } from './one-piece.ts';
 import type { Success } from './run-pins.ts';
 
 /** Files of a directory output that are on their way into the mesh at the same time. */
@@ -27,8 +28,8 @@ const UNREPLICATED: PinReason = {
   task: taskId('unpublished'),
 };
 
-/** What tasks left behind: onto this disk, and what is small into the object store as well. */
-export class OutputStore {
+/** Stores what a task left on this disk, and what is small into the object store as well. */
+export class OutputPublishing {
   readonly #store: DiskStore;
   readonly #mesh: ArtifactStore;
   /** How many outputs with the same bytes are on their way into the mesh. */
@@ -48,6 +49,13 @@ export class OutputStore {
     return kind === 'file'
       ? this.#storeFile(entries, success)
       : this.#storeDirectory(entries, success);
+  }
+
+  /** Of what is on this disk. */
+  async publish(artifact: ArtifactRef): Promise<void> {
+    if (artifact.digest === EMPTY_ARTIFACT) return;
+    if ((await this.#mesh.stat([artifact.digest])).size > 0) return;
+    await this.#mesh.put(artifact, this.#store.read(artifact.digest));
   }
 
   async #storeFile(
@@ -86,12 +94,12 @@ export class OutputStore {
       if (stored.digest !== EMPTY_ARTIFACT) members.push(stored.digest);
       if (success !== undefined && isLarge(stored)) {
         isBulk = true;
-        await this.#store.runPins.hold(success, [stored.digest]);
+        this.#store.runPins.pin(success, stored.digest);
       } else await this.#uploadBeside(uploads, stored);
     }
     await Promise.all(uploads);
     const { ref, bytes } = listing(listed);
-    await this.#store.write(once(bytes));
+    await this.#store.write(onePiece(bytes));
     await this.#publishPinned(ref);
     if (success === undefined || !isBulk) return ref;
     await this.#store.runPins.hold(success, [ref.digest, ...members], [ref.digest]);
@@ -125,13 +133,6 @@ export class OutputStore {
       }
     }
   }
-
-  /** Into the object store, unless it is there. */
-  async publish(artifact: ArtifactRef): Promise<void> {
-    if (artifact.digest === EMPTY_ARTIFACT) return;
-    if ((await this.#mesh.stat([artifact.digest])).size > 0) return;
-    await this.#mesh.put(artifact, this.#store.read(artifact.digest));
-  }
 }
 
 /** Whether it is for the disks of peers, and not for the server's object store. */
@@ -151,8 +152,4 @@ function listing(entries: readonly TreeEntry[]): ReturnType<typeof makeTree> {
       error,
     );
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }
