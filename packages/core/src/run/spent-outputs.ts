@@ -11,6 +11,10 @@ export function spentTasks(state: RunState, position: number): readonly number[]
   const job = state.graph.jobs[position];
   if (job === undefined || job.keep === true || job.replicas !== undefined) return [];
   if (state.isRead[position] === 0 || !isJobSettled(state, position)) return [];
+  // Whoever spawned it may still spawn more that reads it.
+  const parent = state.parents.get(position);
+  const spawner = parent === undefined ? undefined : state.tasks[parent];
+  if (spawner !== undefined && !isSettled(spawner)) return [];
   const first = state.index.firstTaskOf(position);
   const spent: number[] = [];
   const readers = new Set(state.index.dependentsOfJob(position));

@@ -72,7 +72,9 @@ export class OutputKeeper {
   readonly #wake: WakeUp;
   readonly #signal: AbortSignal;
   readonly #atWork = new Map<number, Promise<void>>();
-  #believed: { readonly untilMs: number; readonly entries: readonly PeerEntry[] } | undefined;
+  #believed:
+    | { readonly untilMs: number; readonly entries: Promise<readonly PeerEntry[]> }
+    | undefined;
 
   /** `wake` is rung when something failed and has to be decided again; all ends with the signal. */
   constructor(parts: OutputKeeperParts, run: RunId, wake: WakeUp, signal: AbortSignal) {
@@ -251,11 +253,16 @@ export class OutputKeeper {
     return true;
   }
 
-  async #peers(): Promise<readonly PeerEntry[]> {
+  /** Asked once for all tasks that want to know at the same time. */
+  #peers(): Promise<readonly PeerEntry[]> {
     const nowMs = this.#parts.clock.nowMs();
     if (this.#believed === undefined || this.#believed.untilMs <= nowMs) {
-      const entries = await this.#parts.peers.list();
-      this.#believed = { untilMs: nowMs + PEERS_BELIEVED_MS, entries };
+      const entries = this.#parts.peers.list();
+      const believed = { untilMs: nowMs + PEERS_BELIEVED_MS, entries };
+      entries.catch(() => {
+        if (this.#believed === believed) this.#believed = undefined;
+      });
+      this.#believed = believed;
     }
     return this.#believed.entries;
   }

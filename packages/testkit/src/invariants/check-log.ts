@@ -119,7 +119,11 @@ function follows(event: TaskFact, { last, attempts, losses }: Before): Violation
   if (event.kind === 'outputs-kept') {
     // Drivers tell of both; a loss is not refused to one that has not seen where the outputs are.
     const fits = isSuccess || last?.kind === 'outputs-lost';
-    return fits ? undefined : `${name(event)} after ${after}`;
+    if (!fits) return `${name(event)} after ${after}`;
+    const { keepers, wanted, short } = event;
+    if (new Set(keepers).size < keepers.length) return `${name(event)} on ${keepers}`;
+    const isEnough = keepers.length >= wanted || short !== undefined;
+    return isEnough ? undefined : `${name(event)} on ${keepers.length} of ${wanted}, and not why`;
   }
   if (isSuccess || last?.kind === 'task-cancelled') {
     return `${name(event)} after ${after}: it was settled`;
