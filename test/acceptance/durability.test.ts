@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Graph, SMALL_ARTIFACT_BYTES_MAX } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -92,6 +92,9 @@ describe('outputs of a run', () => {
       // None of the large bytes went through the server.
       expect((await cluster.mesh.artifacts.stat(large === undefined ? [] : [large])).size).toBe(0);
 
+      // Nothing but room on the disk decides over them any more.
+      const held = join(bob.options.home, 'store', 'held');
+      await expect.poll(() => readdir(held), { timeout: 30_000 }).toEqual([]);
       await ann.kill();
       await ann.endPodmanService();
       await removeFolder(ann.options.home);

@@ -45,7 +45,7 @@ function shortLines({ run, tasks }: RunRecord): readonly string[] {
   if (first === undefined) return [];
   const more = others.length === 0 ? '' : `, and of ${countText(others.length, 'more task')}`;
   return [
-    `outputs of ${first.task}${more} have fewer copies than asked for (${copiesText(first)})`,
+    `outputs of ${first.task}${more} are less safe than asked for (${copiesText(first)})`,
     `  to be safe, fetch them: podmesh get ${run}/${first.task}/${Object.keys(first.outputs)[0] ?? ''}`,
   ];
 }

@@ -64,12 +64,17 @@ function newCase(...jobs: readonly object[]) {
     const peer = peerId(name);
     const orders: KeepOrder[] = [];
     const releases: KeepRelease[] = [];
+    let last = 'nothing';
     const keeper: KeepingPeer = {
       keep: (order) => {
         orders.push(order);
+        last = 'order';
         return answer?.() as ReturnType<KeepingPeer['keep']>;
       },
-      release: (release) => void releases.push(release),
+      release: (release) => {
+        releases.push(release);
+        last = 'release';
+      },
     };
     const keeps = { freeBytes: 2 ** 40, host: name };
     present.set(peer, { ...samplePeer(name), keeps, ...changes });
@@ -79,7 +84,7 @@ function newCase(...jobs: readonly object[]) {
       present.delete(peer);
       mesh.peers.withdraw(peer);
     };
-    return { orders, releases, leave };
+    return { orders, releases, leave, lastWords: () => last };
   }
 
   const drive = () => new Driver(parts, run).drive(stop.signal);
@@ -113,6 +118,7 @@ describe('outputs of a success', () => {
     expect(bob.orders[0]).toEqual({ run, task: 'a', outputs: [LARGE] });
     const release = { run, tasks: ['a'], as: 'kept' };
     expect([...ann.releases, ...bob.releases]).toEqual([release, release]);
+    expect(bob.lastWords()).toBe('release');
   });
 
   it('have one copy where nobody else is, which holds nothing up', async () => {

@@ -31,6 +31,8 @@ import { KeepSurvey } from './keep-survey.ts';
 const ASK_AGAIN_MS = { first: 50, most: 2_000 };
 /** Rest after something failed; everything is decided again from the log. */
 const RETRY_MS = 1_000;
+/** What was told is folded by then, whoever told it; else everything is decided again. */
+const FOLDED_MS = 30_000;
 /** The list of peers is believed for this long, by all tasks of the run together. */
 const PEERS_BELIEVED_MS = 2_000;
 /** That nobody has something is looked into this often: it is a question to everybody. */
@@ -123,10 +125,19 @@ export class OutputKeeper {
     let restMs = ASK_AGAIN_MS.first;
     // Whatever is folded into the task makes it another object: then this is decided anew.
     while (state.tasks[task] === success && !this.#signal.aborted) {
-      if (await this.#round(state, keep)) return;
+      const isTold = await this.#round(state, keep);
+      if (isTold) return await this.#untilFolded(state, keep);
       await this.#parts.clock.sleep(restMs, this.#signal);
       restMs = Math.min(2 * restMs, ASK_AGAIN_MS.most);
     }
+  }
+
+  /** Decided again before what was told is folded, it would be ordered, and pinned, anew. */
+  async #untilFolded(state: RunState, { task, success }: Keep): Promise<void> {
+    const { clock } = this.#parts;
+    const untilMs = clock.nowMs() + FOLDED_MS;
+    while (state.tasks[task] === success && !this.#signal.aborted && clock.nowMs() < untilMs)
+      await clock.sleep(ASK_AGAIN_MS.first, this.#signal);
   }
 
   /** Whether it is settled, and in the log. */
