@@ -35,6 +35,7 @@ export * from './run/retry-policy.ts';
 export * from './run/run-event.ts';
 export * from './run/run-record.ts';
 export * from './run/run-state.ts';
+export * from './run/task-report.ts';
 export * from './run/task-state.ts';
 export * from './words/digest.ts';
 export * from './words/ids.ts';

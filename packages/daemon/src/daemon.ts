@@ -25,6 +25,7 @@ import { Peer, type PeerParts } from './peer.ts';
 import { DiskStore } from './store/disk-store.ts';
 import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
 import { systemClock } from './system-clock.ts';
+import { TaskApi } from './task-api/task-api.ts';
 import { pretendMeasures } from './test-hooks.ts';
 import { BulkExchange } from './transfer/bulk-exchange.ts';
 import { addressTowards } from './transfer/mesh-facing-address.ts';
@@ -200,6 +201,17 @@ export class Daemon {
     return { store, files, exchange };
   }
 
+  /** Containers of an earlier session find their socket again where it was. */
+  async #openDesk(mesh: Mesh, journal: AttemptJournal, files: LocalTaskFiles): Promise<TaskApi> {
+    const { home, logger, peer } = this.#parts;
+    const randomId = newClaimText;
+    const parts = { ...mesh, files, peer, logger, randomId, home: home.path, env: process.env };
+    const desk = new TaskApi(parts);
+    this.#stops.push({ part: 'task API', stop: () => desk.stop() });
+    await desk.start(new Set((await journal.list()).map(({ claim }) => claim)));
+    return desk;
+  }
+
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
@@ -217,6 +229,7 @@ export class Daemon {
     this.#localApi = localApi;
     this.#stops.push({ part: 'local API', stop: () => localApi.stop() });
     await localApi.start();
+    const desk = await this.#openDesk(mesh, journal, files);
     const facts = await readHardware();
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
@@ -239,6 +252,7 @@ export class Daemon {
         runtime,
         files,
         journal,
+        desk,
         peer: this.#parts.peer,
         session: sessionId(nanoid()),
         clock: systemClock,
