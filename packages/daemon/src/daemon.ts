@@ -205,8 +205,13 @@ export class Daemon {
   async #openDesk(mesh: Mesh, journal: AttemptJournal, files: LocalTaskFiles): Promise<TaskApi> {
     const { home, logger, peer } = this.#parts;
     const randomId = newClaimText;
-    const parts = { ...mesh, files, peer, logger, randomId, home: home.path, env: process.env };
-    const desk = new TaskApi(parts);
+    const desk = new TaskApi({
+      ...mesh,
+      ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
+      loadGraph: (published) => loadGraph(mesh.artifacts, published),
+      home: home.path,
+      env: process.env,
+    });
     this.#stops.push({ part: 'task API', stop: () => desk.stop() });
     await desk.start(new Set((await journal.list()).map(({ claim }) => claim)));
     return desk;

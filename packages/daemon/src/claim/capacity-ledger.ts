@@ -41,7 +41,8 @@ export class CapacityLedger {
       diskBytes -= taken.diskBytes;
       gpus -= taken.gpus;
     }
-    return { cpus, memoryBytes, diskBytes, gpus };
+    // Less than none while tasks that waited have taken their cores back.
+    return { cpus: Math.max(0, cpus), memoryBytes, diskBytes, gpus };
   }
 
   /** How many more such tasks fit now. */

@@ -13,6 +13,7 @@ import type {
   PeerId,
   PullProgress,
   RunningContainer,
+  Sequence,
   TaskResult,
 } from '@podmesh/core';
 import type { Reservation } from '../claim/capacity-ledger.ts';
@@ -75,6 +76,7 @@ export class ContainerRun {
   readonly #ranMs: number;
   readonly #onPull: PullProgress;
   readonly #reservation: Reservation | undefined;
+  readonly #startedSequence: Sequence;
   #image = '';
   #container: RunningContainer | undefined;
   #isAdopted = false;
@@ -92,8 +94,9 @@ export class ContainerRun {
       readonly ranMs?: number;
       /** Told how far the pull of the image is. */
       readonly onPull?: PullProgress;
-      /** What the attempt holds of the machine. */
+      /** What the attempt holds of the machine, and where it began in the log: with both it is answered. */
       readonly reservation?: Reservation;
+      readonly startedSequence?: Sequence;
     },
   ) {
     this.#parts = parts;
@@ -105,6 +108,7 @@ export class ContainerRun {
     this.#ranMs = attempt.ranMs ?? 0;
     this.#onPull = attempt.onPull ?? (() => undefined);
     this.#reservation = attempt.reservation;
+    this.#startedSequence = attempt.startedSequence ?? 0;
   }
 
   /** Runs a new container to its end; never throws. `log` gets its output besides the spool. */
@@ -215,7 +219,8 @@ export class ContainerRun {
   #openDesk(): string | undefined {
     const [desk, reservation] = [this.#parts.desk, this.#reservation];
     if (desk === undefined || reservation === undefined) return undefined;
-    return desk.open({ offer: this.#offer, claim: this.#claim, reservation });
+    const [offer, claim, startedSequence] = [this.#offer, this.#claim, this.#startedSequence];
+    return desk.open({ offer, claim, startedSequence, reservation });
   }
 
   async #finish(container: RunningContainer): Promise<Ending> {

@@ -142,7 +142,9 @@ export class Executor {
       container.replayLog(this.#logSink(offer, spool));
       const witness = this.#witness(claim, true);
       const ranMs = entry.started?.ranMs ?? 0;
-      const attempt = { offer, claim, spool, stop, witness, ranMs, reservation };
+      const { startedSequence } = open;
+      const own = { reservation, startedSequence };
+      const attempt = { offer, claim, spool, stop, witness, ranMs, ...own };
       const containerRun = new ContainerRun(this.#parts, attempt);
       await this.#publish(
         open,
@@ -266,12 +268,13 @@ export class Executor {
   async #run(entry: OpenAttempt, beginning: Beginning): Promise<void> {
     const { image, stop, trouble, reservation } = beginning;
     const { files, peer } = this.#parts;
-    const { offer, claim } = entry;
+    const { offer, claim, startedSequence } = entry;
     const { run, task, attempt } = offer;
     const spool = files.openLog(claim);
     const witness = this.#witness(claim);
     const onPull = this.#pullTeller(offer);
-    const made = { offer, claim, spool, stop, witness, onPull, reservation };
+    const own = { reservation, startedSequence };
+    const made = { offer, claim, spool, stop, witness, onPull, ...own };
     const containerRun = new ContainerRun(this.#parts, made);
     const labels: ContainerLabels = { run, task, attempt, peer, claim };
     const ending = await (trouble === undefined

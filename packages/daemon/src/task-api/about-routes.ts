@@ -1,5 +1,16 @@
-import type { Capacity, PeerDirectory, PeerEntry, PeerId } from '@podmesh/core';
+import {
+  type Capacity,
+  lineOf,
+  type PeerDirectory,
+  type PeerEntry,
+  type PeerId,
+  type RunState,
+  type TaskId,
+} from '@podmesh/core';
+import type { RunFeeds } from './run-feeds.ts';
+import { type SpawnLeft, spawnLeft } from './spawn-left.ts';
 import { json, type TaskApiAnswer, type TaskApiCall, type TaskApiRoute } from './task-api-call.ts';
+import { TaskApiError } from './task-api-error.ts';
 import { CAPACITY_AGE_MS_MAX } from './task-api-limits.ts';
 
 export interface AboutRouteParts {
@@ -7,25 +18,38 @@ export interface AboutRouteParts {
   readonly peers: Pick<PeerDirectory, 'list'>;
 }
 
+interface Lineage {
+  /** Who spawned it, who spawned that, and so on; empty of a task of the document. */
+  readonly parents: readonly TaskId[];
+  readonly spawn: SpawnLeft;
+}
+
 /** Who asks, and how much of the mesh is free. */
 export class AboutRoutes {
   readonly routes: readonly TaskApiRoute[];
   readonly #parts: AboutRouteParts;
+  readonly #feeds: RunFeeds;
   #seen: { readonly atMs: number; readonly peers: Promise<readonly PeerEntry[]> } | undefined;
 
-  constructor(parts: AboutRouteParts) {
+  constructor(parts: AboutRouteParts, feeds: RunFeeds) {
     this.#parts = parts;
+    this.#feeds = feeds;
     this.routes = [
       { method: 'GET', path: '/v1/me', answer: (call) => this.#me(call) },
       { method: 'GET', path: '/v1/capacity', answer: () => this.#capacity() },
     ];
   }
 
-  async #me({ task }: TaskApiCall): Promise<TaskApiAnswer> {
+  async #me({ task, signal }: TaskApiCall): Promise<TaskApiAnswer> {
     const { run, task: id, attempt, requirements, timeoutMs, net } = task.offer;
     const { cpus, memoryBytes } = requirements;
     const { peer } = this.#parts;
-    return json({ run, task: id, attempt, peer, net, timeoutMs, needs: { cpus, memoryBytes } });
+    const me = { run, task: id, attempt, peer, net, timeoutMs, needs: { cpus, memoryBytes } };
+    const lineage = await this.#feeds.with(run, (feed) =>
+      feed.find((state) => lineageOf(state, id), signal, task.startedSequence),
+    );
+    if (lineage === undefined) throw new TaskApiError('attempt-over', 'this attempt is over');
+    return json({ ...me, ...lineage });
   }
 
   async #capacity(): Promise<TaskApiAnswer> {
@@ -50,6 +74,16 @@ export class AboutRoutes {
     }
     return this.#seen.peers;
   }
+}
+
+function lineageOf(state: RunState, task: TaskId): Lineage {
+  const number = state.index.numberOf(task);
+  if (number === undefined) throw new TaskApiError('internal', `the run has no task ${task}`);
+  const [, ...above] = lineOf(state, number);
+  return {
+    parents: above.map((one) => state.index.idOf(one)),
+    spawn: spawnLeft(state, number),
+  };
 }
 
 /** A peer whose tasks took their cores back has less than nothing free for a moment. */

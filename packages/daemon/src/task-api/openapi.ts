@@ -37,6 +37,46 @@ export const taskApiDocument = {
         responses: { 204: { description: 'noted' }, default: failure() },
       },
     },
+    '/v1/tasks': {
+      post: {
+        summary:
+          'Spawns sub-tasks: jobs as in a graph, in the image of this task unless they name another. What is there under ' +
+          'the same key already, also from an earlier attempt, is answered and not spawned again; without a key, equal ' +
+          'jobs have the same one.',
+        requestBody: given(ref('SpawnOrder')),
+        responses: { 201: body(ref('Spawned')), default: failure() },
+      },
+      get: {
+        summary: 'All that this task spawned itself.',
+        parameters: [
+          parameter('wait', 'query', {
+            type: 'string',
+            description: 'such as 30s; five minutes at most',
+          }),
+          parameter('settled', 'query', {
+            type: 'integer',
+            minimum: 0,
+            description: 'wait until more than so many are settled, or all are',
+          }),
+        ],
+        responses: { 200: body(ref('SubTasks')), default: failure() },
+      },
+    },
+    '/v1/tasks/{id}': {
+      get: {
+        summary:
+          'A sub-task, or one of its sub-tasks. With "wait" not before it is settled or the time is up; meanwhile the ' +
+          'cores of this task are for others. Waiting counts against its time limit.',
+        parameters: [
+          parameter('id', 'path', { type: 'string' }),
+          parameter('wait', 'query', {
+            type: 'string',
+            description: 'such as 30s; five minutes at most',
+          }),
+        ],
+        responses: { 200: body(ref('SubTask')), default: failure() },
+      },
+    },
     '/v1/artifacts': {
       put: {
         summary: 'Stores the body; the answer names it.',
@@ -74,6 +114,19 @@ export const taskApiDocument = {
         net: { type: 'boolean' },
         timeoutMs: { type: 'number', description: 'Waiting for sub-tasks counts.' },
         needs: closed({ cpus: { type: 'number' }, memoryBytes: { type: 'number' } }),
+        parents: {
+          type: 'array',
+          items: { type: 'string' },
+          description: 'who spawned it, who spawned that, and so on',
+        },
+        spawn: {
+          ...closed({
+            depth: { type: 'integer', minimum: 0 },
+            tasks: { type: 'integer', minimum: 0 },
+            cpuSeconds: { type: 'integer', minimum: 0 },
+          }),
+          description: 'what it may still spawn, its own budget and those above it considered',
+        },
       }),
       Capacity: closed({
         cpus: { type: 'number' },
@@ -101,6 +154,52 @@ export const taskApiDocument = {
         kind: { enum: ['file', 'dir'] },
         bytes: { type: 'integer', minimum: 0 },
       }),
+      SpawnOrder: {
+        type: 'object',
+        properties: {
+          key: { type: 'string', description: 'by which a repeated attempt finds them again' },
+          jobs: { type: 'array', minItems: 1, items: { type: 'object' } },
+        },
+        required: ['jobs'],
+        additionalProperties: false,
+      },
+      Spawned: closed({
+        key: { type: 'string' },
+        tasks: {
+          type: 'array',
+          items: closed(
+            { task: { type: 'string' }, job: { type: 'string' } },
+            { index: { type: 'integer', minimum: 0 } },
+          ),
+        },
+      }),
+      SubTasks: closed({
+        settled: { type: 'integer', minimum: 0 },
+        tasks: { type: 'array', items: ref('SubTask') },
+      }),
+      SubTask: closed(
+        {
+          task: { type: 'string' },
+          state: {
+            enum: [
+              ...['waiting', 'ready', 'running', 'held'],
+              ...['succeeded', 'failed', 'skipped', 'cancelled'],
+            ],
+          },
+          settled: { type: 'boolean', description: 'nothing can happen to it any more' },
+          attempts: { type: 'integer', minimum: 0 },
+        },
+        {
+          cached: { type: 'boolean' },
+          outputs: { type: 'object', additionalProperties: ref('Artifact') },
+          exit: { type: 'object' },
+          log: { type: 'string', description: 'digest of all that it printed' },
+          failure: closed(
+            { kind: { type: 'string' }, message: { type: 'string' } },
+            { stderrTail: { type: 'string' } },
+          ),
+        },
+      ),
       Error: closed({
         error: closed({ code: { enum: TASK_API_ERROR_CODES }, message: { type: 'string' } }),
       }),
@@ -112,12 +211,14 @@ function ref(name: string): object {
   return { $ref: `#/components/schemas/${name}` };
 }
 
-/** An object that has all of these members and no other. */
-function closed(properties: Readonly<Record<string, object>>): object {
+type Properties = Readonly<Record<string, object>>;
+
+/** An object that has all of these members, maybe those, and no other. */
+function closed(needed: Properties, possible: Properties = {}): object {
   return {
     type: 'object',
-    properties,
-    required: Object.keys(properties),
+    properties: { ...needed, ...possible },
+    required: Object.keys(needed),
     additionalProperties: false,
   };
 }

@@ -32,3 +32,15 @@ export const METRICS_MAX = 100;
 export const METRIC_NAME_CHARACTERS_MAX = 100;
 /** What the directory of peers said is believed this long. */
 export const CAPACITY_AGE_MS_MAX = 1_000;
+/** The longest wait of one request; whoever wants to wait longer asks again. */
+export const WAIT_MS_MAX = 300_000;
+/** Sub-tasks of one answer. */
+export const TASKS_LISTED_MAX = 10_000;
+/** A run that no task asks about any more is followed this long, in case one does. */
+export const FEED_LINGER_MS = 30_000;
+/** Rest after a run could not be followed. */
+export const FEED_RETRY_MS = 1_000;
+/** What was appended is read again within this. */
+export const APPEND_MS_MAX = 30_000;
+/** How often a spawn is begun again because the task's log was written to meanwhile. */
+export const SPAWN_TRIES_MAX = 20;

@@ -1,20 +1,23 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { type ClaimId, claimId, type Offer, peerId } from '@podmesh/core';
+import { type ClaimId, type Offer, peerId, taskId } from '@podmesh/core';
+import { loadGraph } from '@podmesh/jetstream';
 import {
   FakeMesh,
   freshLane,
-  freshRun,
   sampleOffer,
   samplePeer,
+  sampleStarted,
   VirtualClock,
 } from '@podmesh/testkit';
 import { onTestFinished } from 'vitest';
 import type { Reservation } from '../claim/capacity-ledger.ts';
-import { newBench, silent } from '../daemon.test-kit.ts';
-import { LocalTaskFiles } from '../store/local-task-files.ts';
+import { graphOf, newBench, publishGraph, silent } from '../daemon.test-kit.ts';
+import { LocalTaskFiles, sha256 } from '../store/local-task-files.ts';
 import { newStore, temporaryFolder } from '../store/store.test-kit.ts';
+import { systemClock } from '../system-clock.ts';
 import { TaskApi, type TaskApiParts } from './task-api.ts';
+import type { AttemptAtWork } from './task-at-work.ts';
 
 /** What was answered. */
 export interface Answered {
@@ -25,20 +28,35 @@ export interface Answered {
   readonly body: unknown;
 }
 
-/** A reservation that keeps count of what is lent. */
+/** A reservation that tells when its cores are lent, and when they are back. */
 export class CountedReservation implements Reservation {
   lends = 0;
   isLent = false;
+  readonly lent: Promise<void>;
+  readonly back: Promise<void>;
+  #onLent: () => void = () => undefined;
+  #onBack: () => void = () => undefined;
+
+  constructor() {
+    this.lent = new Promise((resolve) => {
+      this.#onLent = resolve;
+    });
+    this.back = new Promise((resolve) => {
+      this.#onBack = resolve;
+    });
+  }
 
   release(): void {}
 
   lendCores(): void {
     this.lends += 1;
     this.isLent = true;
+    this.#onLent();
   }
 
   takeCoresBack(): void {
     this.isLent = false;
+    this.#onBack();
   }
 }
 
@@ -66,6 +84,10 @@ export async function newApiCase(changes: Partial<TaskApiParts> = {}) {
       return `id${ids}`;
     },
     logger: silent,
+    log: ports.log,
+    loadGraph: (published) => loadGraph(ports.artifacts, published),
+    clock: systemClock,
+    sha256,
     ...changes,
   };
   const newApi = async (kept: readonly ClaimId[] = []) => {
@@ -75,13 +97,27 @@ export async function newApiCase(changes: Partial<TaskApiParts> = {}) {
     return api;
   };
   const api = await newApi();
-  const open = (name: string, offer: Offer = sampleOffer(freshRun(), freshLane())) => {
-    const claim = claimId(name);
-    const reservation = new CountedReservation();
-    const directory = api.open({ offer, claim, reservation });
-    return { claim, offer, reservation, directory, socket: `${directory}/sock` };
+  /** An attempt of a run that the log knows. */
+  const begin = (offer: Offer) => {
+    const started = sampleStarted(offer.run, offer.task);
+    const appended = mesh.log.append(started, offer.sequence);
+    if (!appended.ok) throw new Error('the attempt was refused');
+    return { claim: started.claim, started, startedSequence: appended.value };
   };
-  return { home, api, newApi, open, mesh, clock, store, ports };
+  const open = (at: Partial<Omit<AttemptAtWork, 'reservation'>> = {}) => {
+    const run = publishGraph(mesh, graphOf({ id: 'root', spawn: { tasks: 3 } }));
+    const offer = { ...sampleOffer(run, freshLane()), task: taskId('root') };
+    const begun = begin(offer);
+    const attempt = {
+      offer,
+      ...begun,
+      reservation: new CountedReservation(),
+      ...at,
+    };
+    const directory = api.open(attempt);
+    return { ...attempt, attempt, directory, socket: `${directory}/sock` };
+  };
+  return { home, api, newApi, open, begin, mesh, store };
 }
 
 /** One request at a socket, on a connection of its own. */

@@ -25,12 +25,18 @@ describe('the description of the task API', () => {
 
   it('is what a task gets, and describes what it gets', async () => {
     const { open } = await newApiCase();
-    const { socket, offer } = open('c1');
+    const { socket, offer } = open();
     const document = await ask(socket, 'GET', '/v1/openapi.json');
     expect(document.body).toMatchObject({ openapi: '3.1.0' });
     const me = await ask(socket, 'GET', '/v1/me');
     expectDocumented('GET', '/v1/me', me);
-    expect(me.body).toMatchObject({ run: offer.run, task: offer.task, attempt: 1, peer: 'oak' });
+    expect(me.body).toMatchObject({
+      run: offer.run,
+      task: offer.task,
+      attempt: 1,
+      peer: 'oak',
+      parents: [],
+    });
     const capacity = await ask(socket, 'GET', '/v1/capacity');
     expectDocumented('GET', '/v1/capacity', capacity);
     expect(capacity.body).toMatchObject({ peers: 1, free: { cpus: 4 } });
@@ -40,7 +46,7 @@ describe('the description of the task API', () => {
 describe('who asks', () => {
   it('is told by the socket, which any user inside may use', async () => {
     const { open } = await newApiCase();
-    const [one, two] = [open('c1'), open('c2')];
+    const [one, two] = [open(), open()];
     expect((await stat(one.socket)).mode & 0o777).toBe(0o666);
     expect((await ask(one.socket, 'GET', '/v1/me')).body).toMatchObject({ run: one.offer.run });
     expect((await ask(two.socket, 'GET', '/v1/me')).body).toMatchObject({ run: two.offer.run });
@@ -48,7 +54,7 @@ describe('who asks', () => {
 
   it('is nobody when the attempt is over, also on a connection of before', async () => {
     const { api, open, home } = await newApiCase();
-    const { claim, socket, directory } = open('c1');
+    const { claim, socket, directory } = open();
     const kept = connect(socket);
     await once(kept, 'connect');
     const closed = once(kept, 'close');
@@ -63,14 +69,14 @@ describe('who asks', () => {
 
   it('finds the socket again in the same directory when the peer comes back', async () => {
     const { api, newApi, open } = await newApiCase();
-    const { claim, offer, reservation, directory, socket } = open('kept');
-    const gone = open('gone');
+    const { attempt, claim, directory, socket } = open();
+    const gone = open();
     const before = await stat(directory);
     await api.stop();
     await api.stop();
     const next = await newApi([claim]);
     expect(await namesIn(gone.directory)).toEqual([]);
-    expect(next.open({ offer, claim, reservation })).toBe(directory);
+    expect(next.open(attempt)).toBe(directory);
     expect((await stat(directory)).ino).toBe(before.ino);
     expect((await ask(socket, 'GET', '/v1/me')).status).toBe(200);
   });
@@ -79,7 +85,7 @@ describe('who asks', () => {
 describe('artifacts of a task', () => {
   it('are stored under their digest, and read whole or in part', async () => {
     const { open, mesh } = await newApiCase();
-    const { socket } = open('c1');
+    const { socket } = open();
     const bytes = Buffer.from(someBytes(300_000));
     const { ref } = sampleArtifact(bytes);
     const stored = await ask(socket, 'PUT', '/v1/artifacts', { body: bytes });
@@ -102,7 +108,7 @@ describe('artifacts of a task', () => {
 
   it('are refused when they are not what their name says', async () => {
     const { open, mesh } = await newApiCase();
-    const { socket } = open('c1');
+    const { socket } = open();
     const { ref } = sampleArtifact(Buffer.from('right'));
     const path = `/v1/artifacts/${ref.digest}`;
     const wrong = await ask(socket, 'PUT', path, { body: 'wrong' });
@@ -119,7 +125,7 @@ describe('artifacts of a task', () => {
 
   it('leave nothing when they break off', async () => {
     const { open, mesh, store } = await newApiCase();
-    const { socket } = open('c1');
+    const { socket } = open();
     const half = connect(socket);
     half.write('PUT /v1/artifacts HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf');
     await once(half, 'connect');
@@ -134,7 +140,7 @@ describe('artifacts of a task', () => {
 describe('what a task says of itself', () => {
   it('is told on the channel of the live log', async () => {
     const { open, mesh } = await newApiCase();
-    const { socket, offer } = open('c1');
+    const { socket, offer } = open();
     const half = { fraction: 0.5, message: 'half of it ✓' };
     const told = await ask(socket, 'POST', '/v1/progress', { body: JSON.stringify(half) });
     expectDocumented('POST', '/v1/progress', told);
@@ -159,7 +165,7 @@ describe('what a task says of itself', () => {
     ],
   ])('is refused at %s when it is %.20s', async (path, body) => {
     const { open } = await newApiCase();
-    const answered = await ask(open('c1').socket, 'POST', path, { body });
+    const answered = await ask(open().socket, 'POST', path, { body });
     expect(answered).toMatchObject({ status: 400, body: { error: { code: 'bad-request' } } });
     expectDocumented('POST', path, answered);
   });
@@ -168,7 +174,7 @@ describe('what a task says of itself', () => {
 describe('a task that asks badly', () => {
   it('is told so, and others are answered', async () => {
     const { open } = await newApiCase();
-    const { socket } = open('c1');
+    const { socket } = open();
     expect((await ask(socket, 'GET', '/')).status).toBe(404);
     expect((await ask(socket, 'DELETE', '/v1/me')).status).toBe(405);
     const headers = { long: 'x'.repeat(HEAD_BYTES_MAX) };
@@ -181,13 +187,13 @@ describe('a task that asks badly', () => {
 
   it('has so many connections and no more', async () => {
     const { open } = await newApiCase();
-    const { socket } = open('c1');
+    const { socket } = open();
     const held = Array.from({ length: TASK_CONNECTIONS_MAX }, () => connect(socket));
     await Promise.all(held.map((one) => once(one, 'connect')));
     const more = connect(socket);
     more.resume();
     await once(more, 'close');
-    expect((await ask(open('c2').socket, 'GET', '/v1/me')).status).toBe(200);
+    expect((await ask(open().socket, 'GET', '/v1/me')).status).toBe(200);
     const closed = held.map((one) => once(one, 'close'));
     for (const one of held) one.destroy();
     await Promise.all(closed);
@@ -196,7 +202,7 @@ describe('a task that asks badly', () => {
 
   it('is cut off when its head does not end, and when it hangs up halfway', async () => {
     const { open } = await newApiCase({ headMs: 100 });
-    const { socket } = open('c1');
+    const { socket } = open();
     const slow = connect(socket);
     slow.resume();
     slow.write('GET /v1/me HTTP/1.1\r\nhost:');

@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { ClaimId, LiveLog } from '@podmesh/core';
+import type { ClaimId, LiveLog, Sha256 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { type AboutRouteParts, AboutRoutes } from './about-routes.ts';
 import { type ArtifactRouteParts, artifactRoutes } from './artifact-routes.ts';
@@ -7,8 +7,10 @@ import { AttemptSockets, createDetachedServer } from './attempt-sockets.ts';
 import { taskApiDocument } from './openapi.ts';
 import { ReportRoutes } from './report-routes.ts';
 import { RouteTable } from './route-table.ts';
+import { type RunFeedParts, RunFeeds } from './run-feeds.ts';
 import { sendAnswer, sendError, toTaskApiError } from './send-answer.ts';
 import { SocketPlace } from './socket-place.ts';
+import type { SpawnParts } from './spawn-sub-tasks.ts';
 import { json, type TaskApiRoute } from './task-api-call.ts';
 import { TaskApiError } from './task-api-error.ts';
 import {
@@ -19,8 +21,14 @@ import {
   TASK_REQUESTS_MAX,
 } from './task-api-limits.ts';
 import { type AttemptAtWork, TaskAtWork } from './task-at-work.ts';
+import { taskRoutes } from './task-routes.ts';
 
-export interface TaskApiParts extends AboutRouteParts, ArtifactRouteParts {
+export interface TaskApiParts
+  extends AboutRouteParts,
+    ArtifactRouteParts,
+    Omit<RunFeedParts, 'log'> {
+  readonly log: RunFeedParts['log'] & SpawnParts['log'];
+  readonly sha256: Sha256;
   /** Path of the home. */
   readonly home: string;
   readonly env: NodeJS.ProcessEnv;
@@ -49,12 +57,14 @@ export class TaskApi implements AttemptDesk {
   readonly #table: RouteTable;
   readonly #server: Server;
   readonly #tasks = new Map<ClaimId, TaskAtWork>();
+  readonly #feeds: RunFeeds;
   #place: SocketPlace | undefined;
   #sockets: AttemptSockets<TaskAtWork> | undefined;
 
   constructor(parts: TaskApiParts) {
     this.#parts = parts;
-    this.#table = new RouteTable(routesOf(parts));
+    this.#feeds = new RunFeeds(parts);
+    this.#table = new RouteTable(routesOf(parts, this.#feeds));
     this.#server = createDetachedServer(
       {
         maxHeaderSize: HEAD_BYTES_MAX,
@@ -85,6 +95,7 @@ export class TaskApi implements AttemptDesk {
     for (const claim of [...this.#tasks.keys()]) this.close(claim);
     this.#sockets?.closeAll();
     this.#sockets = undefined;
+    await this.#feeds.stop();
     this.#server.close();
     this.#place?.close();
     this.#place = undefined;
@@ -159,11 +170,12 @@ export class TaskApi implements AttemptDesk {
   }
 }
 
-function routesOf(parts: TaskApiParts): readonly TaskApiRoute[] {
+function routesOf(parts: TaskApiParts, feeds: RunFeeds): readonly TaskApiRoute[] {
   return [
     { method: 'GET', path: '/v1/openapi.json', answer: async () => json(taskApiDocument) },
-    ...new AboutRoutes(parts).routes,
+    ...new AboutRoutes(parts, feeds).routes,
     ...new ReportRoutes(parts.liveLog).routes,
     ...artifactRoutes(parts),
+    ...taskRoutes({ ...parts, feeds }),
   ];
 }

@@ -1,4 +1,4 @@
-import type { ClaimId, Offer } from '@podmesh/core';
+import type { ClaimId, Offer, Sequence } from '@podmesh/core';
 import type { Reservation } from '../claim/capacity-ledger.ts';
 import { TaskApiError } from './task-api-error.ts';
 
@@ -6,6 +6,8 @@ import { TaskApiError } from './task-api-error.ts';
 export interface AttemptAtWork {
   readonly offer: Offer;
   readonly claim: ClaimId;
+  /** Where its `attempt-started` is in the log: who has read less of that does not know it. */
+  readonly startedSequence: Sequence;
   /** What it holds of the machine. */
   readonly reservation: Reservation;
 }
@@ -14,6 +16,7 @@ export interface AttemptAtWork {
 export class TaskAtWork {
   readonly offer: Offer;
   readonly claim: ClaimId;
+  readonly startedSequence: Sequence;
   /** Aborts when the attempt is over: nothing is answered any more. */
   readonly over = new AbortController();
   readonly #reservation: Reservation;
@@ -21,9 +24,12 @@ export class TaskAtWork {
   #requests = 0;
   #streams = 0;
 
-  constructor({ offer, claim, reservation }: AttemptAtWork) {
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor({ offer, claim, startedSequence, reservation }: AttemptAtWork) {
     this.offer = offer;
     this.claim = claim;
+    this.startedSequence = startedSequence;
     this.#reservation = reservation;
   }
 
@@ -55,6 +61,13 @@ export class TaskAtWork {
       if (isTaken) this.#streams -= 1;
       isTaken = false;
     };
+  }
+
+  /** Begins when all that came before is done. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
   }
 
   /**
