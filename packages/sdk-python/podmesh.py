@@ -1,28 +1,43 @@
 """The task side of podmesh for Python: spawn sub-tasks, wait for them, store and read artifacts, say how far one is.
 
-One file, the standard library only, Python 3.8 or newer. Give it to a job as an input, or put it into its image:
+One file, the standard library only, Python 3.8 or newer. Give it to a job as an input, or put it into its image.
+A function of the program becomes a sub-task:
 
     import podmesh
 
-    halves = [podmesh.spawn({"command": ["sort-it"], "inputs": {"part": podmesh.put(part)},
-                             "outputs": {"sorted": "fd:1"}}) for part in parts]
-    for half in halves:
-        print(half.output("sorted"))
+    @podmesh.remote
+    def tag(patch):
+        return ...
+
+    tags = [one.result() for one in [tag(p) for p in patches(img)]]
+
+and so does any command, in the image of this task unless another "container" is named:
+
+    half = podmesh.spawn({"command": ["sort", "/in/part"], "inputs": {"part": podmesh.put(part)},
+                          "outputs": {"sorted": "fd:1"}})
+    print(half.output("sorted"))
 
 Each call is one HTTP request on the unix socket at /run/podmesh.sock. When the peer is restarted the socket is away
 for a moment: every call here may be repeated safely, and is. A repeated attempt of a task that spawns the same jobs
 (or names the same key) gets the sub-tasks of the attempt before it.
 """
 
+import functools
+import hashlib
 import http.client
+import importlib.util
+import inspect
 import json
 import os
+import pickle
 import socket
+import sys
 import time
+import traceback
 
 __all__ = [
     "Client", "PodmeshError", "Task", "TaskFailed", "as_completed", "capacity", "download", "fetch", "me", "metrics",
-    "progress", "put", "put_file", "spawn", "spawn_all",
+    "progress", "put", "put_file", "remote", "spawn", "spawn_all",
 ]
 
 SOCKET = "/run/podmesh.sock"
@@ -127,6 +142,16 @@ class Task:
     def json(self, name, timeout=None):
         """An output that is JSON. Raises TaskFailed."""
         return json.loads(self.output(name, timeout).decode("utf-8"))
+
+    def result(self, timeout=None):
+        """Of a call of a `remote` function: what it returned. Raises TaskFailed."""
+        return pickle.loads(self.output(_RESULT, timeout))
+
+    def cancel(self):
+        """It is wanted no more, nor what it spawned: what has not begun never does, and what runs is ended."""
+        if not self.settled:
+            self._view = self._client.ask("DELETE", "/v1/tasks/" + self.id)
+        return self._view
 
     def _seen(self, view):
         self._view = view
@@ -281,6 +306,64 @@ class Client:
         return SOCKET if os.path.lexists(SOCKET) else SOCKET_IN_DIRECTORY
 
 
+# Names of what a sub-task that calls a function reads and leaves.
+_PROGRAM = "main.py"
+_CALL = "call"
+_RESULT = "result"
+_RESULT_PATH = "/tmp/podmesh-result"
+# Equal calls are equal bytes, whatever Python made them.
+_PICKLE = 4
+
+
+def remote(function=None, key=None, client=None, **job):
+    """Makes each call of a function a sub-task, which runs the same file in the same image: a Task with `result()`.
+
+    The file is imported there, so what it does at once belongs below `if __name__ == "__main__":`. Arguments and
+    result are pickled. Members of a job such as needs, timeout, retries, spawn or container may be given. Equal calls
+    are the same sub-task; `key(*args, **kwargs)` may name them instead.
+    """
+    if function is None:
+        return functools.partial(remote, key=key, client=client, **job)
+    path = os.path.abspath(inspect.getsourcefile(function))
+    stored = {}
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        peer = client or _client
+        if not stored:
+            stored[_PROGRAM] = peer.put_file(path)
+            stored["podmesh.py"] = peer.put_file(os.path.abspath(__file__))
+        content = pickle.dumps((function.__name__, args, kwargs), protocol=_PICKLE)
+        order = {
+            "command": ["python3", "/in/podmesh.py"],
+            "outputs": {_RESULT: "file:" + _RESULT_PATH},
+        }
+        order.update(job)
+        order["env"] = dict({"PYTHONPATH": "/in"}, **job.get("env", {}))
+        order["inputs"] = dict(stored, **{_CALL: peer.put(content)}, **job.get("inputs", {}))
+        name = "%s-%s" % (function.__name__, hashlib.sha256(content).hexdigest()[:12])
+        return peer.spawn(order, name if key is None else key(*args, **kwargs))
+
+    call.here = function
+    return call
+
+
+def _answer_call(directory="/in"):
+    """In a sub-task: makes the call that was asked for."""
+    with open(os.path.join(directory, _CALL), "rb") as file:
+        name, args, kwargs = pickle.load(file)
+    # Where the file says `import podmesh` it is this one.
+    sys.modules.setdefault("podmesh", sys.modules[__name__])
+    spec = importlib.util.spec_from_file_location("main", os.path.join(directory, _PROGRAM))
+    program = importlib.util.module_from_spec(spec)
+    sys.modules["main"] = program
+    spec.loader.exec_module(program)
+    function = getattr(program, name)
+    result = getattr(function, "here", function)(*args, **kwargs)
+    with open(_RESULT_PATH, "wb") as file:
+        pickle.dump(result, file, protocol=_PICKLE)
+
+
 def _refusal(response):
     content = response.read()
     try:
@@ -303,3 +386,10 @@ download = _client.download
 spawn = _client.spawn
 spawn_all = _client.spawn_all
 as_completed = _client.as_completed
+
+if __name__ == "__main__":
+    try:
+        _answer_call()
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
