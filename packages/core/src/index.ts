@@ -25,6 +25,7 @@ export * from './run/action.ts';
 export * from './run/apply-event.ts';
 export * from './run/build-offer.ts';
 export * from './run/decide.ts';
+export { droppedAttempts } from './run/drop-tasks.ts';
 export * from './run/failure-kind.ts';
 export * from './run/judge-offer.ts';
 export * from './run/keep-outputs.ts';
