@@ -42,6 +42,7 @@ export * from './run/run-state.ts';
 export * from './run/spawn-line.ts';
 export * from './run/spawn-tasks.ts';
 export type * from './run/spawns.ts';
+export * from './run/task-report.ts';
 export * from './run/task-state.ts';
 export * from './words/digest.ts';
 export * from './words/ids.ts';
