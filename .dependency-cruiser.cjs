@@ -1,4 +1,4 @@
-/** Directions between packages (DESIGN §11): core ← {jetstream, podman, testkit} ← {daemon, sdk ← cli}. */
+/** Directions between packages (DESIGN §11): core ← {jetstream, podman, registry, testkit} ← {daemon, sdk ← cli}. */
 const npm = (name) => `node_modules/${name}`;
 
 module.exports = {
@@ -14,7 +14,10 @@ module.exports = {
       name: 'adapters-know-only-core',
       comment: 'adapters never import each other',
       severity: 'error',
-      from: { path: '^packages/(jetstream|podman|testkit)/src', pathNot: '\\.test(-kit)?\\.ts$' },
+      from: {
+        path: '^packages/(jetstream|podman|registry|testkit)/src',
+        pathNot: '\\.test(-kit)?\\.ts$',
+      },
       to: { path: '^packages/', pathNot: ['^packages/core/', '^packages/$1/'] },
     },
     {

@@ -28,6 +28,8 @@ export const PEER_BUCKET = 'pm-peers';
 export const LANE_BUCKET = 'pm-lanes';
 export const RESULT_BUCKET = 'pm-results';
 export const ARTIFACT_BUCKET = 'pm-artifacts';
+export const IMAGE_BUCKET = 'pm-images';
+export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
 export const PEER_STREAM = `KV_${PEER_BUCKET}`;
 export const LANE_STREAM = `KV_${LANE_BUCKET}`;
 export const RESULT_STREAM = `KV_${RESULT_BUCKET}`;
@@ -141,6 +143,22 @@ export const resultSubject = (action: ActionDigest): string =>
 export const actionOfSubject = (subject: string): ActionDigest =>
   actionDigest(`sha256:${lastToken(subject)}`);
 
+/** Repositories and tags have characters that keys must not have. */
+export const tagKey = (repository: string, tag: string): string =>
+  `tag.${base64Url(repository)}.${base64Url(tag)}`;
+export const tagSubjects = (repository?: string): string =>
+  `$KV.${IMAGE_BUCKET}.tag.${repository === undefined ? '*' : base64Url(repository)}.*`;
+export const manifestKey = (repository: string, digest: ArtifactId): string =>
+  `manifest.${base64Url(repository)}.${digest.slice('sha256:'.length)}`;
+export const manifestSubjects = (repository: string): string =>
+  `$KV.${IMAGE_BUCKET}.manifest.${base64Url(repository)}.*`;
+
+/** The parts of a `$KV.<bucket>.tag.<repository>.<tag>` subject. */
+export function parseTagSubject(subject: string): { repository: string; tag: string } {
+  const [, , , repository = '', tag = ''] = subject.split('.');
+  return { repository: fromBase64Url(repository), tag: fromBase64Url(tag) };
+}
+
 /** Object name of an artifact; the object store's layout (ADR-20) encodes names in base64. */
 export const artifactName = (artifact: ArtifactId): string => artifact.slice('sha256:'.length);
 export const artifactOfName = (name: string): ArtifactId => artifactId(`sha256:${name}`);
@@ -155,3 +173,6 @@ const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf
 function paddedBase64Url(text: string): string {
   return Buffer.from(text, 'utf8').toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
+
+const base64Url = (text: string): string => Buffer.from(text, 'utf8').toString('base64url');
+const fromBase64Url = (text: string): string => Buffer.from(text, 'base64url').toString('utf8');

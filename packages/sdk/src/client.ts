@@ -2,6 +2,7 @@ import type {
   ArtifactFinder,
   ArtifactStore,
   DriveQueue,
+  ImageTags,
   LiveLog,
   PeerDirectory,
   RunLog,
@@ -14,6 +15,7 @@ export interface Client {
   readonly peers: PeerDirectory;
   readonly artifacts: ArtifactStore;
   readonly finder: ArtifactFinder;
+  readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;
   /** Address without credentials. */
   readonly url: string;

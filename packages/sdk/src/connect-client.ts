@@ -17,6 +17,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     peers: mesh.peers,
     artifacts: mesh.artifacts,
     finder: mesh.finder,
+    imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,
     url: connection.url,
     onConnection: (listener) =>

@@ -15,7 +15,7 @@ import {
   type OutputEntry,
 } from '@podmesh/core';
 import type { TaskFiles } from '../execute/task-files.ts';
-import { parseByteRange } from '../transfer/byte-range.ts';
+import { parseByteRange } from '../transfer/byte-range.js';
 import { json, type TaskApiAnswer, type TaskApiCall, type TaskApiRoute } from './task-api-call.ts';
 import { TaskApiError } from './task-api-error.ts';
 import { STALL_MS, TASK_STREAMS_MAX } from './task-api-limits.ts';
