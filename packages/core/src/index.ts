@@ -1,5 +1,6 @@
 export * from './artifact/artifact.ts';
 export * from './artifact/artifact-exchange.ts';
+export * from './artifact/chunk-map.ts';
 export * from './artifact/plan-eviction.ts';
 export * from './artifact/transfer.ts';
 export * from './artifact/transfer-events.ts';
