@@ -48,13 +48,15 @@ export const CANCELLED_HINTS = 'pm.hint.cancelled.*';
 export const CANCELLED_HINT_TARGET = 'pm.hint.cancelled.$1';
 export const LANE_HINTS = 'pm.hint.lane.>';
 
-/** The subject an event is appended to: one per task, one each for graph, control and end. */
+/** The subject an event is appended to: one per task, one per task that spawns, one each for graph, control and end. */
 export function eventSubject(event: RunEvent): string {
   switch (event.kind) {
     case 'run-published':
       return `pm.run.${event.run}.graph`;
     case 'run-cancel-requested':
       return controlSubject(event.run);
+    case 'tasks-spawned':
+      return spawnSubject(event.run, event.parent);
     case 'run-ended':
     // In one row with the end, so that each is refused to whoever has not seen the other.
     case 'outputs-lost':
@@ -76,6 +78,8 @@ export function eventSubject(event: RunEvent): string {
 export const controlSubject = (run: RunId): string => `pm.run.${run}.control`;
 export const endSubject = (run: RunId): string => `pm.run.${run}.end`;
 export const taskSubject = (run: RunId, task: TaskId): string => `pm.run.${run}.task.${task}`;
+/** Apart from the task's own facts, so that who makes an attempt may spawn beside whoever tells how it goes. */
+export const spawnSubject = (run: RunId, parent: TaskId): string => `pm.run.${run}.spawn.${parent}`;
 export const runSubjects = (run: RunId): string => `pm.run.${run}.>`;
 
 /** The run a `pm.run.<run>.…`, `pm.drive.<run>` or `pm.hint.cancelled.<run>` subject speaks of. */

@@ -10,6 +10,7 @@ import {
 import type { JsonSchema } from './json-schema.ts';
 import { needsSchema } from './needs-schema.ts';
 import { pythonJobSchema } from './python-job-schema.ts';
+import { spawnSchema } from './spawn-schema.ts';
 
 const JOB_ID_PATTERN = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
 const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$';
@@ -209,7 +210,16 @@ const job: JsonSchema = {
   description: 'One container to run, or an array of them; what it reads of others sets the order.',
   type: 'object',
   additionalProperties: false,
-  properties: { id, job: pythonJobSchema, ...shared, inputs, outputs, after, count },
+  properties: {
+    id,
+    job: pythonJobSchema,
+    ...shared,
+    inputs,
+    outputs,
+    after,
+    count,
+    spawn: spawnSchema,
+  },
 };
 
 const defaults: JsonSchema = {
