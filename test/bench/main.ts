@@ -1,9 +1,9 @@
-import { artifacts } from './artifacts.ts';
+import { artifacts, sharing } from './artifacts.ts';
 import { containers } from './containers.ts';
 import { type ControlPlaneFigures, chain, independentTasks } from './control-plane.ts';
 import { largeGraph } from './large-graph.ts';
 
-/** `npm run bench [control|containers|large|artifacts]`: prints the tables of this folder's README. */
+/** `npm run bench [control|containers|large|artifacts|sharing]`: prints the tables of this folder's README. */
 const only = process.argv[2];
 const wanted = (part: string): boolean => only === undefined || only === part;
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -50,14 +50,31 @@ if (wanted('large')) {
   row('most memory of the driver', `${short(large.driverMiB)} MiB`);
 }
 if (wanted('artifacts')) {
-  const { toStore, curls, shares } = await artifacts();
-  row('1 GiB over loopback, warm', 'MiB/s', 'podmesh / this');
-  row('---', '---:', '---:');
-  row('podmesh: chunks and whole verified, synced', short(toStore), short(1));
-  for (const [name, perSecond] of curls) row(name, short(perSecond), short(toStore / perSecond));
-  print('');
-  row('256 MiB from one peer', 's');
-  row('---', '---:');
-  for (const { fetchers, seconds } of shares) row(`to ${fetchers} at once`, short(seconds));
+  const { large, peakMiB } = await artifacts();
+  row(
+    '1 GiB over loopback, warm',
+    'MiB/s',
+    'podmesh / this',
+    'CPU s of both sides',
+    'podmesh / this',
+  );
+  row('---', '---:', '---:', '---:', '---:');
+  for (const { name, mibPerS, throughputRatio, cpuSeconds, cpuRatio } of large) {
+    row(name, short(mibPerS), short(throughputRatio), short(cpuSeconds), short(cpuRatio));
+  }
+  print(
+    `\nMost memory: ${short(peakMiB.fetcher)} MiB fetching, ${short(peakMiB.source)} MiB serving.\n`,
+  );
+}
+if (wanted('sharing')) {
+  const shares = await sharing();
+  row('256 MiB from one peer', 'to', 's', '/ to one', 'CPU s of all peers');
+  row('---', '---:', '---:', '---:', '---:');
+  let alone = Number.NaN;
+  for (const { fetchers, uplinkMiB, seconds, cpuSeconds } of shares) {
+    if (fetchers === 1) alone = seconds;
+    const link = uplinkMiB === 0 ? 'no limit but the machine' : `uplinks of ${uplinkMiB} MiB/s`;
+    row(link, fetchers, short(seconds), short(seconds / alone), short(cpuSeconds));
+  }
 }
 process.exit(0);

@@ -56,6 +56,7 @@ export function eventSubject(event: RunEvent): string {
     case 'run-cancel-requested':
       return controlSubject(event.run);
     case 'tasks-spawned':
+    case 'sub-tasks-dropped':
       return spawnSubject(event.run, event.parent);
     case 'run-ended':
     // In one row with the end, so that each is refused to whoever has not seen the other.

@@ -34,7 +34,7 @@ export const UP: CommandShape = {
     'registry-port': {
       kind: 'text',
       value: 'PORT',
-      help: 'where it serves images to programs of this machine, 0: nowhere (default: 5055, or a free one)',
+      help: 'where programs of this machine push and pull images, 0: nowhere (default: 5055)',
     },
     label: { kind: 'texts', value: 'K=V', help: 'a label that tasks may ask for; may be repeated' },
     'allow-root': ALLOW_ROOT,
