@@ -4,7 +4,6 @@ import {
   EmbeddedNatsServer,
   loadGraph,
   type Mesh,
-  MeshArtifacts,
   type MeshConnection,
   openMesh,
 } from '@podmesh/jetstream';
@@ -246,6 +245,7 @@ export class Daemon {
     const randomId = newClaimText;
     const desk = new TaskApi({
       ...mesh,
+      artifacts: mesh.everywhere,
       ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
       loadGraph: (published) => loadGraph(mesh.artifacts, published),
       home: home.path,
@@ -312,7 +312,7 @@ export class Daemon {
     const peer = new Peer(
       {
         ...mesh,
-        artifacts: new MeshArtifacts({ objects, finder, transport: mesh.relay }),
+        artifacts: mesh.everywhere,
         rollCall: (signal) => new RollCall({ objects, finder, clock: systemClock }, signal),
         log: mesh.runLog,
         runtime,

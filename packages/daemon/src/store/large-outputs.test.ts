@@ -12,9 +12,17 @@ import { DirectProcess, FakeMesh, RealTime } from '@podmesh/testkit';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { TransferError } from '../transfer/transfer-error.ts';
 import { CopyBringer } from './copy-bringer.ts';
-import { DiskStore } from './disk-store.ts';
+import { DiskFullError } from './disk-full-error.ts';
+import { DiskStore, type DiskStoreOptions } from './disk-store.ts';
 import { LocalTaskFiles } from './local-task-files.ts';
-import { entries, fileEntry, ROOMY, temporaryFolder, textStream } from './store.test-kit.ts';
+import {
+  entries,
+  fileEntry,
+  namesIn,
+  ROOMY,
+  temporaryFolder,
+  textStream,
+} from './store.test-kit.ts';
 
 const run = runId('abcdefghij12');
 const task = taskId('a');
@@ -22,10 +30,10 @@ const success = { run, task };
 const LARGE = 'x'.repeat(2 ** 21);
 
 /** The files of a peer over a mesh; what it lacks comes from `other`, if that has it. */
-async function newPeer(mesh: FakeMesh, other?: DiskStore) {
+async function newPeer(mesh: FakeMesh, other?: DiskStore, options: DiskStoreOptions = {}) {
   const { artifacts } = mesh.portsFor(new DirectProcess('p', new RealTime({ background: true })));
   const root = await temporaryFolder();
-  const store = new DiskStore(root, { limits: ROOMY });
+  const store = new DiskStore(root, { limits: ROOMY, ...options });
   onTestFinished(() => store.stop());
   let refusals = 0;
   const fromPeers = {
@@ -109,6 +117,21 @@ describe('a large output of a success', () => {
     await ann.store.remove(one.digest);
     await expect(ann.copies.bring(order, signal)).rejects.toThrow(ArtifactMissingError);
     expect(ann.store.pins.isPinned(one.digest)).toBe(true);
+  });
+
+  it('is refused by a peer whose disk is full, with its name, and leaves nothing there', async () => {
+    const mesh = newMesh();
+    const ann = await newPeer(mesh);
+    const one = await ann.files.storeOutput('file', entries(fileEntry('', LARGE)), success);
+    const measure = async () => ({ totalBytes: 2 ** 40, freeBytes: 2 ** 20 });
+    const bob = await newPeer(mesh, ann.store, { measure });
+    const order: KeepOrder = { run, task, outputs: [one] };
+    const refusal = bob.copies.bring(order, signal);
+    await expect(refusal).rejects.toThrow(DiskFullError);
+    await expect(refusal).rejects.toThrow(/disk .* is full/);
+    expect([...bob.store.index.wholes()]).toEqual([]);
+    expect(await namesIn(bob.store.places.temporary)).toEqual([]);
+    expect(bob.store.pins.isPinned(one.digest)).toBe(false);
   });
 
   it('is asked for once more before its reader fails', async () => {
