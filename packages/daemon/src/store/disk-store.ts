@@ -12,13 +12,14 @@ import {
 } from '@podmesh/core';
 import { isAbsence, unlinkIfThere } from './absence.ts';
 import { ArtifactPins } from './artifact-pins.ts';
-import { BytesThread } from './bytes-thread.ts';
+import { BytesThread, type FileHash } from './bytes-thread.ts';
 import { impliedChunkList, readChunkList, writeChunkList } from './chunk-list.ts';
 import { DiskBudget, type DiskMeasure, RESERVE_STEP_BYTES, StreamRoom } from './disk-budget.ts';
 import { namingFullDisk } from './disk-full-error.ts';
 import { copySynced, exists, linkUnlessThere, syncFile } from './file-steps.ts';
 import { fillIndex } from './fill-index.ts';
 import { writeSnapshot } from './index-snapshot.ts';
+import { RunPins } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
 import { StoreIndex, type WholeRank } from './store-index.ts';
 import { hexOf, StorePlaces } from './store-places.ts';
@@ -71,6 +72,8 @@ export class DiskStore {
   readonly places: StorePlaces;
   readonly index: StoreIndex;
   readonly pins: ArtifactPins;
+  /** Outputs of runs that nothing may evict. */
+  readonly runPins: RunPins;
   readonly budget: DiskBudget;
   /** Checks and writes chunks. */
   readonly chunks = new BytesThread();
@@ -91,6 +94,7 @@ export class DiskStore {
     const remove = (artifact: ArtifactId, seenAtMs: number) =>
       this.removeUnused(artifact, seenAtMs);
     const { places, index, pins } = this;
+    this.runPins = new RunPins({ folder: places.heldForRuns, pins, index });
     this.#removal = new StoreRemoval({ places, index, pins, turns: this.#turns });
     const dropTrees = () => this.dropTrees();
     this.budget = new DiskBudget({ root, index, pins, remove, dropTrees, ...options });
@@ -104,6 +108,7 @@ export class DiskStore {
       await mkdir(folder, { recursive: true, mode: 0o700 });
     }
     await this.pins.load();
+    await this.runPins.load();
     await fillIndex(this.places, this.index);
     // Whose listing is not here was on its way out.
     await this.dropTrees((listing) => this.index.whole(listing) === undefined);
@@ -196,9 +201,13 @@ export class DiskStore {
    * The same, but the file keeps its own name, too: its bytes must never change again. Under that name
    * it has the `MARK` from the moment at which it cannot be written any more, if it is to have it.
    */
-  async share(path: string, hash: Hash, bytes: number, isMarked = false): Promise<StoredFile> {
+  async share(path: string, hash: FileHash, isMarked = false): Promise<StoredFile> {
+    const { sha256, bytes, digests } = hash;
+    const file: FinishedFile = { digest: digestOf(sha256), bytes, digests, rank: 'kept' };
     const mode = isMarked ? FILE_MODE | MARK : FILE_MODE;
-    return await this.#take(path, hash, bytes, { mode, move: linkUnlessThere });
+    return await this.#naming(bytes, () =>
+      this.#place(path, file, { mode, move: linkUnlessThere }),
+    );
   }
 
   /** The same for a file whose digest and chunks were compared already. The file is the caller's when this throws. */
