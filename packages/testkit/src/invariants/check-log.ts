@@ -64,7 +64,12 @@ export function taskEvents(facts: readonly Logged[]): ReadonlyMap<TaskId, readon
  * Facts of people, who may come too late: nothing fences them against the end. Nor what an attempt spawns, which
  * the fold does not accept there.
  */
-const UNFENCED: readonly string[] = ['run-cancel-requested', 'task-released', 'tasks-spawned'];
+const UNFENCED: readonly string[] = [
+  'run-cancel-requested',
+  'task-released',
+  'tasks-spawned',
+  'sub-tasks-dropped',
+];
 
 /** First fact, last fact. */
 function checkShape(facts: readonly Logged[]): readonly Violation[] {
