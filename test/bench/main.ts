@@ -33,8 +33,10 @@ if (wanted('containers')) {
   print('');
   row('CPU of a no-op task, ms', 'daemon', 'its nats-server');
   row('---', '---:', '---:');
-  for (const [lane, { daemonCpuMs, natsCpuMs }] of Object.entries(podmesh)) {
-    row(`lane \`${lane}\``, short(daemonCpuMs), short(natsCpuMs));
+  for (const [lane, { fresh, warm }] of Object.entries(podmesh)) {
+    row(`lane \`${lane}\`, first tasks`, short(fresh.daemonMs), short(fresh.natsMs));
+    if (warm === undefined) continue;
+    row(`lane \`${lane}\`, later ones`, short(warm.daemonMs), short(warm.natsMs));
   }
   print('');
 }

@@ -102,13 +102,22 @@ export class FakeWorld {
   }
 
   client(url = 'nats://fake:4222'): Client {
-    const { log: runLog, drives, peers, artifacts, finder, liveLog } = this.#ports('cli');
+    const {
+      log: runLog,
+      drives,
+      peers,
+      artifacts,
+      finder,
+      imageTags,
+      liveLog,
+    } = this.#ports('cli');
     return {
       runLog,
       drives,
       peers,
       artifacts,
       finder,
+      imageTags,
       liveLog,
       url,
       onConnection: (listener) => {

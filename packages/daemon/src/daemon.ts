@@ -22,9 +22,14 @@ import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { Peer, type PeerParts } from './peer.ts';
+import { ArtifactBlobs } from './registry/artifact-blobs.ts';
+import { ImageRegistry } from './registry/image-registry.ts';
+import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
+import { MeshImages } from './registry/mesh-images.ts';
 import { DiskStore } from './store/disk-store.ts';
 import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
 import { systemClock } from './system-clock.ts';
+import { TaskApi } from './task-api/task-api.ts';
 import { pretendMeasures } from './test-hooks.ts';
 import { BulkExchange } from './transfer/bulk-exchange.ts';
 import { addressTowards } from './transfer/mesh-facing-address.ts';
@@ -56,6 +61,7 @@ export class Daemon {
   #mesh: Mesh | undefined;
   #peer: Peer | undefined;
   #localApi: LocalApi | undefined;
+  #registry: ImageRegistry | undefined;
   #url = '';
 
   constructor(parts: DaemonParts) {
@@ -70,6 +76,12 @@ export class Daemon {
   /** Where programs of this user are answered; undefined where that cannot be. */
   get socket(): string | undefined {
     return this.#localApi?.socket;
+  }
+
+  /** Where images are pushed to and pulled from on this machine; undefined where they are not. */
+  get registry(): string | undefined {
+    const port = this.#registry?.port ?? 0;
+    return port === 0 ? undefined : `localhost:${port}`;
   }
 
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
@@ -200,6 +212,47 @@ export class Daemon {
     return { store, files, exchange };
   }
 
+  /** Images without a registry: this peer's part of it. Before it, Podman has to be told where it is. */
+  async #openImages(
+    mesh: Mesh,
+    { store, exchange }: { readonly store: DiskStore; readonly exchange: BulkExchange },
+  ) {
+    const { configuration, logger, peer } = this.#parts;
+    const { artifacts, finder } = mesh;
+    const fromPeers = exchange.transfers;
+    const blobs = new ArtifactBlobs({ store, artifacts, finder, fromPeers });
+    const registry = new ImageRegistry({
+      peer,
+      mesh,
+      store,
+      blobs,
+      clock: systemClock,
+      logger,
+      env: process.env,
+      port: configuration.registryPort,
+    });
+    this.#registry = registry;
+    this.#stops.push({ part: 'image registry', stop: () => registry.stop() });
+    await registry.start();
+    return { registry, images: new MeshImages({ tags: mesh.imageTags, blobs }) };
+  }
+
+  /** Containers of an earlier session find their socket again where it was. */
+  async #openDesk(mesh: Mesh, journal: AttemptJournal, files: LocalTaskFiles): Promise<TaskApi> {
+    const { home, logger, peer } = this.#parts;
+    const randomId = newClaimText;
+    const desk = new TaskApi({
+      ...mesh,
+      ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
+      loadGraph: (published) => loadGraph(mesh.artifacts, published),
+      home: home.path,
+      env: process.env,
+    });
+    this.#stops.push({ part: 'task API', stop: () => desk.stop() });
+    await desk.start(new Set((await journal.list()).map(({ claim }) => claim)));
+    return desk;
+  }
+
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
@@ -208,7 +261,7 @@ export class Daemon {
     const service = new PodmanService({ directory: home.path, env: process.env });
     this.#stops.push({ part: 'podman service', stop: () => service.stop() });
     await service.start();
-    const runtime = await this.#openRuntime(service.socketPath);
+    const podman = await this.#openRuntime(service.socketPath);
     const journal = new DiskJournal(home.at('attempts'), await readBoot());
     const { store, files, exchange } = await this.#openFiles(connection, mesh, journal);
     const ownPeer = this.#parts.peer;
@@ -217,7 +270,16 @@ export class Daemon {
     this.#localApi = localApi;
     this.#stops.push({ part: 'local API', stop: () => localApi.stop() });
     await localApi.start();
+    const desk = await this.#openDesk(mesh, journal, files);
     const facts = await readHardware();
+    const { registry, images } = await this.#openImages(mesh, { store, exchange });
+    const port = () => registry.port;
+    const runtime = new MeshImageRuntime({
+      runtime: podman,
+      images,
+      arch: facts.machine.arch,
+      port,
+    });
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
     const source = new PeerFactsSource({
@@ -239,6 +301,7 @@ export class Daemon {
         runtime,
         files,
         journal,
+        desk,
         peer: this.#parts.peer,
         session: sessionId(nanoid()),
         clock: systemClock,

@@ -18,6 +18,8 @@ import {
   CANCELLED_HINT_TARGET,
   DRIVE_STREAM,
   DRIVE_SUBJECTS,
+  IMAGE_BUCKET,
+  IMAGE_STREAM,
   LANE_BUCKET,
   LANE_HINTS,
   LANE_STREAM,
@@ -45,6 +47,8 @@ type Wanted = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
 /** 128 MiB of live output; the full log becomes an artifact. */
 const LIVE_LOG_BYTES_MAX = 128 * 1024 * 1024;
 const LIVE_LOG_AGE_MS_MAX = 60 * 60 * 1_000;
+/** What a tag has meant; a bucket's longest history (ADR-8). */
+const TAG_HISTORY_MAX = 64;
 
 /**
  * Creates the streams that are missing and verifies those that are there. This is the only place that
@@ -120,6 +124,13 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...file,
       ...bucket,
       allow_atomic: true,
+    },
+    {
+      name: IMAGE_STREAM,
+      subjects: [bucketSubjects(IMAGE_BUCKET)],
+      ...file,
+      ...bucket,
+      max_msgs_per_subject: TAG_HISTORY_MAX,
     },
     {
       name: ARTIFACT_STREAM,

@@ -4,6 +4,8 @@ import type {
   ChunkSource,
   ChunkTransport,
   DriveQueue,
+  ImageManifests,
+  ImageTags,
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
@@ -17,6 +19,8 @@ import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
 import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
 import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
+import { JetStreamImageManifests } from './jetstream-image-manifests.ts';
+import { JetStreamImageTags } from './jetstream-image-tags.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
@@ -42,6 +46,8 @@ export interface Mesh {
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
   readonly finder: ArtifactFinder;
+  readonly imageTags: ImageTags;
+  readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
   /** Gives the peer's bytes to such others until the signal aborts. */
@@ -83,6 +89,8 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     liveLog: new JetStreamLiveLog(connection),
     leases,
     finder: new JetStreamArtifactFinder(connection, peers),
+    imageTags: new JetStreamImageTags(connection),
+    imageManifests: new JetStreamImageManifests(connection),
     relay: new RelayTransport(relayConnection, relay),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     stop: async () => {

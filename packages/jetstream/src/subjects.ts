@@ -28,6 +28,8 @@ export const PEER_BUCKET = 'pm-peers';
 export const LANE_BUCKET = 'pm-lanes';
 export const RESULT_BUCKET = 'pm-results';
 export const ARTIFACT_BUCKET = 'pm-artifacts';
+export const IMAGE_BUCKET = 'pm-images';
+export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
 export const PEER_STREAM = `KV_${PEER_BUCKET}`;
 export const LANE_STREAM = `KV_${LANE_BUCKET}`;
 export const RESULT_STREAM = `KV_${RESULT_BUCKET}`;
@@ -46,13 +48,15 @@ export const CANCELLED_HINTS = 'pm.hint.cancelled.*';
 export const CANCELLED_HINT_TARGET = 'pm.hint.cancelled.$1';
 export const LANE_HINTS = 'pm.hint.lane.>';
 
-/** The subject an event is appended to: one per task, one each for graph, control and end. */
+/** The subject an event is appended to: one per task, one per task that spawns, one each for graph, control and end. */
 export function eventSubject(event: RunEvent): string {
   switch (event.kind) {
     case 'run-published':
       return `pm.run.${event.run}.graph`;
     case 'run-cancel-requested':
       return controlSubject(event.run);
+    case 'tasks-spawned':
+      return spawnSubject(event.run, event.parent);
     case 'run-ended':
     // In one row with the end, so that each is refused to whoever has not seen the other.
     case 'outputs-lost':
@@ -74,6 +78,8 @@ export function eventSubject(event: RunEvent): string {
 export const controlSubject = (run: RunId): string => `pm.run.${run}.control`;
 export const endSubject = (run: RunId): string => `pm.run.${run}.end`;
 export const taskSubject = (run: RunId, task: TaskId): string => `pm.run.${run}.task.${task}`;
+/** Apart from the task's own facts, so that who makes an attempt may spawn beside whoever tells how it goes. */
+export const spawnSubject = (run: RunId, parent: TaskId): string => `pm.run.${run}.spawn.${parent}`;
 export const runSubjects = (run: RunId): string => `pm.run.${run}.>`;
 
 /** The run a `pm.run.<run>.…`, `pm.drive.<run>` or `pm.hint.cancelled.<run>` subject speaks of. */
@@ -136,6 +142,22 @@ export const resultSubject = (action: ActionDigest): string =>
 export const actionOfSubject = (subject: string): ActionDigest =>
   actionDigest(`sha256:${lastToken(subject)}`);
 
+/** Repositories and tags have characters that keys must not have. */
+export const tagKey = (repository: string, tag: string): string =>
+  `tag.${base64Url(repository)}.${base64Url(tag)}`;
+export const tagSubjects = (repository?: string): string =>
+  `$KV.${IMAGE_BUCKET}.tag.${repository === undefined ? '*' : base64Url(repository)}.*`;
+export const manifestKey = (repository: string, digest: ArtifactId): string =>
+  `manifest.${base64Url(repository)}.${digest.slice('sha256:'.length)}`;
+export const manifestSubjects = (repository: string): string =>
+  `$KV.${IMAGE_BUCKET}.manifest.${base64Url(repository)}.*`;
+
+/** The parts of a `$KV.<bucket>.tag.<repository>.<tag>` subject. */
+export function parseTagSubject(subject: string): { repository: string; tag: string } {
+  const [, , , repository = '', tag = ''] = subject.split('.');
+  return { repository: fromBase64Url(repository), tag: fromBase64Url(tag) };
+}
+
 /** Object name of an artifact; the object store's layout (ADR-20) encodes names in base64. */
 export const artifactName = (artifact: ArtifactId): string => artifact.slice('sha256:'.length);
 export const artifactOfName = (name: string): ArtifactId => artifactId(`sha256:${name}`);
@@ -150,3 +172,6 @@ const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf
 function paddedBase64Url(text: string): string {
   return Buffer.from(text, 'utf8').toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
+
+const base64Url = (text: string): string => Buffer.from(text, 'utf8').toString('base64url');
+const fromBase64Url = (text: string): string => Buffer.from(text, 'base64url').toString('utf8');

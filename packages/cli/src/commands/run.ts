@@ -5,10 +5,10 @@ import {
   type RunPublished,
   type RunRecord,
 } from '@podmesh/core';
+import { publishGraph } from '@podmesh/sdk';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { checkDocument } from '../document/check-document.ts';
 import { pinImages } from '../document/pin-images.ts';
-import { publishGraph } from '../document/publish-graph.ts';
 import { readDocument } from '../document/read-document.ts';
 import { checkArtifacts, uploadInputs } from '../document/upload-inputs.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';

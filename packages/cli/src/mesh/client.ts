@@ -1,24 +1,2 @@
-import type {
-  ArtifactFinder,
-  ArtifactStore,
-  DriveQueue,
-  LiveLog,
-  PeerDirectory,
-  RunLog,
-} from '@podmesh/core';
-
-/** What the command line uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
-export interface Client {
-  readonly runLog: RunLog;
-  readonly drives: DriveQueue;
-  readonly peers: PeerDirectory;
-  readonly artifacts: ArtifactStore;
-  readonly finder: ArtifactFinder;
-  readonly liveLog: LiveLog;
-  /** Address without credentials. */
-  readonly url: string;
-  /** Tells when the connection breaks and comes back, until the returned function is called. */
-  readonly onConnection: (listener: (connected: boolean) => void) => () => void;
-  /** Harmless when called twice. */
-  readonly close: () => Promise<void>;
-}
+/** The command line reaches a mesh as any other program does. */
+export type { Client } from '@podmesh/sdk';

@@ -1,5 +1,5 @@
 import type { FailureKind } from '../run/failure-kind.ts';
-import type { RuntimeName } from './graph.ts';
+import type { RuntimeName, SpawnBudget } from './graph.ts';
 
 /**
  * The document as a person writes it, once `graphSchema` has accepted its shape. What the members
@@ -37,6 +37,7 @@ export interface DocumentJob extends DocumentDefaults {
   readonly outputs?: Readonly<Record<string, string>> | readonly never[];
   readonly after?: readonly string[];
   readonly count?: number;
+  readonly spawn?: SpawnBudget;
 }
 
 /** Paths are relative to the document. */

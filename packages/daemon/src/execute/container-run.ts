@@ -13,9 +13,12 @@ import type {
   PeerId,
   PullProgress,
   RunningContainer,
+  Sequence,
   TaskResult,
 } from '@podmesh/core';
+import type { Reservation } from '../claim/capacity-ledger.ts';
 import type { HostMeasures } from '../machine/host-guard.ts';
+import type { AttemptDesk } from '../task-api/task-api.ts';
 import {
   AttemptFailure,
   type AttemptProblem,
@@ -48,6 +51,8 @@ export interface ContainerRunParts {
   readonly peer: PeerId;
   /** The disk that tasks write to; absent: a full one is not told from a command's own failure. */
   readonly host?: Pick<HostMeasures, 'freeDiskBytes' | 'disk'>;
+  /** Where containers can ask for more; absent: nowhere. */
+  readonly desk?: AttemptDesk;
   /** Called at every step of an attempt, so that tests can end the process exactly there. */
   readonly onStep?: ((step: AttemptStep) => void) | undefined;
 }
@@ -70,6 +75,8 @@ export class ContainerRun {
   readonly #witness: ContainerWitness | undefined;
   readonly #ranMs: number;
   readonly #onPull: PullProgress;
+  readonly #reservation: Reservation | undefined;
+  readonly #startedSequence: Sequence;
   #image = '';
   #container: RunningContainer | undefined;
   #isAdopted = false;
@@ -87,6 +94,9 @@ export class ContainerRun {
       readonly ranMs?: number;
       /** Told how far the pull of the image is. */
       readonly onPull?: PullProgress;
+      /** What the attempt holds of the machine, and where it began in the log: with both it is answered. */
+      readonly reservation?: Reservation;
+      readonly startedSequence?: Sequence;
     },
   ) {
     this.#parts = parts;
@@ -97,6 +107,8 @@ export class ContainerRun {
     this.#witness = attempt.witness;
     this.#ranMs = attempt.ranMs ?? 0;
     this.#onPull = attempt.onPull ?? (() => undefined);
+    this.#reservation = attempt.reservation;
+    this.#startedSequence = attempt.startedSequence ?? 0;
   }
 
   /** Runs a new container to its end; never throws. `log` gets its output besides the spool. */
@@ -120,6 +132,7 @@ export class ContainerRun {
     this.#container = container;
     this.#isAdopted = true;
     try {
+      this.#openDesk();
       this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
       return await this.#finish(container);
     } catch (error) {
@@ -137,7 +150,9 @@ export class ContainerRun {
 
   /** Removes the container; after the outcome is in the log, so that a restart can adopt until then. */
   async cleanUp(): Promise<void> {
+    this.#parts.desk?.close(this.#claim);
     await this.#container?.remove();
+    this.#parts.desk?.remove(this.#claim);
     await this.#spool.discard();
   }
 
@@ -176,6 +191,7 @@ export class ContainerRun {
     }
     this.#throwIfStopped();
     this.#step('inputs-ready');
+    const socketDir = this.#openDesk();
     const started = await runtime.start(
       {
         labels,
@@ -188,6 +204,7 @@ export class ContainerRun {
         net,
         requirements,
         scratchDir: files.scratch(labels.claim),
+        ...(socketDir === undefined ? {} : { socketDir }),
       },
       log,
       this.#stop,
@@ -196,6 +213,14 @@ export class ContainerRun {
     this.#throwIfStopped();
     const { kind, message } = failureOfStart(started.error);
     throw new AttemptFailure(kind, message);
+  }
+
+  /** The directory with the socket at which this attempt is answered. */
+  #openDesk(): string | undefined {
+    const [desk, reservation] = [this.#parts.desk, this.#reservation];
+    if (desk === undefined || reservation === undefined) return undefined;
+    const [offer, claim, startedSequence] = [this.#offer, this.#claim, this.#startedSequence];
+    return desk.open({ offer, claim, startedSequence, reservation });
   }
 
   async #finish(container: RunningContainer): Promise<Ending> {
@@ -248,6 +273,7 @@ export class ContainerRun {
       throw this.#isAdopted ? failureOfAdopted(error) : error;
     } finally {
       this.#witness?.ended();
+      this.#parts.desk?.close(this.#claim);
     }
   }
 

@@ -6,6 +6,8 @@ import type {
   ChunkTransport,
   ClaimTicket,
   DriveQueue,
+  ImageManifests,
+  ImageTags,
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
@@ -25,6 +27,7 @@ import { type ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts
 import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
+import { FakeImageManifests, FakeImageTags, ImageServer } from './fake-images.ts';
 import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
 import { FakeLiveLog, LiveLogServer } from './fake-live-log.ts';
@@ -47,6 +50,8 @@ export interface MeshPorts {
   readonly artifacts: ArtifactStore;
   readonly liveLog: LiveLog;
   readonly finder: ArtifactFinder;
+  readonly imageTags: ImageTags;
+  readonly imageManifests: ImageManifests;
   readonly relay: ChunkTransport;
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
 }
@@ -61,6 +66,7 @@ export class FakeMesh {
   readonly results: ResultServer = new Map();
   readonly artifacts: ArtifactServer = new Map();
   readonly liveLog = new LiveLogServer();
+  readonly images: ImageServer;
   readonly finder = new FinderServer();
   readonly chunks = new ChunkServer();
   private readonly random: Random;
@@ -70,6 +76,7 @@ export class FakeMesh {
     this.random = random;
     this.log = new LogServer(nowMs);
     this.peers = new PeerServer(nowMs);
+    this.images = new ImageServer(nowMs);
     this.offers = new QueueServer<Offer>('offers', scheduler, {
       partitionOf: (offer) => offer.lane,
       groupOf: (offer) => offer.run,
@@ -92,6 +99,8 @@ export class FakeMesh {
       artifacts: new FakeArtifactStore(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
+      imageTags: new FakeImageTags(process, this.images),
+      imageManifests: new FakeImageManifests(process, this.images),
       relay: new FakeChunkTransport(process, this.chunks),
       serveRelay: (peer, source, signal) => this.chunks.serve(peer, { process, source }, signal),
     };
