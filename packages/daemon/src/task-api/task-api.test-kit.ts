@@ -73,7 +73,8 @@ export async function newApiCase(changes: Partial<TaskApiParts> = {}) {
   let ids = 0;
   const parts: TaskApiParts = {
     home,
-    env: {},
+    // Not in this machine's memory: whatever a test leaves open goes with its folder.
+    env: { XDG_RUNTIME_DIR: await temporaryFolder() },
     files,
     artifacts: ports.artifacts,
     liveLog: ports.liveLog,
