@@ -56,6 +56,7 @@ export function eventSubject(event: RunEvent): string {
     case 'run-cancel-requested':
       return controlSubject(event.run);
     case 'tasks-spawned':
+    case 'sub-tasks-dropped':
       return spawnSubject(event.run, event.parent);
     case 'run-ended':
     // In one row with the end, so that each is refused to whoever has not seen the other.
@@ -114,6 +115,10 @@ export function parseLogSubject(subject: string): { run: RunId; task: TaskId; at
 
 /** Everybody is asked here at once who has an artifact; answers go to the asker's inbox. */
 export const WHO_HAS_SUBJECT = 'pm.who';
+/** Here a peer is asked to keep outputs of others. */
+export const keepSubject = (peer: PeerId): string => `pm.keep.${peer}`;
+/** Everybody is told here which outputs need no pins any more. */
+export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
 export const relaySubject = (peer: PeerId): string => `pm.relay.${peer}`;
 

@@ -2,6 +2,7 @@ import type { Retries } from '../graph/graph.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
+import { cancelTask, dropTasks, endDropped } from './drop-tasks.ts';
 import { keepOutputs, wantedCopies } from './keep-outputs.ts';
 import { loseOutputs } from './lose-outputs.ts';
 import { readyAgain } from './ready-again.ts';
@@ -30,6 +31,7 @@ import {
   type TaskState,
   type TaskSucceeded,
 } from './task-state.ts';
+import { UnknownFactError } from './unknown-fact-error.ts';
 
 /**
  * Folds one fact into the state. Facts come in the order of the stream; one that was folded before,
@@ -48,6 +50,9 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
     case 'tasks-spawned':
       spawnTasks(state, event, sequence);
       return;
+    case 'sub-tasks-dropped':
+      dropTasks(state, event, sequence);
+      return;
     case 'outputs-lost':
       loseOutputs(state, event, sequence);
       return;
@@ -65,7 +70,7 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
       onTaskEvent(state, event, { sequence, at });
       return;
     default:
-      unreachable(event);
+      throw new UnknownFactError(event);
   }
 }
 
@@ -218,9 +223,10 @@ function onFailed(
   const failure = shareFailure(state, end.failure, open.peer);
   chargeCpu(state, task, failure.usage);
   const past = [...open.past, closeAttempt(open, end.at, { failure })];
-  if (state.cancelRequested) {
+  if (state.cancelRequested || state.dropped.has(task)) {
     state.tasks[task] = { kind: 'cancelled', past };
     state.counts.cancelled += 1;
+    if (!state.cancelRequested) endDropped(state, task);
     return;
   }
   const job = state.index.jobOf(task);
@@ -251,18 +257,7 @@ const NO_RETRIES: Retries = { task: 0 };
 function onCancelRequested(state: RunState): void {
   if (state.cancelRequested) return;
   state.cancelRequested = true;
-  state.tasks.forEach((before, task) => {
-    if (before.kind !== 'waiting' && before.kind !== 'ready' && before.kind !== 'held') return;
-    state.counts.cancelled += 1;
-    const again = before.kind === 'waiting' ? before.again : before;
-    if (again === undefined || !('forgiven' in again)) {
-      state.tasks[task] = { kind: 'cancelled', past: again?.past ?? [] };
-      return;
-    }
-    const { past, forgiven, sequence } = again;
-    state.tasks[task] = { kind: 'cancelled', past, forgiven, fence: sequence };
-    state.unfenced.add(task);
-  });
+  for (let task = 0; task < state.tasks.length; task += 1) cancelTask(state, task);
   state.ready.clear();
   state.held.clear();
 }

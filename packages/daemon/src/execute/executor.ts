@@ -187,6 +187,15 @@ export class Executor {
     this.#active.endRun(run, CANCELLED);
   }
 
+  /** Ends attempts whose end is in the log although they are at work here: somebody told them to stop. */
+  async endSettled(): Promise<void> {
+    for (const { claim, offer } of this.#active.all()) {
+      const last = await this.#parts.log.lastOfTask(offer.run, offer.task);
+      if (last?.event.kind !== 'attempt-failed' || last.event.claim !== claim) continue;
+      this.#active.end(claim, CANCELLED);
+    }
+  }
+
   /** Ends all attempts as `drained` and waits until each is settled. */
   async drain(): Promise<void> {
     this.#active.drain();

@@ -76,6 +76,13 @@ export const taskApiDocument = {
         ],
         responses: { 200: body(ref('SubTask')), default: failure() },
       },
+      delete: {
+        summary:
+          'This sub-task is wanted no more, nor what it spawned: what has not begun never does, what runs is ended within ' +
+          'seconds, what is settled stays. No failure of the run. The answer tells how it is now.',
+        parameters: [parameter('id', 'path', { type: 'string' })],
+        responses: { 200: body(ref('SubTask')), default: failure() },
+      },
     },
     '/v1/artifacts': {
       put: {

@@ -114,6 +114,26 @@ describe('a task that spawns', () => {
     expect(await spawn(socket, { key: 'new', ...ONE })).toMatchObject({ status: 410 });
   });
 
+  it('wants some no more, and is told how they are', async () => {
+    const bench = await newApiCase();
+    const { socket, offer, mesh } = { ...bench, ...bench.open() };
+    const [a = '', b = '', c = ''] = idsIn(await spawn(socket, { jobs: [{ id: 'x', count: 3 }] }));
+    start(bench, offer.run, a).succeed();
+    start(bench, offer.run, b);
+    const drop = (id: string) => ask(socket, 'DELETE', `/v1/tasks/${id}`);
+    const answers = [await drop(a), await drop(b), await drop(c), await drop(c)];
+    for (const answer of answers) expectDocumented('DELETE', '/v1/tasks/{id}', answer);
+    expect(answers.map(({ body }) => body)).toMatchObject([
+      { state: 'succeeded' },
+      { state: 'running', settled: false },
+      { state: 'cancelled', settled: true },
+      { state: 'cancelled' },
+    ]);
+    const told = eventsOf(mesh, offer.run).filter(({ kind }) => kind === 'sub-tasks-dropped');
+    expect(told).toMatchObject([{ tasks: [b] }, { tasks: [c] }]);
+    expect((await drop('root')).status).toBe(404);
+  });
+
   it('sees all of its own at once, as they are settled', async () => {
     const bench = await newApiCase();
     const { socket, offer } = bench.open();

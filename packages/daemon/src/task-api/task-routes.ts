@@ -1,4 +1,5 @@
 import { isSettled, lineOf, millisecondsOf, type RunState, taskId } from '@podmesh/core';
+import { dropSubTask } from './drop-sub-task.ts';
 import { readJsonBody } from './read-json-body.ts';
 import type { RunFeeds } from './run-feeds.ts';
 import { keyOfJobs, type SpawnOrder, type SpawnParts, spawnSubTasks } from './spawn-sub-tasks.ts';
@@ -19,6 +20,7 @@ export function taskRoutes(parts: TaskRouteParts): readonly TaskApiRoute[] {
     { method: 'POST', path: '/v1/tasks', answer: (call) => spawn(parts, call) },
     { method: 'GET', path: '/v1/tasks', answer: (call) => listTasks(parts, call) },
     { method: 'GET', path: '/v1/tasks/{id}', answer: (call) => readTask(parts, call) },
+    { method: 'DELETE', path: '/v1/tasks/{id}', answer: (call) => drop(parts, call) },
   ];
 }
 
@@ -50,6 +52,15 @@ async function readTask(
   const id = path.id ?? '';
   const look = (state: RunState) => ownSubTask(state, task, id);
   return await waited(feeds, { task, query, signal }, look, ({ settled }) => settled);
+}
+
+async function drop(parts: TaskRouteParts, { task, path }: TaskApiCall): Promise<TaskApiAnswer> {
+  const look = (state: RunState) => ownSubTask(state, task, path.id ?? '');
+  return await task.inTurn(() =>
+    parts.feeds.with(task.offer.run, async (feed) =>
+      json(await dropSubTask({ log: parts.log, feed, task, look })),
+    ),
+  );
 }
 
 /** All that this task spawned itself. With `settled=N` it waits until more than so many of them are settled. */

@@ -25,6 +25,7 @@ export class SubTaskFailedError extends Error {
 
 export interface SubTaskSource {
   look(id: string, wait: boolean): Promise<SubTaskView>;
+  drop(id: string): Promise<SubTaskView>;
   fetch(artifact: ArtifactId): Promise<Buffer>;
 }
 
@@ -49,6 +50,11 @@ export class SubTask {
       const view = await this.#source.look(this.id, true);
       if (view.settled) return view;
     }
+  }
+
+  /** It is wanted no more, nor what it spawned: what has not begun never does, what runs is ended. How it is then. */
+  cancel(): Promise<SubTaskView> {
+    return this.#source.drop(this.id);
   }
 
   /** Its outputs by name. Throws `SubTaskFailedError`. */

@@ -94,6 +94,7 @@ export class TaskClient {
           method: 'GET',
           path: `/v1/tasks/${id}${wait ? `?wait=${WAIT_S}s` : ''}`,
         }),
+      drop: (id: string) => this.#json<SubTaskView>({ method: 'DELETE', path: `/v1/tasks/${id}` }),
       fetch: (artifact: ArtifactId) => this.fetch(artifact),
     };
     return tasks.map(({ task }) => new SubTask(task, source));

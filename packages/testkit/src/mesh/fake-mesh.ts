@@ -13,6 +13,7 @@ import type {
   LiveLog,
   Offer,
   OfferQueue,
+  OutputKeepers,
   PeerDirectory,
   PeerId,
   ResultCache,
@@ -32,6 +33,7 @@ import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
 import { FakeLiveLog, LiveLogServer } from './fake-live-log.ts';
 import { FakeOfferQueue } from './fake-offer-queue.ts';
+import { FakeOutputKeepers, KeepServer } from './fake-output-keepers.ts';
 import { FakePeerDirectory, PeerServer } from './fake-peer-directory.ts';
 import { FakeResultCache, type ResultServer } from './fake-result-cache.ts';
 import { FakeRunLog } from './fake-run-log.ts';
@@ -50,6 +52,7 @@ export interface MeshPorts {
   readonly artifacts: ArtifactStore;
   readonly liveLog: LiveLog;
   readonly finder: ArtifactFinder;
+  readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
   readonly relay: ChunkTransport;
@@ -68,6 +71,7 @@ export class FakeMesh {
   readonly liveLog = new LiveLogServer();
   readonly images: ImageServer;
   readonly finder = new FinderServer();
+  readonly keepers = new KeepServer();
   readonly chunks = new ChunkServer();
   private readonly random: Random;
 
@@ -99,6 +103,7 @@ export class FakeMesh {
       artifacts: new FakeArtifactStore(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
+      keepers: new FakeOutputKeepers(process, this.keepers),
       imageTags: new FakeImageTags(process, this.images),
       imageManifests: new FakeImageManifests(process, this.images),
       relay: new FakeChunkTransport(process, this.chunks),
