@@ -64,8 +64,9 @@ export class AskedThread {
     moved: readonly ArrayBuffer[] = [],
     given = this.newId(),
   ): Promise<Value> {
-    const worker = this.#running();
+    // In here, so that a thread that cannot begin is a rejection, too.
     return new Promise<Value>((resolve, reject) => {
+      const worker = this.#running();
       this.#askers.set(given, { resolve, reject });
       worker.ref();
       worker.postMessage({ ...order, id: given }, [...moved]);

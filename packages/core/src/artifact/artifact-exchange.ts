@@ -15,6 +15,11 @@ export interface Holding {
   readonly here?: ChunkMap;
 }
 
+/** Whether there is anything to be had: who has just begun to fetch it has nothing yet. */
+export function hasSome({ whole, here }: Pick<Holding, 'whole' | 'here'>): boolean {
+  return whole || here === undefined || here.some((bits) => bits !== 0);
+}
+
 /** `first`: a holder of each will do. `everybody`: all who have some. `roll-call`: all, and who does not. */
 export type WhoHasUntil = 'first' | 'everybody' | 'roll-call';
 

@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import { artifactId, type PeerId, peerId } from '../words/ids.ts';
 import { CHUNK_BYTES, STREAMS_PER_SOURCE_MAX, STREAMS_PER_TRANSFER_MAX } from '../words/limits.ts';
 import type { ChunkList, Holding } from './artifact-exchange.ts';
+import { makeChunkMap } from './chunk-map.ts';
 import { planTransfer } from './transfer.ts';
 import { applyTransfer } from './transfer-events.ts';
 import {
@@ -32,6 +33,8 @@ export interface Manner {
   readonly fails: number;
   readonly busy: number;
   readonly whole: boolean;
+  /** Chunks that it says it has. */
+  readonly here?: readonly number[];
   readonly diesAtMs: number;
 }
 export const good: Manner = {
@@ -125,7 +128,10 @@ export class TransferWorld {
     switch (step.kind) {
       case 'find-sources': {
         const there = [...this.#manners].filter(([, how]) => how.diesAtMs > this.nowMs);
-        const holdings = there.map(([peer, how]) => holding(peer, how.whole));
+        const holdings = there.map(([peer, { whole, here }]) => {
+          const map = here && makeChunkMap(here, this.#chunks);
+          return { ...holding(peer, whole), ...(map && { here: map }) };
+        });
         this.#later(5, { kind: 'sources-found', holdings });
         break;
       }

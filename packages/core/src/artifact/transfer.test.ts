@@ -128,6 +128,16 @@ describe('a transfer', () => {
     expect(world.asked.length).toBeLessThan(20);
   });
 
+  it('does not wait for others who fetch it, too, and have nothing that is missing', () => {
+    const others = (here: number[]) => ({ b: { ...good, whole: false, here } });
+    const a = { ...good, diesAtMs: 45 };
+    const none = new TransferWorld({ a, ...others([]) }, { chunks: 64 });
+    expect(none.run()).toBe('no-source');
+    expect(none.nowMs).toBeLessThan(5_000);
+    const all = Array.from({ length: 64 }, (_, index) => index);
+    expect(new TransferWorld({ a, ...others(all) }, { chunks: 64 }).run()).toBe('stored');
+  });
+
   it('begins elsewhere when others fetch it, too', () => {
     const world = new TransferWorld({ a: good, p: { ...good, whole: false } }, { chunks: 64 });
     expect(world.run()).toBe('stored');
@@ -166,7 +176,7 @@ describe('a transfer', () => {
         const liars = Object.values(manners).some(({ listSeed }) => listSeed !== 1);
         if (sound.length > 0 && !liars) expect(ending).toBe('stored');
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 });

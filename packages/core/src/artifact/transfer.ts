@@ -1,5 +1,7 @@
 import { STREAMS_PER_TRANSFER_MAX, TRANSFER_STALL_MS } from '../words/limits.ts';
 import { unreachable } from '../words/unreachable.ts';
+import { hasSome } from './artifact-exchange.ts';
+import { mapHas } from './chunk-map.ts';
 import { loneAsks, planChunks, slowMs } from './plan-chunks.ts';
 import {
   chunksInFlight,
@@ -74,8 +76,18 @@ function deadlineMs(state: TransferState): number {
   return state.startedMs + TRANSFER_MS + bytes / BYTES_PER_MS_MIN;
 }
 
-function anySource({ sources }: TransferState): boolean {
-  return [...sources.values()].some(({ standing }) => standing === 'there');
+/** Others who fetch it, too, and have nothing that is missing here, are none: all would wait for each other. */
+function anySource({ sources, phase }: TransferState): boolean {
+  for (const { standing, whole, here } of sources.values()) {
+    if (standing !== 'there') continue;
+    if (whole || here === undefined) return true;
+    if (phase.kind !== 'fetching') {
+      if (hasSome({ whole, here })) return true;
+    } else if (phase.chunks.some((chunk, index) => chunk === 'missing' && mapHas(here, index))) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** Hints are tried first; as soon as nobody can be asked for anything, and every now and then, all are asked. */

@@ -46,7 +46,7 @@ it('closes a connection that asks again before it has its answer, and holds noth
   const sockets = Array.from({ length: 8 }, () => dial());
   for (const socket of sockets) socket.write(requestOf(path).repeat(3));
   await Promise.all(sockets.map((socket) => once(socket.resume(), 'close')));
-  await vi.waitFor(() => expect(server.streams).toBe(0));
+  await vi.waitFor(() => expect(server.streams).toBe(0), 20_000);
 });
 
 it('outlives a connection that could not be accepted', async () => {
@@ -61,18 +61,18 @@ it('gives up on who reads too slowly, whatever it reads', async () => {
   socket.write(requestOf(path));
   await once(socket, 'readable');
   expect(server.streams).toBe(1);
-  await vi.waitFor(() => expect(server.streams).toBe(0), 5_000);
+  await vi.waitFor(() => expect(server.streams).toBe(0), 20_000);
 });
 
 it('sends no more lists of chunks than anything else', async () => {
   const { bytes, server, path, dial, get } = await serving({}, 8);
   const sockets = Array.from({ length: 16 }, () => dial());
   for (const socket of sockets) socket.write(requestOf(path));
-  await vi.waitFor(() => expect(server.streams).toBe(16));
+  await vi.waitFor(() => expect(server.streams).toBe(16), 20_000);
   const list = () => fetch(`${server.url}${path}/chunks`, { headers: { authorization } });
   expect((await list()).status).toBe(429);
   for (const socket of sockets) socket.destroy();
-  await vi.waitFor(() => expect(server.streams).toBe(0));
+  await vi.waitFor(() => expect(server.streams).toBe(0), 20_000);
   expect(await (await list()).json()).toMatchObject({ bytes: bytes.length });
   expect((await get({}, 'HEAD')).status).toBe(200);
 });

@@ -169,16 +169,19 @@ export class HttpTransport implements ChunkTransport {
     return refused({ kind: 'busy', afterMs: BUSY_MS });
   }
 
+  #get(peer: PeerId, request: Request, signal: AbortSignal): Promise<Got> {
+    return this.#order({ kind: 'get', peer, stallMs: SOURCE_STALL_MS, ...request }, signal);
+  }
+
   /** Aborted, it ends when the thread has let go of the memory: that may be used for something else at once. */
-  async #get(peer: PeerId, request: Request, signal: AbortSignal): Promise<Got> {
+  async #order<Value>(order: object, signal: AbortSignal): Promise<Value> {
     signal.throwIfAborted();
     const id = this.#thread.newId();
     const { running } = this.#thread;
     const abort = (): void => this.#thread.tell({ kind: 'abort', id }, running);
     signal.addEventListener('abort', abort, { once: true });
     try {
-      const order = { kind: 'get', peer, stallMs: SOURCE_STALL_MS, ...request };
-      return await this.#thread.ask<Got>(order, [], id);
+      return await this.#thread.ask<Value>(order, [], id);
     } finally {
       signal.removeEventListener('abort', abort);
       signal.throwIfAborted();
@@ -199,8 +202,7 @@ export class HttpTransport implements ChunkTransport {
     const before = this.#unreached.get(source);
     const nowMs = this.#parts.clock.nowMs();
     if (before?.key === key && nowMs < before.untilMs) return unreachable('was not reached lately');
-    const isOpen = await this.#thread.ask<boolean>({ kind: 'open', peer: source, urls, key });
-    signal.throwIfAborted();
+    const isOpen = await this.#order<boolean>({ kind: 'open', peer: source, urls, key }, signal);
     if (isOpen) {
       this.#unreached.delete(source);
       if (this.#reached.size >= REMEMBERED_MAX) this.#reached.clear();

@@ -16,8 +16,8 @@ import type { ByteRange } from './byte-range.js';
 
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./serve-worker.js', import.meta.url);
-/** Rest before a server that could not be started again is tried once more. */
-const RETRY_MS = 1_000;
+/** Rest before a server is started again: one that always ends must not keep the machine busy. */
+const RETRY_MS = 250;
 
 /** What this peer has, by its paths: the thread reads by itself. */
 export interface ServedStore {
@@ -102,13 +102,14 @@ export class ServeThread {
   async #restart(port: number): Promise<void> {
     const { clock } = this.#parts;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
+    for (;;) {
+      await clock.sleep(RETRY_MS, signal);
+      if (signal.aborted) return;
       const isServing = await this.#thread.ask({ kind: 'start', port }).then(
         () => true,
         () => false,
       );
       if (isServing) return;
-      await clock.sleep(RETRY_MS, signal);
     }
   }
 }

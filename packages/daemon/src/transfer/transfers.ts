@@ -1,5 +1,6 @@
 import {
   type ArtifactId,
+  hasSome,
   type PeerDirectory,
   type PeerId,
   SOURCE_CORRUPT_MS,
@@ -147,7 +148,8 @@ export class Transfers {
     try {
       const { found } = await this.#parts.finder.whoHas(artifacts, 'first', signal);
       const isElsewhere = (artifact: ArtifactId) =>
-        found.get(artifact)?.some(({ peer }) => peer !== this.#parts.peer) === true;
+        found.get(artifact)?.some((held) => held.peer !== this.#parts.peer && hasSome(held)) ===
+        true;
       return artifacts.filter((artifact) => !isElsewhere(artifact));
     } catch {
       return [];
