@@ -1,4 +1,4 @@
-/** Directions between packages (DESIGN §11): core ← {jetstream, podman, testkit} ← {daemon, cli}. */
+/** Directions between packages (DESIGN §11): core ← {jetstream, podman, stores, testkit} ← {daemon, cli}. */
 const npm = (name) => `node_modules/${name}`;
 
 module.exports = {
@@ -14,7 +14,10 @@ module.exports = {
       name: 'adapters-know-only-core',
       comment: 'adapters never import each other',
       severity: 'error',
-      from: { path: '^packages/(jetstream|podman|testkit)/src', pathNot: '\\.test(-kit)?\\.ts$' },
+      from: {
+        path: '^packages/(jetstream|podman|stores|testkit)/src',
+        pathNot: '\\.test(-kit)?\\.ts$',
+      },
       to: { path: '^packages/', pathNot: ['^packages/core/', '^packages/$1/'] },
     },
     {
@@ -41,6 +44,12 @@ module.exports = {
       severity: 'error',
       from: { path: '^(packages|test)/', pathNot: '^packages/podman/' },
       to: { path: npm('dockerode') },
+    },
+    {
+      name: 'one-package-knows-s3',
+      severity: 'error',
+      from: { path: '^(packages|test)/', pathNot: '^packages/stores/' },
+      to: { path: npm('@aws-sdk/') },
     },
     {
       name: 'no-cycles',

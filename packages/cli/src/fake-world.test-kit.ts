@@ -102,7 +102,7 @@ export class FakeWorld {
   }
 
   client(url = 'nats://fake:4222'): Client {
-    const { log: runLog, drives, peers, artifacts, finder, liveLog } = this.#ports('cli');
+    const { log: runLog, drives, peers, artifacts, finder, liveLog, boxes } = this.#ports('cli');
     return {
       runLog,
       drives,
@@ -110,6 +110,7 @@ export class FakeWorld {
       artifacts,
       finder,
       liveLog,
+      boxes,
       url,
       onConnection: (listener) => {
         this.#connections.add(listener);

@@ -8,6 +8,7 @@ import {
   type Requirements,
   type RunId,
   type RunPublished,
+  type SecretBoxes,
   satisfies,
   toldRations,
 } from '@podmesh/core';
@@ -36,6 +37,7 @@ export interface PeerParts
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
+  readonly boxes?: Pick<SecretBoxes, 'discard'>;
   /** What the machine is and offers; read again for every heartbeat. */
   readonly describe: () => PeerFacts;
   /** Absent: a machine that nothing can happen to. */

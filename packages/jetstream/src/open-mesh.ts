@@ -4,6 +4,7 @@ import type {
   ChunkSource,
   ChunkTransport,
   DriveQueue,
+  InputPins,
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
@@ -12,17 +13,20 @@ import type {
   PeerId,
   ResultCache,
   RunLog,
+  SecretBoxes,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
 import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
 import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
+import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
+import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
@@ -42,6 +46,8 @@ export interface Mesh {
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
   readonly finder: ArtifactFinder;
+  readonly pins: InputPins;
+  readonly boxes: SecretBoxes;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
   /** Gives the peer's bytes to such others until the signal aborts. */
@@ -72,8 +78,9 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
   const peers = new JetStreamPeerDirectory(connection);
   const relayConnection = new RelayConnection(connection.address);
   const relaySource = new RelaySource(connection, relayConnection, relay);
+  const runLog = new JetStreamRunLog(connection, appends);
   return {
-    runLog: new JetStreamRunLog(connection, appends),
+    runLog,
     offers,
     drives: new JetStreamDriveQueue(connection, lease),
     lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
@@ -83,6 +90,8 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     liveLog: new JetStreamLiveLog(connection),
     leases,
     finder: new JetStreamArtifactFinder(connection, peers),
+    pins: new JetStreamInputPins(connection, runLog),
+    boxes: new JetStreamSecretBoxes(connection),
     relay: new RelayTransport(relayConnection, relay),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     stop: async () => {

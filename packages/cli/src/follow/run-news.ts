@@ -59,6 +59,7 @@ export type RunNews =
       readonly wanted: number;
       readonly short?: string;
     }
+  | { readonly kind: 'input-pinned'; readonly from: string; readonly artifact: ArtifactId }
   | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
 
 /** The news in a fact that `state` has already folded; `skippedBefore` is the count of before. */
@@ -107,6 +108,8 @@ export function runNews(
       const told = short === undefined ? {} : { short };
       return { kind: 'outputs-kept', task, keepers, wanted, ...told };
     }
+    case 'input-pinned':
+      return { kind: 'input-pinned', from: event.from, artifact: event.artifact.digest };
     case 'run-cancel-requested':
       return { kind: 'cancel-requested', by: event.by, reason: event.reason };
     case 'task-cancelled':
@@ -126,6 +129,8 @@ export function newsText(news: RunNews, run: RunId): string {
       return `${news.task} started on ${news.peer} (attempt ${news.attempt})`;
     case 'succeeded':
       return `${news.task} succeeded in ${durationText(news.wallMs)}`;
+    case 'input-pinned':
+      return `${news.from} is ${news.artifact} for this run`;
     case 'cached':
       return `${news.task} cached`;
     case 'failed': {

@@ -5,6 +5,7 @@ import type {
   LiveLog,
   PeerDirectory,
   RunLog,
+  SecretBoxes,
 } from '@podmesh/core';
 
 /** What the command line uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
@@ -15,6 +16,7 @@ export interface Client {
   readonly artifacts: ArtifactStore;
   readonly finder: ArtifactFinder;
   readonly liveLog: LiveLog;
+  readonly boxes: Pick<SecretBoxes, 'put'>;
   /** Address without credentials. */
   readonly url: string;
   /** Tells when the connection breaks and comes back, until the returned function is called. */

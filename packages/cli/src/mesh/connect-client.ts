@@ -15,6 +15,7 @@ export async function connectClient(url: string): Promise<Client> {
     artifacts: mesh.artifacts,
     finder: mesh.finder,
     liveLog: mesh.liveLog,
+    boxes: mesh.boxes,
     url: connection.url,
     onConnection: (listener) =>
       connection.onStatus((status) => {

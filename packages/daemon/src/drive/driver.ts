@@ -9,6 +9,7 @@ import {
   type RunId,
   type RunPublished,
   type RunState,
+  type SecretBoxes,
   type Sequence,
   unreachable,
   waitsForPerson,
@@ -29,6 +30,7 @@ export interface DriverParts extends OffererParts, LossesParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
+  readonly boxes?: Pick<SecretBoxes, 'discard'>;
 }
 
 /** How driving one run came to its end here. */
@@ -82,6 +84,7 @@ export class Driver {
     if (this.#state?.ended === undefined && !this.#isOver) return 'stopped';
     // Whoever ended it may have died before this, or another driver may have offered late.
     await this.#parts.offers.discard(this.#run);
+    if (hasSealedSecrets(this.#state?.graph)) await this.#parts.boxes?.discard(this.#run);
     return 'ended';
   }
 
@@ -235,4 +238,8 @@ export class Driver {
       }
     }
   }
+}
+
+function hasSealedSecrets(graph: Graph | undefined): boolean {
+  return Object.values(graph?.secrets ?? {}).some(({ from }) => from === 'publisher');
 }

@@ -45,6 +45,8 @@ export interface LocalTaskFilesOptions {
   readonly store?: DiskStore;
   /** Absent: everything comes from the mesh's store. */
   readonly fromPeers?: FromPeers;
+  /** Called when an attempt is settled, for what else was kept of it. */
+  readonly onRelease?: (claim: ClaimId) => Promise<void>;
 }
 
 /** {@link TaskFiles} on this machine's disk, with other peers and the mesh's artifact store behind it. */
@@ -52,6 +54,7 @@ export class LocalTaskFiles implements TaskFiles {
   readonly #store: DiskStore;
   readonly #mesh: ArtifactStore;
   readonly #fromPeers: FromPeers | undefined;
+  readonly #onRelease: ((claim: ClaimId) => Promise<void>) | undefined;
   readonly #trees: string;
   readonly #scratch: string;
   readonly #fetches = new SingleFlight<ArtifactId, void>();
@@ -65,6 +68,7 @@ export class LocalTaskFiles implements TaskFiles {
     this.#store = options.store ?? new DiskStore(root);
     this.#mesh = mesh;
     this.#fromPeers = options.fromPeers;
+    this.#onRelease = options.onRelease;
     this.#pins = new InputPins(this.#store.pins);
     this.#trees = join(root, 'trees');
     this.#scratch = join(root, 'scratch');
@@ -104,6 +108,7 @@ export class LocalTaskFiles implements TaskFiles {
   /** For every task, and of most there is nothing: a look costs a tenth of what taking away nothing does. */
   async release(claim: ClaimId): Promise<void> {
     this.#pins.release(claim);
+    await this.#onRelease?.(claim);
     const paths = [this.scratch(claim), this.#logOf(claim)].filter((path) => existsSync(path));
     await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
   }

@@ -6,6 +6,7 @@ import type {
   ChunkTransport,
   ClaimTicket,
   DriveQueue,
+  InputPins,
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
@@ -16,6 +17,7 @@ import type {
   ResultCache,
   RunId,
   RunLog,
+  SecretBoxes,
 } from '@podmesh/core';
 import type { FakeProcess } from '../process/fake-process.ts';
 import { Random } from '../random.ts';
@@ -25,6 +27,7 @@ import { type ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts
 import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
+import { FakeInputPins } from './fake-input-pins.ts';
 import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
 import { FakeLiveLog, LiveLogServer } from './fake-live-log.ts';
@@ -32,6 +35,7 @@ import { FakeOfferQueue } from './fake-offer-queue.ts';
 import { FakePeerDirectory, PeerServer } from './fake-peer-directory.ts';
 import { FakeResultCache, type ResultServer } from './fake-result-cache.ts';
 import { FakeRunLog } from './fake-run-log.ts';
+import { BoxServer, FakeSecretBoxes } from './fake-secret-boxes.ts';
 import { LogServer } from './log-server.ts';
 import { QueueServer } from './queue-server.ts';
 
@@ -47,6 +51,8 @@ export interface MeshPorts {
   readonly artifacts: ArtifactStore;
   readonly liveLog: LiveLog;
   readonly finder: ArtifactFinder;
+  readonly pins: InputPins;
+  readonly boxes: SecretBoxes;
   readonly relay: ChunkTransport;
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
 }
@@ -63,6 +69,7 @@ export class FakeMesh {
   readonly liveLog = new LiveLogServer();
   readonly finder = new FinderServer();
   readonly chunks = new ChunkServer();
+  readonly boxes = new BoxServer();
   private readonly random: Random;
 
   constructor(scheduler: Scheduler, random: Random = new Random('mesh')) {
@@ -92,6 +99,8 @@ export class FakeMesh {
       artifacts: new FakeArtifactStore(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
+      pins: new FakeInputPins(process, this.log),
+      boxes: new FakeSecretBoxes(process, this.boxes),
       relay: new FakeChunkTransport(process, this.chunks),
       serveRelay: (peer, source, signal) => this.chunks.serve(peer, { process, source }, signal),
     };
