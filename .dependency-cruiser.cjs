@@ -1,4 +1,4 @@
-/** Directions between packages (DESIGN §11): core ← {jetstream, podman, stores, testkit} ← {daemon, cli}. */
+/** Directions between packages (DESIGN §11): core ← {jetstream, podman, registry, stores, testkit} ← {daemon, cli}. */
 const npm = (name) => `node_modules/${name}`;
 
 module.exports = {
@@ -15,7 +15,7 @@ module.exports = {
       comment: 'adapters never import each other',
       severity: 'error',
       from: {
-        path: '^packages/(jetstream|podman|stores|testkit)/src',
+        path: '^packages/(jetstream|podman|registry|stores|testkit)/src',
         pathNot: '\\.test(-kit)?\\.ts$',
       },
       to: { path: '^packages/', pathNot: ['^packages/core/', '^packages/$1/'] },

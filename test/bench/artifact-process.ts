@@ -3,21 +3,22 @@ import { stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { artifactId, HEARTBEAT_MS, type PeerEntry, peerId } from '@podmesh/core';
+import { artifactId, type BulkAddress, HEARTBEAT_MS, type PeerEntry, peerId } from '@podmesh/core';
 import { BulkExchange, DiskStore, systemClock } from '@podmesh/daemon';
 import { connectMesh, openMesh } from '@podmesh/jetstream';
 import pino from 'pino';
 import { idlePeerParts } from './bench-mesh.ts';
+import { limitedUplink } from './limited-uplink.ts';
 
 /**
  * A process of its own for each side of a transfer. `static FOLDER` serves files as simply as Node can;
- * `peer NATS NAME FOLDER` is a peer that does nothing but exchange artifacts, and does what lines on its
- * standard input say: `put FILE` and `get DIGEST BYTES`, each answered with a line.
+ * `peer NATS NAME FOLDER [MIB]` is a peer that does nothing but exchange artifacts, over an uplink of so many MiB/s,
+ * and does what lines on its standard input say: `put FILE` and `get DIGEST BYTES`, each answered with a line.
  */
 const [role, ...words] = process.argv.slice(2);
 const tell = (answer: unknown): void => void process.stdout.write(`${JSON.stringify(answer)}\n`);
 if (role === 'static') serveFiles(words[0] ?? '.');
-else await exchange(words[0] ?? '', words[1] ?? '', words[2] ?? '');
+else await exchange(words);
 
 function serveFiles(folder: string): void {
   const server = createServer((request, response) => {
@@ -31,7 +32,12 @@ function serveFiles(folder: string): void {
   process.stdin.on('end', () => process.exit(0)).resume();
 }
 
-async function exchange(nats: string, name: string, root: string): Promise<void> {
+async function exchange([
+  nats = '',
+  name = '',
+  root = '',
+  uplinkMiB,
+]: readonly string[]): Promise<void> {
   const connection = await connectMesh({ url: nats, name });
   const mesh = openMesh(connection);
   const store = new DiskStore(root);
@@ -46,10 +52,10 @@ async function exchange(nats: string, name: string, root: string): Promise<void>
   };
   const exchanging = new BulkExchange(parts);
   await exchanging.start();
+  const bulk = await linked(exchanging.bulk, Number(uplinkMiB ?? 0) * 1024 * 1024);
   const announce = (): Promise<void> => {
     const { session, describe } = idlePeerParts(mesh, name, 1);
     const facts = describe();
-    const { bulk } = exchanging;
     const load = { free: facts.capacity, claims: [], driving: 0 };
     const entry: PeerEntry = { ...facts, ...load, peer: parts.peer, session };
     return mesh.peers.announce(bulk === undefined ? entry : { ...entry, bulk });
@@ -71,4 +77,14 @@ async function exchange(nats: string, name: string, root: string): Promise<void>
     tell({ ms: systemClock.nowMs() - fromMs, cpuMs: (user + system) / 1_000 });
   }
   process.exit(0);
+}
+
+/** The same address behind a link of this speed. */
+async function linked(
+  bulk: BulkAddress | undefined,
+  bytesPerS: number,
+): Promise<BulkAddress | undefined> {
+  if (bulk === undefined || bytesPerS === 0) return bulk;
+  const urls = await Promise.all(bulk.urls.map((url) => limitedUplink(url, bytesPerS)));
+  return { ...bulk, urls };
 }

@@ -33,8 +33,10 @@ if (wanted('containers')) {
   print('');
   row('CPU of a no-op task, ms', 'daemon', 'its nats-server');
   row('---', '---:', '---:');
-  for (const [lane, { daemonCpuMs, natsCpuMs }] of Object.entries(podmesh)) {
-    row(`lane \`${lane}\``, short(daemonCpuMs), short(natsCpuMs));
+  for (const [lane, { fresh, warm }] of Object.entries(podmesh)) {
+    row(`lane \`${lane}\`, first tasks`, short(fresh.daemonMs), short(fresh.natsMs));
+    if (warm === undefined) continue;
+    row(`lane \`${lane}\`, later ones`, short(warm.daemonMs), short(warm.natsMs));
   }
   print('');
 }
@@ -48,14 +50,28 @@ if (wanted('large')) {
   row('most memory of the driver', `${short(large.driverMiB)} MiB`);
 }
 if (wanted('artifacts')) {
-  const { toStore, curls, shares } = await artifacts();
-  row('1 GiB over loopback, warm', 'MiB/s', 'podmesh / this');
-  row('---', '---:', '---:');
-  row('podmesh: chunks and whole verified, synced', short(toStore), short(1));
-  for (const [name, perSecond] of curls) row(name, short(perSecond), short(toStore / perSecond));
-  print('');
-  row('256 MiB from one peer', 's');
-  row('---', '---:');
-  for (const { fetchers, seconds } of shares) row(`to ${fetchers} at once`, short(seconds));
+  const { large, peakMiB, shares } = await artifacts();
+  row(
+    '1 GiB over loopback, warm',
+    'MiB/s',
+    'podmesh / this',
+    'CPU s of both sides',
+    'podmesh / this',
+  );
+  row('---', '---:', '---:', '---:', '---:');
+  for (const { name, mibPerS, throughputRatio, cpuSeconds, cpuRatio } of large) {
+    row(name, short(mibPerS), short(throughputRatio), short(cpuSeconds), short(cpuRatio));
+  }
+  print(
+    `\nMost memory: ${short(peakMiB.fetcher)} MiB fetching, ${short(peakMiB.source)} MiB serving.\n`,
+  );
+  row('256 MiB from one peer', 'to', 's', '/ to one', 'CPU s of all peers');
+  row('---', '---:', '---:', '---:', '---:');
+  let alone = Number.NaN;
+  for (const { fetchers, uplinkMiB, seconds, cpuSeconds } of shares) {
+    if (fetchers === 1) alone = seconds;
+    const link = uplinkMiB === 0 ? 'no limit but the machine' : `uplinks of ${uplinkMiB} MiB/s`;
+    row(link, fetchers, short(seconds), short(seconds / alone), short(cpuSeconds));
+  }
 }
 process.exit(0);

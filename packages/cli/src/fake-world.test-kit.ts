@@ -102,13 +102,23 @@ export class FakeWorld {
   }
 
   client(url = 'nats://fake:4222'): Client {
-    const { log: runLog, drives, peers, artifacts, finder, liveLog, boxes } = this.#ports('cli');
+    const {
+      log: runLog,
+      drives,
+      peers,
+      artifacts,
+      finder,
+      imageTags,
+      liveLog,
+      boxes,
+    } = this.#ports('cli');
     return {
       runLog,
       drives,
       peers,
       artifacts,
       finder,
+      imageTags,
       liveLog,
       boxes,
       url,

@@ -19,6 +19,8 @@ export interface Configuration {
   readonly allowRoot: boolean;
   /** A temporary peer: ends when no run is left to be done. */
   readonly untilIdle: boolean;
+  /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
+  readonly registryPort?: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
   readonly serve?: 'none' | ServeAddress;
 }
@@ -80,6 +82,10 @@ export function parseConfiguration(
   if (memoryBytes !== undefined && memoryBytes > machine.memoryBytes)
     problems.push(`--memory ${values.memory}: this machine has ${mebibytes(machine.memoryBytes)}`);
   const diskBytes = amount('disk');
+  const port = values['registry-port'];
+  const registryPort = port === undefined ? undefined : parsePort(port);
+  if (port !== undefined && registryPort === undefined)
+    problems.push(`--registry-port ${port}: give a port of this machine, or 0 for none`);
   const serve = values.serve === undefined ? undefined : parseServe(values.serve);
   if (values.serve !== undefined && serve === undefined)
     problems.push(`--serve ${values.serve}: give an address of this machine, ADDR[:PORT], or none`);
@@ -98,6 +104,7 @@ export function parseConfiguration(
     allowRoot: values['allow-root'] ?? false,
     untilIdle: values['until-idle'] ?? false,
     ...(serve === undefined ? {} : { serve }),
+    ...(registryPort === undefined ? {} : { registryPort }),
   });
 }
 
@@ -115,6 +122,7 @@ function parseWords(argv: readonly string[]) {
         disk: { type: 'string' },
         runtime: { type: 'string' },
         serve: { type: 'string' },
+        'registry-port': { type: 'string' },
         label: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },
         'until-idle': { type: 'boolean' },
@@ -128,6 +136,10 @@ function parseWords(argv: readonly string[]) {
 
 function parseBytes(text: string): number | undefined {
   return /^\d+(\.\d+)? ?([kmgt]i?b?)?$/i.test(text) ? bytesOf(text) : undefined;
+}
+
+function parsePort(text: string): number | undefined {
+  return /^\d{1,5}$/.test(text) && Number(text) < 2 ** 16 ? Number(text) : undefined;
 }
 
 /** An address of IPv6 with a port is written in brackets. */

@@ -25,6 +25,10 @@ import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { Peer, type PeerParts } from './peer.ts';
+import { ArtifactBlobs } from './registry/artifact-blobs.ts';
+import { ImageRegistry } from './registry/image-registry.ts';
+import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
+import { MeshImages } from './registry/mesh-images.ts';
 import { PeerSecrets } from './secrets/peer-secrets.ts';
 import { loadSealingKey } from './secrets/sealing-key.ts';
 import { SecretFiles } from './secrets/secret-files.ts';
@@ -63,6 +67,7 @@ export class Daemon {
   #peer: Peer | undefined;
   readonly #secretFiles: SecretFiles;
   #localApi: LocalApi | undefined;
+  #registry: ImageRegistry | undefined;
   #url = '';
 
   constructor(parts: DaemonParts) {
@@ -78,6 +83,12 @@ export class Daemon {
   /** Where programs of this user are answered; undefined where that cannot be. */
   get socket(): string | undefined {
     return this.#localApi?.socket;
+  }
+
+  /** Where images are pushed to and pulled from on this machine; undefined where they are not. */
+  get registry(): string | undefined {
+    const port = this.#registry?.port ?? 0;
+    return port === 0 ? undefined : `localhost:${port}`;
   }
 
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
@@ -236,6 +247,31 @@ export class Daemon {
     return { external, sealingKey: publicKeyText(key) };
   }
 
+  /** Images without a registry: this peer's part of it. Before it, Podman has to be told where it is. */
+  async #openImages(
+    mesh: Mesh,
+    { store, exchange }: { readonly store: DiskStore; readonly exchange: BulkExchange },
+  ) {
+    const { configuration, logger, peer } = this.#parts;
+    const { artifacts, finder } = mesh;
+    const fromPeers = exchange.transfers;
+    const blobs = new ArtifactBlobs({ store, artifacts, finder, fromPeers });
+    const registry = new ImageRegistry({
+      peer,
+      mesh,
+      store,
+      blobs,
+      clock: systemClock,
+      logger,
+      env: process.env,
+      port: configuration.registryPort,
+    });
+    this.#registry = registry;
+    this.#stops.push({ part: 'image registry', stop: () => registry.stop() });
+    await registry.start();
+    return { registry, images: new MeshImages({ tags: mesh.imageTags, blobs }) };
+  }
+
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
@@ -244,7 +280,7 @@ export class Daemon {
     const service = new PodmanService({ directory: home.path, env: process.env });
     this.#stops.push({ part: 'podman service', stop: () => service.stop() });
     await service.start();
-    const runtime = await this.#openRuntime(service.socketPath);
+    const podman = await this.#openRuntime(service.socketPath);
     const journal = new DiskJournal(home.at('attempts'), await readBoot());
     const { store, files, exchange } = await this.#openFiles(connection, mesh, journal);
     const ownPeer = this.#parts.peer;
@@ -255,6 +291,14 @@ export class Daemon {
     await localApi.start();
     const { external, sealingKey } = await this.#openSecrets(mesh);
     const facts = await readHardware();
+    const { registry, images } = await this.#openImages(mesh, { store, exchange });
+    const port = () => registry.port;
+    const runtime = new MeshImageRuntime({
+      runtime: podman,
+      images,
+      arch: facts.machine.arch,
+      port,
+    });
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
     const source = new PeerFactsSource({

@@ -32,6 +32,8 @@ export interface DaemonFile {
   readonly temporary: boolean;
   /** Where it answers programs of this user; absent where it cannot, and of versions that did not. */
   readonly socket?: string;
+  /** Where programs of this machine push and pull images, `localhost:PORT`; absent where they cannot. */
+  readonly registry?: string;
 }
 
 /** `PODMESH_HOME`, and what a user expects without it. */

@@ -139,6 +139,8 @@ function pinText(reason: PinReason): string {
       return `only copy of an output of ${reason.run}/${reason.task}`;
     case 'transfer':
       return 'in use or just used';
+    case 'image':
+      return 'part of an image with a tag';
     case 'person':
       return 'pinned by a person';
     default:

@@ -104,7 +104,7 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
     if (stop.aborted) return 0;
     const nats = daemon.natsUrl;
     const { untilIdle: temporary } = configuration;
-    const { socket } = daemon;
+    const { socket, registry } = daemon;
     const announcement: DaemonFile = {
       pid: process.pid,
       peer,
@@ -112,9 +112,10 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
       version: VERSION,
       temporary,
       ...(socket === undefined ? {} : { socket }),
+      ...(registry === undefined ? {} : { registry }),
     };
     await home.announce(announcement);
-    process.stdout.write(`${JSON.stringify({ ready: true, peer, nats })}\n`);
+    process.stdout.write(`${JSON.stringify({ ready: true, peer, nats, registry })}\n`);
     logger.info(`peer ${peer} is up`);
     if (temporary) await untilIdle(home, daemon, announcement, stop);
     else await aborted(stop);

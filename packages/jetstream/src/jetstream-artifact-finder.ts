@@ -7,8 +7,8 @@ import {
   type Holding,
   type PeerDirectory,
   type PeerId,
-  WHO_HAS_ARTIFACTS_MAX,
-  WHO_HAS_MS,
+  WHO_HAS_ROUNDS_MS,
+  whoHasQuestion,
 } from '@podmesh/core';
 import { AskerRates } from './asker-rates.ts';
 import { type MeshConnection, monotonicMs } from './mesh-connection.ts';
@@ -33,11 +33,6 @@ export interface ArtifactFinderOptions {
   readonly nowMs?: () => number;
 }
 
-/** How long each time is waited for: a silent peer of a roll call is asked again at 1 s and at 3 s. */
-const ROUNDS_MS = {
-  first: [WHO_HAS_MS],
-  'roll-call': [WHO_HAS_MS, 2 * WHO_HAS_MS, WHO_HAS_MS],
-} as const;
 /** Less than anybody is answered: who asks faster waits here, and is not taken for one whom peers are silent to. */
 const QUESTIONS_PER_S = 40;
 /** A connection that is down is waited for so long. */
@@ -83,9 +78,7 @@ export class JetStreamArtifactFinder implements ArtifactFinder {
     until: 'first' | 'roll-call',
     signal: AbortSignal,
   ): Promise<Holders> {
-    const wanted = [...new Set(artifacts)];
-    if (wanted.length > WHO_HAS_ARTIFACTS_MAX)
-      throw new RangeError(`${wanted.length} artifacts in one question`);
+    const wanted = whoHasQuestion(artifacts);
     signal.throwIfAborted();
     if (wanted.length === 0) return { found: new Map(), silent: [] };
     const rollCall = until === 'roll-call';
@@ -95,7 +88,7 @@ export class JetStreamArtifactFinder implements ArtifactFinder {
     const sheet = new WhoHasSheet(wanted, listed);
     const question = { artifacts: wanted, rollCall };
     try {
-      for (const waitMs of ROUNDS_MS[until])
+      for (const waitMs of WHO_HAS_ROUNDS_MS[until])
         await this.#round({ question, inbox, box, sheet, signal }, waitMs);
     } finally {
       box.close();

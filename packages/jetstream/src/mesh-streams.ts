@@ -18,6 +18,8 @@ import {
   CANCELLED_HINT_TARGET,
   DRIVE_STREAM,
   DRIVE_SUBJECTS,
+  IMAGE_BUCKET,
+  IMAGE_STREAM,
   LANE_BUCKET,
   LANE_HINTS,
   LANE_STREAM,
@@ -49,6 +51,8 @@ const LIVE_LOG_BYTES_MAX = 128 * 1024 * 1024;
 const LIVE_LOG_AGE_MS_MAX = 60 * 60 * 1_000;
 /** Sealed secrets of a run that nobody ended vanish after this long; the others go with their run. */
 const SECRETS_AGE_MS_MAX = 90 * 24 * 60 * 60 * 1_000;
+/** What a tag has meant; a bucket's longest history (ADR-8). */
+const TAG_HISTORY_MAX = 64;
 
 /**
  * Creates the streams that are missing and verifies those that are there. This is the only place that
@@ -131,6 +135,13 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...file,
       ...bucket,
       max_age: nanos(SECRETS_AGE_MS_MAX),
+    },
+    {
+      name: IMAGE_STREAM,
+      subjects: [bucketSubjects(IMAGE_BUCKET)],
+      ...file,
+      ...bucket,
+      max_msgs_per_subject: TAG_HISTORY_MAX,
     },
     {
       name: ARTIFACT_STREAM,

@@ -4,6 +4,8 @@ import type {
   ChunkSource,
   ChunkTransport,
   DriveQueue,
+  ImageManifests,
+  ImageTags,
   InputPins,
   LaneDirectory,
   LeaseKeeper,
@@ -19,6 +21,8 @@ import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
 import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
 import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
+import { JetStreamImageManifests } from './jetstream-image-manifests.ts';
+import { JetStreamImageTags } from './jetstream-image-tags.ts';
 import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
@@ -48,6 +52,8 @@ export interface Mesh {
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
+  readonly imageTags: ImageTags;
+  readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
   /** Gives the peer's bytes to such others until the signal aborts. */
@@ -92,6 +98,8 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     finder: new JetStreamArtifactFinder(connection, peers),
     pins: new JetStreamInputPins(connection, runLog),
     boxes: new JetStreamSecretBoxes(connection),
+    imageTags: new JetStreamImageTags(connection),
+    imageManifests: new JetStreamImageManifests(connection),
     relay: new RelayTransport(relayConnection, relay),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     stop: async () => {

@@ -30,6 +30,8 @@ export const RESULT_BUCKET = 'pm-results';
 export const ARTIFACT_BUCKET = 'pm-artifacts';
 export const SECRET_BUCKET = 'pm-secrets';
 export const SECRET_STREAM = `KV_${SECRET_BUCKET}`;
+export const IMAGE_BUCKET = 'pm-images';
+export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
 export const PEER_STREAM = `KV_${PEER_BUCKET}`;
 export const LANE_STREAM = `KV_${LANE_BUCKET}`;
 export const RESULT_STREAM = `KV_${RESULT_BUCKET}`;
@@ -48,7 +50,7 @@ export const CANCELLED_HINTS = 'pm.hint.cancelled.*';
 export const CANCELLED_HINT_TARGET = 'pm.hint.cancelled.$1';
 export const LANE_HINTS = 'pm.hint.lane.>';
 
-/** The subject an event is appended to: one per task, one each for graph, control and end. */
+/** The subject an event is appended to: one per task, one per task that spawns, one each for graph, control and end. */
 export function eventSubject(event: RunEvent): string {
   switch (event.kind) {
     case 'run-published':
@@ -57,6 +59,8 @@ export function eventSubject(event: RunEvent): string {
       return controlSubject(event.run);
     case 'input-pinned':
       return pinSubject(event.run, event.source);
+    case 'tasks-spawned':
+      return spawnSubject(event.run, event.parent);
     case 'run-ended':
     // In one row with the end, so that each is refused to whoever has not seen the other.
     case 'outputs-lost':
@@ -80,6 +84,8 @@ export const endSubject = (run: RunId): string => `pm.run.${run}.end`;
 export const taskSubject = (run: RunId, task: TaskId): string => `pm.run.${run}.task.${task}`;
 /** One for each source; `source` is 64 hex digits. */
 export const pinSubject = (run: RunId, source: string): string => `pm.run.${run}.pin.${source}`;
+/** Apart from the task's own facts, so that who makes an attempt may spawn beside whoever tells how it goes. */
+export const spawnSubject = (run: RunId, parent: TaskId): string => `pm.run.${run}.spawn.${parent}`;
 export const runSubjects = (run: RunId): string => `pm.run.${run}.>`;
 
 /** The run a `pm.run.<run>.…`, `pm.drive.<run>` or `pm.hint.cancelled.<run>` subject speaks of. */
@@ -148,6 +154,22 @@ export const resultSubject = (action: ActionDigest): string =>
 export const actionOfSubject = (subject: string): ActionDigest =>
   actionDigest(`sha256:${lastToken(subject)}`);
 
+/** Repositories and tags have characters that keys must not have. */
+export const tagKey = (repository: string, tag: string): string =>
+  `tag.${base64Url(repository)}.${base64Url(tag)}`;
+export const tagSubjects = (repository?: string): string =>
+  `$KV.${IMAGE_BUCKET}.tag.${repository === undefined ? '*' : base64Url(repository)}.*`;
+export const manifestKey = (repository: string, digest: ArtifactId): string =>
+  `manifest.${base64Url(repository)}.${digest.slice('sha256:'.length)}`;
+export const manifestSubjects = (repository: string): string =>
+  `$KV.${IMAGE_BUCKET}.manifest.${base64Url(repository)}.*`;
+
+/** The parts of a `$KV.<bucket>.tag.<repository>.<tag>` subject. */
+export function parseTagSubject(subject: string): { repository: string; tag: string } {
+  const [, , , repository = '', tag = ''] = subject.split('.');
+  return { repository: fromBase64Url(repository), tag: fromBase64Url(tag) };
+}
+
 /** Object name of an artifact; the object store's layout (ADR-20) encodes names in base64. */
 export const artifactName = (artifact: ArtifactId): string => artifact.slice('sha256:'.length);
 export const artifactOfName = (name: string): ArtifactId => artifactId(`sha256:${name}`);
@@ -162,3 +184,6 @@ const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf
 function paddedBase64Url(text: string): string {
   return Buffer.from(text, 'utf8').toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
+
+const base64Url = (text: string): string => Buffer.from(text, 'utf8').toString('base64url');
+const fromBase64Url = (text: string): string => Buffer.from(text, 'base64url').toString('utf8');

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { PullProgress } from '@podmesh/core';
-import { registryOf } from './image-name.ts';
+import { needsNoTls, registryOf } from './image-name.ts';
 import { ImagePuller, type PullLimits, type PullSource } from './image-puller.ts';
 import type { ImageAnswer, ImageListAnswer, LibpodImageAnswer } from './podman-answers.ts';
 import { LIBPOD, type PodmanConnection } from './podman-connection.ts';
@@ -81,15 +81,16 @@ export class PodmanImageApi implements PullSource {
 
   /**
    * Podman's words about a new pull, as JSON lines. The Docker-compatible half counts bytes, but takes every
-   * short name for one of Docker's own registry; those go through libpod, which asks what is configured.
+   * short name for one of Docker's own registry, and knows no registry without TLS; those go through libpod.
    */
   async openPull(reference: string, signal: AbortSignal): Promise<Readable> {
-    const isWhole = registryOf(reference) !== undefined;
+    const tls = needsNoTls(reference) ? { tlsVerify: false } : {};
+    const isWhole = registryOf(reference) !== undefined && !needsNoTls(reference);
     return await this.#podman.open({
       what: `pull image ${reference}`,
       method: 'POST',
       path: isWhole ? '/images/create' : `${LIBPOD}/images/pull`,
-      query: isWhole ? { fromImage: reference } : { reference, compatMode: true },
+      query: isWhole ? { fromImage: reference } : { reference, compatMode: true, ...tls },
       deadlineMs: limits.STREAM_OPEN_MS_MAX,
       signal,
     });

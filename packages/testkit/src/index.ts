@@ -3,6 +3,7 @@ export * from './invariants/check-rest.ts';
 export * from './mesh/chunk-faults.ts';
 export * from './mesh/fake-artifact-finder.ts';
 export * from './mesh/fake-chunk-transport.ts';
+export * from './mesh/fake-images.ts';
 export * from './mesh/fake-mesh.ts';
 export * from './mesh/log-server.ts';
 export * from './mesh/memory-chunk-source.ts';

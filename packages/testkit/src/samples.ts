@@ -24,6 +24,7 @@ import {
   sessionId,
   type TaskId,
   type TaskResult,
+  type TasksSpawned,
   taskId,
 } from '@podmesh/core';
 
@@ -93,6 +94,11 @@ export function sampleFailed(started: AttemptStarted): AttemptFailed {
   const { run, task, attempt, claim } = started;
   const failure = { kind: 'exit', message: 'it ended with exit code 1' } as const;
   return { kind: 'attempt-failed', run, task, attempt, claim, failure };
+}
+
+/** The attempt asks for more jobs. */
+export function sampleSpawned({ run, task, attempt, claim }: AttemptStarted): TasksSpawned {
+  return { kind: 'tasks-spawned', run, parent: task, attempt, claim, key: 'läuft', jobs: [] };
 }
 
 /** Nobody has what the attempt left. */

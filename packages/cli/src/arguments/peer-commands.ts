@@ -31,12 +31,19 @@ export const UP: CommandShape = {
       value: 'ADDR[:PORT]',
       help: 'where other peers fetch artifacts from it, or none (default: where it reaches the mesh)',
     },
+    'registry-port': {
+      kind: 'text',
+      value: 'PORT',
+      help: 'where programs of this machine push and pull images, 0: nowhere (default: 5055)',
+    },
     label: { kind: 'texts', value: 'K=V', help: 'a label that tasks may ask for; may be repeated' },
     'allow-root': ALLOW_ROOT,
   },
   details: [
     'Runs the daemon in the foreground; Ctrl-C stops it. Without --nats it runs the server of a mesh',
-    'of its own; with --nats it joins the mesh at that address.',
+    'of its own; with --nats it joins the mesh at that address. Images that are pushed to its registry',
+    '(podman push localhost:5055/me/tool:1; on loopback, for everybody on this machine) can be run by all',
+    'peers: "container": "mesh/me/tool:1".',
   ],
   examples: [
     'podmesh up --detach',

@@ -7,7 +7,16 @@ import type { World } from '../world.ts';
 import { refuseRoot } from './refuse-root.ts';
 
 /** Options that the daemon understands by the same name. */
-const PASSED_ON = ['nats', 'name', 'cores', 'memory', 'disk', 'runtime', 'serve'] as const;
+const PASSED_ON = [
+  'nats',
+  'name',
+  'cores',
+  'memory',
+  'disk',
+  'runtime',
+  'serve',
+  'registry-port',
+] as const;
 
 /** `podmesh up`: the daemon in the foreground, or detached. */
 export async function up(world: World, { options }: Invocation): Promise<ExitCode> {
@@ -41,12 +50,17 @@ function daemonWords(options: Options): readonly string[] {
 async function tellReady(
   world: World,
   options: Options,
-  { peer, nats }: DaemonReady,
+  { peer, nats, registry }: DaemonReady,
 ): Promise<void> {
-  if (options.flag('json')) return printJson(world.terminal, { peer, nats });
+  if (options.flag('json')) return printJson(world.terminal, { peer, nats, registry });
   await printLines(world.terminal, [
     `peer ${peer} is up`,
     `its mesh is at ${withoutToken(nats)}; the address with its token is in ${world.home.at('daemon.json')}`,
+    ...(registry === undefined
+      ? []
+      : [
+          `images for all its peers: podman push ${registry}/NAME:TAG, then mesh/NAME:TAG in documents`,
+        ]),
   ]);
 }
 

@@ -14,6 +14,7 @@ import type { Client } from '../mesh/client.ts';
 import { sanitise } from '../render/sanitise.ts';
 import { shortId } from '../render/short-id.ts';
 import type { World } from '../world.ts';
+import { isMeshReference, pinMeshImages } from './pin-mesh-images.ts';
 
 /**
  * Writes down what every image name of the graph means now, so that a tag which is moved later does not change
@@ -24,7 +25,18 @@ export async function pinImages(
   mesh: { readonly client: Client; readonly url: string },
   graph: Graph,
 ): Promise<Graph> {
-  const references = unpinnedReferences(graph);
+  const own = await world.home.daemon();
+  const named = await pinMeshImages(mesh.client, graph, own?.registry);
+  for (const line of named.problems) say(world, line);
+  return await pinOthers(world, mesh, named.graph);
+}
+
+async function pinOthers(
+  world: World,
+  mesh: { readonly client: Client; readonly url: string },
+  graph: Graph,
+): Promise<Graph> {
+  const references = unpinnedReferences(graph).filter((one) => !isMeshReference(one));
   if (references.length === 0) return graph;
   const peers = await mesh.client.peers.list();
   const daemon = await world.home.daemon();

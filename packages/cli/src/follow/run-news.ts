@@ -1,12 +1,14 @@
 import {
   type ArtifactId,
   type FailureKind,
+  judgeSpawn,
   type Logged,
   type PeerId,
   RERUNS_PER_TASK_MAX,
   type RunId,
   type RunState,
   type TaskId,
+  tasksOf,
   unreachable,
 } from '@podmesh/core';
 import { countText, durationText } from '../render/amounts.ts';
@@ -60,6 +62,7 @@ export type RunNews =
       readonly short?: string;
     }
   | { readonly kind: 'input-pinned'; readonly from: string; readonly artifact: ArtifactId }
+  | { readonly kind: 'spawned'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
   | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
 
 /** The news in a fact that `state` has already folded; `skippedBefore` is the count of before. */
@@ -112,6 +115,12 @@ export function runNews(
       return { kind: 'input-pinned', from: event.from, artifact: event.artifact.digest };
     case 'run-cancel-requested':
       return { kind: 'cancel-requested', by: event.by, reason: event.reason };
+    case 'tasks-spawned': {
+      const spawned = judgeSpawn(state, event);
+      if (spawned.kind !== 'accepted') return undefined;
+      const tasks = tasksOf(state, spawned.jobs).map((task) => state.index.idOf(task));
+      return { kind: 'spawned', parent: event.parent, tasks };
+    }
     case 'task-cancelled':
     case 'run-ended':
       return undefined;
@@ -151,6 +160,11 @@ export function newsText(news: RunNews, run: RunId): string {
       const where = `${news.task} is kept on ${news.keepers.join(', ')}`;
       if (news.short === undefined) return where;
       return `${where}; ${news.wanted} copies were asked for: ${news.short}`;
+    }
+    case 'spawned': {
+      const [first = '', ...more] = news.tasks;
+      const others = more.length === 0 ? '' : ` and ${more.length} more`;
+      return `${news.parent} spawned ${first}${others}`;
     }
     case 'cancel-requested':
       return `${news.by} cancelled the run${news.reason === '' ? '' : `: ${news.reason}`}`;

@@ -13,6 +13,8 @@ export interface DaemonReady {
   readonly peer: string;
   /** With its token. */
   readonly nats: string;
+  /** Where images are pushed to, `localhost:PORT`; absent where they are not served. */
+  readonly registry?: string;
 }
 
 /** One check of `doctor`. */
@@ -145,12 +147,17 @@ async function readyLine(child: ChildProcess): Promise<DaemonReady | undefined> 
   for await (const line of createInterface({ input: child.stdout })) {
     try {
       const said = JSON.parse(line) as Partial<DaemonReady & { ready: boolean }>;
-      if (said.ready === true) return { peer: String(said.peer), nats: String(said.nats) };
+      if (said.ready === true) return toReady(said);
     } catch {
       // Not for us.
     }
   }
   return undefined;
+}
+
+function toReady({ peer, nats, registry }: Partial<DaemonReady>): DaemonReady {
+  const told = typeof registry === 'string' ? { registry } : {};
+  return { peer: String(peer), nats: String(nats), ...told };
 }
 
 /** `close` also waits until all output was read; `exit` does not. */

@@ -16,6 +16,8 @@ export interface DaemonFile {
   readonly temporary: boolean;
   /** Where it answers this user's commands; absent where it cannot, and of versions that did not. */
   readonly socket?: string;
+  /** Where programs of this machine push and pull images, `localhost:PORT`; absent where they cannot. */
+  readonly registry?: string;
 }
 
 /** A process that a daemon started and that outlives one that is killed. */
@@ -111,7 +113,8 @@ export function homePath(env: Readonly<Record<string, string | undefined>>): str
 
 function readDaemonFile(text: string): DaemonFile | undefined {
   try {
-    const { pid, peer, nats, version, temporary, socket } = JSON.parse(text) as Partial<DaemonFile>;
+    const said = JSON.parse(text) as Partial<DaemonFile>;
+    const { pid, peer, nats, version, temporary, socket, registry } = said;
     if (typeof pid !== 'number' || typeof nats !== 'string') return undefined;
     return {
       pid,
@@ -120,6 +123,7 @@ function readDaemonFile(text: string): DaemonFile | undefined {
       version: String(version ?? ''),
       temporary: temporary === true,
       ...(typeof socket === 'string' ? { socket } : {}),
+      ...(typeof registry === 'string' ? { registry } : {}),
     };
   } catch {
     return undefined;

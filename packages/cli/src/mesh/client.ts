@@ -2,6 +2,7 @@ import type {
   ArtifactFinder,
   ArtifactStore,
   DriveQueue,
+  ImageTags,
   LiveLog,
   PeerDirectory,
   RunLog,
@@ -15,6 +16,7 @@ export interface Client {
   readonly peers: PeerDirectory;
   readonly artifacts: ArtifactStore;
   readonly finder: ArtifactFinder;
+  readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;
   readonly boxes: Pick<SecretBoxes, 'put'>;
   /** Address without credentials. */

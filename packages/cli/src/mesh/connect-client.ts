@@ -14,6 +14,7 @@ export async function connectClient(url: string): Promise<Client> {
     peers: mesh.peers,
     artifacts: mesh.artifacts,
     finder: mesh.finder,
+    imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,
     boxes: mesh.boxes,
     url: connection.url,

@@ -1,4 +1,5 @@
 import type { ArtifactId, PeerId } from '../words/ids.ts';
+import { WHO_HAS_ARTIFACTS_MAX, WHO_HAS_MS } from '../words/limits.ts';
 import type { Result } from '../words/result.ts';
 
 /** What one peer says it has of an artifact. */
@@ -39,6 +40,21 @@ export interface ArtifactFinder {
     holds: (artifacts: readonly ArtifactId[]) => readonly Omit<Holding, 'peer'>[],
     signal: AbortSignal,
   ): Promise<void>;
+}
+
+/** How long each time is waited for answers: a silent peer of a roll call is asked again at 1 s and at 3 s. */
+export const WHO_HAS_ROUNDS_MS = {
+  first: [WHO_HAS_MS],
+  'roll-call': [WHO_HAS_MS, 2 * WHO_HAS_MS, WHO_HAS_MS],
+} as const;
+
+/** What one question asks for, each once. More than fit into one are the caller's mistake. */
+export function whoHasQuestion(artifacts: readonly ArtifactId[]): readonly ArtifactId[] {
+  const wanted = [...new Set(artifacts)];
+  if (wanted.length > WHO_HAS_ARTIFACTS_MAX) {
+    throw new RangeError(`${wanted.length} artifacts in one question`);
+  }
+  return wanted;
 }
 
 /** The SHA-256 of each chunk of `CHUNK_BYTES` of an artifact, in order; the last chunk is what remains. */

@@ -12,6 +12,8 @@ export type PinReason =
   | { readonly kind: 'input'; readonly claim: ClaimId; readonly of?: ArtifactId }
   | { readonly kind: 'unreplicated'; readonly run: RunId; readonly task: TaskId }
   | { readonly kind: 'transfer' }
+  /** Of an image that a tag means, or that is being pushed or pulled. */
+  | { readonly kind: 'image' }
   | { readonly kind: 'person' };
 
 /** What the store has of an artifact, and what removing it would free. */

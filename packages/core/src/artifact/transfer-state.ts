@@ -175,6 +175,26 @@ export function isChunkWanted({ phase }: TransferState, index: number): boolean 
   return phase.kind === 'fetching' && phase.chunks[index] === 'asked';
 }
 
+/** The list that most sources give. Equal numbers: the one that was known first, which is a hint's. */
+export function fullestGroup({ groups, sources }: TransferState): ListGroup | undefined {
+  let best: { readonly group: ListGroup; readonly members: number } | undefined;
+  for (const group of groups) {
+    const members = [...sources.values()].filter((source) => isMember(source, group)).length;
+    if (!group.lie && members > (best?.members ?? 0)) best = { group, members };
+  }
+  return best?.group;
+}
+
+/** Whether it gave this list, and can be asked for the chunks. */
+export function isMember(source: TransferSource, group: ListGroup): boolean {
+  return source.standing === 'there' && source.group === group;
+}
+
+/** Whether it can be asked for something now. */
+export function isAwake({ standing, restUntilMs }: TransferSource, nowMs: number): boolean {
+  return standing === 'there' && restUntilMs <= nowMs;
+}
+
 /**
  * Where a peer begins when others fetch the same: from its name, so that everybody can guess which chunks of
  * an artifact it got first.

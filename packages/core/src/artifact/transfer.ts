@@ -1,18 +1,12 @@
-import {
-  STREAMS_PER_SOURCE_MAX,
-  STREAMS_PER_TRANSFER_MAX,
-  TRANSFER_STALL_MS,
-} from '../words/limits.ts';
+import { STREAMS_PER_TRANSFER_MAX, TRANSFER_STALL_MS } from '../words/limits.ts';
 import { unreachable } from '../words/unreachable.ts';
+import { loneAsks, planChunks, slowMs } from './plan-chunks.ts';
 import {
-  type ChunkAsk,
   chunksInFlight,
   FIND_AGAIN_MS,
-  firstChunkOf,
-  type ListGroup,
+  fullestGroup,
+  isAwake,
   type TransferEnding,
-  type TransferPhase,
-  type TransferSource,
   type TransferState,
   type TransferStep,
 } from './transfer-state.ts';
@@ -23,16 +17,10 @@ const LISTS_ASKED_MAX = 4;
 const LIST_WAIT_MS = 250;
 /** Lists that a transfer tries; each can cost all bytes once. */
 const OPENINGS_MAX = 4;
-/** A chunk that takes so many times longer than the others is asked of a second source… */
-const SLOW_FACTOR = 10;
-/** …but not before this. */
-const SLOW_MS_MIN = 2_000;
 /** A transfer may take this long, whatever its size… */
 const TRANSFER_MS = 300_000;
 /** …and longer by its bytes at this speed. */
 const BYTES_PER_MS_MIN = 256;
-
-type Fetching = Extract<TransferPhase, { kind: 'fetching' }>;
 
 /**
  * What is to be done now. All of it is noted in the state as being done: to plan again orders only what is
@@ -53,7 +41,7 @@ export function planTransfer(state: TransferState, nowMs: number): readonly Tran
       planOpening(state, nowMs, steps);
       break;
     case 'fetching':
-      planChunks(state, state.phase, nowMs, steps);
+      if (planChunks(state, state.phase, nowMs, steps)) planOpening(state, nowMs, steps);
       break;
     case 'opening':
     case 'committing':
@@ -105,10 +93,6 @@ function canAsk({ sources }: TransferState, nowMs: number): boolean {
   return [...sources.values()].some((source) => isAwake(source, nowMs));
 }
 
-function isAwake({ standing, restUntilMs }: TransferSource, nowMs: number): boolean {
-  return standing === 'there' && restUntilMs <= nowMs;
-}
-
 /** A source is asked for chunks of the very list it gave: only then a wrong chunk is its own fault. */
 function planLists(state: TransferState, nowMs: number, steps: TransferStep[]): void {
   const { phase, sources } = state;
@@ -150,159 +134,6 @@ function listsWaitMs({ sources }: TransferState): number {
     }
   }
   return untilMs;
-}
-
-/** Equal numbers: the one that was known first, which is a hint's. */
-function fullestGroup({ groups, sources }: TransferState): ListGroup | undefined {
-  let best: { readonly group: ListGroup; readonly members: number } | undefined;
-  for (const group of groups) {
-    const members = [...sources.values()].filter((source) => isMember(source, group)).length;
-    if (!group.lie && members > (best?.members ?? 0)) best = { group, members };
-  }
-  return best?.group;
-}
-
-function isMember(source: TransferSource, group: ListGroup): boolean {
-  return source.standing === 'there' && source.group === group;
-}
-
-function planChunks(
-  state: TransferState,
-  phase: Fetching,
-  nowMs: number,
-  steps: TransferStep[],
-): void {
-  const whole = phase.here === phase.chunks.length;
-  if (whole || isAbandoned(state, phase)) {
-    cancelAll(state, steps);
-    if (chunksInFlight(state) > 0) return;
-    if (whole) {
-      state.phase = { kind: 'committing', group: phase.group };
-      steps.push({ kind: 'commit' });
-    } else {
-      state.phase = { kind: 'choosing' };
-      planOpening(state, nowMs, steps);
-    }
-    return;
-  }
-  cancelUnwanted(state, phase, steps);
-  while (chunksInFlight(state) < STREAMS_PER_TRANSFER_MAX) {
-    const ask = nextAsk(state, phase, nowMs);
-    if (ask === undefined) return;
-    ask.source.asked.set(ask.index, { sinceMs: nowMs, cancelled: false });
-    phase.chunks[ask.index] = 'asked';
-    steps.push({ kind: 'ask-chunk', source: ask.source.peer, index: ask.index });
-  }
-}
-
-/** Nobody is left who gave this list, and somebody is who gave another. */
-function isAbandoned(state: TransferState, { group }: Fetching): boolean {
-  for (const source of state.sources.values()) if (isMember(source, group)) return false;
-  return fullestGroup(state) !== undefined;
-}
-
-function cancelAll({ sources }: TransferState, steps: TransferStep[]): void {
-  for (const { peer, asked } of sources.values()) {
-    for (const [index, ask] of asked) cancel(peer, index, ask, steps);
-  }
-}
-
-/** What another source was quicker with, and what is asked of somebody who is not to be trusted any more. */
-function cancelUnwanted(state: TransferState, phase: Fetching, steps: TransferStep[]): void {
-  for (const { peer, asked, standing } of state.sources.values()) {
-    for (const [index, ask] of asked) {
-      if (standing === 'blamed' || phase.chunks[index] !== 'asked') cancel(peer, index, ask, steps);
-    }
-  }
-}
-
-function cancel(
-  source: TransferSource['peer'],
-  index: number,
-  ask: ChunkAsk,
-  steps: TransferStep[],
-): void {
-  if (ask.cancelled) return;
-  ask.cancelled = true;
-  steps.push({ kind: 'cancel-ask', source, index });
-}
-
-interface NextAsk {
-  readonly source: TransferSource;
-  readonly index: number;
-}
-
-function nextAsk(state: TransferState, phase: Fetching, nowMs: number): NextAsk | undefined {
-  for (const source of freeSources(state, phase, nowMs)) {
-    const index = nextMissing(state, phase, source) ?? slowChunk(state, source, nowMs);
-    if (index !== undefined) return { source, index };
-  }
-  return undefined;
-}
-
-/** Those with the least to do first; then those who fetch it themselves, since all ask the others. */
-function freeSources(state: TransferState, phase: Fetching, nowMs: number): TransferSource[] {
-  const free = [...state.sources.values()].filter(
-    (source) =>
-      isAwake(source, nowMs) &&
-      source.group === phase.group &&
-      source.asked.size < STREAMS_PER_SOURCE_MAX,
-  );
-  return free.sort((a, b) => a.asked.size - b.asked.size || Number(a.whole) - Number(b.whole));
-}
-
-/** In order, so that the whole can be hashed as it grows; when others fetch it too, from a chunk of one's own. */
-function nextMissing(
-  state: TransferState,
-  phase: Fetching,
-  source: TransferSource,
-): number | undefined {
-  const { chunks } = phase;
-  const first = state.spread ? firstChunkOf(state.self, state.artifact, chunks.length) : 0;
-  if (first !== phase.first) Object.assign(phase, { first, cursor: 0 });
-  const at = (place: number): number => (first + place) % chunks.length;
-  while (phase.cursor < chunks.length && chunks[at(phase.cursor)] !== 'missing') phase.cursor += 1;
-  if (phase.cursor === chunks.length) return undefined;
-  if (source.whole) return at(phase.cursor);
-  // Of a peer that fetches it, too, most likely what it began with.
-  const its = firstChunkOf(source.peer, state.artifact, chunks.length);
-  for (let place = 0; place < chunks.length; place += 1) {
-    const index = (its + place) % chunks.length;
-    if (chunks[index] === 'missing') return index;
-  }
-  return undefined;
-}
-
-/** With nothing missing: a chunk that somebody else takes much too long for. */
-function slowChunk(
-  state: TransferState,
-  { peer }: TransferSource,
-  nowMs: number,
-): number | undefined {
-  for (const [index, { source, sinceMs }] of loneAsks(state)) {
-    if (source !== peer && nowMs >= sinceMs + slowMs(state)) return index;
-  }
-  return undefined;
-}
-
-/** Chunks that are asked of exactly one source. */
-function loneAsks({ sources }: TransferState) {
-  const lone = new Map<number, { readonly source: string; readonly sinceMs: number }>();
-  const twice = new Set<number>();
-  for (const { peer, asked } of sources.values()) {
-    for (const [index, { sinceMs, cancelled }] of asked) {
-      if (cancelled) continue;
-      if (lone.has(index)) twice.add(index);
-      lone.set(index, { source: peer, sinceMs });
-    }
-  }
-  for (const index of twice) lone.delete(index);
-  return lone;
-}
-
-function slowMs({ tookMs }: TransferState): number {
-  const sorted = [...tookMs].sort((a, b) => a - b);
-  return Math.max(SLOW_MS_MIN, SLOW_FACTOR * (sorted[Math.floor(sorted.length / 2)] ?? 0));
 }
 
 /** The next moment at which something would be planned although nothing happened. */

@@ -1,5 +1,5 @@
 import type { FailureKind } from '../run/failure-kind.ts';
-import type { RuntimeName } from './graph.ts';
+import type { RuntimeName, SpawnBudget } from './graph.ts';
 
 /**
  * The document as a person writes it, once `graphSchema` has accepted its shape. What the members
@@ -40,6 +40,7 @@ export interface DocumentJob extends DocumentDefaults {
   readonly secrets?: Readonly<Record<string, string | { readonly file: string }>>;
   readonly after?: readonly string[];
   readonly count?: number;
+  readonly spawn?: SpawnBudget;
 }
 
 /** An input from a store outside of the mesh. */

@@ -17,18 +17,20 @@ import {
 import type { JsonSchema } from './json-schema.ts';
 import { needsSchema } from './needs-schema.ts';
 import { pythonJobSchema } from './python-job-schema.ts';
+import { spawnSchema } from './spawn-schema.ts';
 
 const JOB_ID_PATTERN = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
 const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$';
 const container: JsonSchema = {
   title: 'container',
   description:
-    'The image to run: a reference such as "docker.io/library/debian:12", an image digest ' +
+    'The image to run: a reference such as "docker.io/library/debian:12", an image of the mesh such as ' +
+    '"mesh/me/tool:1", an image digest ' +
     '"sha256:<64 hex digits>", or "jobs:<id>/<output>" for an image archive that another job builds.',
   type: 'string',
   minLength: 1,
   maxLength: 512,
-  examples: ['docker.io/library/debian:12', 'jobs:build/image'],
+  examples: ['docker.io/library/debian:12', 'mesh/me/tool:1', 'jobs:build/image'],
 };
 
 const command: JsonSchema = {
@@ -227,6 +229,7 @@ const job: JsonSchema = {
     secrets: jobSecretsSchema,
     after,
     count,
+    spawn: spawnSchema,
   },
 };
 

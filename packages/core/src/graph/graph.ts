@@ -47,6 +47,17 @@ export interface Job {
   readonly replicas?: number;
   /** Its outputs are wanted after the run although other jobs read them. */
   readonly keep?: true;
+  /** What each of its tasks may spawn; what is absent is the default, and in any case no more than its parents may. */
+  readonly spawn?: SpawnBudget;
+}
+
+/** What one task may spawn, sub-tasks of its sub-tasks counted. */
+export interface SpawnBudget {
+  /** 1: its sub-tasks may spawn none. 0: nor may it. */
+  readonly depth?: number;
+  readonly tasks?: number;
+  /** Once its sub-tasks have used so much it may spawn no more. */
+  readonly cpuSeconds?: number;
 }
 
 /** How often a failed attempt is repeated, beyond what the policy of each kind allows by itself. */

@@ -44,7 +44,7 @@ function referenceFrom({ job, output, index }: OutputOfJob, member: Path): JobRe
 }
 
 /** Ids to positions; of jobs with the same id the first one counts. */
-export function positionsOf(ids: readonly (string | undefined)[]): ReadonlyMap<string, number> {
+export function positionsOf(ids: readonly (string | undefined)[]): Map<string, number> {
   const positions = new Map<string, number>();
   for (const [position, id] of ids.entries())
     if (id !== undefined && !positions.has(id)) positions.set(id, position);
@@ -67,6 +67,19 @@ export function jobEdges(
     start[position + 1] = target.length;
   }
   return { start, target: Uint32Array.from(target), element: Int32Array.from(element) };
+}
+
+/** The edges of one job alone; `element` is absent where all of the other job is waited for. */
+export function edgesOfJob(
+  job: Job,
+  position: number,
+  positions: ReadonlyMap<string, number>,
+): readonly { readonly target: number; readonly element?: number }[] {
+  return edgeKeys(job, position, positions).map((key) => {
+    const target = Math.floor(key / KEYS_PER_JOB);
+    const element = key % KEYS_PER_JOB;
+    return element === 0 ? { target } : { target, element: element - 1 };
+  });
 }
 
 /** An edge as one number: 0 within a job's range is all of it, 1 and up are its elements. */

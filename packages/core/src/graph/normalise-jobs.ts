@@ -90,6 +90,7 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
     timeoutMs: own.timeoutMs ?? defaults.timeoutMs ?? TASK_TIMEOUT_MS_DEFAULT,
     retries: own.retries ?? defaults.retries ?? NO_RETRIES,
     ...(said.count === undefined ? {} : { count: said.count }),
+    ...(said.spawn === undefined ? {} : { spawn: said.spawn }),
     // What a network answered yesterday is no promise for today, unless the author says so.
     cache: own.cache ?? defaults.cache ?? !net,
   };

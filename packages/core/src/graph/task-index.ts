@@ -1,7 +1,8 @@
+import { GrowingNumbers } from '../words/growing-numbers.ts';
 import { type JobId, type TaskId, taskId } from '../words/ids.ts';
 import { assert } from '../words/unreachable.ts';
-import type { Graph } from './graph.ts';
-import { type JobEdges, jobEdges, positionsOf } from './job-edges.ts';
+import type { Graph, Job } from './graph.ts';
+import { edgesOfJob, type JobEdges, jobEdges, positionsOf } from './job-edges.ts';
 
 /** What a job waits for: all tasks of a job, or one element of an array job. Both are positions. */
 export type Dependency =
@@ -12,35 +13,84 @@ export type Dependency =
  * The tasks of a graph as numbers from 0 in document order (elements of an array job in a row), and
  * who waits for whom. Dependencies stay between jobs: an array of 3,000 that reads an array of 3,000 has
  * one edge, not nine million. Holds a few bytes per task besides the map from job ids.
+ *
+ * It grows with its run: jobs and tasks are added at the end, and no number ever changes its meaning.
  */
 export class TaskIndex {
-  readonly taskCount: number;
-  readonly #graph: Graph;
-  readonly #positions: ReadonlyMap<string, number>;
-  /** The first task of each job; one more entry at the end. */
-  readonly #firstTask: Uint32Array;
-  readonly #jobOfTask: Uint32Array;
+  readonly #jobs: Job[];
+  readonly #positions: Map<string, number>;
+  readonly #firstTask: GrowingNumbers;
+  readonly #size: GrowingNumbers;
+  readonly #jobOfTask: GrowingNumbers;
+  /** Of the jobs of the document. */
   readonly #edges: JobEdges;
   /** Jobs that wait for all of a job, by job. */
   readonly #awaitingJob: Rows;
   /** Jobs that wait for one task alone, by task. */
   readonly #awaitingTask: Rows;
+  /** What was added while the run grew. */
+  readonly #grown: Grown = { dependencies: new Map(), onJob: new Map(), onTask: new Map() };
 
   constructor(graph: Graph) {
-    this.#graph = graph;
+    this.#jobs = [...graph.jobs];
     this.#positions = positionsOf(graph.jobs.map((job) => job.id));
-    this.#firstTask = firstTasks(graph);
-    this.taskCount = this.#firstTask.at(-1) ?? 0;
-    this.#jobOfTask = jobsOfTasks(this.#firstTask, this.taskCount);
+    this.#firstTask = new GrowingNumbers(graph.jobs.length);
+    this.#size = new GrowingNumbers(graph.jobs.length);
+    this.#jobOfTask = new GrowingNumbers(graph.jobs.length);
+    for (const [position, job] of graph.jobs.entries()) this.#number(position, job);
     this.#edges = jobEdges(graph.jobs, this.#positions);
     const { whole, single } = reversed(this.#edges, this.#firstTask);
     this.#awaitingJob = rows(whole, graph.jobs.length);
     this.#awaitingTask = rows(single, single.length === 0 ? 0 : this.taskCount);
   }
 
+  get taskCount(): number {
+    return this.#jobOfTask.length;
+  }
+
+  /** By position: those of the document, and behind them those that were added since. */
+  get jobs(): readonly Job[] {
+    return this.#jobs;
+  }
+
+  /** Adds jobs with new ids, which may name each other and all that are there. The position of the first one. */
+  append(jobs: readonly Job[]): number {
+    const first = this.#jobs.length;
+    for (const job of jobs) {
+      assert(!this.#positions.has(job.id), `there is a job ${job.id} already`);
+      this.#positions.set(job.id, this.#jobs.length);
+      this.#number(this.#jobs.length, job);
+      this.#jobs.push(job);
+    }
+    for (const [at, job] of jobs.entries()) this.#connect(first + at, job);
+    return first;
+  }
+
+  #number(position: number, { count = 1 }: Job): void {
+    this.#firstTask.add(this.taskCount);
+    this.#size.add(count);
+    this.#jobOfTask.add(position, count);
+  }
+
+  #connect(position: number, job: Job): void {
+    const dependencies = edgesOfJob(job, position, this.#positions).map(({ target, element }) =>
+      this.#dependency(target, element ?? WHOLE),
+    );
+    this.#grown.dependencies.set(position, dependencies);
+    for (const awaited of dependencies) {
+      if (awaited.kind === 'job') addTo(this.#grown.onJob, awaited.job, position);
+      else addTo(this.#grown.onTask, awaited.task, position);
+    }
+  }
+
+  #dependency(job: number, element: number): Dependency {
+    if (element === WHOLE) return { kind: 'job', job };
+    return { kind: 'task', job, task: this.firstTaskOf(job) + element };
+  }
+
   /** Position of the job that the task belongs to. */
   jobOf(task: number): number {
-    const job = this.#jobOfTask[task];
+    const job = this.#jobOfTask.at(task);
     assert(job !== undefined, `task ${task} is one of ${this.taskCount}`);
     return job;
   }
@@ -48,18 +98,18 @@ export class TaskIndex {
   /** The task's `PODMESH_INDEX`; undefined for the only task of a job without `count`. */
   elementOf(task: number): number | undefined {
     const job = this.jobOf(task);
-    return this.#graph.jobs[job]?.count === undefined ? undefined : task - this.firstTaskOf(job);
+    return this.#jobs[job]?.count === undefined ? undefined : task - this.firstTaskOf(job);
   }
 
   /** The tasks of a job are `sizeOf` numbers in a row from here. */
   firstTaskOf(job: number): number {
-    const first = this.#firstTask[job];
+    const first = this.#firstTask.at(job);
     assert(first !== undefined, `job at position ${job} is in the graph`);
     return first;
   }
 
   sizeOf(job: number): number {
-    return (this.#firstTask[job + 1] ?? this.taskCount) - this.firstTaskOf(job);
+    return this.#size.at(job) ?? 0;
   }
 
   /** Position of a job of this graph. */
@@ -69,8 +119,13 @@ export class TaskIndex {
     return position;
   }
 
+  /** Position of a job that somebody names; undefined when there is none. */
+  findJob(job: string): number | undefined {
+    return this.#positions.get(job);
+  }
+
   idOf(task: number): TaskId {
-    const job = this.#graph.jobs[this.jobOf(task)];
+    const job = this.#jobs[this.jobOf(task)];
     const element = this.elementOf(task);
     return taskId(element === undefined ? `${job?.id}` : `${job?.id}:${element}`);
   }
@@ -87,26 +142,44 @@ export class TaskIndex {
 
   /** What must have succeeded before any task of the job may start; nothing is named twice. */
   dependenciesOf(job: number): readonly Dependency[] {
+    const grown = this.#grown.dependencies.get(job);
+    if (grown !== undefined) return grown;
     const { start, target, element } = this.#edges;
     const dependencies: Dependency[] = [];
     for (let edge = start[job] ?? 0; edge < (start[job + 1] ?? 0); edge++) {
-      const other = target[edge] ?? 0;
-      const one = element[edge] ?? WHOLE;
-      if (one === WHOLE) dependencies.push({ kind: 'job', job: other });
-      else dependencies.push({ kind: 'task', job: other, task: this.firstTaskOf(other) + one });
+      dependencies.push(this.#dependency(target[edge] ?? 0, element[edge] ?? WHOLE));
     }
     return dependencies;
   }
 
   /** Positions of the jobs that wait for all tasks of this job. */
   dependentsOfJob(job: number): readonly number[] {
-    return rowOf(this.#awaitingJob, job);
+    return joined(rowOf(this.#awaitingJob, job), this.#grown.onJob.get(job));
   }
 
   /** Positions of the jobs that wait for this task alone, and not for the rest of its job. */
   dependentsOfTask(task: number): readonly number[] {
-    return rowOf(this.#awaitingTask, task);
+    return joined(rowOf(this.#awaitingTask, task), this.#grown.onTask.get(task));
   }
+}
+
+/** Who waits for whom, of what was added: few compared with the document. */
+interface Grown {
+  readonly dependencies: Map<number, readonly Dependency[]>;
+  /** Jobs that wait for all of a job, by job. */
+  readonly onJob: Map<number, number[]>;
+  /** Jobs that wait for one task alone, by task. */
+  readonly onTask: Map<number, number[]>;
+}
+
+function addTo(lists: Map<number, number[]>, key: number, value: number): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
+}
+
+function joined(some: readonly number[], more: readonly number[] | undefined): readonly number[] {
+  return more === undefined ? some : [...some, ...more];
 }
 
 /** Numbers the tasks of a graph; linear in jobs, tasks and references. */
@@ -117,26 +190,12 @@ export function indexTasks(graph: Graph): TaskIndex {
 /** In {@link JobEdges.element}. */
 const WHOLE = -1;
 
-function firstTasks({ jobs }: Graph): Uint32Array {
-  const first = new Uint32Array(jobs.length + 1);
-  for (const [position, { count = 1 }] of jobs.entries())
-    first[position + 1] = (first[position] ?? 0) + count;
-  return first;
-}
-
-function jobsOfTasks(firstTask: Uint32Array, taskCount: number): Uint32Array {
-  const jobOfTask = new Uint32Array(taskCount);
-  for (let job = 0; job < firstTask.length - 1; job++)
-    jobOfTask.fill(job, firstTask[job], firstTask[job + 1]);
-  return jobOfTask;
-}
-
 /** What is waited for, and who waits. */
 type Pair = readonly [awaited: number, waiting: number];
 
 function reversed(
   { start, target, element }: JobEdges,
-  firstTask: Uint32Array,
+  firstTask: GrowingNumbers,
 ): { readonly whole: readonly Pair[]; readonly single: readonly Pair[] } {
   const whole: Pair[] = [];
   const single: Pair[] = [];
@@ -145,7 +204,7 @@ function reversed(
       const other = target[edge] ?? 0;
       const one = element[edge] ?? WHOLE;
       if (one === WHOLE) whole.push([other, job]);
-      else single.push([(firstTask[other] ?? 0) + one, job]);
+      else single.push([(firstTask.at(other) ?? 0) + one, job]);
     }
   }
   return { whole, single };

@@ -18,8 +18,11 @@ import type {
   TaskEvent,
 } from './run-event.ts';
 import { makeReady, progressOf, type RunState } from './run-state.ts';
+import { abandonSubTasks, handleFailures } from './settle-parent.ts';
 import { shareFailure, shareParts, shareText } from './share-parts.ts';
 import { skipDependents } from './skip-dependents.ts';
+import { chargeCpu } from './spawn-line.ts';
+import { spawnTasks } from './spawn-tasks.ts';
 import {
   isSettled,
   type PastAttempt,
@@ -42,6 +45,9 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
       return;
     case 'run-cancel-requested':
       onCancelRequested(state);
+      return;
+    case 'tasks-spawned':
+      spawnTasks(state, event, sequence);
       return;
     case 'outputs-lost':
       loseOutputs(state, event, sequence);
@@ -142,6 +148,7 @@ function takeUp(
       if (before.kind === 'skipped' && before.fence === undefined) break;
       state.counts[before.kind] -= 1;
       state.unfenced.delete(task);
+      state.handled.delete(task);
       return { past: before.past ?? [], forgiven: before.forgiven ?? 0 };
     default:
   }
@@ -175,6 +182,8 @@ function onFenced(state: RunState, task: number): void {
 function onSucceeded(state: RunState, task: number, event: AttemptSucceeded, place: Place): void {
   const open = openAttempt(state, task, event);
   const past = [...open.past, closeAttempt(open, place.at, 'succeeded')];
+  chargeCpu(state, task, event.result.usage);
+  handleFailures(state, task);
   settleSuccess(state, task, { past, cached: false, result: event.result, ...place });
 }
 
@@ -211,6 +220,7 @@ function onFailed(
   const open = openAttempt(state, task, end.event);
   state.running.delete(task);
   const failure = shareFailure(state, end.failure, open.peer);
+  chargeCpu(state, task, failure.usage);
   const past = [...open.past, closeAttempt(open, end.at, { failure })];
   if (state.cancelRequested) {
     state.tasks[task] = { kind: 'cancelled', past };
@@ -233,6 +243,7 @@ function onFailed(
       state.tasks[task] = { kind: 'failed', past, failure };
       state.counts.failed += 1;
       skipDependents(state, job, task);
+      abandonSubTasks(state, task);
       return;
     default:
       unreachable(next);

@@ -5,6 +5,7 @@ import { wantedCopies } from './keep-outputs.ts';
 import { missedAnOutput, outputsReadBy } from './lost-outputs.ts';
 import type { RunEnded, TaskCounts } from './run-event.ts';
 import { type RunState, unsettledCount } from './run-state.ts';
+import { unhandledFailures } from './settle-parent.ts';
 
 /** What should be done next, as data. Whoever carries it out may die at it: deciding again gives the same. */
 export type Decision =
@@ -85,9 +86,9 @@ function keeps(state: RunState): readonly Decision[] {
 }
 
 function endRun(state: RunState): Decision {
-  const { failed, skipped, cancelled } = state.counts;
+  const { cancelled } = state.counts;
   const end =
-    failed + skipped > 0
+    unhandledFailures(state) > 0
       ? 'failed'
       : cancelled > 0 || state.cancelRequested
         ? 'cancelled'

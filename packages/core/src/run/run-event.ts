@@ -1,5 +1,5 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Graph, Job } from '../graph/graph.ts';
 import type { Sequence } from '../ports.ts';
 import type {
   ActionDigest,
@@ -16,6 +16,7 @@ import type { FailureKind } from './failure-kind.ts';
 export type RunEvent =
   | RunPublished
   | RunCancelRequested
+  | TasksSpawned
   | OutputsLost
   | InputPinned
   | RunEnded
@@ -51,6 +52,23 @@ export interface RunCancelRequested {
   readonly run: RunId;
   readonly by: string;
   readonly reason: string;
+}
+
+/**
+ * A task, from inside its container, asked for more jobs. Appended on a subject of its own for each such task, so
+ * it is a fact of the run only if `refuseSpawn` has nothing against it at its place in the stream: that
+ * attempt must be open there. Jobs are normalised and named (`parseSpawn`).
+ */
+export interface TasksSpawned {
+  readonly kind: 'tasks-spawned';
+  readonly run: RunId;
+  /** The task that asked. */
+  readonly parent: TaskId;
+  readonly attempt: number;
+  readonly claim: ClaimId;
+  /** By this a repeated attempt finds them again: `SPAWN_KEY_CHARACTERS_MAX` at most, once for each parent. */
+  readonly key: string;
+  readonly jobs: readonly Job[];
 }
 
 /**

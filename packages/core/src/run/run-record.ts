@@ -31,6 +31,8 @@ export interface TaskRecord {
   readonly job: JobId;
   /** Element of an array job. */
   readonly index?: number;
+  /** The task that spawned it; absent of tasks of the document. */
+  readonly parent?: TaskId;
   readonly state: TaskState['kind'];
   /** Whether the result was taken from the result cache. */
   readonly cached: boolean;
@@ -105,10 +107,12 @@ export function recordTask(state: RunState, task: number): TaskRecord {
   assert(taskState !== undefined && job !== undefined, `there is no task number ${task}`);
   const index = state.index.elementOf(task);
   const reruns = state.reruns.get(task);
+  const parent = state.parents.get(state.index.jobOf(task));
   return {
     task: state.index.idOf(task),
     job: job.id,
     ...(index === undefined ? {} : { index }),
+    ...(parent === undefined ? {} : { parent: state.index.idOf(parent) }),
     state: taskState.kind,
     cached: taskState.kind === 'succeeded' && taskState.cached,
     inputs: {},

@@ -1,10 +1,11 @@
 import type { PinnedInputs } from '../external/input-pins.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Graph, Job } from '../graph/graph.ts';
 import { indexTasks, type TaskIndex } from '../graph/task-index.ts';
 import type { Sequence } from '../ports.ts';
 import type { JobId, PeerId } from '../words/ids.ts';
 import { assert } from '../words/unreachable.ts';
 import type { Machine, RunEnded, TaskCounts } from './run-event.ts';
+import type { Spawns } from './spawns.ts';
 import { type TaskAgain, type TaskState, WAITING } from './task-state.ts';
 
 /**
@@ -19,7 +20,13 @@ export interface RunState {
   /** By job position. */
   readonly jobs: JobProgress[];
   /** By job position: 1 of a job some output of which another job reads. */
-  readonly isRead: Uint8Array;
+  readonly isRead: number[];
+  /** What tasks spawned, by the number of the task that did. */
+  readonly spawns: Map<number, Spawns>;
+  /** Job position → number of the task that spawned the job; of jobs of the document nothing. */
+  readonly parents: Map<number, number>;
+  /** Sub-tasks that failed, or were skipped, before the task that spawned them succeeded all the same. */
+  readonly handled: Set<number>;
   /** Tasks that may be attempted, by task number, oldest first. */
   readonly ready: Set<number>;
   /** Tasks with an open attempt, by task number. */
@@ -62,7 +69,8 @@ export interface JobProgress {
 export function initialRunState(graph: Graph): RunState {
   const index = indexTasks(graph);
   const state: RunState = {
-    graph,
+    // One list of jobs, which grows.
+    graph: { ...graph, jobs: index.jobs },
     index,
     tasks: new Array<TaskState>(index.taskCount).fill(WAITING),
     jobs: graph.jobs.map((_, job) => ({
@@ -79,7 +87,10 @@ export function initialRunState(graph: Graph): RunState {
     pins: new Map(),
     reruns: new Map(),
     lossSequence: 0,
-    isRead: readJobs(graph, index),
+    isRead: new Array<number>(graph.jobs.length).fill(0),
+    spawns: new Map(),
+    parents: new Map(),
+    handled: new Set(),
     counts: { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 0 },
     cancelRequested: false,
     ended: undefined,
@@ -87,20 +98,20 @@ export function initialRunState(graph: Graph): RunState {
     machines: new Map(),
     texts: new Map(),
   };
+  noteReaders(state, graph.jobs);
   state.jobs.forEach((progress, job) => {
     if (progress.unmet === 0) makeReady(state, job);
   });
   return state;
 }
 
-function readJobs(graph: Graph, index: TaskIndex): Uint8Array {
-  const isRead = new Uint8Array(graph.jobs.length);
-  for (const { inputs, container } of graph.jobs) {
+/** Whose outputs these jobs read. */
+export function noteReaders({ isRead, index }: RunState, jobs: readonly Job[]): void {
+  for (const { inputs, container } of jobs) {
     for (const source of [...Object.values(inputs), container]) {
       if (source.kind === 'output') isRead[index.positionOf(source.job)] = 1;
     }
   }
-  return isRead;
 }
 
 /** All tasks of a job whose dependencies are met may be attempted. */

@@ -32,7 +32,7 @@ export function skipTask(state: RunState, task: number): void {
  * A job may be at work, or even be done, when a job that it depends on has to be done again and
  * fails: then only those of its tasks that wait are skipped, and with them whoever waits for them.
  */
-function skipJobs(state: RunState, pending: number[], culprit: JobId): void {
+export function skipJobs(state: RunState, pending: number[], culprit: JobId): void {
   for (let job = pending.pop(); job !== undefined; job = pending.pop()) {
     const progress = progressOf(state, job);
     if (progress.blockedBy !== undefined || progress.unmet === 0) continue;

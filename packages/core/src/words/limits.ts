@@ -44,6 +44,22 @@ export const DRIVES_PER_PEER_MAX = 32;
 export const RATIONS_TOLD_MAX = 10;
 /** Characters of why, for each of them. */
 export const RATION_REASON_CHARACTERS_MAX = 500;
+/** How deep sub-tasks may spawn sub-tasks, unless the job says less: 1 is sub-tasks that spawn none. */
+export const SPAWN_DEPTH_DEFAULT = 4;
+/** What a job may say at most. */
+export const SPAWN_DEPTH_MAX = 16;
+/** Sub-tasks of one task, those that they spawn counted, unless its job says otherwise. */
+export const SPAWN_TASKS_DEFAULT = 10_000;
+/** What a job may say at most. */
+export const SPAWN_TASKS_MAX = 200_000;
+/** CPU seconds that the sub-tasks of one task may have used when it asks for more, unless its job says otherwise: 100 core days. */
+export const SPAWN_CPU_SECONDS_DEFAULT = 8_640_000;
+/** What a job may say at most. */
+export const SPAWN_CPU_SECONDS_MAX = 1_000_000_000;
+/** Jobs of one `tasks-spawned`; who wants more asks again with another key. */
+export const SPAWN_JOBS_MAX = 1_000;
+/** Characters of the key of a spawn. */
+export const SPAWN_KEY_CHARACTERS_MAX = 256;
 /** Entries of one tree artifact. */
 export const TREE_ENTRIES_MAX = 1_000_000;
 /** Bytes of one artifact. */

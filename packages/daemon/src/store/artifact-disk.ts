@@ -15,8 +15,8 @@ export interface PartialArtifact {
   /** Chunks that are here and verified. */
   readonly here: ReadonlySet<number>;
   /**
-   * Writes the chunk where it belongs if its SHA-256 is the list's. The bytes are the disk's own from now on: they
-   * may be moved to another thread. Throws `DiskFullError`.
+   * Writes the chunk where it belongs if its SHA-256 is the list's. The bytes are the disk's until this has ended: they
+   * may be moved to another thread, except for memory that threads share. Throws `DiskFullError`.
    */
   put(index: number, bytes: Uint8Array): Promise<'here' | 'corrupt'>;
   /** With all chunks here: compares the whole with its name, and gives it the name. `corrupt`: nothing is left of it. */

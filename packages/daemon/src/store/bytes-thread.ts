@@ -1,9 +1,8 @@
-import { Worker } from 'node:worker_threads';
 import { PortError } from '@podmesh/core';
+import { AskedThread } from '../asked-thread.ts';
 
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./bytes-worker.js', import.meta.url);
-const STOP_MS = 2_000;
 
 /** The thread that hashes and writes ended before it had answered. The next request gets a new one. */
 export class BytesThreadLostError extends PortError {
@@ -39,115 +38,55 @@ export interface FollowedFile {
   close(): void;
 }
 
-interface Answer {
-  readonly id: number;
-  readonly value?: unknown;
-  readonly error?: { readonly message: string; readonly code?: string };
-}
-
-interface Asker {
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: Error) => void;
-}
-
 /**
  * One thread that hashes and writes files, so that the main thread never does. It begins with the first request,
  * and keeps no process alive that waits for nothing. One that dies fails what was asked of it, and is replaced.
  */
 export class BytesThread {
-  readonly #script: URL;
-  readonly #askers = new Map<number, Asker>();
-  #worker: Worker | undefined;
-  #lastId = 0;
+  readonly #thread: AskedThread;
 
   /** `script` stands in for the thread's program in tests. */
   constructor(script: URL = WORKER) {
-    this.#script = script;
+    const lost = (cause: unknown) => new BytesThreadLostError(cause);
+    this.#thread = new AskedThread({ script, name: 'podmesh-bytes', lost });
   }
 
   /** Hashes a whole file; with `chunkBytes`, its chunks too, in the same pass. */
   hashFile(path: string, chunkBytes = 0): Promise<FileHash> {
-    return this.#ask({ kind: 'hash-file', path, chunkBytes });
+    return this.#thread.ask({ kind: 'hash-file', path, chunkBytes });
   }
 
   /** Whether the bytes of each range have their digest; those that are not there have not. */
   matching(path: string, ranges: readonly ByteRange[]): Promise<readonly boolean[]> {
-    return this.#ask({ kind: 'matching', path, ranges });
+    return this.#thread.ask({ kind: 'matching', path, ranges });
   }
 
   /** Writes the bytes at their place in an existing file if they have the digest; false: they have not. */
   put(path: string, place: Omit<ByteRange, 'bytes'>, bytes: Uint8Array): Promise<boolean> {
     const { owned, moved } = movable(bytes);
     const { offset, sha256 } = place;
-    return this.#ask({ kind: 'put', path, offset, sha256, bytes: owned }, moved);
+    return this.#thread.ask({ kind: 'put', path, offset, sha256, bytes: owned }, moved);
   }
 
   /** Begins to hash a file that is still being written. */
   follow(path: string, chunkBytes = 0): FollowedFile {
-    const worker = this.#running();
-    const key = ++this.#lastId;
-    const tell = (order: object): void => {
-      if (this.#worker === worker) worker.postMessage({ ...order, key });
-    };
+    const thread = this.#thread.running;
+    const key = this.#thread.newId();
+    const tell = (order: object): void => this.#thread.tell({ ...order, key }, thread);
     tell({ kind: 'follow', path, chunkBytes });
     return {
       advance: (to) => tell({ kind: 'advance', to }),
       finish: async (bytes) => {
-        if (this.#worker !== worker) throw new BytesThreadLostError();
-        return await this.#ask({ kind: 'finish', key, to: bytes });
+        if (this.#thread.current !== thread) throw new BytesThreadLostError();
+        return await this.#thread.ask({ kind: 'finish', key, to: bytes });
       },
       close: () => tell({ kind: 'forget' }),
     };
   }
 
   /** Ends the thread. Harmless when it never began, or twice. */
-  async stop(): Promise<void> {
-    const worker = this.#worker;
-    if (worker === undefined) return;
-    this.#lost(worker);
-    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    worker.ref();
-    worker.postMessage({ kind: 'stop' });
-    const late = setTimeout(() => void worker.terminate(), STOP_MS);
-    await ended;
-    clearTimeout(late);
-  }
-
-  #ask<Value>(order: object, moved: readonly ArrayBuffer[] = []): Promise<Value> {
-    const worker = this.#running();
-    const id = ++this.#lastId;
-    return new Promise<Value>((resolve, reject) => {
-      this.#askers.set(id, { resolve, reject });
-      worker.ref();
-      worker.postMessage({ ...order, id }, [...moved]);
-    });
-  }
-
-  #running(): Worker {
-    if (this.#worker !== undefined) return this.#worker;
-    const worker = new Worker(this.#script, { name: 'podmesh-bytes', execArgv: [] });
-    worker.unref();
-    worker.on('message', (answer: Answer) => this.#answered(worker, answer));
-    worker.on('error', (error) => this.#lost(worker, error));
-    worker.on('exit', () => this.#lost(worker));
-    this.#worker = worker;
-    return worker;
-  }
-
-  #answered(worker: Worker, { id, value, error }: Answer): void {
-    const asker = this.#askers.get(id);
-    this.#askers.delete(id);
-    if (this.#askers.size === 0) worker.unref();
-    if (error === undefined) asker?.resolve(value as never);
-    else asker?.reject(Object.assign(new Error(error.message), { code: error.code }));
-  }
-
-  #lost(worker: Worker, cause?: unknown): void {
-    if (this.#worker !== worker) return;
-    this.#worker = undefined;
-    const askers = [...this.#askers.values()];
-    this.#askers.clear();
-    for (const { reject } of askers) reject(new BytesThreadLostError(cause));
+  stop(): Promise<void> {
+    return this.#thread.stop();
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Hash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
-import { chmod, copyFile, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import {
   type ArtifactId,
@@ -16,11 +16,13 @@ import { BytesThread } from './bytes-thread.ts';
 import { impliedChunkList, readChunkList, writeChunkList } from './chunk-list.ts';
 import { DiskBudget, type DiskMeasure, RESERVE_STEP_BYTES, StreamRoom } from './disk-budget.ts';
 import { namingFullDisk } from './disk-full-error.ts';
+import { copySynced, exists, linkUnlessThere, syncFile } from './file-steps.ts';
 import { fillIndex } from './fill-index.ts';
 import { writeSnapshot } from './index-snapshot.ts';
 import { SingleFlight } from './single-flight.ts';
 import { StoreIndex, type WholeRank } from './store-index.ts';
 import { hexOf, StorePlaces } from './store-places.ts';
+import { StoreRemoval } from './store-removal.ts';
 import { writeStream } from './stream-file.ts';
 import { TurnTaking } from './turn-taking.ts';
 
@@ -76,6 +78,7 @@ export class DiskStore {
   readonly wholes = new BytesThread();
   /** Nothing gets its name while it is being removed. */
   readonly #turns = new TurnTaking<ArtifactId>();
+  readonly #removal: StoreRemoval;
   readonly #lists = new SingleFlight<ArtifactId, ChunkList | undefined>();
   #snapshots: NodeJS.Timeout | undefined;
   /** Written since the disk was last measured, by streams too small to be worth it. */
@@ -87,7 +90,8 @@ export class DiskStore {
     this.pins = new ArtifactPins(this.places.pins);
     const remove = (artifact: ArtifactId, seenAtMs: number) =>
       this.removeUnused(artifact, seenAtMs);
-    const { index, pins } = this;
+    const { places, index, pins } = this;
+    this.#removal = new StoreRemoval({ places, index, pins, turns: this.#turns });
     const dropTrees = () => this.dropTrees();
     this.budget = new DiskBudget({ root, index, pins, remove, dropTrees, ...options });
   }
@@ -231,67 +235,27 @@ export class DiskStore {
     });
   }
 
-  /**
-   * Removes an artifact and all that was made of it. What a container has open stays until it is closed. The bytes go
-   * last: a daemon that is killed in between leaves a whole artifact.
-   */
-  async remove(artifact: ArtifactId): Promise<void> {
-    await this.#removeIf(artifact, () => true);
+  /** The same as {@link StoreRemoval}'s. */
+  remove(artifact: ArtifactId): Promise<void> {
+    return this.#removal.remove(artifact);
   }
 
-  /** The same, unless it is pinned, or was used here after `seenAtMs`. Whether it is gone. */
   removeUnused(artifact: ArtifactId, seenAtMs: number): Promise<boolean> {
-    return this.#removeIf(
-      artifact,
-      () => !this.pins.isPinned(artifact) && this.index.isUnusedSince(artifact, seenAtMs),
-    );
+    return this.#removal.removeUnused(artifact, seenAtMs);
   }
 
-  /** Removes the laid out trees of such listings, unless they are pinned. They are laid out again when they are needed. */
-  async dropTrees(isMeant: (listing: ArtifactId) => boolean = () => true): Promise<void> {
-    for (const listing of await this.places.treesThere()) {
-      const away = await this.#turns.run(listing, async () => {
-        if (this.pins.isPinned(listing) || !isMeant(listing)) return undefined;
-        return await this.places.moveAway(this.places.tree(listing));
-      });
-      if (away !== undefined) await rm(away, { recursive: true, force: true });
-    }
+  dropTrees(isMeant?: (listing: ArtifactId) => boolean): Promise<void> {
+    return this.#removal.dropTrees(isMeant);
   }
 
-  /** What a transfer left behind that was given up for good: the whole came another way. */
-  async dropPartial(artifact: ArtifactId): Promise<void> {
-    if (this.index.partial(artifact)?.isOpen !== false) return;
-    this.index.forgetPartial(artifact);
-    await rm(this.places.partial(artifact), { recursive: true, force: true });
-  }
-
-  async #removeIf(artifact: ArtifactId, mayGo: () => boolean): Promise<boolean> {
-    const { places, index } = this;
-    const away: (string | undefined)[] = [];
-    const isGone = await this.#turns.run(artifact, async () => {
-      // Only here: who pins it from now on and then looks waits until it is gone.
-      if (!mayGo()) return false;
-      index.forgetWhole(artifact);
-      index.forgetPartial(artifact);
-      away.push(await places.moveAway(places.tree(artifact)));
-      away.push(await places.moveAway(places.partial(artifact)));
-      await unlinkIfThere(places.executable(artifact));
-      await unlinkIfThere(places.chunkList(artifact));
-      await unlinkIfThere(places.file(artifact));
-      return true;
-    });
-    for (const folder of away) {
-      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-    }
-    return isGone;
+  dropPartial(artifact: ArtifactId): Promise<void> {
+    return this.#removal.dropPartial(artifact);
   }
 
   async #makeExecutable(artifact: ArtifactId, path: string): Promise<void> {
     const temporary = this.temporaryPath();
     try {
-      await copyFile(this.pathOf(artifact), temporary, constants.COPYFILE_FICLONE);
-      await syncFile(temporary);
-      await chmod(temporary, EXECUTABLE_MODE);
+      await copySynced(this.pathOf(artifact), temporary, EXECUTABLE_MODE);
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       await rename(temporary, path);
     } catch (error) {
@@ -366,33 +330,6 @@ export class DiskStore {
   }
 }
 
-/** What has a digest for a name is whole: the same bytes need not be there twice. */
-async function linkUnlessThere(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-  }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 function digestOf(sha256: string): ArtifactId {
   return artifactId(`sha256:${sha256}`);
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }

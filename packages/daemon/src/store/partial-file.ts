@@ -139,9 +139,7 @@ export class PartialFile implements PartialArtifact {
     const sha256 = this.list.digests[index];
     if (this.#here.has(index)) return 'here';
     if (sha256 === undefined || bytes.length !== wanted) return 'corrupt';
-    const isRight = await this.#naming(() =>
-      this.#store.chunks.put(this.path, { offset, sha256 }, bytes),
-    );
+    const isRight = await this.#naming(() => this.#write({ offset, sha256 }, bytes));
     if (!isRight) return 'corrupt';
     // The same chunk may have come twice at the same time.
     if (!this.#here.has(index)) this.#room?.wrote(wanted);
@@ -149,6 +147,18 @@ export class PartialFile implements PartialArtifact {
     this.#followOn();
     this.#note();
     return 'here';
+  }
+
+  /** A thread that dies takes nothing with it but bytes that were moved to it: those that are shared go to the next. */
+  async #write(place: { offset: number; sha256: string }, bytes: Uint8Array): Promise<boolean> {
+    const { chunks } = this.#store;
+    try {
+      return await chunks.put(this.path, place, bytes);
+    } catch (error) {
+      const isStillThere = bytes.buffer instanceof SharedArrayBuffer;
+      if (!(error instanceof BytesThreadLostError) || !isStillThere) throw error;
+      return await chunks.put(this.path, place, bytes);
+    }
   }
 
   /** What a killed daemon wrote may be torn: nothing counts before it was hashed. */

@@ -1,5 +1,13 @@
 import { open } from 'node:fs/promises';
-import { type ArtifactId, assert, type ChunkList, type ChunkPlace } from '@podmesh/core';
+import {
+  type ArtifactId,
+  assert,
+  CHUNK_BYTES,
+  type ChunkList,
+  type ChunkPlace,
+} from '@podmesh/core';
+import type { ByteRange } from '../transfer/byte-range.js';
+import type { ServedStore } from '../transfer/serve-thread.ts';
 import { isAbsence } from './absence.ts';
 import type { ArtifactDisk, PartialArtifact } from './artifact-disk.ts';
 import { chunkPlace } from './chunk-list.ts';
@@ -7,7 +15,7 @@ import type { DiskStore } from './disk-store.ts';
 import { PartialFile } from './partial-file.ts';
 
 /** {@link ArtifactDisk} over a {@link DiskStore}: what transfers put together becomes an artifact like any other. */
-export class StoreDisk implements ArtifactDisk {
+export class StoreDisk implements ArtifactDisk, ServedStore {
   readonly #store: DiskStore;
   readonly #open = new Map<ArtifactId, PartialFile>();
 
@@ -36,6 +44,28 @@ export class StoreDisk implements ArtifactDisk {
 
   async chunkList(artifact: ArtifactId): Promise<ChunkList | undefined> {
     return (await this.#store.chunkList(artifact)) ?? this.#open.get(artifact)?.list;
+  }
+
+  find(artifact: ArtifactId): { readonly bytes: number; readonly isWhole: boolean } | undefined {
+    const whole = this.#store.index.whole(artifact);
+    if (whole !== undefined) return { bytes: whole.bytes, isWhole: true };
+    const partial = this.#open.get(artifact);
+    return partial === undefined ? undefined : { bytes: partial.list.bytes, isWhole: false };
+  }
+
+  /** To be fetched by others is a use. */
+  pathOf(artifact: ArtifactId, { start, end }: ByteRange): string | undefined {
+    const { index } = this.#store;
+    if (index.whole(artifact) !== undefined) {
+      index.touch(artifact);
+      return this.#store.pathOf(artifact);
+    }
+    const partial = this.#open.get(artifact);
+    if (partial === undefined) return undefined;
+    for (let chunk = Math.floor(start / CHUNK_BYTES); chunk * CHUNK_BYTES < end; chunk += 1) {
+      if (!partial.here.has(chunk)) return undefined;
+    }
+    return partial.path;
   }
 
   /** Reading for others counts as a use, but does not keep what has to go. */

@@ -2,7 +2,8 @@ import { chmod, link, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ArtifactId, type Tree, type TreeEntry, unreachable } from '@podmesh/core';
 import { namingFullDisk } from './disk-full-error.ts';
-import { type DiskStore, exists } from './disk-store.ts';
+import type { DiskStore } from './disk-store.ts';
+import { exists } from './file-steps.ts';
 
 /** What a folder is built from. */
 export interface TreeSource {

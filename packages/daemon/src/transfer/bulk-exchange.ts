@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type {
   ArtifactFinder,
-  ArtifactId,
   BulkAddress,
   ChunkSource,
   ChunkTransport,
@@ -12,9 +11,9 @@ import type {
 import type { Logger } from 'pino';
 import type { DiskStore } from '../store/disk-store.ts';
 import { StoreDisk } from '../store/store-disk.ts';
-import { BulkServer } from './bulk-server.ts';
 import { EitherTransport } from './either-transport.ts';
 import { HttpTransport } from './http-transport.ts';
+import { ServeThread } from './serve-thread.ts';
 import { TransferTally } from './transfer-tally.ts';
 import { Transfers } from './transfers.ts';
 
@@ -47,7 +46,7 @@ export class BulkExchange {
   readonly #direct: HttpTransport;
   readonly #stop = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
-  #server: BulkServer | undefined;
+  #server: ServeThread | undefined;
   #bulk: BulkAddress | undefined;
 
   constructor(parts: BulkExchangeParts) {
@@ -80,22 +79,15 @@ export class BulkExchange {
 
   /** An address that cannot be had is no reason not to take part: there is the relay. */
   async start(): Promise<void> {
-    const { peer, listen, logger, mesh, store } = this.#parts;
+    const { peer, listen, logger, mesh, store, clock } = this.#parts;
     if (listen !== undefined) {
       // A new key for each session: a restart takes it back from whoever knew the last.
       const key = randomBytes(32).toString('base64url');
-      const fileOf = (artifact: ArtifactId) => {
-        if (store.index.whole(artifact) === undefined) return undefined;
-        // To be fetched by others is a use.
-        store.index.touch(artifact);
-        return store.pathOf(artifact);
-      };
-      const server = new BulkServer({ peer, key, source: this.#disk, fileOf, ...listen });
+      const server = new ServeThread({ peer, key, store: this.#disk, clock, logger, ...listen });
       this.#server = server;
       try {
-        await server.start();
-        this.#bulk = { urls: [server.url], key };
-        logger.info({ url: server.url }, 'serves its artifacts to other peers');
+        this.#bulk = await server.start();
+        logger.info({ url: this.#bulk.urls[0] }, 'serves its artifacts to other peers');
       } catch (error) {
         logger.warn({ err: error }, 'cannot serve its artifacts directly; others get them slower');
       }
@@ -114,7 +106,7 @@ export class BulkExchange {
     this.#stop.abort();
     this.#bulk = undefined;
     await this.transfers.stop();
-    this.#direct.close();
+    await this.#direct.stop();
     await this.#server?.stop();
     await this.#loops;
   }

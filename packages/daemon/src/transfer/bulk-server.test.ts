@@ -1,13 +1,10 @@
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import type { createServer, Server } from 'node:http';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { CHUNK_BYTES, peerId } from '@podmesh/core';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { temporaryFolder } from '../store/store.test-kit.ts';
-import { BulkServer, type BulkServerParts } from './bulk-server.ts';
-import { sampleBytes, sourceOf } from './transfer.test-kit.ts';
+import type { BulkServerParts } from './bulk-server.js';
+import { bulkSourceOf, newServer, sampleBytes, sourceOf } from './transfer.test-kit.ts';
 
 const KEY = 'key';
 const authorization = `Bearer ${KEY}`;
@@ -25,14 +22,8 @@ vi.mock('node:http', async (importOriginal) => {
 /** A server of one artifact of a chunk and a half, or more. */
 async function serving(change: Partial<BulkServerParts> = {}, chunks = 1) {
   const { bytes, id } = sampleBytes(chunks);
-  const server = new BulkServer({
-    peer: peerId('a'),
-    key: KEY,
-    source: sourceOf(bytes),
-    host: '127.0.0.1',
-    port: 0,
-    ...change,
-  });
+  const source = bulkSourceOf(sourceOf(bytes));
+  const server = newServer(peerId('a'), { key: KEY, source, ...change });
   await server.start();
   onTestFinished(() => server.stop());
   const path = `/v1/artifact/${id.slice('sha256:'.length)}`;
@@ -87,8 +78,11 @@ it('sends no more lists of chunks than anything else', async () => {
 });
 
 it('gives of what is not whole single chunks, and never says that it is the whole', async () => {
-  let file: string | undefined;
-  const { bytes, get } = await serving({ fileOf: () => file });
+  const { bytes } = sampleBytes(1);
+  const source = bulkSourceOf(sourceOf(bytes));
+  let isWhole = false;
+  const find = async () => ({ bytes: bytes.length, isWhole });
+  const { get } = await serving({ source: { ...source, find } });
   const range = { range: `bytes=${CHUNK_BYTES}-${bytes.length - 1}` };
   expect([(await get()).status, (await get({}, 'HEAD')).status]).toEqual([404, 404]);
   expect((await get(range, 'HEAD')).status).toBe(404);
@@ -96,7 +90,6 @@ it('gives of what is not whole single chunks, and never says that it is the whol
   expect(part.status).toBe(206);
   const got = Buffer.from(await part.arrayBuffer());
   expect(got.equals(bytes.subarray(CHUNK_BYTES))).toBe(true);
-  file = join(await temporaryFolder(), 'whole');
-  await writeFile(file, bytes);
+  isWhole = true;
   expect([(await get()).status, (await get({}, 'HEAD')).status]).toEqual([200, 200]);
 });

@@ -1,15 +1,11 @@
 import { setMaxListeners } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { type BulkAddress, CHUNK_BYTES, type ChunkSource, peerId } from '@podmesh/core';
 import { describeChunkTransport } from '@podmesh/testkit/conformance';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { temporaryFolder } from '../store/store.test-kit.ts';
-import { BulkServer } from './bulk-server.ts';
-import { parseByteRange } from './byte-range.ts';
+import { parseByteRange } from './byte-range.js';
 import { EitherTransport } from './either-transport.ts';
-import { isSameSecret } from './hello-proof.ts';
+import { isSameSecret } from './hello-proof.js';
 import { Neighbours, sampleBytes, sourceOf } from './transfer.test-kit.ts';
 
 const signal = new AbortController().signal;
@@ -63,34 +59,6 @@ describe('the server of artifacts', () => {
     expect(Buffer.from(await end.arrayBuffer())).toEqual(bytes.subarray(-2));
     const head = await ask(path, { method: 'HEAD' });
     expect(Number(head.headers.get('content-length'))).toBe(bytes.length);
-  });
-
-  it('gives what is here as a file from that file', async () => {
-    const { bytes, id } = sampleBytes(1);
-    const path = join(await temporaryFolder(), 'artifact');
-    await writeFile(path, bytes);
-    const source = sourceOf(bytes, { read: () => Promise.reject(new Error('read in vain')) });
-    const [peer, key] = [peerId('a'), 'key'];
-    const server = new BulkServer({
-      peer,
-      key,
-      source,
-      fileOf: () => path,
-      host: '127.0.0.1',
-      port: 0,
-    });
-    await server.start();
-    onTestFinished(() => server.stop());
-    const mesh = new Neighbours();
-    mesh.tell('a', { urls: [server.url], key });
-    const { length } = bytes;
-    const offset = CHUNK_BYTES;
-    const into = Buffer.alloc(length - offset);
-    const place = { artifact: id, index: 1, offset, bytes: into.length };
-    expect((await mesh.transport().fetch(peer, place, into, signal)).ok).toBe(true);
-    expect(into.equals(bytes.subarray(offset))).toBe(true);
-    await rm(path);
-    expect((await mesh.transport().fetch(peer, place, into, signal)).ok).toBe(false);
   });
 
   it('gives nothing to whoever has not the key, and knows no other paths', async () => {

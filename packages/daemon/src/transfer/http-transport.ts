@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import {
   type ArtifactId,
-  type BulkAddress,
   type ChunkList,
   type ChunkPlace,
   type ChunkTransport,
@@ -10,23 +8,18 @@ import {
   ok,
   type PeerDirectory,
   type PeerId,
+  PortError,
   type Result,
   refused,
+  SOURCE_STALL_MS,
   type SourceRefusal,
-  STREAMS_PER_SOURCE_MAX,
+  unreachable,
 } from '@podmesh/core';
-import { helloProof, isSameSecret } from './hello-proof.ts';
-import {
-  type HttpAnswer,
-  HttpConnection,
-  HttpProblem,
-  type HttpRequest,
-} from './http-connection.ts';
+import { AskedThread } from '../asked-thread.ts';
+import { sharedBytes } from './chunk-memory.ts';
 
-/** A peer that is on the same network has answered long before. */
-const HELLO_MS = 1_500;
-/** Addresses of one peer that are tried. */
-const URLS_MAX = 4;
+/** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
+const WORKER = new URL('./receive-worker.js', import.meta.url);
 /** A peer that was not reached is not tried again for this long, twice as long after each further time… */
 const UNREACHED_MS = 15_000;
 /** …up to this. */
@@ -35,6 +28,18 @@ const UNREACHED_MS_MAX = 300_000;
 const UNREACHED_MAX = 1_000;
 /** What a busy source that says nothing is left alone for. */
 const BUSY_MS = 500;
+/** Ways that were opened and taken by somebody else before they could be used. */
+const OPENED_MAX = 8;
+
+/** The thread that receives ended before it had all. The next request gets a new one. */
+export class ReceiveThreadLostError extends PortError {
+  constructor(cause?: unknown) {
+    super('the thread that receives artifacts ended while it received one; try again', {
+      retryable: true,
+      cause,
+    });
+  }
+}
 
 interface Unreached {
   /** Of one session: a restarted peer is another matter. */
@@ -43,35 +48,64 @@ interface Unreached {
   readonly restMs: number;
 }
 
-/** A way to another peer that is proven to be that peer's. */
-interface Proven {
-  readonly connection: HttpConnection;
-  readonly key: string;
-  /** It was used before: it may have been closed by the other side meanwhile. */
-  readonly again: boolean;
+interface Request {
+  readonly path: string;
+  readonly range?: string;
+  /** Shared memory, filled by a 206 of just this length. */
+  readonly into?: Uint8Array;
 }
+
+interface Answer {
+  readonly status: number;
+  readonly afterMs: string | undefined;
+  /** Absent where it filled what was given. */
+  readonly body: Uint8Array | undefined;
+}
+
+/** What came of a request in the thread. */
+type Got =
+  | ({ readonly kind: 'answer' } & Answer)
+  | { readonly kind: 'not-open' | 'aborted' }
+  | {
+      readonly kind: 'problem';
+      readonly problem: 'unreachable' | 'stalled' | 'closed' | 'malformed';
+      readonly message: string;
+    };
 
 export interface HttpTransportParts {
   readonly peers: Pick<PeerDirectory, 'find'>;
   readonly clock: Pick<Clock, 'nowMs'>;
+  /** Stands in for the thread's program in tests. */
+  readonly script?: URL;
 }
 
-/** {@link ChunkTransport} straight from the other peer's server, whose address and key its directory entry tells. */
+/**
+ * {@link ChunkTransport} straight from the other peer's server, whose address and key its directory entry tells. A thread
+ * receives; chunks come without being copied where `into` is memory that threads can share.
+ */
 export class HttpTransport implements ChunkTransport {
   readonly #parts: HttpTransportParts;
-  readonly #idle = new Map<PeerId, Proven[]>();
+  readonly #thread: AskedThread;
   readonly #unreached = new Map<PeerId, Unreached>();
 
   constructor(parts: HttpTransportParts) {
     this.#parts = parts;
+    this.#thread = new AskedThread({
+      script: parts.script ?? WORKER,
+      name: 'podmesh-receive',
+      lost: (cause) => new ReceiveThreadLostError(cause),
+    });
   }
 
   /** Whether the source can be asked directly: known, or tried at once. */
   async reaches(source: PeerId, signal: AbortSignal): Promise<boolean> {
-    const idle = this.#takeIdle(source);
-    const opened = idle === undefined ? await this.#open(source, signal) : ok(idle);
-    if (opened.ok) this.#keep(source, opened.value);
-    return opened.ok;
+    try {
+      if (await this.#thread.ask<boolean>({ kind: 'is-open', peer: source })) return true;
+      return (await this.#open(source, signal)).ok;
+    } catch (error) {
+      if (!(error instanceof ReceiveThreadLostError)) throw error;
+      return false;
+    }
   }
 
   async chunkList(
@@ -81,8 +115,9 @@ export class HttpTransport implements ChunkTransport {
   ): Promise<Result<ChunkList, SourceRefusal>> {
     const answered = await this.#ask(source, { path: `${pathOf(artifact)}/chunks` }, signal);
     if (!answered.ok) return answered;
-    if (answered.value.status !== 200) return refused(refusalOf(answered.value));
-    const list = parseList(answered.value.body);
+    const { status, body } = answered.value;
+    if (status !== 200 || body === undefined) return refused(refusalOf(answered.value));
+    const list = parseList(body);
     return list === undefined
       ? refused({ kind: 'refused', message: 'its list of chunks cannot be one' })
       : ok(list);
@@ -94,65 +129,59 @@ export class HttpTransport implements ChunkTransport {
     into: Uint8Array,
     signal: AbortSignal,
   ): Promise<Result<undefined, SourceRefusal>> {
-    const headers = { range: `bytes=${offset}-${offset + bytes - 1}` };
-    const answered = await this.#ask(source, { path: pathOf(artifact), headers, into }, signal);
+    const range = `bytes=${offset}-${offset + bytes - 1}`;
+    const shared = into.buffer instanceof SharedArrayBuffer ? into : sharedBytes(into.length);
+    const request = { path: pathOf(artifact), range, into: shared };
+    const answered = await this.#ask(source, request, signal);
     if (!answered.ok) return answered;
-    return answered.value.status === 206 ? ok(undefined) : refused(refusalOf(answered.value));
+    if (answered.value.status !== 206) return refused(refusalOf(answered.value));
+    if (shared !== into) into.set(shared);
+    return ok(undefined);
   }
 
-  /** Closes what is open and unused. */
-  close(): void {
-    for (const connections of this.#idle.values()) {
-      for (const { connection } of connections) connection.close();
-    }
-    this.#idle.clear();
+  /** Closes what is open and ends the thread. Harmless twice. */
+  stop(): Promise<void> {
+    return this.#thread.stop();
   }
 
   async #ask(
     source: PeerId,
-    request: HttpRequest,
+    request: Request,
     signal: AbortSignal,
-  ): Promise<Result<HttpAnswer, SourceRefusal>> {
-    for (;;) {
-      const idle = this.#takeIdle(source);
-      const opened = idle === undefined ? await this.#open(source, signal) : ok(idle);
-      if (!opened.ok) return opened;
-      const { connection, key, again } = opened.value;
-      try {
-        const headers = { ...request.headers, authorization: `Bearer ${key}` };
-        const answer = await connection.request({ ...request, headers }, signal);
-        this.#keep(source, opened.value);
-        return ok(answer);
-      } catch (error) {
-        if (!(error instanceof HttpProblem)) throw error;
-        if (again && error.untouched && error.kind === 'closed') continue;
-        return refused(refusalOfProblem(error));
+  ): Promise<Result<Answer, SourceRefusal>> {
+    try {
+      for (let opened = 0; opened < OPENED_MAX; opened += 1) {
+        const got = await this.#get(source, request, signal);
+        if (got.kind === 'answer') return ok(got);
+        if (got.kind === 'problem') return refused(refusalOfProblem(got));
+        signal.throwIfAborted();
+        const open = await this.#open(source, signal);
+        if (!open.ok) return open;
       }
+    } catch (error) {
+      if (!(error instanceof ReceiveThreadLostError)) throw error;
+      return refused({ kind: 'short', message: error.message });
+    }
+    return refused({ kind: 'busy', afterMs: BUSY_MS });
+  }
+
+  /** Aborted, it ends when the thread has let go of the memory: that may be used for something else at once. */
+  async #get(peer: PeerId, request: Request, signal: AbortSignal): Promise<Got> {
+    signal.throwIfAborted();
+    const id = this.#thread.newId();
+    const { running } = this.#thread;
+    const abort = (): void => this.#thread.tell({ kind: 'abort', id }, running);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      const order = { kind: 'get', peer, stallMs: SOURCE_STALL_MS, ...request };
+      return await this.#thread.ask<Got>(order, [], id);
+    } finally {
+      signal.removeEventListener('abort', abort);
+      signal.throwIfAborted();
     }
   }
 
-  #takeIdle(source: PeerId): Proven | undefined {
-    const usable = this.#usable(source);
-    const proven = usable.pop();
-    if (usable.length === 0) this.#idle.delete(source);
-    return proven;
-  }
-
-  /** Those that nobody has closed meanwhile. */
-  #usable(source: PeerId): Proven[] {
-    const usable = (this.#idle.get(source) ?? []).filter((idle) => idle.connection.isUsable);
-    this.#idle.set(source, usable);
-    return usable;
-  }
-
-  #keep(source: PeerId, proven: Proven): void {
-    if (!proven.connection.isUsable) return;
-    const idle = this.#usable(source);
-    if (idle.length < STREAMS_PER_SOURCE_MAX) idle.push({ ...proven, again: true });
-    else proven.connection.close();
-  }
-
-  async #open(source: PeerId, signal: AbortSignal): Promise<Result<Proven, SourceRefusal>> {
+  async #open(source: PeerId, signal: AbortSignal): Promise<Result<undefined, SourceRefusal>> {
     const unreachable = (message: string) =>
       refused({ kind: 'unreachable' as const, message: `peer ${source}: ${message}` });
     const address = await this.#parts.peers.find(source).then(
@@ -162,14 +191,15 @@ export class HttpTransport implements ChunkTransport {
     );
     signal.throwIfAborted();
     if (address === undefined) return unreachable('tells no address');
-    const { key } = address;
+    const { key, urls } = address;
     const before = this.#unreached.get(source);
     const nowMs = this.#parts.clock.nowMs();
     if (before?.key === key && nowMs < before.untilMs) return unreachable('was not reached lately');
-    const connection = await dial(source, address, signal);
-    if (connection !== undefined) {
+    const isOpen = await this.#thread.ask<boolean>({ kind: 'open', peer: source, urls, key });
+    signal.throwIfAborted();
+    if (isOpen) {
       this.#unreached.delete(source);
-      return ok({ connection, key, again: false });
+      return ok(undefined);
     }
     const doubled = before?.key === key ? before.restMs * 2 : UNREACHED_MS;
     const restMs = Math.min(UNREACHED_MS_MAX, doubled);
@@ -179,67 +209,26 @@ export class HttpTransport implements ChunkTransport {
   }
 }
 
-/** All addresses at once; the first that proves to be the peer's. */
-async function dial(
-  peer: PeerId,
-  { urls, key }: BulkAddress,
-  signal: AbortSignal,
-): Promise<HttpConnection | undefined> {
-  const won = new AbortController();
-  const stop = AbortSignal.any([signal, won.signal]);
-  const tries = urls.slice(0, URLS_MAX).map((url) => greet(peer, url, key, stop));
-  try {
-    const first = await Promise.any(tries);
-    for (const greeted of tries) {
-      greeted.then((other) => other !== first && other.close()).catch(() => undefined);
-    }
-    return first;
-  } catch {
-    signal.throwIfAborted();
-    return undefined;
-  } finally {
-    won.abort();
-  }
-}
-
-async function greet(
-  peer: PeerId,
-  address: string,
-  key: string,
-  signal: AbortSignal,
-): Promise<HttpConnection> {
-  const url = new URL(address);
-  if (url.protocol !== 'http:') throw new HttpProblem('unreachable', `not to be dialled: ${url}`);
-  const connection = await HttpConnection.open(url, HELLO_MS, signal);
-  try {
-    const nonce = randomBytes(32).toString('hex');
-    const answer = await connection.request({ path: `/v1/hello?nonce=${nonce}` }, signal, HELLO_MS);
-    const proof = answer.status === 200 ? proofIn(answer.body) : undefined;
-    if (proof !== undefined && isSameSecret(proof, helloProof(key, peer, nonce))) return connection;
-    throw new HttpProblem('unreachable', `${url.host} is not peer ${peer}`);
-  } catch (error) {
-    connection.close();
-    throw error;
-  }
-}
-
 const pathOf = (artifact: ArtifactId): string => `/v1/artifact/${artifact.slice('sha256:'.length)}`;
 
-function refusalOf({ status, headers }: HttpAnswer): SourceRefusal {
+function refusalOf({ status, afterMs: said }: Answer): SourceRefusal {
   if (status === 404) return { kind: 'not-here' };
   if (status !== 429) return { kind: 'refused', message: `it answers ${status}` };
-  const afterMs = Number(headers.get('retry-after-ms') ?? BUSY_MS);
+  const afterMs = Number(said ?? BUSY_MS);
   return { kind: 'busy', afterMs: Number.isFinite(afterMs) ? afterMs : BUSY_MS };
 }
 
-function refusalOfProblem({ kind, message }: HttpProblem): SourceRefusal {
-  switch (kind) {
+function refusalOfProblem({ problem, message }: Extract<Got, { kind: 'problem' }>): SourceRefusal {
+  switch (problem) {
     case 'closed':
       return { kind: 'short', message };
     case 'malformed':
       return { kind: 'refused', message };
+    case 'unreachable':
+    case 'stalled':
+      return { kind: problem, message };
     default:
-      return { kind, message };
+      return unreachable(problem);
   }
 }
 
@@ -249,12 +238,6 @@ function parseJson(body: Uint8Array): unknown {
   } catch {
     return undefined;
   }
-}
-
-function proofIn(body: Uint8Array): string | undefined {
-  const answer = parseJson(body);
-  if (typeof answer !== 'object' || answer === null || !('proof' in answer)) return undefined;
-  return typeof answer.proof === 'string' ? answer.proof : undefined;
 }
 
 function parseList(body: Uint8Array): ChunkList | undefined {

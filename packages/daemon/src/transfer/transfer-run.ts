@@ -19,6 +19,7 @@ import {
 } from '@podmesh/core';
 import type { ArtifactDisk, PartialArtifact } from '../store/artifact-disk.ts';
 import { chunkPlace } from '../store/chunk-list.ts';
+import type { ChunkMemory } from './chunk-memory.ts';
 import { TransferError } from './transfer-error.ts';
 
 export interface TransferRunParts {
@@ -26,6 +27,7 @@ export interface TransferRunParts {
   readonly finder: Pick<ArtifactFinder, 'whoHas'>;
   readonly transport: ChunkTransport;
   readonly clock: Clock;
+  readonly memory: ChunkMemory;
   /** Peers that gave wrong bytes lately, whatever for. */
   readonly isBlamed: (peer: PeerId) => boolean;
 }
@@ -190,19 +192,19 @@ export class TransferRun {
     const key = askKey(source, index);
     this.#asks.set(key, ask);
     const place = chunkPlace(artifact, phase.group.list.bytes, index);
-    // Memory of its own, not part of a pool: the disk may hand it to another thread.
-    const into = Buffer.allocUnsafeSlow(place.bytes);
-    const { transport } = this.#parts;
-    const answered = await answerOf(transport.fetch(source, place, into, ask.signal));
-    this.#asks.delete(key);
-    if (ask.signal.aborted || (answered.ok && !isChunkWanted(this.#state, index))) {
-      return { kind: 'chunk-cancelled', source, index };
-    }
-    if (!answered.ok) return { kind: 'chunk-refused', source, index, refusal: answered.error };
-    this.#note({ kind: 'chunk-received', source, index });
-    this.#rest.abort();
-    const outcome = await partial.put(index, into);
-    return { kind: outcome === 'here' ? 'chunk-here' : 'chunk-corrupt', source, index };
+    const { transport, memory } = this.#parts;
+    return await memory.lend(place.bytes, async (into) => {
+      const answered = await answerOf(transport.fetch(source, place, into, ask.signal));
+      this.#asks.delete(key);
+      if (ask.signal.aborted || (answered.ok && !isChunkWanted(this.#state, index))) {
+        return { kind: 'chunk-cancelled', source, index };
+      }
+      if (!answered.ok) return { kind: 'chunk-refused', source, index, refusal: answered.error };
+      this.#note({ kind: 'chunk-received', source, index });
+      this.#rest.abort();
+      const outcome = await partial.put(index, into);
+      return { kind: outcome === 'here' ? 'chunk-here' : 'chunk-corrupt', source, index };
+    });
   }
 
   async #commit(): Promise<TransferEvent> {

@@ -11,11 +11,12 @@ import {
   type PeerEntry,
   type PeerId,
   peerId,
+  UPLOAD_STREAMS_MAX,
 } from '@podmesh/core';
 import { onTestFinished } from 'vitest';
 import type { ArtifactDisk, PartialArtifact } from '../store/artifact-disk.ts';
 import { systemClock } from '../system-clock.ts';
-import { BulkServer } from './bulk-server.ts';
+import { BulkServer, type BulkServerParts, type BulkSource } from './bulk-server.js';
 import { HttpTransport } from './http-transport.ts';
 import { Transfers } from './transfers.ts';
 
@@ -39,11 +40,56 @@ export function sampleBytes(chunks: number): { readonly bytes: Buffer; readonly 
 
 /** A source that gives what it is told to give, whatever the name. */
 export function sourceOf(bytes: Uint8Array, change: Partial<ChunkSource> = {}): ChunkSource {
+  let list: ChunkList | undefined;
   return {
-    chunkList: async () => chunkListOf(bytes),
+    chunkList: async () => {
+      list ??= chunkListOf(bytes);
+      return list;
+    },
     read: async ({ offset, bytes: length }: ChunkPlace) => bytes.slice(offset, offset + length),
     ...change,
   };
+}
+
+/** What a server serves of it, all of it whole. */
+export function bulkSourceOf(source: ChunkSource): BulkSource {
+  const named = (hex: string) => artifactId(`sha256:${hex}`);
+  const chunkList = (hex: string) => source.chunkList(named(hex));
+  return {
+    chunkList,
+    find: async (hex) => {
+      const list = await chunkList(hex);
+      return list === undefined ? undefined : { bytes: list.bytes, isWhole: true };
+    },
+    open: async (hex) => {
+      const artifact = named(hex);
+      const total = (await chunkList(hex))?.bytes ?? 0;
+      let chunk: { readonly index: number; readonly bytes: Uint8Array | undefined } | undefined;
+      return {
+        read: async (into, at, length, position) => {
+          const index = Math.floor(position / CHUNK_BYTES);
+          const offset = index * CHUNK_BYTES;
+          if (chunk?.index !== index) {
+            const bytes = Math.min(CHUNK_BYTES, total - offset);
+            chunk = { index, bytes: await source.read({ artifact, index, offset, bytes }) };
+          }
+          const piece = chunk.bytes?.subarray(position - offset, position - offset + length);
+          into.set(piece ?? [], at);
+          return { bytesRead: piece?.length ?? 0 };
+        },
+        close: async () => undefined,
+      };
+    },
+  };
+}
+
+/** A server on this machine; not started. */
+export function newServer(
+  peer: PeerId,
+  change: Partial<BulkServerParts> & Pick<BulkServerParts, 'source'>,
+): BulkServer {
+  const limits = { streamsMax: UPLOAD_STREAMS_MAX, chunkBytes: CHUNK_BYTES };
+  return new BulkServer({ peer, key: 'key', host: '127.0.0.1', port: 0, ...limits, ...change });
 }
 
 /** A disk in memory that counts, and keeps what was here over tries. */
@@ -84,7 +130,8 @@ export class MemoryDisk implements ArtifactDisk {
       put: async (index, bytes) => {
         this.puts.push(index);
         if (hexOf(bytes) !== list.digests[index]) return 'corrupt';
-        parts.set(index, bytes);
+        // The memory is used again.
+        parts.set(index, new Uint8Array(bytes));
         return 'here';
       },
       commit: async () => {
@@ -114,7 +161,7 @@ export class Neighbours {
   async add(name: string, source: ChunkSource, artifact?: ArtifactId): Promise<BulkServer> {
     const peer = peerId(name);
     const key = randomBytes(16).toString('hex');
-    const server = new BulkServer({ peer, key, source, host: '127.0.0.1', port: 0 });
+    const server = newServer(peer, { key, source: bulkSourceOf(source) });
     await server.start();
     onTestFinished(() => server.stop());
     this.#servers.set(name, server);
@@ -153,7 +200,7 @@ export class Neighbours {
       },
       clock: systemClock,
     });
-    onTestFinished(() => transport.close());
+    onTestFinished(() => transport.stop());
     return transport;
   }
 

@@ -7,11 +7,12 @@ import {
   type TransferOrder,
   WHO_HAS_ARTIFACTS_MAX,
 } from '@podmesh/core';
+import { ChunkMemory } from './chunk-memory.ts';
 import { Slots } from './slots.ts';
 import { TransferError } from './transfer-error.ts';
 import { TransferRun, type TransferRunParts } from './transfer-run.ts';
 
-export interface TransfersParts extends Omit<TransferRunParts, 'isBlamed'> {
+export interface TransfersParts extends Omit<TransferRunParts, 'isBlamed' | 'memory'> {
   readonly peer: PeerId;
   /** Where nobody but this peer is listed, nobody is asked. Absent: they always are. */
   readonly peers?: Pick<PeerDirectory, 'list'>;
@@ -39,6 +40,7 @@ interface Flight {
 /** Gets artifacts from other peers: each once, whoever wants it meanwhile, and few at the same time. */
 export class Transfers {
   readonly #parts: TransfersParts;
+  readonly #memory = new ChunkMemory();
   readonly #slots = new Slots(TRANSFERS_MAX);
   readonly #flights = new Map<ArtifactId, Flight>();
   readonly #blamedUntilMs = new Map<PeerId, number>();
@@ -116,7 +118,7 @@ export class Transfers {
       throw new TransferError(artifact, 'no-source');
     }
     const run = new TransferRun(
-      { ...this.#parts, isBlamed: (peer) => this.#isBlamed(peer) },
+      { ...this.#parts, memory: this.#memory, isBlamed: (peer) => this.#isBlamed(peer) },
       {
         artifact,
         self: this.#parts.peer,

@@ -6,6 +6,7 @@ import { describeArtifactFinder } from './describe-artifact-finder.ts';
 import { type ChunkTransportBench, describeChunkTransport } from './describe-chunk-transport.ts';
 import { describeLaneDirectory, describePeerDirectory } from './describe-directories.ts';
 import { describeDriveQueue } from './describe-drive-queue.ts';
+import { describeImages } from './describe-images.ts';
 import { describeLeaseKeeper, type LeaseBench } from './describe-lease-keeper.ts';
 import { describeLiveLog } from './describe-live-log.ts';
 import { describeOfferQueue } from './describe-offer-queue.ts';
@@ -28,6 +29,7 @@ export function describeMesh(name: string, make: MakeBench<MeshBench>): void {
   describeLaneDirectory(name, make);
   describeResultCache(name, make);
   describeArtifactStore(name, make);
+  describeImages(name, make);
   describeLiveLog(name, make);
   describeArtifactFinder(name, make);
   describeChunkTransport(name, () => chunkTransportBench(make));

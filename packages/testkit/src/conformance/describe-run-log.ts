@@ -6,6 +6,7 @@ import {
   sampleFailed,
   sampleLost,
   samplePublished,
+  sampleSpawned,
   sampleStarted,
   sampleSucceeded,
   sampleTask,
@@ -157,6 +158,28 @@ function reads(use: Use): void {
     const sequences = facts.map(({ sequence }) => sequence);
     expect(sequences).toEqual([...new Set(sequences)].sort((a, b) => a - b));
     expect(facts.every(({ event }) => event.run === run)).toBe(true);
+  });
+
+  it('fences what a task spawns by itself, and reads it in its place between the task’s own facts', async () => {
+    const { log } = use().ports;
+    const started = sampleStarted(freshRun(), sampleTask());
+    const begun = await appended(log, started, 0);
+    const spawned = sampleSpawned(started);
+    const first = await appended(log, spawned, 0);
+    const another = { ...spawned, key: 'another' };
+    expect(await log.append(another, 0)).toEqual({ ok: false, error: { kind: 'stale' } });
+    expect(await log.append(spawned, 0)).toEqual({ ok: true, value: first });
+    const second = await appended(log, another, first);
+    const ended = sampleFailed(started);
+    const last = await appended(log, ended, begun);
+    const facts = await all(flat(log.read(started.run)));
+    expect(facts.map(({ event, sequence }) => [event, sequence])).toEqual([
+      [started, begun],
+      [spawned, first],
+      [another, second],
+      [ended, last],
+    ]);
+    expect((await log.lastOfTask(started.run, started.task))?.event).toEqual(ended);
   });
 
   it('reads nothing of an unknown run', async () => {

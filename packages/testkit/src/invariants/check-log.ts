@@ -60,8 +60,11 @@ export function taskEvents(facts: readonly Logged[]): ReadonlyMap<TaskId, readon
   return tasks;
 }
 
-/** Facts of people, who may come too late: nothing fences them against the end. */
-const OF_PEOPLE: readonly string[] = ['run-cancel-requested', 'task-released'];
+/**
+ * Facts of people, who may come too late: nothing fences them against the end. Nor what an attempt spawns, which
+ * the fold does not accept there.
+ */
+const UNFENCED: readonly string[] = ['run-cancel-requested', 'task-released', 'tasks-spawned'];
 
 /** First fact, last fact. */
 function checkShape(facts: readonly Logged[]): readonly Violation[] {
@@ -72,7 +75,7 @@ function checkShape(facts: readonly Logged[]): readonly Violation[] {
   const end = kinds.indexOf('run-ended');
   if (end < 0) return violations;
   for (const kind of kinds.slice(end + 1)) {
-    if (!OF_PEOPLE.includes(kind)) violations.push(`${kind} after its end`);
+    if (!UNFENCED.includes(kind)) violations.push(`${kind} after its end`);
   }
   return violations;
 }
@@ -165,15 +168,37 @@ function checkCounts(
   const open = last.filter((kind) => kind === 'attempt-started').length;
   const tried = last.length - succeeded;
   const { counts } = end;
+  const taskCount = first.taskCount + spawnedTasks(facts);
   const total = counts.succeeded + counts.failed + counts.skipped + counts.cancelled;
   return [
     ...differs('succeeded', counts.succeeded, succeeded),
     ...differs('cached', counts.cached, cached),
-    ...differs('all counts together', total, first.taskCount),
+    ...differs('all counts together', total, taskCount),
     ...(counts.failed > tried ? [`says ${counts.failed} failed, at most ${tried} can have`] : []),
     ...(open > 0 ? [`ended with ${open} open attempts`] : []),
-    ...checkState(end, first.taskCount),
+    ...checkState(end, taskCount),
   ];
+}
+
+/**
+ * Tasks that were spawned by an attempt that was open at that place, each key of a task once. Told apart from
+ * the fold, which also looks at names and budgets: workloads keep to those.
+ */
+function spawnedTasks(facts: readonly Logged[]): number {
+  const open = new Map<TaskId, string>();
+  const keys = new Set<string>();
+  let tasks = 0;
+  for (const { event } of facts) {
+    if (event.kind === 'run-ended' || event.kind === 'run-cancel-requested') return tasks;
+    if (event.kind === 'attempt-started') open.set(event.task, event.claim);
+    else if ('task' in event) open.delete(event.task);
+    if (event.kind !== 'tasks-spawned' || open.get(event.parent) !== event.claim) continue;
+    const key = `${event.parent} ${event.key}`;
+    if (keys.has(key)) continue;
+    keys.add(key);
+    tasks += event.jobs.reduce((sum, { count = 1 }) => sum + count, 0);
+  }
+  return tasks;
 }
 
 function checkState(end: RunEnded, taskCount: number): readonly Violation[] {

@@ -4,8 +4,8 @@ import {
   type Holders,
   type Holding,
   type PeerId,
-  WHO_HAS_ARTIFACTS_MAX,
-  WHO_HAS_MS,
+  WHO_HAS_ROUNDS_MS,
+  whoHasQuestion,
 } from '@podmesh/core';
 import type { FakeProcess } from '../process/fake-process.ts';
 import { orAborted } from '../process/sleep.ts';
@@ -48,11 +48,6 @@ export class FinderServer {
   }
 }
 
-const ROUNDS_MS = {
-  first: [WHO_HAS_MS],
-  'roll-call': [WHO_HAS_MS, 2 * WHO_HAS_MS, WHO_HAS_MS],
-} as const;
-
 /** Finding artifacts as one process does. */
 export class FakeArtifactFinder implements ArtifactFinder {
   private readonly process: FakeProcess;
@@ -70,9 +65,7 @@ export class FakeArtifactFinder implements ArtifactFinder {
     until: 'first' | 'roll-call',
     signal: AbortSignal,
   ): Promise<Holders> {
-    const wanted = [...new Set(artifacts)];
-    if (wanted.length > WHO_HAS_ARTIFACTS_MAX)
-      throw new RangeError(`${wanted.length} artifacts in one question`);
+    const wanted = whoHasQuestion(artifacts);
     signal.throwIfAborted();
     if (wanted.length === 0) return { found: new Map(), silent: [] };
     const listed = until === 'roll-call' ? await this.listed(signal) : undefined;
@@ -83,7 +76,7 @@ export class FakeArtifactFinder implements ArtifactFinder {
       asker: this.process,
       answered: (peer: PeerId, holdings: readonly Holding[]) => survey.note(peer, holdings),
     };
-    for (const waitMs of ROUNDS_MS[until]) {
+    for (const waitMs of WHO_HAS_ROUNDS_MS[until]) {
       if (survey.isComplete) break;
       const asked = this.process.call('finder.ask', () => this.server.ask(question));
       await orAborted(asked, signal);

@@ -6,6 +6,8 @@ import type {
   ChunkTransport,
   ClaimTicket,
   DriveQueue,
+  ImageManifests,
+  ImageTags,
   InputPins,
   LaneDirectory,
   LeaseKeeper,
@@ -27,6 +29,7 @@ import { type ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts
 import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
+import { FakeImageManifests, FakeImageTags, ImageServer } from './fake-images.ts';
 import { FakeInputPins } from './fake-input-pins.ts';
 import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
@@ -53,6 +56,8 @@ export interface MeshPorts {
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
+  readonly imageTags: ImageTags;
+  readonly imageManifests: ImageManifests;
   readonly relay: ChunkTransport;
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
 }
@@ -67,6 +72,7 @@ export class FakeMesh {
   readonly results: ResultServer = new Map();
   readonly artifacts: ArtifactServer = new Map();
   readonly liveLog = new LiveLogServer();
+  readonly images: ImageServer;
   readonly finder = new FinderServer();
   readonly chunks = new ChunkServer();
   readonly boxes = new BoxServer();
@@ -77,6 +83,7 @@ export class FakeMesh {
     this.random = random;
     this.log = new LogServer(nowMs);
     this.peers = new PeerServer(nowMs);
+    this.images = new ImageServer(nowMs);
     this.offers = new QueueServer<Offer>('offers', scheduler, {
       partitionOf: (offer) => offer.lane,
       groupOf: (offer) => offer.run,
@@ -101,6 +108,8 @@ export class FakeMesh {
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
       pins: new FakeInputPins(process, this.log),
       boxes: new FakeSecretBoxes(process, this.boxes),
+      imageTags: new FakeImageTags(process, this.images),
+      imageManifests: new FakeImageManifests(process, this.images),
       relay: new FakeChunkTransport(process, this.chunks),
       serveRelay: (peer, source, signal) => this.chunks.serve(peer, { process, source }, signal),
     };

@@ -103,6 +103,8 @@ function subjectOf(event: RunEvent): string {
       return `${event.run}.graph`;
     case 'run-cancel-requested':
       return `${event.run}.control`;
+    case 'tasks-spawned':
+      return `${event.run}.spawn.${event.parent}`;
     case 'run-ended':
     case 'outputs-lost':
       return `${event.run}.end`;

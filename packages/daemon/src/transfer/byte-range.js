@@ -1,14 +1,12 @@
-/** Bytes of an artifact, the end excluded. */
-export interface ByteRange {
-  readonly start: number;
-  readonly end: number;
-}
+/** @typedef {{ readonly start: number, readonly end: number }} ByteRange bytes of an artifact, the end excluded */
 
-/** One `Range` header (RFC 9110 §14.1.2); `unsatisfiable` also for several ranges, which nobody here asks for. */
-export function parseByteRange(
-  header: string | undefined,
-  bytes: number,
-): ByteRange | 'whole' | 'unsatisfiable' {
+/**
+ * One `Range` header (RFC 9110 §14.1.2); `unsatisfiable` also for several ranges, which nobody here asks for.
+ * @param {string | undefined} header
+ * @param {number} bytes
+ * @returns {ByteRange | 'whole' | 'unsatisfiable'}
+ */
+export function parseByteRange(header, bytes) {
   if (header === undefined) return 'whole';
   const [, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header) ?? [];
   if (first === '' && last === '') return 'unsatisfiable';

@@ -1,5 +1,4 @@
-import { connect, type Socket } from 'node:net';
-import { SOURCE_STALL_MS } from '@podmesh/core';
+import { connect } from 'node:net';
 
 /** Bytes of the head of an answer. */
 const HEAD_BYTES_MAX = 16 * 1024;
@@ -8,40 +7,42 @@ const OTHER_BYTES_MAX = 2 * 1024 * 1024;
 /** An unused connection is closed, before the other side does it. */
 const IDLE_MS = 8_000;
 
+/**
+ * @typedef {{ readonly status: number, readonly headers: ReadonlyMap<string, string> }} HttpHead
+ * @typedef {HttpHead & { readonly body: Uint8Array }} HttpAnswer `body`: the buffer that was given, for a body of just
+ *   that length in answer to a range; else one of its own.
+ */
+/**
+ * @typedef {object} HttpRequest
+ * @property {string} path
+ * @property {Readonly<Record<string, string>>} [headers]
+ * @property {Uint8Array | undefined} [into] filled by a 206 of just this length
+ */
+/**
+ * @typedef {object} Pending
+ * @property {Uint8Array | undefined} into
+ * @property {(answer: HttpAnswer) => void} resolve
+ * @property {(problem: HttpProblem) => void} reject
+ * @property {number} received
+ * @property {HttpHead | undefined} head
+ * @property {Uint8Array | undefined} body
+ * @property {number} filled
+ */
+/** @typedef {'unreachable' | 'stalled' | 'closed' | 'malformed'} HttpProblemKind */
+
 /** Why there is no answer. */
 export class HttpProblem extends Error {
-  readonly kind: 'unreachable' | 'stalled' | 'closed' | 'malformed';
-  /** Not one byte of an answer had come: a connection that was used again may have been closed meanwhile. */
-  readonly untouched: boolean;
-  constructor(kind: HttpProblem['kind'], message: string, untouched = false) {
+  /**
+   * @param {HttpProblemKind} kind
+   * @param {string} message
+   * @param {boolean} untouched not one byte of an answer had come: a connection that was used again may have been
+   *   closed meanwhile
+   */
+  constructor(kind, message, untouched = false) {
     super(message);
     this.kind = kind;
     this.untouched = untouched;
   }
-}
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: ReadonlyMap<string, string>;
-  /** The buffer that was given, for a body of just that length in answer to a range; else one of its own. */
-  readonly body: Uint8Array;
-}
-
-export interface HttpRequest {
-  readonly path: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Filled by a 206 of just this length. */
-  readonly into?: Uint8Array;
-}
-
-interface Pending {
-  readonly into: Uint8Array | undefined;
-  readonly resolve: (answer: HttpAnswer) => void;
-  readonly reject: (problem: HttpProblem) => void;
-  received: number;
-  head: Omit<HttpAnswer, 'body'> | undefined;
-  body: Uint8Array | undefined;
-  filled: number;
 }
 
 /**
@@ -50,14 +51,17 @@ interface Pending {
  * podmesh's server sends, HTTP/1.1 with a length, and takes anything else for malformed.
  */
 export class HttpConnection {
-  readonly #socket: Socket;
-  readonly #host: string;
-  readonly #scratch = Buffer.allocUnsafeSlow(HEAD_BYTES_MAX);
+  #scratch = Buffer.allocUnsafeSlow(HEAD_BYTES_MAX);
   #scratchFilled = 0;
-  #pending: Pending | undefined;
-  #problem: HttpProblem | undefined;
+  /** @type {Pending | undefined} */
+  #pending;
+  /** @type {HttpProblem | undefined} */
+  #problem;
+  #host;
+  #socket;
 
-  private constructor(url: URL) {
+  /** @param {URL} url */
+  constructor(url) {
     this.#host = url.host;
     this.#socket = connect({
       // Brackets are how an address of IPv6 is written in a URL only.
@@ -66,67 +70,75 @@ export class HttpConnection {
       noDelay: true,
       onread: {
         buffer: () => this.#nextBuffer(),
-        callback: (bytes) => {
+        callback: (/** @type {number} */ bytes) => {
           this.#receive(bytes);
           return true;
         },
       },
     });
+    const closed = () => this.#fail(new HttpProblem('closed', 'the connection was closed'));
     this.#socket.on('error', (error) => this.#fail(new HttpProblem('closed', error.message)));
-    this.#socket.on('end', () =>
-      this.#fail(new HttpProblem('closed', 'the connection was closed')),
-    );
-    this.#socket.on('close', () =>
-      this.#fail(new HttpProblem('closed', 'the connection was closed')),
-    );
+    this.#socket.on('end', closed);
+    this.#socket.on('close', closed);
     this.#socket.on('timeout', () => this.#fail(this.#silence()));
   }
 
-  /** Rejects with an {@link HttpProblem}, or with the signal's reason. */
-  static async open(url: URL, timeoutMs: number, signal: AbortSignal): Promise<HttpConnection> {
+  /**
+   * Rejects with an {@link HttpProblem}, or with the signal's reason.
+   * @param {URL} url
+   * @param {number} timeoutMs
+   * @param {AbortSignal} signal
+   * @returns {Promise<HttpConnection>}
+   */
+  static async open(url, timeoutMs, signal) {
     signal.throwIfAborted();
     const connection = new HttpConnection(url);
     const socket = connection.#socket;
     socket.setTimeout(timeoutMs);
-    await new Promise<void>((resolve, reject) => {
-      const abort = (): void => {
-        connection.close();
-        reject(signal.reason);
-      };
-      signal.addEventListener('abort', abort, { once: true });
-      socket.once('connect', () => {
-        signal.removeEventListener('abort', abort);
-        resolve();
-      });
-      socket.once('close', () => {
-        signal.removeEventListener('abort', abort);
-        const why = connection.#problem?.message ?? 'the connection was closed';
-        reject(new HttpProblem('unreachable', `${url.host}: ${why}`, true));
-      });
-    });
+    await /** @type {Promise<void>} */ (
+      new Promise((resolve, reject) => {
+        const abort = () => {
+          connection.close();
+          reject(signal.reason);
+        };
+        signal.addEventListener('abort', abort, { once: true });
+        socket.once('connect', () => {
+          signal.removeEventListener('abort', abort);
+          resolve();
+        });
+        socket.once('close', () => {
+          signal.removeEventListener('abort', abort);
+          const why = connection.#problem?.message ?? 'the connection was closed';
+          reject(new HttpProblem('unreachable', `${url.host}: ${why}`, true));
+        });
+      })
+    );
     socket.setTimeout(IDLE_MS);
     return connection;
   }
 
-  get isUsable(): boolean {
+  /** @returns {boolean} */
+  get isUsable() {
     return this.#problem === undefined && this.#pending === undefined;
   }
 
-  /** Rejects with an {@link HttpProblem}, or with the signal's reason; of no use afterwards. */
-  request(
-    { path, headers = {}, into }: HttpRequest,
-    signal: AbortSignal,
-    stallMs = SOURCE_STALL_MS,
-  ): Promise<HttpAnswer> {
+  /**
+   * Rejects with an {@link HttpProblem}, or with the signal's reason; of no use afterwards.
+   * @param {HttpRequest} request
+   * @param {AbortSignal} signal
+   * @param {number} stallMs without a byte
+   * @returns {Promise<HttpAnswer>}
+   */
+  request({ path, headers = {}, into }, signal, stallMs) {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       if (this.#problem !== undefined) return reject(this.#problem);
-      const abort = (): void => {
+      const abort = () => {
         reject(signal.reason);
         this.close();
       };
       signal.addEventListener('abort', abort, { once: true });
-      const end = (): void => signal.removeEventListener('abort', abort);
+      const end = () => signal.removeEventListener('abort', abort);
       this.#pending = {
         into,
         resolve: (answer) => {
@@ -148,17 +160,18 @@ export class HttpConnection {
     });
   }
 
-  close(): void {
+  close() {
     this.#fail(new HttpProblem('closed', 'the connection is not used any more'));
   }
 
-  #silence(): HttpProblem {
+  #silence() {
     return this.#pending === undefined
       ? new HttpProblem('closed', 'no answer in time')
       : new HttpProblem('stalled', 'not a byte for too long');
   }
 
-  #fail(problem: HttpProblem): void {
+  /** @param {HttpProblem} problem */
+  #fail(problem) {
     this.#problem ??= problem;
     const pending = this.#pending;
     this.#pending = undefined;
@@ -167,14 +180,15 @@ export class HttpConnection {
   }
 
   /** Where the kernel writes next. Never empty: that would be an error. */
-  #nextBuffer(): Uint8Array {
+  #nextBuffer() {
     const { body, filled = 0 } = this.#pending ?? {};
     if (body !== undefined && filled < body.length) return body.subarray(filled);
     const rest = this.#scratch.subarray(this.#scratchFilled);
     return rest.length > 0 ? rest : this.#scratch;
   }
 
-  #receive(bytes: number): void {
+  /** @param {number} bytes */
+  #receive(bytes) {
     const pending = this.#pending;
     if (pending === undefined) {
       this.#fail(malformed('bytes that nobody asked for'));
@@ -199,8 +213,12 @@ export class HttpConnection {
     this.#finish(pending);
   }
 
-  /** What is wrong with the head, if anything. */
-  #beginBody(pending: Pending, end: number): string | undefined {
+  /**
+   * @param {Pending} pending
+   * @param {number} end of the head
+   * @returns {string | undefined} what is wrong with the head, if anything
+   */
+  #beginBody(pending, end) {
     const head = readHead(this.#scratch.toString('latin1', 0, end));
     if (typeof head === 'string') return head;
     const length = Number(head.headers.get('content-length') ?? Number.NaN);
@@ -222,7 +240,8 @@ export class HttpConnection {
     return undefined;
   }
 
-  #finish({ head, body, filled, resolve }: Pending): void {
+  /** @param {Pending} pending */
+  #finish({ head, body, filled, resolve }) {
     if (head === undefined || body === undefined || filled < body.length) return;
     this.#pending = undefined;
     this.#socket.setTimeout(IDLE_MS);
@@ -231,14 +250,19 @@ export class HttpConnection {
   }
 }
 
-const malformed = (what: string): HttpProblem =>
+/** @param {string} what */
+const malformed = (what) =>
   new HttpProblem('malformed', `an answer that is not understood: ${what}`);
 
-function readHead(text: string): Omit<HttpAnswer, 'body'> | string {
+/**
+ * @param {string} text
+ * @returns {HttpHead | string}
+ */
+function readHead(text) {
   const [first = '', ...lines] = text.split('\r\n');
   const status = /^HTTP\/1\.1 (\d{3})(?: |$)/.exec(first)?.[1];
   if (status === undefined) return 'not HTTP/1.1';
-  const headers = new Map<string, string>();
+  const headers = new Map();
   for (const line of lines) {
     const colon = line.indexOf(':');
     const name = line.slice(0, colon).toLowerCase();

@@ -1,0 +1,164 @@
+import { canonicalJson, type Sha256 } from '../words/digest.ts';
+import { type JobId, jobId, type TaskId } from '../words/ids.ts';
+import {
+  INLINE_VALUE_BYTES_MAX,
+  SPAWN_JOBS_MAX,
+  SPAWN_KEY_CHARACTERS_MAX,
+} from '../words/limits.ts';
+import { ok, type Result, refused } from '../words/result.ts';
+import { checkReferences } from './check-references.ts';
+import { checkShape } from './check-shape.ts';
+import type { InputRef, Job } from './graph.ts';
+import { referencesOf } from './job-edges.ts';
+import { nameJobs } from './name-jobs.ts';
+import { normaliseJobs } from './normalise-jobs.ts';
+import { type GraphProblem, inWords, ProblemList } from './problem-list.ts';
+
+/** What a task asks for: `jobs` as in a document, and the key by which a repeated attempt finds them again. */
+export interface SpawnRequest {
+  readonly key: string;
+  readonly jobs: readonly unknown[];
+}
+
+export interface Spawner {
+  readonly task: TaskId;
+  /** Its own job: what it spawns runs in the same image, unless it says otherwise. */
+  readonly job: Job;
+  /** What it spawned before (`spawnedBy`), by their ids in the run. */
+  readonly earlier: readonly Job[];
+  /** Those that wait for it: its own job, that of the task which spawned it, and so on. */
+  readonly line: readonly Job[];
+  readonly sha256: Sha256;
+}
+
+/**
+ * Checks and normalises what a task wants to spawn, like the jobs of a document, and gives each job its
+ * id in the run. All problems at once, with paths such as `jobs[0].inputs.a`. Equal requests of the same task give equal jobs.
+ * A reference `jobs:<id>/…` means a job of the same request, or else one of `earlier`.
+ */
+export function parseSpawn(
+  { key, jobs }: SpawnRequest,
+  spawner: Spawner,
+): Result<readonly Job[], readonly GraphProblem[]> {
+  const document = { version: 1, defaults: { container: INHERITED }, jobs };
+  const problems = new ProblemList(document);
+  checkKey(key, problems);
+  const shaped = jobs.length > SPAWN_JOBS_MAX ? undefined : checkShape(document, problems);
+  if (shaped === undefined) {
+    if (jobs.length > SPAWN_JOBS_MAX) reportTooMany(jobs.length, problems);
+    return refused(problems.toProblems());
+  }
+  const names = nameJobs(shaped, problems);
+  const read = normaliseJobs(shaped, names, spawner.sha256, problems);
+  const known = [...spawner.earlier, ...spawner.line].filter(({ id }) => !names.includes(id));
+  checkReferences(
+    shaped,
+    [...read.map((job, at) => names[at] ?? job?.id), ...known.map(({ id }) => id)],
+    [...read, ...known],
+    problems,
+  );
+  for (const [at, job] of read.entries()) {
+    if (job !== undefined) checkAlone(job, at, problems);
+    if (job !== undefined) checkLine(job, at, { names, line: spawner.line, problems });
+  }
+  if (!problems.isEmpty) return refused(problems.toProblems());
+  const local = read.filter((job) => job !== undefined);
+  const ids = new Map(local.map((job) => [job.id, spawnedId(job.id, key, local.length, spawner)]));
+  const named = local.map((job) => inRun(job, ids, spawner));
+  checkBytes(named, problems);
+  return problems.isEmpty ? ok(named) : refused(problems.toProblems());
+}
+
+/** Stands for the image of the task that spawns until the jobs are read. */
+const INHERITED = 'podmesh/image-of-the-task-that-spawns';
+
+function checkKey(key: string, problems: ProblemList): void {
+  // A key is shown to people and compared byte by byte: nothing invisible.
+  if (/^[^\p{C}]+$/u.test(key) && key.length <= SPAWN_KEY_CHARACTERS_MAX) return;
+  problems.add(['key'], () => ({
+    problem: `the key ${inWords(key)} cannot be one`,
+    advice: `Give a text of 1 to ${SPAWN_KEY_CHARACTERS_MAX} characters without control characters.`,
+  }));
+}
+
+function reportTooMany(count: number, problems: ProblemList): void {
+  problems.add(['jobs'], () => ({
+    problem: `these are ${count.toLocaleString('en')} jobs, and one spawn has ${SPAWN_JOBS_MAX.toLocaleString('en')} at most`,
+    advice: 'Spawn several times with different keys, or use "count".',
+  }));
+}
+
+/** What only a document can have: there is no publisher whose files could be meant. */
+function checkAlone(job: Job, at: number, problems: ProblemList): void {
+  for (const [name, input] of Object.entries(job.inputs)) {
+    if (input.kind !== 'file') continue;
+    problems.add(['jobs', at, 'inputs', name], () => ({
+      problem: 'a sub-task has no files beside its document',
+      advice: 'Store the file as an artifact first, and name it by its digest "sha256:…".',
+    }));
+  }
+}
+
+function checkLine(
+  job: Job,
+  at: number,
+  {
+    names,
+    line,
+    problems,
+  }: { names: readonly (JobId | undefined)[]; line: readonly Job[]; problems: ProblemList },
+): void {
+  for (const { job: other, member } of referencesOf(job)) {
+    if (names.some((name) => name === other) || !line.some(({ id }) => id === other)) continue;
+    problems.add(['jobs', at, ...member], () => ({
+      problem: `a sub-task cannot wait for ${other}, which goes on only when its sub-tasks have ended`,
+      advice: 'Give it what it needs as an artifact, or as the output of another sub-task.',
+    }));
+  }
+}
+
+function checkBytes(jobs: readonly Job[], problems: ProblemList): void {
+  const characters = JSON.stringify(jobs).length;
+  if (characters <= INLINE_VALUE_BYTES_MAX) return;
+  problems.add(['jobs'], () => ({
+    problem: `these jobs take ${characters.toLocaleString('en')} characters, and one spawn has ${INLINE_VALUE_BYTES_MAX.toLocaleString('en')} at most`,
+    advice: 'Spawn several times with different keys, or give what is long as an artifact.',
+  }));
+}
+
+/** With the ids that the run knows, and the image of the task where none was named. */
+function inRun(job: Job, ids: ReadonlyMap<JobId, JobId>, { job: above }: Spawner): Job {
+  const rename = (id: JobId): JobId => ids.get(id) ?? id;
+  const inputs: Record<string, InputRef> = {};
+  for (const [name, input] of Object.entries(job.inputs)) {
+    inputs[name] = input.kind === 'output' ? { ...input, job: rename(input.job) } : input;
+  }
+  const { container } = job;
+  return {
+    ...job,
+    id: rename(job.id),
+    container:
+      container.kind === 'reference' && container.reference === INHERITED
+        ? above.container
+        : container.kind === 'output'
+          ? { ...container, job: rename(container.job) }
+          : container,
+    inputs,
+    after: job.after.map(rename),
+  };
+}
+
+const ID_CHARACTERS_MAX = 64;
+const HASH_CHARACTERS = 8;
+
+/**
+ * `<parent>--<key>`, and `--<id>` where there are several jobs: readable where names are short and plain; else cut
+ * and told apart by a hash of all three.
+ */
+function spawnedId(id: JobId, key: string, jobCount: number, { task, sha256 }: Spawner): JobId {
+  const written = [task.replace(':', '--'), key, ...(jobCount === 1 ? [] : [id])].join('--');
+  const plain = written.replaceAll(/[^A-Za-z0-9_-]+/g, '-');
+  if (plain === written && plain.length <= ID_CHARACTERS_MAX) return jobId(plain);
+  const hash = sha256(canonicalJson([task, key, id])).slice(0, HASH_CHARACTERS);
+  return jobId(`${plain.slice(0, ID_CHARACTERS_MAX - HASH_CHARACTERS - 1)}-${hash}`);
+}

@@ -1,0 +1,9 @@
+/**
+ * Parts of a pushed image up to this go into the mesh's object store too, so that the image survives the peer it was pushed
+ * to. Larger ones are at that peer, and at whoever has run it.
+ */
+export const SHARED_PART_BYTES_MAX = 64 * 1024 * 1024;
+/** What tags mean is compared with what is pinned this often: others push as well. */
+export const TAG_PINS_MS = 60_000;
+/** Parts of an image that are fetched from other peers at the same time; transfers have their own bound. */
+export const PARTS_FETCHED_MAX = 4;

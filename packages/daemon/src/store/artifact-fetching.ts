@@ -1,0 +1,139 @@
+import {
+  type ArtifactId,
+  type ArtifactStore,
+  EMPTY_ARTIFACT,
+  SMALL_ARTIFACT_BYTES_MAX,
+  type Tree,
+} from '@podmesh/core';
+import { parseTree } from '@podmesh/jetstream';
+import { TransferError } from '../transfer/transfer-error.ts';
+import type { Transfers } from '../transfer/transfers.ts';
+import type { DiskStore } from './disk-store.ts';
+import { onePiece } from './one-piece.ts';
+import { SingleFlight } from './single-flight.ts';
+import type { TreeSource } from './tree-folder.ts';
+import { unlessAborted } from './unless-aborted.ts';
+
+export type FromPeers = Pick<Transfers, 'get' | 'nobodyHas'>;
+
+/** Brings artifacts to this disk: large ones from other peers, the rest from the mesh's store. */
+export class ArtifactFetching {
+  readonly #store: DiskStore;
+  readonly #mesh: ArtifactStore;
+  readonly #fromPeers: FromPeers | undefined;
+  readonly #fetches = new SingleFlight<ArtifactId, void>();
+
+  /** Without `fromPeers` everything comes from the mesh's store. */
+  constructor(store: DiskStore, mesh: ArtifactStore, fromPeers: FromPeers | undefined) {
+    this.#store = store;
+    this.#mesh = mesh;
+    this.#fromPeers = fromPeers;
+  }
+
+  /** Without `bytes` it is a listing, or small. */
+  async fetch(artifact: ArtifactId, bytes = 0, signal?: AbortSignal): Promise<void> {
+    if (await this.#store.has(artifact)) return;
+    const work = (nobodyWaits: AbortSignal) => this.#bring(artifact, bytes, nobodyWaits);
+    await this.#fetches.run(artifact, work, signal);
+  }
+
+  /** Reads each listing once, those in `trees` not at all. */
+  treeSource(trees: Map<ArtifactId, Tree>, signal?: AbortSignal): TreeSource {
+    // Large ones. Which of them nobody has is asked once for all: one by one, each would cost a second of waiting.
+    const sizes = new Map<ArtifactId, number>();
+    const asked = new Set<ArtifactId>();
+    const noteSizes = ({ entries }: Tree): void => {
+      for (const entry of entries) {
+        if (entry.kind !== 'file' || entry.bytes <= SMALL_ARTIFACT_BYTES_MAX) continue;
+        if (!asked.has(entry.digest)) sizes.set(entry.digest, entry.bytes);
+      }
+    };
+    for (const tree of trees.values()) noteSizes(tree);
+    return {
+      store: this.#store,
+      fetch: async (artifact) => {
+        if (sizes.has(artifact) && !asked.has(artifact)) {
+          const open = [...sizes.keys()].filter((member) => !asked.has(member));
+          for (const member of open) asked.add(member);
+          for (const missing of await this.#atNoPeer(open, signal)) sizes.delete(missing);
+        }
+        await this.fetch(artifact, sizes.get(artifact), signal);
+      },
+      readTree: async (artifact) => {
+        const known = trees.get(artifact);
+        if (known !== undefined) return known;
+        await this.fetch(artifact, 0, signal);
+        const tree = await this.readTree(artifact);
+        trees.set(artifact, tree);
+        noteSizes(tree);
+        return tree;
+      },
+    };
+  }
+
+  /** Of a listing that is here. */
+  async readTree(artifact: ArtifactId): Promise<Tree> {
+    return parseTree(await readAll(this.#store.read(artifact)), artifact);
+  }
+
+  async #bring(artifact: ArtifactId, bytes: number, signal: AbortSignal): Promise<void> {
+    const isLarge = bytes > SMALL_ARTIFACT_BYTES_MAX;
+    if (isLarge && (await this.#fetchFromPeers(artifact, bytes, signal))) return;
+    signal.throwIfAborted();
+    const source =
+      artifact === EMPTY_ARTIFACT ? onePiece(new Uint8Array()) : this.#mesh.get(artifact);
+    const stored = await this.#store.write(untilAborted(source, signal), 'copy');
+    if (stored.digest === artifact) return this.#store.dropPartial(artifact);
+    throw new Error(`asked the mesh for ${artifact}, was given ${stored.digest}`);
+  }
+
+  /** Whether a peer had it. What this machine itself cannot do (a full disk) is no reason to ask elsewhere. */
+  async #fetchFromPeers(
+    artifact: ArtifactId,
+    bytes: number,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      await this.#fromPeers?.get(artifact, { bytes, signal });
+      return this.#fromPeers !== undefined;
+    } catch (error) {
+      if (error instanceof TransferError) return false;
+      throw error;
+    }
+  }
+
+  /** Of the given ones that are not here, those that no other peer has. */
+  async #atNoPeer(
+    artifacts: readonly ArtifactId[],
+    signal = new AbortController().signal,
+  ): Promise<Iterable<ArtifactId>> {
+    const { index } = this.#store;
+    const away = artifacts.filter((artifact) => index.whole(artifact) === undefined);
+    if (away.length === 0 || this.#fromPeers === undefined) return [];
+    return await this.#fromPeers.nobodyHas(away, signal);
+  }
+}
+
+async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of source) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+/** Ends with the signal's reason, even while the source gives nothing. */
+async function* untilAborted(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await unlessAborted(() => iterator.next(), signal);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    // Not waited for: a source that hangs would hold up its own end.
+    iterator.return?.().catch(() => undefined);
+  }
+}

@@ -1,0 +1,128 @@
+import {
+  type ArtifactId,
+  artifactId,
+  type BulkAddress,
+  CHUNK_BYTES,
+  type ChunkList,
+  type Clock,
+  type PeerId,
+  PortError,
+  UPLOAD_STREAMS_MAX,
+  unreachable,
+} from '@podmesh/core';
+import type { Logger } from 'pino';
+import { AskedThread } from '../asked-thread.ts';
+import type { ByteRange } from './byte-range.js';
+
+/** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
+const WORKER = new URL('./serve-worker.js', import.meta.url);
+/** Rest before a server that could not be started again is tried once more. */
+const RETRY_MS = 1_000;
+
+/** What this peer has, by its paths: the thread reads by itself. */
+export interface ServedStore {
+  /** `isWhole`: false where only some chunks are here as yet. */
+  find(artifact: ArtifactId): { readonly bytes: number; readonly isWhole: boolean } | undefined;
+  /** A file in which these bytes, verified, stand where they do in the artifact; undefined where they are not here. */
+  pathOf(artifact: ArtifactId, range: ByteRange): string | undefined;
+  chunkList(artifact: ArtifactId): Promise<ChunkList | undefined>;
+}
+
+export interface ServeThreadParts {
+  readonly peer: PeerId;
+  /** Whoever knows it may fetch. */
+  readonly key: string;
+  readonly store: ServedStore;
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  readonly clock: Pick<Clock, 'sleep'>;
+  readonly logger: Pick<Logger, 'warn'>;
+  /** Stands in for the thread's program in tests. */
+  readonly script?: URL;
+}
+
+/** The thread that serves artifacts ended before it had answered. */
+class ServeThreadLostError extends PortError {
+  constructor(cause?: unknown) {
+    super('the thread that serves artifacts ended', { retryable: true, cause });
+  }
+}
+
+type Question =
+  | { readonly kind: 'find' | 'chunk-list'; readonly hex: string }
+  | { readonly kind: 'path'; readonly hex: string; readonly range: ByteRange };
+
+/**
+ * Serves artifacts from a thread of its own. One that dies is replaced under the same address and key: those who fetched
+ * lose a chunk and ask again.
+ */
+export class ServeThread {
+  readonly #parts: ServeThreadParts;
+  readonly #thread: AskedThread;
+  readonly #stop = new AbortController();
+  #url: string | undefined;
+  #restarting: Promise<void> | undefined;
+
+  constructor(parts: ServeThreadParts) {
+    const { peer, key, host, store, script = WORKER } = parts;
+    this.#parts = parts;
+    this.#thread = new AskedThread({
+      script,
+      name: 'podmesh-serve',
+      workerData: { peer, key, host, streamsMax: UPLOAD_STREAMS_MAX, chunkBytes: CHUNK_BYTES },
+      lost: (cause) => new ServeThreadLostError(cause),
+      onLost: (cause) => this.#onLost(cause),
+      answer: (question: Question) => answer(store, question),
+    });
+  }
+
+  /** Resolves when it listens; rejects when it cannot. */
+  async start(): Promise<BulkAddress> {
+    this.#url = await this.#thread.ask<string>({ kind: 'start', port: this.#parts.port });
+    return { urls: [this.#url], key: this.#parts.key };
+  }
+
+  /** Harmless when never started, or twice. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#restarting;
+    await this.#thread.stop();
+  }
+
+  #onLost(cause: unknown): void {
+    if (this.#url === undefined || this.#stop.signal.aborted) return;
+    this.#parts.logger.warn({ err: cause }, 'the thread that serves artifacts ended; begins again');
+    this.#restarting ??= this.#restart(Number(new URL(this.#url).port)).finally(() => {
+      this.#restarting = undefined;
+    });
+  }
+
+  /** Under the port that others know. */
+  async #restart(port: number): Promise<void> {
+    const { clock } = this.#parts;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const isServing = await this.#thread.ask({ kind: 'start', port }).then(
+        () => true,
+        () => false,
+      );
+      if (isServing) return;
+      await clock.sleep(RETRY_MS, signal);
+    }
+  }
+}
+
+async function answer(store: ServedStore, question: Question): Promise<unknown> {
+  const artifact = artifactId(`sha256:${question.hex}`);
+  switch (question.kind) {
+    case 'find':
+      return store.find(artifact);
+    case 'chunk-list':
+      return await store.chunkList(artifact);
+    case 'path':
+      return store.pathOf(artifact, question.range);
+    default:
+      return unreachable(question);
+  }
+}
