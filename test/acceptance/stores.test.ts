@@ -205,6 +205,7 @@ describe('stores that people have, and secrets', () => {
       const explained = await cli.run('explain', `${record.run}/a`);
       expect(explained.out).toMatch(/peer \S+ has no value for the secret gone/);
       expect(explained.out).toContain('PODMESH_SECRET_NOBODYS');
+      expect(explained.out).toContain('input-missing');
 
       const missing = { id: 'm', command: ['true'], inputs: { x: `s3://${BUCKET}/not-there` } };
       const lost = await run({ ...heading(), jobs: [missing] });

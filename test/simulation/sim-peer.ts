@@ -4,6 +4,7 @@ import { loadGraph } from '@podmesh/jetstream';
 import type { ContainerHost, FakeMesh, SimMachine, SimProcess } from '@podmesh/testkit';
 import pino from 'pino';
 import { SimJournal, SimTaskFiles } from './sim-task-files.ts';
+import type { SimWeb } from './sim-web.ts';
 
 const CORES = 4;
 const capacity = { cpus: CORES, memoryBytes: 2 ** 33, diskBytes: 2 ** 40, gpus: 0 };
@@ -15,6 +16,8 @@ export interface SimPlace {
   readonly machine: SimMachine;
   /** Whether every result says that its bytes are on disks of peers alone. */
   readonly isBulk?: boolean;
+  /** Absent: there is nothing outside of the mesh. */
+  readonly web?: SimWeb | undefined;
   readonly onStep?: PeerParts['onStep'];
 }
 
@@ -22,7 +25,7 @@ export interface SimPlace {
 export async function bootPeer(
   mesh: FakeMesh,
   host: ContainerHost,
-  { process, machine, isBulk = false, onStep }: SimPlace,
+  { process, machine, isBulk = false, web, onStep }: SimPlace,
 ): Promise<void> {
   const real = mesh.portsFor(process);
   const ports = isBulk ? { ...real, log: withBulk(real.log) } : real;
@@ -50,6 +53,7 @@ export async function bootPeer(
     {
       ...ports,
       runtime: host.runtimeFor(process),
+      external: web?.partsFor(process, ports.pins),
       files: new SimTaskFiles(ports.artifacts),
       journal: new SimJournal(machine, process),
       peer: name,

@@ -1,3 +1,4 @@
+import { PortError } from '../ports.ts';
 import type { PeerId, RunId, TaskId } from '../words/ids.ts';
 import { type StorePlace, secretsOfPlace } from './store-place.ts';
 
@@ -19,6 +20,13 @@ export interface JobSecrets {
 /** Where secret files appear in a container. */
 export const SECRET_FILES_PATH = '/run/secrets';
 
+/** A peer cannot have a secret; another may. `retryable`: it may come yet. */
+export class SecretMissingError extends PortError {
+  constructor(peer: PeerId, name: string, why: string, retryable = false) {
+    super(`peer ${peer} has no value for the secret ${name}: ${why}`, { retryable });
+  }
+}
+
 /** All secrets that an attempt needs, by name, each once. */
 export function secretsNamed(
   secrets: JobSecrets | undefined,
@@ -26,12 +34,6 @@ export function secretsNamed(
 ): readonly string[] {
   const own = [...Object.values(secrets?.env ?? {}), ...Object.values(secrets?.files ?? {})];
   return [...new Set([...own, ...places.flatMap(secretsOfPlace)])];
-}
-
-/** Where a secret's value is looked for, in words that do not show it. */
-export function refText({ from, env, file }: SecretRef): string {
-  const where = env === undefined ? `the file ${file}` : `the environment variable ${env}`;
-  return from === 'peer' ? `${where} of the peer` : `${where} of the publisher`;
 }
 
 /**

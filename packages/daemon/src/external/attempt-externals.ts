@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import {
   type ArtifactId,
   ArtifactMissingError,
@@ -153,8 +152,8 @@ export class AttemptExternals {
       if (artifact === undefined || external === undefined) continue;
       const send = async (): Promise<void> => {
         const path = await files.input(artifact, { claim, signal: stop });
-        const { size } = await stat(path);
-        await external.store.write(place, { path, bytes: size }, this.#values, stop);
+        const file = { path, bytes: artifact.bytes };
+        await external.store.write(place, file, this.#values, stop);
       };
       await patiently(send, { clock, stop }).catch((error: unknown) => {
         throw this.#undelivered(name, place, error);

@@ -6,11 +6,11 @@ import {
   type Offer,
   type PeerDirectory,
   type PeerId,
-  PortError,
   type RunId,
   type RunLog,
   SECRET_BYTES_MAX,
   type SecretBoxes,
+  SecretMissingError,
   type SecretRef,
   type SecretValues,
 } from '@podmesh/core';
@@ -30,13 +30,6 @@ export interface PeerSecretsParts {
   readonly env: NodeJS.ProcessEnv;
   /** The directory of the secret files of this peer's owner. */
   readonly directory: string;
-}
-
-/** This peer cannot have a secret; another may. */
-export class SecretMissingError extends PortError {
-  constructor(peer: PeerId, name: string, why: string, retryable = false) {
-    super(`peer ${peer} has no value for the secret ${name}: ${why}`, { retryable });
-  }
 }
 
 /** Secret values, from the publisher of a run or the owner of this peer; never written anywhere here. */
