@@ -1,4 +1,4 @@
-/** Directions between packages (DESIGN §11): core ← {jetstream, podman, registry, stores, testkit} ← {daemon, cli}. */
+/** Directions between packages (DESIGN §11): core ← {jetstream, podman, registry, stores, testkit} ← {daemon, sdk ← cli}. */
 const npm = (name) => `node_modules/${name}`;
 
 module.exports = {
@@ -25,13 +25,20 @@ module.exports = {
       comment: 'the command line uses core and the public client only',
       severity: 'error',
       from: { path: '^packages/cli/src', pathNot: '\\.test(-kit)?\\.ts$' },
-      to: { path: '^packages/', pathNot: '^packages/(core|jetstream|cli)/' },
+      to: { path: '^packages/', pathNot: '^packages/(core|jetstream|sdk|cli)/' },
+    },
+    {
+      name: 'sdk-reaches-a-mesh-like-anybody',
+      comment: 'what a program of somebody else gets: core and the public client only',
+      severity: 'error',
+      from: { path: '^packages/sdk/src', pathNot: '\\.test(-kit)?\\.ts$' },
+      to: { path: '^packages/', pathNot: '^packages/(core|jetstream|sdk)/' },
     },
     {
       name: 'daemon-does-not-know-the-cli',
       severity: 'error',
       from: { path: '^packages/daemon/src', pathNot: '\\.test(-kit)?\\.ts$' },
-      to: { path: '^packages/(cli|testkit)/' },
+      to: { path: '^packages/(cli|sdk|testkit)/' },
     },
     {
       name: 'one-package-knows-nats',

@@ -35,25 +35,34 @@ export interface ArtifactFigures {
   readonly large: readonly OneLarge[];
   /** The most memory of the peer that fetched, and of the one that served, in MiB. */
   readonly peakMiB: { readonly fetcher: number; readonly source: number };
-  readonly shares: readonly Sharing[];
 }
 
 /** Bytes between peers beside `curl` on the same disk, everything in processes of its own. */
-export async function artifacts(): Promise<ArtifactFigures> {
+export function artifacts(): Promise<ArtifactFigures> {
+  return withMesh(oneLarge);
+}
+
+/** What many take who fetch the same at the same time. */
+export function sharing(): Promise<readonly Sharing[]> {
+  return withMesh(shared);
+}
+
+async function withMesh<Figures>(
+  measure: (folder: string, mesh: BenchMesh) => Promise<Figures>,
+): Promise<Figures> {
   const folder = await mkdtemp(join(tmpdir(), 'podmesh-bench-artifacts-'));
   const mesh = new BenchMesh();
   try {
     await mesh.start();
     await (await mesh.connect('bench')).stop();
-    const large = await oneLarge(folder, mesh);
-    return { ...large, shares: await shared(folder, mesh) };
+    return await measure(folder, mesh);
   } finally {
     await mesh.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function oneLarge(folder: string, mesh: BenchMesh) {
+async function oneLarge(folder: string, mesh: BenchMesh): Promise<ArtifactFigures> {
   const file = join(folder, 'large');
   await writeRandom(file, LARGE_BYTES);
   const source = await ArtifactChild.peer(mesh, 'source', join(folder, 'source'));

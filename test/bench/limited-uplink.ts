@@ -21,10 +21,12 @@ export async function limitedUplink(target: string, bytesPerS: number): Promise<
   const forward = (from: Socket, to: Socket): void => {
     from.on('data', (bytes) => {
       from.pause();
-      waiting.push(() => {
+      const pass = (): void => {
         left -= bytes.length;
         to.write(bytes, () => from.resume());
-      });
+      };
+      if (left > 0) pass();
+      else waiting.push(pass);
     });
     from.on('end', () => to.end());
   };

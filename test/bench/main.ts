@@ -1,9 +1,9 @@
-import { artifacts } from './artifacts.ts';
+import { artifacts, sharing } from './artifacts.ts';
 import { containers } from './containers.ts';
 import { type ControlPlaneFigures, chain, independentTasks } from './control-plane.ts';
 import { largeGraph } from './large-graph.ts';
 
-/** `npm run bench [control|containers|large|artifacts]`: prints the tables of this folder's README. */
+/** `npm run bench [control|containers|large|artifacts|sharing]`: prints the tables of this folder's README. */
 const only = process.argv[2];
 const wanted = (part: string): boolean => only === undefined || only === part;
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -50,7 +50,7 @@ if (wanted('large')) {
   row('most memory of the driver', `${short(large.driverMiB)} MiB`);
 }
 if (wanted('artifacts')) {
-  const { large, peakMiB, shares } = await artifacts();
+  const { large, peakMiB } = await artifacts();
   row(
     '1 GiB over loopback, warm',
     'MiB/s',
@@ -65,6 +65,9 @@ if (wanted('artifacts')) {
   print(
     `\nMost memory: ${short(peakMiB.fetcher)} MiB fetching, ${short(peakMiB.source)} MiB serving.\n`,
   );
+}
+if (wanted('sharing')) {
+  const shares = await sharing();
   row('256 MiB from one peer', 'to', 's', '/ to one', 'CPU s of all peers');
   row('---', '---:', '---:', '---:', '---:');
   let alone = Number.NaN;

@@ -1,4 +1,5 @@
 import { type GraphProblem, PortError } from '@podmesh/core';
+import { NoSuchRunError } from '@podmesh/sdk';
 import { EXIT, type ExitCode } from './exit-code.ts';
 
 /** Why a command could not do its work; part of the JSON shape of errors, so names stay. */
@@ -63,6 +64,10 @@ const EXIT_OF_KIND: Readonly<Record<CliErrorKind, ExitCode>> = {
 export function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
   if (error instanceof PortError) return fromPort(error);
+  if (error instanceof NoSuchRunError) {
+    const advice = 'The runs it knows: podmesh ps --all';
+    return new CliError('no-such-run', error.message, { advice, cause: error });
+  }
   if (isFileError(error)) return new CliError('file', error.message, { cause: error });
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return new CliError('internal', `podmesh itself failed: ${message}`, {

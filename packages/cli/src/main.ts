@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
+import { connectClient } from '@podmesh/sdk';
 import { InstalledDaemon } from './home/daemon-program.ts';
 import { Home, homePath } from './home/home.ts';
 import { InstalledImages } from './home/image-program.ts';
-import { connectClient } from './mesh/connect-client.ts';
 import { runCommandLine } from './run-command-line.ts';
 import { ProcessTerminal } from './terminal.ts';
 import type { World } from './world.ts';
@@ -22,7 +22,7 @@ function thisWorld(): World {
     home,
     daemon: new InstalledDaemon(home),
     images: new InstalledImages(home),
-    connect: connectClient,
+    connect: (url) => connectClient(url, 'podmesh-cli'),
     onInterrupt: (listener) => {
       process.on('SIGINT', listener);
       return () => process.off('SIGINT', listener);

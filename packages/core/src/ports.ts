@@ -268,6 +268,11 @@ export interface ContainerSpec {
   readonly requirements: Requirements;
   /** A private host directory for the runtime's own files of this attempt: the runtime makes it when it needs one, the caller removes it. */
   readonly scratchDir: string;
+  /**
+   * Host directory with the socket `sock`, at which this attempt is answered: mounted read-only at `/run/podmesh`, where
+   * `/run/podmesh.sock` leads into it. The socket may be made anew while the container runs, the directory may not.
+   */
+  readonly socketDir?: string;
 }
 
 /** A container of ours, from its start until it is removed. */

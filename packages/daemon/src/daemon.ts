@@ -35,6 +35,7 @@ import { SecretFiles } from './secrets/secret-files.ts';
 import { DiskStore } from './store/disk-store.ts';
 import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
 import { systemClock } from './system-clock.ts';
+import { TaskApi } from './task-api/task-api.ts';
 import { pretendMeasures } from './test-hooks.ts';
 import { BulkExchange } from './transfer/bulk-exchange.ts';
 import { addressTowards } from './transfer/mesh-facing-address.ts';
@@ -272,6 +273,22 @@ export class Daemon {
     return { registry, images: new MeshImages({ tags: mesh.imageTags, blobs }) };
   }
 
+  /** Containers of an earlier session find their socket again where it was. */
+  async #openDesk(mesh: Mesh, journal: AttemptJournal, files: LocalTaskFiles): Promise<TaskApi> {
+    const { home, logger, peer } = this.#parts;
+    const randomId = newClaimText;
+    const desk = new TaskApi({
+      ...mesh,
+      ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
+      loadGraph: (published) => loadGraph(mesh.artifacts, published),
+      home: home.path,
+      env: process.env,
+    });
+    this.#stops.push({ part: 'task API', stop: () => desk.stop() });
+    await desk.start(new Set((await journal.list()).map(({ claim }) => claim)));
+    return desk;
+  }
+
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
@@ -290,6 +307,7 @@ export class Daemon {
     this.#stops.push({ part: 'local API', stop: () => localApi.stop() });
     await localApi.start();
     const { external, sealingKey } = await this.#openSecrets(mesh);
+    const desk = await this.#openDesk(mesh, journal, files);
     const facts = await readHardware();
     const { registry, images } = await this.#openImages(mesh, { store, exchange });
     const port = () => registry.port;
@@ -320,6 +338,7 @@ export class Daemon {
         runtime,
         files,
         journal,
+        desk,
         peer: this.#parts.peer,
         session: sessionId(nanoid()),
         clock: systemClock,

@@ -237,6 +237,7 @@ export class Peer {
         const over = await this.#parts.log.isOver(run).catch(() => false);
         if (over) this.#executor.cancel(run);
       }
+      await this.#executor.endSettled().catch(() => undefined);
     }
   }
 

@@ -8,6 +8,7 @@ import {
   type PeerDirectory,
   type PeerId,
   WHO_HAS_ROUNDS_MS,
+  type WhoHasUntil,
   whoHasQuestion,
 } from '@podmesh/core';
 import { AskerRates } from './asker-rates.ts';
@@ -75,7 +76,7 @@ export class JetStreamArtifactFinder implements ArtifactFinder {
 
   async whoHas(
     artifacts: readonly ArtifactId[],
-    until: 'first' | 'roll-call',
+    until: WhoHasUntil,
     signal: AbortSignal,
   ): Promise<Holders> {
     const wanted = whoHasQuestion(artifacts);
@@ -85,7 +86,7 @@ export class JetStreamArtifactFinder implements ArtifactFinder {
     const listed = rollCall ? await this.#listed(signal) : undefined;
     const inbox = inboxSubject(this.#asker, ++this.#questions);
     const box = await asking('ask who has artifacts', async () => this.#box(inbox));
-    const sheet = new WhoHasSheet(wanted, listed);
+    const sheet = new WhoHasSheet(wanted, listed, until === 'everybody');
     const question = { artifacts: wanted, rollCall };
     try {
       for (const waitMs of WHO_HAS_ROUNDS_MS[until])

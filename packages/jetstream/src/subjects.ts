@@ -60,6 +60,7 @@ export function eventSubject(event: RunEvent): string {
     case 'input-pinned':
       return pinSubject(event.run, event.source);
     case 'tasks-spawned':
+    case 'sub-tasks-dropped':
       return spawnSubject(event.run, event.parent);
     case 'run-ended':
     // In one row with the end, so that each is refused to whoever has not seen the other.

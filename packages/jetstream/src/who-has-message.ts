@@ -2,6 +2,8 @@ import {
   ARTIFACT_BYTES_MAX,
   type ArtifactId,
   artifactId,
+  CHUNK_BYTES,
+  chunkMapBytes,
   type Holding,
   type PeerId,
   peerId,
@@ -53,9 +55,12 @@ export function encodeAnswer(
   asked: readonly ArtifactId[],
 ): Uint8Array {
   const places = new Map(asked.map((artifact, place) => [artifact, place]));
-  const has = holdings.flatMap(({ artifact, bytes, whole }) => {
+  const has = holdings.flatMap(({ artifact, bytes, whole, here }) => {
     const place = places.get(artifact);
-    return place === undefined ? [] : [[place, bytes, whole]];
+    if (place === undefined) return [];
+    // Of many artifacts it would be too much, and nobody asks for many to fetch chunks of them.
+    if (here === undefined || asked.length > 1) return [[place, bytes, whole]];
+    return [[place, bytes, whole, Buffer.from(here).toString('base64')]];
   });
   return encodeJson({ peer, has });
 }
@@ -87,11 +92,20 @@ function holdingOf(
   asked: readonly ArtifactId[],
 ): Holding | undefined {
   if (!Array.isArray(entry)) return undefined;
-  const [place, bytes, whole] = entry as unknown[];
+  const [place, bytes, whole, chunks] = entry as unknown[];
   const artifact = typeof place === 'number' ? asked[place] : undefined;
   if (artifact === undefined || typeof whole !== 'boolean') return undefined;
   if (!Number.isSafeInteger(bytes)) return undefined;
   const length = Number(bytes);
   if (length < 0 || length > ARTIFACT_BYTES_MAX) return undefined;
-  return { artifact, peer, bytes: length, whole };
+  const holding = { artifact, peer, bytes: length, whole };
+  const here = chunkMapIn(chunks, length);
+  return here === undefined ? holding : { ...holding, here };
+}
+
+/** Undefined for what is none of an artifact of this length: then it did not say. */
+function chunkMapIn(text: unknown, bytes: number): Uint8Array | undefined {
+  if (typeof text !== 'string') return undefined;
+  const map = Buffer.from(text, 'base64');
+  return map.length === chunkMapBytes(Math.ceil(bytes / CHUNK_BYTES)) ? map : undefined;
 }

@@ -8,10 +8,17 @@ const ANSWERING_PEERS_MAX = 1_024;
 export class WhoHasSheet {
   /** Undefined: the first holders are enough. */
   readonly #listed: readonly PeerId[] | undefined;
+  readonly #everybody: boolean;
   readonly #answers = new Map<PeerId, readonly Holding[]>();
   readonly #missing: Set<ArtifactId>;
 
-  constructor(asked: readonly ArtifactId[], listed: readonly PeerId[] | undefined) {
+  /** `everybody`: one holder of each is not enough. */
+  constructor(
+    asked: readonly ArtifactId[],
+    listed: readonly PeerId[] | undefined,
+    everybody = false,
+  ) {
+    this.#everybody = everybody;
     this.#listed = listed;
     this.#missing = new Set(asked);
   }
@@ -25,7 +32,7 @@ export class WhoHasSheet {
 
   /** Whether nothing that is still to come could matter. An empty directory proves nothing, so then it is waited. */
   get isComplete(): boolean {
-    if (this.#listed === undefined) return this.#missing.size === 0;
+    if (this.#listed === undefined) return !this.#everybody && this.#missing.size === 0;
     return this.#listed.length > 0 && this.#silent().length === 0;
   }
 

@@ -2,6 +2,7 @@ import { type ContainerSpec, TASK_PIDS_MAX } from '@podmesh/core';
 import { writeLabels } from './container-labels.ts';
 import { ENV_DIRECTORY, FD_DIRECTORY, type FdLaunch, LAUNCHER_PATH } from './fd-launcher.ts';
 import { LOG_COPY_BYTES_MAX, TASK_OOM_SCORE } from './podman-limits.ts';
+import { SOCKET_DIRECTORY } from './task-socket.ts';
 
 /** What the specification itself does not say. */
 export interface BodyContext {
@@ -59,7 +60,12 @@ interface Bind {
  * has both very seldom.
  */
 function mounts(spec: ContainerSpec, context: BodyContext): object {
-  const all = [...inputBinds(spec), ...launchBinds(context), ...secretBinds(spec)];
+  const all = [
+    ...inputBinds(spec),
+    ...socketBinds(spec),
+    ...launchBinds(context),
+    ...secretBinds(spec),
+  ];
   const hasComma = ({ source }: Bind) => source.includes(',');
   return {
     Mounts: all
@@ -87,6 +93,12 @@ function secretBinds({ secretEnv = {} }: ContainerSpec): Bind[] {
   return Object.entries(secretEnv).map(([name, source]) => {
     return { source, target: `${ENV_DIRECTORY}/${name}`, readOnly: true };
   });
+}
+
+/** Read-only: that keeps nobody from connecting. */
+function socketBinds({ socketDir }: ContainerSpec): Bind[] {
+  if (socketDir === undefined) return [];
+  return [{ source: socketDir, target: SOCKET_DIRECTORY, readOnly: true }];
 }
 
 function launchBinds({ launch }: BodyContext): Bind[] {

@@ -28,6 +28,7 @@ import { listImages, loadImage, resolveImage } from './podman-images.ts';
 import { IMAGES_REMEMBERED_MAX } from './podman-limits.ts';
 import { startProblem } from './start-problem.ts';
 import { findStaticBusybox } from './static-busybox.ts';
+import { linkTaskSocket } from './task-socket.ts';
 
 type Started = Result<RunningContainer, StartProblem>;
 
@@ -105,6 +106,7 @@ export class PodmanRuntime implements ContainerRuntime {
       }
       // From here on crun knows the container.
       const stream = await this.api.attach(id, signal);
+      if (spec.socketDir !== undefined) await this.#linkSocket(id);
       await this.#startOrDetach(id, stream, signal);
       const container = new PodmanContainer(this.api, {
         id,
@@ -206,6 +208,11 @@ export class PodmanRuntime implements ContainerRuntime {
     const command = spec.command?.length ? spec.command : own;
     if (command.length === 0) return refused(startProblem('no command or entrypoint provided'));
     return ok({ ...(await prepareFdLaunch(spec.scratchDir, fds, command, spec)), busybox });
+  }
+
+  async #linkSocket(id: string): Promise<void> {
+    const answer = await this.api.inspect(id);
+    if (answer !== undefined && answer.State.Pid > 0) await linkTaskSocket(answer.State.Pid);
   }
 
   async #startOrDetach(id: string, attached: Readable, signal: AbortSignal): Promise<void> {

@@ -5,16 +5,17 @@ import {
   type RunPublished,
   type RunRecord,
 } from '@podmesh/core';
+import { newRunId, publishGraph, sealSecrets } from '@podmesh/sdk';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { checkDocument } from '../document/check-document.ts';
 import { pinImages } from '../document/pin-images.ts';
-import { newRunId, publishGraph } from '../document/publish-graph.ts';
-import { readSecrets, sealSecrets } from '../document/publisher-secrets.ts';
+import { readSecrets } from '../document/publisher-secrets.ts';
 import { readDocument } from '../document/read-document.ts';
 import { checkArtifacts, uploadInputs } from '../document/upload-inputs.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { followRun } from '../follow/follow-run.ts';
 import { JsonView, LiveView, PlainView, type RunView } from '../follow/run-view.ts';
+import { TaskReports } from '../follow/task-reports.ts';
 import type { Client } from '../mesh/client.ts';
 import { type LoggedRun, toRecord } from '../mesh/load-run.ts';
 import { openClient } from '../mesh/open-client.ts';
@@ -95,21 +96,25 @@ async function followPublished(
   if (!json) world.terminal.err(`run ${id}\n`);
   const interrupt = new AbortController();
   const forget = world.onInterrupt(() => interrupt.abort());
+  const reports = new TaskReports();
+  // Whoever looks at one line sees how far tasks are; it costs all that they print.
+  if (!json && world.terminal.isLive) reports.start(client.liveLog, id);
   try {
-    const ended = await followRun(client, start, viewFor(world, json), interrupt.signal);
+    const ended = await followRun(client, start, viewFor(world, json, reports), interrupt.signal);
     if (ended === undefined) return tellDetached(world, id);
     const record = toRecord(ended);
     const code = json ? await tellRecord(world, record) : await reportEnd(world, client, record);
     if (code === EXIT.held) await tellWhereHeld(world, options);
     return code;
   } finally {
+    await reports.stop();
     forget();
   }
 }
 
-function viewFor({ terminal }: World, json: boolean): RunView {
+function viewFor({ terminal }: World, json: boolean, reports: TaskReports): RunView {
   if (json) return new JsonView(terminal);
-  return terminal.isLive ? new LiveView(terminal) : new PlainView(terminal);
+  return terminal.isLive ? new LiveView(terminal, reports) : new PlainView(terminal);
 }
 
 /** Says how to look again at a run that goes on. */

@@ -1,11 +1,27 @@
-import { type RunState, unsettledCount, waitsForPerson } from '@podmesh/core';
+import {
+  type RunState,
+  type TaskId,
+  type TaskReport,
+  unsettledCount,
+  waitsForPerson,
+} from '@podmesh/core';
 import { durationText } from '../render/amounts.ts';
+import { sanitise } from '../render/sanitise.ts';
+import { reportText } from './task-reports.ts';
 
 const BAR_CELLS = 20;
 const RUNNING_NAMED = 4;
 
+/** What a task said of itself last. */
+type ReportOf = (task: TaskId) => TaskReport | undefined;
+
 /** How far a run is, in one line of at most `columns` characters. */
-export function progressLine(state: RunState, elapsedMs: number, columns: number): string {
+export function progressLine(
+  state: RunState,
+  elapsedMs: number,
+  columns: number,
+  reportOf: ReportOf = () => undefined,
+): string {
   const total = state.index.taskCount;
   const done = total - unsettledCount(state);
   const filled = total === 0 ? BAR_CELLS : Math.floor((done / total) * BAR_CELLS);
@@ -19,7 +35,7 @@ export function progressLine(state: RunState, elapsedMs: number, columns: number
     ...counted(skipped, 'skipped'),
     ...counted(cancelled, 'cancelled'),
     ...counted(state.held.size, 'held'),
-    state.running.size === 0 ? waitingText(state) : runningText(state),
+    state.running.size === 0 ? waitingText(state) : runningText(state, reportOf),
   ];
   const line = parts.join(' · ');
   return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`;
@@ -34,12 +50,15 @@ function waitingText(state: RunState): string {
   return state.cancelRequested ? 'stopping' : 'waiting for a peer';
 }
 
-function runningText(state: RunState): string {
+function runningText(state: RunState, reportOf: ReportOf): string {
   const named: string[] = [];
   for (const task of state.running) {
     if (named.length === RUNNING_NAMED) break;
     const now = state.tasks[task];
-    if (now?.kind === 'running') named.push(`${state.index.idOf(task)} (${now.peer})`);
+    if (now?.kind !== 'running') continue;
+    const id = state.index.idOf(task);
+    const said = reportText(reportOf(id) ?? {});
+    named.push(`${id} (${now.peer}${said === '' ? '' : `, ${sanitise(said)}`})`);
   }
   const dots = state.running.size > named.length ? ', …' : '';
   return `${state.running.size} running: ${named.join(', ')}${dots}`;

@@ -63,6 +63,7 @@ export type RunNews =
     }
   | { readonly kind: 'input-pinned'; readonly from: string; readonly artifact: ArtifactId }
   | { readonly kind: 'spawned'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
+  | { readonly kind: 'dropped'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
   | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
 
 /** The news in a fact that `state` has already folded; `skippedBefore` is the count of before. */
@@ -121,6 +122,8 @@ export function runNews(
       const tasks = tasksOf(state, spawned.jobs).map((task) => state.index.idOf(task));
       return { kind: 'spawned', parent: event.parent, tasks };
     }
+    case 'sub-tasks-dropped':
+      return { kind: 'dropped', parent: event.parent, tasks: event.tasks };
     case 'task-cancelled':
     case 'run-ended':
       return undefined;
@@ -165,6 +168,11 @@ export function newsText(news: RunNews, run: RunId): string {
       const [first = '', ...more] = news.tasks;
       const others = more.length === 0 ? '' : ` and ${more.length} more`;
       return `${news.parent} spawned ${first}${others}`;
+    }
+    case 'dropped': {
+      const [first = '', ...more] = news.tasks;
+      const others = more.length === 0 ? '' : ` and ${more.length} more`;
+      return `${news.parent} wants ${first}${others} no more`;
     }
     case 'cancel-requested':
       return `${news.by} cancelled the run${news.reason === '' ? '' : `: ${news.reason}`}`;

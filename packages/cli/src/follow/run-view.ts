@@ -2,6 +2,7 @@ import type { RunId, RunState } from '@podmesh/core';
 import type { Terminal } from '../terminal.ts';
 import { progressLine } from './progress-line.ts';
 import { newsText, type RunNews } from './run-news.ts';
+import { TaskReports } from './task-reports.ts';
 
 /** Who is told what happens while a run is followed. */
 export interface RunView {
@@ -85,12 +86,15 @@ const LASTING: ReadonlySet<RunNews['kind']> = new Set(['failed', 'released', 'ca
 export class LiveView implements RunView {
   readonly #terminal: Terminal;
   readonly #startedAtMs = performance.now();
+  readonly #reports: TaskReports;
   #state: RunState | undefined;
   #timer: NodeJS.Timeout | undefined;
   #drawn = '';
 
-  constructor(terminal: Terminal) {
+  /** `reports`: what tasks say of themselves, where somebody listens. */
+  constructor(terminal: Terminal, reports = new TaskReports()) {
     this.#terminal = terminal;
+    this.#reports = reports;
   }
 
   start(state: RunState): void {
@@ -120,7 +124,8 @@ export class LiveView implements RunView {
     if (this.#state === undefined) return;
     const elapsedMs = performance.now() - this.#startedAtMs;
     // The last column stays free: some terminals wrap when it is written.
-    const line = progressLine(this.#state, elapsedMs, this.#terminal.columns - 1);
+    const reportOf = this.#reports.of.bind(this.#reports);
+    const line = progressLine(this.#state, elapsedMs, this.#terminal.columns - 1, reportOf);
     if (line === this.#drawn) return;
     this.#terminal.err(`${CLEAR_LINE}${line}`);
     this.#drawn = line;

@@ -4,6 +4,7 @@ import {
   type LogChunk,
   type RunState,
   readPullLine,
+  readReportLine,
   type TaskId,
   waitsForPerson,
 } from '@podmesh/core';
@@ -33,8 +34,10 @@ export async function followLogs(client: Client, followed: FollowedLogs): Promis
   const tally = new Tally(state, tasks);
   const reader = new LiveReader(client.liveLog, { run, task }, async (chunk) => {
     if (!tally.wants(chunk)) return;
-    const pulling = readPullLine(Buffer.from(chunk.bytes).toString('utf8'));
-    // Not the task's own words: neither part of its log nor of the comparison with it.
+    const text = Buffer.from(chunk.bytes).toString('utf8');
+    const pulling = readPullLine(text);
+    // Neither is the task's own output: no part of its log, nor of the comparison with it.
+    if (readReportLine(text) !== undefined) return;
     if (pulling !== undefined) return followed.remark(pulling);
     tally.count(chunk);
     await printer.write(chunk.task, chunk.attempt, chunk.bytes);

@@ -1,4 +1,4 @@
-import type { RunId, TaskId } from '@podmesh/core';
+import { type LogChunk, type RunId, readReportLine, type TaskId } from '@podmesh/core';
 import type { Client } from '../mesh/client.ts';
 import type { LogPlace } from './find-log.ts';
 import { LiveReader } from './live-reader.ts';
@@ -30,7 +30,7 @@ export async function printOne(
   if (place.kind === 'stored') await printWhole(client, printer, { task, ...place });
   if (place.kind === 'live') {
     await new LiveReader(client.liveLog, { run, task }, async (chunk) => {
-      if (chunk.attempt !== place.attempt) return;
+      if (chunk.attempt !== place.attempt || isReport(chunk)) return;
       seenLive = true;
       await printer.write(task, chunk.attempt, chunk.bytes);
     }).drain();
@@ -54,12 +54,17 @@ export async function printMany(
   }
   if (open.size > 0) {
     await new LiveReader(client.liveLog, { run, task: undefined }, async (chunk) => {
-      if (open.get(chunk.task) !== chunk.attempt) return;
+      if (open.get(chunk.task) !== chunk.attempt || isReport(chunk)) return;
       await printer.write(chunk.task, chunk.attempt, chunk.bytes);
     }).drain();
   }
   await printer.finish();
   for (const one of printed) remarkHole(one, remark);
+}
+
+/** What a task says of its progress comes on the same channel. */
+function isReport({ bytes }: LogChunk): boolean {
+  return readReportLine(Buffer.from(bytes).toString('utf8')) !== undefined;
 }
 
 /** Not into the log: its bytes are what the task wrote. */

@@ -1,7 +1,9 @@
 import type { RunRecord, TaskRecord } from '@podmesh/core';
+import { reportText } from '../follow/task-reports.ts';
 import { alignColumns } from './align-columns.ts';
 import { countText, durationText } from './amounts.ts';
 import { countsText, heldTasks } from './run-summary.ts';
+import { sanitise } from './sanitise.ts';
 
 const TASKS_SHOWN = 200;
 const DETAIL_LETTERS = 60;
@@ -48,13 +50,14 @@ function row(task: TaskRecord): readonly string[] {
 }
 
 function detail(task: TaskRecord): string {
-  const { failure, because, outputs, attempts, keepers = [], reruns, short } = task;
+  const { failure, because, outputs, attempts, keepers = [], reruns, short, report } = task;
   if (failure !== undefined) return shorten(`${failure.kind}: ${failure.message}`);
   if (because !== undefined) return `because ${because} failed`;
   const last = attempts.at(-1);
   if (last?.outcome !== undefined && last.outcome !== 'succeeded' && last.outcome !== 'running') {
     return shorten(`attempt ${last.attempt} failed: ${last.outcome}`);
   }
+  if (report !== undefined) return sanitise(shorten(reportText(report)));
   if (short !== undefined) return shorten(`${countText(keepers.length, 'keeper')}: ${short}`);
   const names = Object.keys(outputs).join(', ');
   if (reruns === undefined) return shorten(names);

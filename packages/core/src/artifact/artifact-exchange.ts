@@ -1,6 +1,7 @@
 import type { ArtifactId, PeerId } from '../words/ids.ts';
-import { WHO_HAS_ARTIFACTS_MAX, WHO_HAS_MS } from '../words/limits.ts';
+import { WHO_HAS_ARTIFACTS_MAX, WHO_HAS_EVERYBODY_MS, WHO_HAS_MS } from '../words/limits.ts';
 import type { Result } from '../words/result.ts';
+import type { ChunkMap } from './chunk-map.ts';
 
 /** What one peer says it has of an artifact. */
 export interface Holding {
@@ -10,7 +11,12 @@ export interface Holding {
   readonly bytes: number;
   /** False: only some chunks as yet, all of them verified. */
   readonly whole: boolean;
+  /** Which chunks, where it is not whole and says so: only to who asks for this one artifact. */
+  readonly here?: ChunkMap;
 }
+
+/** `first`: a holder of each will do. `everybody`: all who have some. `roll-call`: all, and who does not. */
+export type WhoHasUntil = 'first' | 'everybody' | 'roll-call';
 
 /** Who has which bytes, as the peers themselves answered. */
 export interface Holders {
@@ -26,12 +32,13 @@ export interface Holders {
 export interface ArtifactFinder {
   /**
    * At most `WHO_HAS_ARTIFACTS_MAX` artifacts. `first`: ends when each has a holder, or after `WHO_HAS_MS`.
+   * `everybody`: ends after `WHO_HAS_EVERYBODY_MS` with all who answered until then.
    * `roll-call`: ends when every listed peer has answered, or was asked again in vain; only then does it mean
    * anything that nobody has something.
    */
   whoHas(
     artifacts: readonly ArtifactId[],
-    until: 'first' | 'roll-call',
+    until: WhoHasUntil,
     signal: AbortSignal,
   ): Promise<Holders>;
   /** Answers for this peer until the signal aborts. `holds` must be quick: it is asked for everything anybody looks for. */
@@ -45,6 +52,7 @@ export interface ArtifactFinder {
 /** How long each time is waited for answers: a silent peer of a roll call is asked again at 1 s and at 3 s. */
 export const WHO_HAS_ROUNDS_MS = {
   first: [WHO_HAS_MS],
+  everybody: [WHO_HAS_EVERYBODY_MS],
   'roll-call': [WHO_HAS_MS, 2 * WHO_HAS_MS, WHO_HAS_MS],
 } as const;
 

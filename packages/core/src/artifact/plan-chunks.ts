@@ -1,4 +1,5 @@
 import { STREAMS_PER_SOURCE_MAX, STREAMS_PER_TRANSFER_MAX } from '../words/limits.ts';
+import { mapHas } from './chunk-map.ts';
 import {
   type ChunkAsk,
   chunksInFlight,
@@ -6,6 +7,8 @@ import {
   fullestGroup,
   isAwake,
   isMember,
+  shuffled,
+  spreadOf,
   type TransferPhase,
   type TransferSource,
   type TransferState,
@@ -16,6 +19,12 @@ import {
 const SLOW_FACTOR = 10;
 /** …but not before this. */
 const SLOW_MS_MIN = 2_000;
+
+/** Missing chunks among which the rarest is looked for. */
+const LOOKED_AT_MAX = 256;
+
+/** So many who fetch the same are many. */
+const CROWD = 3;
 
 type Fetching = Extract<TransferPhase, { kind: 'fetching' }>;
 
@@ -96,12 +105,21 @@ function freeSources(state: TransferState, phase: Fetching, nowMs: number): Tran
     (source) =>
       isAwake(source, nowMs) &&
       source.group === phase.group &&
-      source.asked.size < STREAMS_PER_SOURCE_MAX,
+      source.asked.size < streamsOf(state, source),
   );
   return free.sort((a, b) => a.asked.size - b.asked.size || Number(a.whole) - Number(b.whole));
 }
 
-/** In order, so that the whole can be hashed as it grows; when others fetch it too, from a chunk of one's own. */
+/** Of one that many fetch from, one each: it sends the same in all, and all know sooner who has what. */
+function streamsOf({ sources }: TransferState, { whole }: TransferSource): number {
+  if (!whole) return STREAMS_PER_SOURCE_MAX;
+  let others = 0;
+  for (const source of sources.values())
+    if (!source.whole && source.standing === 'there') others += 1;
+  return others >= CROWD ? 1 : STREAMS_PER_SOURCE_MAX;
+}
+
+/** In order, so that the whole can be hashed as it grows; when others fetch it too, in an order of one's own. */
 function nextMissing(
   state: TransferState,
   phase: Fetching,
@@ -113,14 +131,44 @@ function nextMissing(
   const at = (place: number): number => (first + place) % chunks.length;
   while (phase.cursor < chunks.length && chunks[at(phase.cursor)] !== 'missing') phase.cursor += 1;
   if (phase.cursor === chunks.length) return undefined;
+  if (state.spread && (source.whole || source.here !== undefined)) {
+    return rarestMissing(state, phase, source);
+  }
   if (source.whole) return at(phase.cursor);
-  // Of a peer that fetches it, too, most likely what it began with.
+  // Of a peer that fetches it, too, and does not tell what it has, most likely what it began with.
   const its = firstChunkOf(source.peer, state.artifact, chunks.length);
   for (let place = 0; place < chunks.length; place += 1) {
     const index = (its + place) % chunks.length;
     if (chunks[index] === 'missing') return index;
   }
   return undefined;
+}
+
+/**
+ * Of what this source has and is missing here, what the fewest others have, and of these a random one: so each chunk leaves
+ * the one who has them all about once, and all who fetch have something for each other.
+ */
+function rarestMissing(
+  { self, sources }: TransferState,
+  { chunks, first, cursor }: Fetching,
+  { whole, here }: TransferSource,
+): number | undefined {
+  const others = [...sources.values()].flatMap(({ here: map }) => (map === undefined ? [] : [map]));
+  const seed = spreadOf(self);
+  let best: { readonly index: number; readonly copies: number; readonly lot: number } | undefined;
+  let looked = 0;
+  for (let place = cursor; place < chunks.length && looked < LOOKED_AT_MAX; place += 1) {
+    const index = (first + place) % chunks.length;
+    if (chunks[index] !== 'missing') continue;
+    if (!whole && (here === undefined || !mapHas(here, index))) continue;
+    looked += 1;
+    const copies = others.filter((map) => mapHas(map, index)).length;
+    const lot = shuffled(seed, index);
+    if (best === undefined || copies < best.copies || (copies === best.copies && lot < best.lot)) {
+      best = { index, copies, lot };
+    }
+  }
+  return best?.index;
 }
 
 /** With nothing missing: a chunk that somebody else takes much too long for. */

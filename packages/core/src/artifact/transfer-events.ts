@@ -9,6 +9,8 @@ import { unreachable } from '../words/unreachable.ts';
 import type { ChunkList, Holding, SourceRefusal } from './artifact-exchange.ts';
 import {
   FIND_AGAIN_MS,
+  FIND_FIRST_MS,
+  FIND_SPREAD_MS,
   newSource,
   spreadOf,
   type TransferEvent,
@@ -81,20 +83,30 @@ function noteSources(state: TransferState, holdings: readonly Holding[], nowMs: 
       source.standing = 'gone';
     }
   }
-  state.findAtMs = nowMs + FIND_AGAIN_MS;
+  state.findAtMs = nowMs + findAgainMs(state, nowMs, holdings);
   const place = ({ peer }: Holding): number => spreadOf(`${state.self} ${peer}`);
-  for (const { peer, whole } of [...holdings].sort((a, b) => place(a) - place(b))) {
+  for (const { peer, whole, here } of [...holdings].sort((a, b) => place(a) - place(b))) {
     if (peer === state.self) continue;
     if (!whole) state.spread = true;
     const known = state.sources.get(peer);
-    if (known === undefined) {
-      if (state.sources.size < SOURCES_MAX) state.sources.set(peer, newSource(peer, whole));
-    } else {
-      known.whole = whole;
-      if (known.standing === 'gone') known.standing = 'there';
-    }
+    if (known === undefined && state.sources.size >= SOURCES_MAX) continue;
+    const source = known ?? newSource(peer, whole);
+    state.sources.set(peer, source);
+    source.whole = whole;
+    source.here = here;
+    if (source.standing === 'gone') source.standing = 'there';
   }
   if (state.lostSinceFind) findSoon(state, nowMs);
+}
+
+/** Soon when others fetch it, too; and soon for the first time: they may begin together. */
+function findAgainMs(
+  { self, startedMs }: TransferState,
+  nowMs: number,
+  holdings: readonly Holding[],
+): number {
+  if (holdings.some(({ peer, whole }) => !whole && peer !== self)) return FIND_SPREAD_MS;
+  return nowMs - startedMs < FIND_FIRST_MS ? FIND_FIRST_MS : FIND_AGAIN_MS;
 }
 
 function noteList(
@@ -218,7 +230,8 @@ function noteChunk(state: TransferState, event: ChunkEvent, nowMs: number): void
   if (source === undefined || phase.kind !== 'fetching') return;
   const ask = source.asked.get(index);
   source.asked.delete(index);
-  phase.checking.delete(index);
+  // Another source's may be with the disk, when this one was asked because that took long.
+  if (phase.checking.get(index) === source.peer) phase.checking.delete(index);
   switch (event.kind) {
     case 'chunk-received':
       if (ask !== undefined) {
@@ -229,8 +242,8 @@ function noteChunk(state: TransferState, event: ChunkEvent, nowMs: number): void
       phase.chunks[index] = 'checking';
       return;
     case 'chunk-here':
+      if (phase.chunks[index] !== 'here') phase.here += 1;
       phase.chunks[index] = 'here';
-      phase.here += 1;
       source.failures = 0;
       state.lastProgressMs = nowMs;
       return;

@@ -1,8 +1,13 @@
 import type { ArtifactId, PeerId } from '../words/ids.ts';
 import type { ChunkList, Holding, SourceRefusal } from './artifact-exchange.ts';
+import type { ChunkMap } from './chunk-map.ts';
 
-/** Who else has it is asked this often while it is not here: others may have begun to fetch it. */
+/** Who else has it is asked so soon after the beginning: others may have begun to fetch it at the same time… */
+export const FIND_FIRST_MS = 300;
+/** …then this often while it is not here… */
 export const FIND_AGAIN_MS = 2_000;
+/** …and so often when others do: what each of them has changes all the time. */
+export const FIND_SPREAD_MS = 500;
 
 /** Where a chunk is: `checking` is between the last of its bytes and the disk's word that they are right. */
 export type ChunkState = 'missing' | 'asked' | 'checking' | 'here';
@@ -26,6 +31,8 @@ export interface TransferSource {
   readonly peer: PeerId;
   /** False: it has only some chunks as yet. */
   whole: boolean;
+  /** Which, as it said last; undefined: it does not say. */
+  here: ChunkMap | undefined;
   /** `gone`: failed, and does not say any more that it has the artifact. `blamed`: gave wrong bytes. */
   standing: 'there' | 'gone' | 'blamed';
   list: 'unknown' | 'asked' | 'known';
@@ -89,7 +96,8 @@ export interface TransferState {
 
 /** What the edge is to do. */
 export type TransferStep =
-  | { readonly kind: 'find-sources' }
+  /** `first`: somebody who has it is needed. `everybody`: who else is there, meanwhile. */
+  | { readonly kind: 'find-sources'; readonly until: 'first' | 'everybody' }
   | { readonly kind: 'ask-list'; readonly source: PeerId }
   /** Opens the disk for this list, after closing what was open for another. */
   | { readonly kind: 'open'; readonly list: ChunkList }
@@ -153,6 +161,7 @@ export function newSource(peer: PeerId, whole: boolean): TransferSource {
   return {
     peer,
     whole,
+    here: undefined,
     standing: 'there',
     list: 'unknown',
     listAskedMs: 0,
@@ -203,12 +212,23 @@ export function firstChunkOf(peer: PeerId, artifact: ArtifactId, chunks: number)
   return chunks === 0 ? 0 : spreadOf(`${peer} ${artifact}`) % chunks;
 }
 
-/** FNV-1a with a last mixing step: spreads, and protects nothing. */
+/** FNV-1a, mixed: spreads, and protects nothing. */
 export function spreadOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < text.length; at += 1) {
     hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
   }
-  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  return (hash ^ (hash >>> 13)) >>> 0;
+  return mixed(hash);
+}
+
+/** A place of this number in an order that is the seed's own. */
+export function shuffled(seed: number, index: number): number {
+  return mixed(seed ^ Math.imul(index + 1, 0x9e3779b9));
+}
+
+/** The last step of MurmurHash3: each bit depends on all. */
+function mixed(bits: number): number {
+  let hash = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
 }

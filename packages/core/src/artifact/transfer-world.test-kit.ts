@@ -184,6 +184,12 @@ export class TransferWorld {
   }
 
   #checkBounds(): void {
+    const { phase } = this.state;
+    if (phase.kind === 'fetching') {
+      // Thousands of times: an expectation for each would be slow.
+      const here = phase.chunks.filter((chunk) => chunk === 'here').length;
+      if (here !== phase.here) throw new Error(`${here} chunks are here, ${phase.here} counted`);
+    }
     expect(chunksInFlight(this.state)).toBeLessThanOrEqual(STREAMS_PER_TRANSFER_MAX);
     for (const { asked } of this.state.sources.values()) {
       expect(asked.size).toBeLessThanOrEqual(STREAMS_PER_SOURCE_MAX);

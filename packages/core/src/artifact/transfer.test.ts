@@ -1,7 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { peerId } from '../words/ids.ts';
-import { SOURCE_CORRUPT_MS, TRANSFER_STALL_MS } from '../words/limits.ts';
+import { artifactId, type PeerId, peerId } from '../words/ids.ts';
+import { CHUNK_BYTES, SOURCE_CORRUPT_MS, TRANSFER_STALL_MS } from '../words/limits.ts';
+import { planTransfer } from './transfer.ts';
+import { applyTransfer } from './transfer-events.ts';
+import { newTransfer } from './transfer-state.ts';
 import { good, TransferWorld } from './transfer-world.test-kit.ts';
 
 describe('a transfer', () => {
@@ -80,6 +83,43 @@ describe('a transfer', () => {
     const late = new TransferWorld({ a: good, b: good }, { chunks: 4, hints: ['a', 'b'] });
     expect(late.run()).toBe('stored');
     expect(late.nowMs).toBeLessThan(TRANSFER_STALL_MS);
+  });
+
+  it('counts a chunk once that two sources give while the disk is busy with the first', () => {
+    const [a, b] = ['a', 'b'].map(peerId) as [PeerId, PeerId];
+    const artifact = artifactId(`sha256:${'a'.repeat(64)}`);
+    const digests = ['1', '2', '3'].map((digit) => digit.repeat(64));
+    const list = { bytes: digests.length * CHUNK_BYTES, digests };
+    const state = newTransfer({ artifact, self: peerId('self'), hints: [a, b] }, 0);
+    const asked: { source: PeerId; index: number }[] = [];
+    const plan = (nowMs: number): void => {
+      for (const step of planTransfer(state, nowMs))
+        if (step.kind === 'ask-chunk') asked.push(step);
+    };
+    plan(0);
+    for (const source of [a, b]) applyTransfer(state, { kind: 'list-known', source, list }, 1);
+    plan(1);
+    applyTransfer(state, { kind: 'opened', here: new Set() }, 2);
+    plan(2);
+    // Two are done, the third takes too long and is asked of the other, too.
+    const [slow] = asked.splice(0, 1);
+    expect(asked).toHaveLength(2);
+    for (const { source, index } of asked.splice(0)) {
+      applyTransfer(state, { kind: 'chunk-received', source, index }, 3);
+      applyTransfer(state, { kind: 'chunk-here', source, index }, 3);
+    }
+    plan(10_000);
+    const [again] = asked.splice(0);
+    expect(again?.index).toBe(slow?.index);
+    if (slow === undefined || again === undefined) return;
+    const { index } = slow;
+    applyTransfer(state, { kind: 'chunk-received', source: slow.source, index }, 10_001);
+    applyTransfer(state, { kind: 'chunk-cancelled', source: again.source, index }, 10_002);
+    plan(10_002);
+    expect(asked).toEqual([]);
+    applyTransfer(state, { kind: 'chunk-here', source: slow.source, index }, 10_003);
+    plan(10_003);
+    expect(state.phase.kind).toBe('committing');
   });
 
   it('is given up as stalled when no chunk comes', () => {

@@ -4,6 +4,7 @@ import { loneAsks, planChunks, slowMs } from './plan-chunks.ts';
 import {
   chunksInFlight,
   FIND_AGAIN_MS,
+  FIND_FIRST_MS,
   fullestGroup,
   isAwake,
   type TransferEnding,
@@ -81,12 +82,12 @@ function anySource({ sources }: TransferState): boolean {
 function planFinding(state: TransferState, nowMs: number, steps: TransferStep[]): void {
   if (state.finding || state.phase.kind === 'committing') return;
   const hinted = state.findAtMs === state.startedMs && canAsk(state, nowMs);
-  if (hinted) state.findAtMs = nowMs + FIND_AGAIN_MS;
+  if (hinted) state.findAtMs = nowMs + FIND_FIRST_MS;
   if (nowMs < state.findAtMs) return;
   state.finding = true;
   state.lostSinceFind = false;
   state.findAtMs = nowMs + FIND_AGAIN_MS;
-  steps.push({ kind: 'find-sources' });
+  steps.push({ kind: 'find-sources', until: canAsk(state, nowMs) ? 'everybody' : 'first' });
 }
 
 function canAsk({ sources }: TransferState, nowMs: number): boolean {

@@ -3,6 +3,7 @@ import type { Retries } from '../graph/graph.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
+import { cancelTask, dropTasks, endDropped } from './drop-tasks.ts';
 import { keepOutputs, wantedCopies } from './keep-outputs.ts';
 import { loseOutputs } from './lose-outputs.ts';
 import { readyAgain } from './ready-again.ts';
@@ -48,6 +49,9 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
       return;
     case 'tasks-spawned':
       spawnTasks(state, event, sequence);
+      return;
+    case 'sub-tasks-dropped':
+      dropTasks(state, event, sequence);
       return;
     case 'outputs-lost':
       loseOutputs(state, event, sequence);
@@ -222,9 +226,10 @@ function onFailed(
   const failure = shareFailure(state, end.failure, open.peer);
   chargeCpu(state, task, failure.usage);
   const past = [...open.past, closeAttempt(open, end.at, { failure })];
-  if (state.cancelRequested) {
+  if (state.cancelRequested || state.dropped.has(task)) {
     state.tasks[task] = { kind: 'cancelled', past };
     state.counts.cancelled += 1;
+    if (!state.cancelRequested) endDropped(state, task);
     return;
   }
   const job = state.index.jobOf(task);
@@ -255,18 +260,7 @@ const NO_RETRIES: Retries = { task: 0 };
 function onCancelRequested(state: RunState): void {
   if (state.cancelRequested) return;
   state.cancelRequested = true;
-  state.tasks.forEach((before, task) => {
-    if (before.kind !== 'waiting' && before.kind !== 'ready' && before.kind !== 'held') return;
-    state.counts.cancelled += 1;
-    const again = before.kind === 'waiting' ? before.again : before;
-    if (again === undefined || !('forgiven' in again)) {
-      state.tasks[task] = { kind: 'cancelled', past: again?.past ?? [] };
-      return;
-    }
-    const { past, forgiven, sequence } = again;
-    state.tasks[task] = { kind: 'cancelled', past, forgiven, fence: sequence };
-    state.unfenced.add(task);
-  });
+  for (let task = 0; task < state.tasks.length; task += 1) cancelTask(state, task);
   state.ready.clear();
   state.held.clear();
 }

@@ -1,6 +1,7 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
 import type { Sequence } from '../ports.ts';
 import { KEEPS_PER_RUN_MAX, OFFERS_PER_RUN_MAX } from '../words/limits.ts';
+import { droppedAttempts, droppedCount } from './drop-tasks.ts';
 import { wantedCopies } from './keep-outputs.ts';
 import { missedAnOutput, outputsReadBy } from './lost-outputs.ts';
 import type { RunEnded, TaskCounts } from './run-event.ts';
@@ -23,6 +24,8 @@ export type Decision =
     }
   /** Bring its outputs to so many peers, or say why they are fewer. */
   | { readonly kind: 'keep-outputs'; readonly task: number; readonly copies: number }
+  /** Its parent wants it no more: append the end of its attempt, so that whoever is at work on it hears of it. */
+  | { readonly kind: 'stop-task'; readonly task: number }
   /** Append `task-cancelled` behind `sequence`, so that no offer still on its way starts the task. */
   | { readonly kind: 'fence-task'; readonly task: number; readonly sequence: Sequence }
   /** Everything is settled: write the record and the last fact. */
@@ -39,7 +42,7 @@ export function decide(
   offersMax: number = OFFERS_PER_RUN_MAX,
 ): readonly Decision[] {
   if (state.ended !== undefined) return [];
-  const decisions: Decision[] = [...fences(state), ...keeps(state)];
+  const decisions: Decision[] = [...stops(state), ...fences(state), ...keeps(state)];
   if (unsettledCount(state) === 0) {
     const isDone = state.unfenced.size === 0 && state.unkept.size === 0;
     return isDone ? [endRun(state)] : decisions;
@@ -53,6 +56,10 @@ export function decide(
     room -= 1;
   }
   return decisions;
+}
+
+function stops(state: RunState): readonly Decision[] {
+  return [...droppedAttempts(state)].map(({ task }) => ({ kind: 'stop-task', task }));
 }
 
 function fences(state: RunState): readonly Decision[] {
@@ -90,7 +97,7 @@ function endRun(state: RunState): Decision {
   const end =
     unhandledFailures(state) > 0
       ? 'failed'
-      : cancelled > 0 || state.cancelRequested
+      : cancelled > droppedCount(state) || state.cancelRequested
         ? 'cancelled'
         : 'succeeded';
   return { kind: 'end-run', state: end, counts: { ...state.counts } };

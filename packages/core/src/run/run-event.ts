@@ -17,6 +17,7 @@ export type RunEvent =
   | RunPublished
   | RunCancelRequested
   | TasksSpawned
+  | SubTasksDropped
   | OutputsLost
   | InputPinned
   | RunEnded
@@ -69,6 +70,19 @@ export interface TasksSpawned {
   /** By this a repeated attempt finds them again: `SPAWN_KEY_CHARACTERS_MAX` at most, once for each parent. */
   readonly key: string;
   readonly jobs: readonly Job[];
+}
+
+/**
+ * A task wants some of its sub-tasks no more. Appended where its `tasks-spawned` are, and a fact of the run under the
+ * same condition.
+ */
+export interface SubTasksDropped {
+  readonly kind: 'sub-tasks-dropped';
+  readonly run: RunId;
+  readonly parent: TaskId;
+  readonly attempt: number;
+  readonly claim: ClaimId;
+  readonly tasks: readonly TaskId[];
 }
 
 /**

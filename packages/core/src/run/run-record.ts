@@ -11,6 +11,7 @@ import type {
   Usage,
 } from './run-event.ts';
 import type { RunState } from './run-state.ts';
+import type { TaskReport } from './task-report.ts';
 import { type PastAttempt, pastOf, type TaskState } from './task-state.ts';
 
 /** The result record: what `podmesh show --json` prints and what outlives the log (DESIGN §5). */
@@ -50,6 +51,8 @@ export interface TaskRecord {
   readonly keepers?: readonly PeerId[];
   /** Why they are fewer than wanted. */
   readonly short?: string;
+  /** What it said of itself last, while it runs and where somebody heard it; never in a stored record. */
+  readonly report?: TaskReport;
   readonly failure?: Pick<Failure, 'kind' | 'message' | 'stderrTail'>;
   /** The failed job that made a skipped task pointless. */
   readonly because?: JobId;

@@ -27,6 +27,8 @@ export interface RunState {
   readonly parents: Map<number, number>;
   /** Sub-tasks that failed, or were skipped, before the task that spawned them succeeded all the same. */
   readonly handled: Set<number>;
+  /** Sub-tasks that their parent wanted no more before they were settled. */
+  readonly dropped: Set<number>;
   /** Tasks that may be attempted, by task number, oldest first. */
   readonly ready: Set<number>;
   /** Tasks with an open attempt, by task number. */
@@ -91,6 +93,7 @@ export function initialRunState(graph: Graph): RunState {
     spawns: new Map(),
     parents: new Map(),
     handled: new Set(),
+    dropped: new Set(),
     counts: { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 0 },
     cancelRequested: false,
     ended: undefined,

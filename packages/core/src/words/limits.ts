@@ -95,6 +95,8 @@ export const WHO_HAS_ARTIFACTS_MAX = 512;
 
 /** How long the first answer who has an artifact is waited for. */
 export const WHO_HAS_MS = 1_000;
+/** How long answers of all who have a part are waited for: nobody waits for the last of them. */
+export const WHO_HAS_EVERYBODY_MS = 250;
 /** A source that sends nothing for this long is left for another. */
 export const SOURCE_STALL_MS = 10_000;
 /** A transfer without a finished chunk for this long is given up. */

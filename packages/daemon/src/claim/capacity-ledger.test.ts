@@ -67,4 +67,27 @@ describe('the capacity ledger', () => {
     second?.release();
     expect(ledger.free()).toEqual(CAPACITY);
   });
+
+  it('has the cores of a task that waits for others, and not its memory', async () => {
+    const changed = new WakeUp();
+    const ledger = new CapacityLedger({ ...CAPACITY, cpus: 1 }, changed);
+    const needs = toRequirements({ cpus: 1, memoryBytes: 2 ** 30 });
+    const parent = ledger.reserve(needs);
+    expect(ledger.room(needs)).toBe(0);
+    parent?.lendCores();
+    parent?.lendCores();
+    await changed.next(new AbortController().signal);
+    expect(ledger.free()).toMatchObject({ cpus: 1, memoryBytes: 2 ** 32 - 2 ** 30 });
+    const child = ledger.reserve(needs);
+    // At once, though the child is at work.
+    parent?.takeCoresBack();
+    expect(ledger.free().cpus).toBe(0);
+    expect(ledger.reserve(needs)).toBeUndefined();
+    child?.release();
+    expect(ledger.free().cpus).toBe(0);
+    parent?.lendCores();
+    parent?.release();
+    parent?.lendCores();
+    expect(ledger.free()).toEqual({ ...CAPACITY, cpus: 1 });
+  });
 });

@@ -6,6 +6,10 @@ import type { WakeUp } from '../wake-up.ts';
 export interface Reservation {
   /** Harmless when called twice. */
   release(): void;
+  /** Its cores are free for others, who use them meanwhile; its memory is not. Harmless when called twice. */
+  lendCores(): void;
+  /** At once, also when that makes more than there are. Harmless when none are lent. */
+  takeCoresBack(): void;
 }
 
 /** Keeps count of what of the offered capacity is taken. Every reservation is made before work starts. */
@@ -13,6 +17,8 @@ export class CapacityLedger {
   readonly #capacity: Capacity;
   readonly #changed: WakeUp;
   readonly #taken = new Set<Requirements>();
+  /** Entries whose cores are lent. */
+  readonly #lent = new Set<Requirements>();
 
   constructor(capacity: Capacity, changed: WakeUp) {
     this.#capacity = capacity;
@@ -30,12 +36,13 @@ export class CapacityLedger {
   free(): Capacity {
     let { cpus, memoryBytes, diskBytes, gpus } = this.#capacity;
     for (const taken of this.#taken) {
-      cpus -= taken.cpus;
+      if (!this.#lent.has(taken)) cpus -= taken.cpus;
       memoryBytes -= taken.memoryBytes;
       diskBytes -= taken.diskBytes;
       gpus -= taken.gpus;
     }
-    return { cpus, memoryBytes, diskBytes, gpus };
+    // Less than none while tasks that waited have taken their cores back.
+    return { cpus: Math.max(0, cpus), memoryBytes, diskBytes, gpus };
   }
 
   /** How many more such tasks fit now. */
@@ -60,7 +67,16 @@ export class CapacityLedger {
     this.#taken.add(entry);
     return {
       release: () => {
+        this.#lent.delete(entry);
         if (this.#taken.delete(entry)) this.#changed.ring();
+      },
+      lendCores: () => {
+        if (!this.#taken.has(entry) || this.#lent.has(entry)) return;
+        this.#lent.add(entry);
+        this.#changed.ring();
+      },
+      takeCoresBack: () => {
+        this.#lent.delete(entry);
       },
     };
   }

@@ -156,6 +156,9 @@ export class Driver {
         case 'keep-outputs':
           appends.push(this.#keep(state, decision.task, decision.copies));
           break;
+        case 'stop-task':
+          appends.push(this.#stopTask(state, decision.task));
+          break;
         case 'fence-task':
           appends.push(this.#fence(state, decision.task, decision.sequence));
           break;
@@ -175,6 +178,19 @@ export class Driver {
   async #fence(state: RunState, task: number, sequence: Sequence): Promise<void> {
     const id = state.index.idOf(task);
     await this.#parts.log.append({ kind: 'task-cancelled', run: this.#run, task: id }, sequence);
+  }
+
+  /** Refused: it ended meanwhile by itself. Its peer finds out within seconds, and its own outcome is refused. */
+  async #stopTask(state: RunState, task: number): Promise<void> {
+    const now = state.tasks[task];
+    if (now?.kind !== 'running') return;
+    const { attempt, claim, sequence } = now;
+    const failure = {
+      kind: 'cancelled',
+      message: 'the task that spawned it wants it no more',
+    } as const;
+    const what = { run: this.#run, task: state.index.idOf(task), attempt, claim, failure };
+    await this.#parts.log.append({ kind: 'attempt-failed', ...what }, sequence);
   }
 
   /** Nobody copies outputs to other peers yet: that is told, and the run goes on to its end. */

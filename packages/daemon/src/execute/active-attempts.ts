@@ -44,6 +44,10 @@ export class ActiveAttempts {
     return [...this.#active.keys()];
   }
 
+  all(): readonly { readonly claim: ClaimId; readonly offer: Offer }[] {
+    return [...this.#active].map(([claim, { offer }]) => ({ claim, offer }));
+  }
+
   runs(): ReadonlySet<RunId> {
     return new Set([...this.#active.values()].map(({ offer }) => offer.run));
   }

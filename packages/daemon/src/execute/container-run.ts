@@ -13,10 +13,13 @@ import type {
   PeerId,
   PullProgress,
   RunningContainer,
+  Sequence,
   TaskResult,
 } from '@podmesh/core';
+import type { Reservation } from '../claim/capacity-ledger.ts';
 import { AttemptExternals, type ExternalParts } from '../external/attempt-externals.ts';
 import type { HostMeasures } from '../machine/host-guard.ts';
+import type { AttemptDesk } from '../task-api/task-api.ts';
 import {
   AttemptFailure,
   type AttemptProblem,
@@ -53,6 +56,8 @@ export interface ContainerRunParts {
   readonly known?: KnownResult | undefined;
   /** The disk that tasks write to; absent: a full one is not told from a command's own failure. */
   readonly host?: Pick<HostMeasures, 'freeDiskBytes' | 'disk'>;
+  /** Where containers can ask for more; absent: nowhere. */
+  readonly desk?: AttemptDesk;
   /** Called at every step of an attempt, so that tests can end the process exactly there. */
   readonly onStep?: ((step: AttemptStep) => void) | undefined;
 }
@@ -83,6 +88,8 @@ export class ContainerRun {
   readonly #witness: ContainerWitness | undefined;
   readonly #ranMs: number;
   readonly #onPull: PullProgress;
+  readonly #reservation: Reservation | undefined;
+  readonly #startedSequence: Sequence;
   #image = '';
   #container: RunningContainer | undefined;
   #isAdopted = false;
@@ -100,6 +107,9 @@ export class ContainerRun {
       readonly ranMs?: number;
       /** Told how far the pull of the image is. */
       readonly onPull?: PullProgress;
+      /** What the attempt holds of the machine, and where it began in the log: with both it is answered. */
+      readonly reservation?: Reservation;
+      readonly startedSequence?: Sequence;
     },
   ) {
     this.#parts = parts;
@@ -111,6 +121,8 @@ export class ContainerRun {
     this.#witness = attempt.witness;
     this.#ranMs = attempt.ranMs ?? 0;
     this.#onPull = attempt.onPull ?? (() => undefined);
+    this.#reservation = attempt.reservation;
+    this.#startedSequence = attempt.startedSequence ?? 0;
   }
 
   /** Runs a new container to its end; never throws. `log` gets its output besides the spool. */
@@ -141,6 +153,7 @@ export class ContainerRun {
     this.#container = container;
     this.#isAdopted = true;
     try {
+      this.#openDesk();
       this.#offer = await this.#patiently(() => this.#externals.resume());
       if (log !== undefined) container.replayLog(this.#externals.masked(log));
       this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
@@ -160,7 +173,9 @@ export class ContainerRun {
 
   /** Removes the container; after the outcome is in the log, so that a restart can adopt until then. */
   async cleanUp(): Promise<void> {
+    this.#parts.desk?.close(this.#claim);
     await this.#container?.remove();
+    this.#parts.desk?.remove(this.#claim);
     await this.#spool.discard();
   }
 
@@ -200,6 +215,7 @@ export class ContainerRun {
     const secrets = await this.#externals.mounts();
     this.#throwIfStopped();
     this.#step('inputs-ready');
+    const socketDir = this.#openDesk();
     const started = await runtime.start(
       {
         labels,
@@ -213,6 +229,7 @@ export class ContainerRun {
         net,
         requirements,
         scratchDir: files.scratch(labels.claim),
+        ...(socketDir === undefined ? {} : { socketDir }),
       },
       this.#externals.masked(log),
       this.#stop,
@@ -221,6 +238,14 @@ export class ContainerRun {
     this.#throwIfStopped();
     const { kind, message } = failureOfStart(started.error);
     throw new AttemptFailure(kind, message);
+  }
+
+  /** The directory with the socket at which this attempt is answered. */
+  #openDesk(): string | undefined {
+    const [desk, reservation] = [this.#parts.desk, this.#reservation];
+    if (desk === undefined || reservation === undefined) return undefined;
+    const [offer, claim, startedSequence] = [this.#offer, this.#claim, this.#startedSequence];
+    return desk.open({ offer, claim, startedSequence, reservation });
   }
 
   async #finish(container: RunningContainer): Promise<Ending> {
@@ -295,6 +320,7 @@ export class ContainerRun {
       throw this.#isAdopted ? failureOfAdopted(error) : error;
     } finally {
       this.#witness?.ended();
+      this.#parts.desk?.close(this.#claim);
     }
   }
 

@@ -20,7 +20,11 @@ function newCase() {
     mesh.offers.publish(offer);
     const pulled = ports.offers.pull(offer.lane, 1, 1_000, new AbortController().signal);
     const { value } = await settled(clock, pulled[Symbol.asyncIterator]().next());
-    new Executor(parts).take(value as Claimed<Offer>, { release: () => undefined });
+    new Executor(parts).take(value as Claimed<Offer>, {
+      release: () => undefined,
+      lendCores: () => undefined,
+      takeCoresBack: () => undefined,
+    });
     await clock.advance(10_000);
   };
   /** What the next session finds, and does. */

@@ -75,6 +75,7 @@ interface Beginning {
   readonly image: string | undefined;
   readonly stop: AbortSignal;
   readonly trouble: JournalTrouble | undefined;
+  readonly reservation: Reservation;
 }
 
 /**
@@ -123,7 +124,7 @@ export class Executor {
 
   /** Takes a claimed offer to its end; never throws. */
   take(claimed: Claimed<Offer>, reservation: Reservation): void {
-    this.#follow(this.#handle(claimed), claimed.value, reservation);
+    this.#follow(this.#handle(claimed, reservation), claimed.value, reservation);
   }
 
   /** Goes on with a container of an earlier session whose attempt is still ours; false when it is not. */
@@ -141,7 +142,9 @@ export class Executor {
       const spool = isReplayed ? files.openLog(claim) : await files.reopenLog(claim);
       const witness = this.#witness(claim, true);
       const ranMs = entry.started?.ranMs ?? 0;
-      const attempt = { offer, claim, spool, stop, witness, ranMs };
+      const { startedSequence } = open;
+      const own = { reservation, startedSequence };
+      const attempt = { offer, claim, spool, stop, witness, ranMs, ...own };
       const containerRun = new ContainerRun(this.#runParts(offer), attempt);
       const image = entry.started?.image ?? entry.image;
       await this.#publish(
@@ -185,6 +188,15 @@ export class Executor {
     this.#active.endRun(run, CANCELLED);
   }
 
+  /** Ends attempts whose end is in the log although they are at work here: somebody told them to stop. */
+  async endSettled(): Promise<void> {
+    for (const { claim, offer } of this.#active.all()) {
+      const last = await this.#parts.log.lastOfTask(offer.run, offer.task);
+      if (last?.event.kind !== 'attempt-failed' || last.event.claim !== claim) continue;
+      this.#active.end(claim, CANCELLED);
+    }
+  }
+
   /** Ends all attempts as `drained` and waits until each is settled. */
   async drain(): Promise<void> {
     this.#active.drain();
@@ -204,7 +216,7 @@ export class Executor {
     this.#pending.add(work);
   }
 
-  async #handle(claimed: Claimed<Offer>): Promise<void> {
+  async #handle(claimed: Claimed<Offer>, reservation: Reservation): Promise<void> {
     const offer = claimed.value;
     if (this.#active.draining) return claimed.giveBack(0);
     const restMs = await this.#othersFirst.restMs(offer);
@@ -233,7 +245,7 @@ export class Executor {
       const startedSequence = await this.#begin(entry, started);
       if (startedSequence === undefined) return this.#refused.settle(claimed);
       this.#step('attempt-started');
-      await this.#run({ ...entry, startedSequence }, { image, stop, trouble });
+      await this.#run({ ...entry, startedSequence }, { image, stop, trouble, reservation });
     });
   }
 
@@ -263,14 +275,16 @@ export class Executor {
     return undefined;
   }
 
-  async #run(entry: OpenAttempt, { image, stop, trouble }: Beginning): Promise<void> {
+  async #run(entry: OpenAttempt, beginning: Beginning): Promise<void> {
+    const { image, stop, trouble, reservation } = beginning;
     const { files, peer } = this.#parts;
-    const { offer, claim } = entry;
+    const { offer, claim, startedSequence } = entry;
     const { run, task, attempt } = offer;
     const spool = files.openLog(claim);
     const witness = this.#witness(claim);
     const onPull = this.#pullTeller(offer);
-    const made = { offer, claim, spool, stop, witness, onPull };
+    const own = { reservation, startedSequence };
+    const made = { offer, claim, spool, stop, witness, onPull, ...own };
     const containerRun = new ContainerRun(this.#runParts(offer), made);
     const labels: ContainerLabels = { run, task, attempt, peer, claim };
     const ending = await (trouble === undefined

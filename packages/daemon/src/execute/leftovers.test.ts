@@ -186,7 +186,11 @@ it('an attempt that passed on meanwhile is forgotten, with its scratch folder', 
 it('an attempt that this peer is at work on is left alone, whatever it finds of it', async () => {
   const bench = newCase();
   const { mesh, executor, clock, leftovers, parts } = bench;
-  executor.take(await claimOffer(bench), { release: () => undefined });
+  executor.take(await claimOffer(bench), {
+    release: () => undefined,
+    lendCores: () => undefined,
+    takeCoresBack: () => undefined,
+  });
   await clock.advance(100);
   expect(await parts.journal.list()).toMatchObject([{ started: { isOfThisBoot: true } }]);
   // As if its container had vanished under it.

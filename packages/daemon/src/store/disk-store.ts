@@ -12,7 +12,7 @@ import {
 } from '@podmesh/core';
 import { isAbsence, unlinkIfThere } from './absence.ts';
 import { ArtifactPins } from './artifact-pins.ts';
-import { BytesThread } from './bytes-thread.ts';
+import { BytesThread, type FileHash } from './bytes-thread.ts';
 import { impliedChunkList, readChunkList, writeChunkList } from './chunk-list.ts';
 import { DiskBudget, type DiskMeasure, RESERVE_STEP_BYTES, StreamRoom } from './disk-budget.ts';
 import { namingFullDisk } from './disk-full-error.ts';
@@ -196,9 +196,13 @@ export class DiskStore {
    * The same, but the file keeps its own name, too: its bytes must never change again. Under that name
    * it has the `MARK` from the moment at which it cannot be written any more, if it is to have it.
    */
-  async share(path: string, hash: Hash, bytes: number, isMarked = false): Promise<StoredFile> {
+  async share(path: string, hash: FileHash, isMarked = false): Promise<StoredFile> {
+    const { sha256, bytes, digests } = hash;
+    const file: FinishedFile = { digest: digestOf(sha256), bytes, digests, rank: 'kept' };
     const mode = isMarked ? FILE_MODE | MARK : FILE_MODE;
-    return await this.#take(path, hash, bytes, { mode, move: linkUnlessThere });
+    return await this.#naming(bytes, () =>
+      this.#place(path, file, { mode, move: linkUnlessThere }),
+    );
   }
 
   /** The same for a file whose digest and chunks were compared already. The file is the caller's when this throws. */

@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ArtifactRef, EMPTY_ARTIFACT, STDERR_TAIL_BYTES_MAX } from '@podmesh/core';
 import { sampleArtifact } from '@podmesh/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { DiskStore } from './disk-store.ts';
 import { LogFile } from './log-file.ts';
 import { namesIn, temporaryFolder, textStream } from './store.test-kit.ts';
@@ -36,6 +36,17 @@ describe('the log of an attempt', () => {
     expect(await log.store()).toEqual(stored);
     expect(published).toEqual([ref]);
     expect(await readFile(store.pathOf(ref.digest), 'utf8')).toBe('one\ntwo\n');
+  });
+
+  it('that is large is hashed with its chunks, whole or taken up', async () => {
+    const { log, store, takenUp } = await newLog();
+    onTestFinished(() => store.stop());
+    const piece = bytes('line of a log\n'.repeat(100_000));
+    for (let time = 0; time < 4; time += 1) log.write('stdout', piece);
+    const { ref } = sampleArtifact(Buffer.concat([piece, piece, piece, piece]));
+    expect(await log.store()).toMatchObject({ digest: ref.digest, bytes: 4 * piece.length });
+    expect((await store.chunkList(ref.digest))?.digests).toHaveLength(2);
+    expect(await (await takenUp()).store()).toMatchObject({ digest: ref.digest });
   });
 
   it('is the empty artifact when nothing was written, and nothing is published', async () => {

@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, fchmodSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { rm, stat } from 'node:fs/promises';
+import { closeSync, fchmodSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { readFile, rm, stat } from 'node:fs/promises';
 import {
   type ArtifactRef,
+  CHUNK_BYTES,
   EMPTY_ARTIFACT,
   LOG_BYTES_MAX,
   type LogRef,
+  SMALL_ARTIFACT_BYTES_MAX,
   STDERR_TAIL_BYTES_MAX,
 } from '@podmesh/core';
 import type { LogSpool } from '../execute/task-files.ts';
 import { isAbsence } from './absence.ts';
+import { BytesThreadLostError, type FileHash } from './bytes-thread.ts';
 import { type DiskStore, MARK, type StoredFile } from './disk-store.ts';
 
 /** Without the owner's right to write it was stored, and nothing comes to it any more. */
@@ -28,7 +31,8 @@ export class LogFile implements LogSpool {
   readonly #store: DiskStore;
   readonly #path: string;
   readonly #publish: (log: ArtifactRef) => Promise<void>;
-  #hash = createHash('sha256');
+  /** Of a log that is small; a large one is hashed in a thread when it is stored. */
+  #small = createHash('sha256');
   #descriptor: number | undefined;
   #bytes = 0;
   #truncated = false;
@@ -52,17 +56,15 @@ export class LogFile implements LogSpool {
    */
   async takeUp(): Promise<void> {
     try {
-      const { mode } = await stat(this.#path);
-      for await (const piece of createReadStream(this.#path)) {
-        this.#hash.update(piece);
-        this.#bytes += piece.length;
-      }
+      const { mode, size } = await stat(this.#path);
+      if (size <= SMALL_ARTIFACT_BYTES_MAX) this.#small.update(await readFile(this.#path));
+      this.#bytes = size;
       this.#isOver = (mode & WRITABLE) === 0;
       // Full to the last byte: nobody knows any more whether there was another.
       this.#truncated = (mode & HOLED) !== 0 || this.#bytes >= LOG_BYTES_MAX;
       if (!this.#isOver) this.#descriptor = openSync(this.#path, 'a');
     } catch (error) {
-      this.#hash = createHash('sha256');
+      this.#small = createHash('sha256');
       this.#bytes = 0;
       this.#truncated = !isAbsence(error);
     }
@@ -87,12 +89,7 @@ export class LogFile implements LogSpool {
     if (this.#stored !== undefined) return this.#stored;
     this.#close();
     if (this.#bytes > 0)
-      this.#kept ??= await this.#store.share(
-        this.#path,
-        this.#hash.copy(),
-        this.#bytes,
-        this.#truncated,
-      );
+      this.#kept ??= await this.#store.share(this.#path, await this.#hashed(), this.#truncated);
     const { digest, bytes } = this.#kept ?? { digest: EMPTY_ARTIFACT, bytes: 0 };
     if (bytes > 0) await this.#publish({ digest, kind: 'file', bytes });
     this.#stored = { digest, bytes, truncated: this.#truncated };
@@ -109,14 +106,26 @@ export class LogFile implements LogSpool {
     if (this.#bytes > 0) await rm(this.#path, { force: true });
   }
 
+  async #hashed(): Promise<FileHash> {
+    if (this.#bytes <= SMALL_ARTIFACT_BYTES_MAX) {
+      return { sha256: this.#small.copy().digest('hex'), bytes: this.#bytes, digests: [] };
+    }
+    try {
+      return await this.#store.wholes.hashFile(this.#path, CHUNK_BYTES);
+    } catch (error) {
+      if (!(error instanceof BytesThreadLostError)) throw error;
+      return await this.#store.wholes.hashFile(this.#path, CHUNK_BYTES);
+    }
+  }
+
   /** A disk that fills up takes a part of what it was given: only that part counts. */
   #append(bytes: Uint8Array): void {
     for (let rest = bytes; rest.length > 0; ) {
       // The hole may be older than the file.
       this.#descriptor ??= create(this.#path, this.#truncated ? HOLED_MODE : WHOLE_MODE);
       const count = writeSync(this.#descriptor, rest);
-      this.#hash.update(rest.subarray(0, count));
       this.#bytes += count;
+      if (this.#bytes <= SMALL_ARTIFACT_BYTES_MAX) this.#small.update(rest.subarray(0, count));
       rest = rest.subarray(count);
     }
   }

@@ -253,7 +253,7 @@ export class PartialFile implements PartialArtifact {
     // While it is open, what is left of others is within the room that is reserved for it.
     const leftBytes = isOpen ? 0 : this.#left.size * CHUNK_BYTES;
     const hereBytes = Math.min(bytes, this.#hereBytes + leftBytes);
-    this.#store.index.putPartial(this.artifact, { bytes, hereBytes, isOpen });
+    this.#store.index.putPartial(this.artifact, { bytes, hereBytes, isOpen, here: this.#here });
   }
 
   /** What could not be written down is fetched again one day. */

@@ -1,5 +1,5 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { CHUNK_BYTES } from '@podmesh/core';
+import { CHUNK_BYTES, makeChunkMap, mapHas } from '@podmesh/core';
 import { countChunks } from './chunk-list.ts';
 
 /** Of an artifact that is not whole: which chunks were here when somebody looked last. */
@@ -13,11 +13,8 @@ export interface PartialState {
  * hashed before anybody goes on with them; one that tells too little costs chunks that are fetched again.
  */
 export async function writePartialState(path: string, state: PartialState): Promise<void> {
-  const bitmap = new Uint8Array(Math.ceil(countChunks(state.bytes) / 8));
-  for (const index of state.here)
-    bitmap[index >> 3] = (bitmap[index >> 3] ?? 0) | (1 << (index & 7));
   const { bytes } = state;
-  const here = Buffer.from(bitmap).toString('base64');
+  const here = Buffer.from(makeChunkMap(state.here, countChunks(bytes))).toString('base64');
   await writeFile(`${path}.new`, JSON.stringify({ bytes, chunkBytes: CHUNK_BYTES, here }), {
     mode: 0o600,
   });
@@ -32,8 +29,7 @@ export async function readPartialState(path: string): Promise<PartialState | und
     if (!Number.isSafeInteger(bytes) || bytes < 0) return undefined;
     const bitmap = Buffer.from(here, 'base64');
     const indexes = Array.from({ length: countChunks(bytes) }, (_, index) => index);
-    const isHere = (index: number) => ((bitmap[index >> 3] ?? 0) & (1 << (index & 7))) !== 0;
-    return { bytes, here: new Set(indexes.filter(isHere)) };
+    return { bytes, here: new Set(indexes.filter((index) => mapHas(bitmap, index))) };
   } catch {
     return undefined;
   }

@@ -1,4 +1,12 @@
-import type { ArtifactId, EvictionRank, Holding, PinReason, StoredEntry } from '@podmesh/core';
+import {
+  type ArtifactId,
+  CHUNK_BYTES,
+  type EvictionRank,
+  type Holding,
+  makeChunkMap,
+  type PinReason,
+  type StoredEntry,
+} from '@podmesh/core';
 
 /** What was touched this short a time ago is in somebody's hands, who has not pinned it yet. */
 const IN_HAND_MS = 10_000;
@@ -32,6 +40,8 @@ export interface PartialEntry {
   usedAtMs: number;
   /** Somebody puts it together: what is here is verified. */
   isOpen: boolean;
+  /** Which chunks; absent of one that nobody has open. */
+  readonly here?: ReadonlySet<number>;
 }
 
 /**
@@ -139,8 +149,12 @@ export class StoreIndex {
       const whole = this.#wholes.get(artifact);
       if (whole !== undefined) return [{ artifact, bytes: whole.bytes, whole: true }];
       const partial = this.#partials.get(artifact);
-      if (partial === undefined || !partial.isOpen || partial.hereBytes === 0) return [];
-      return [{ artifact, bytes: partial.bytes, whole: false }];
+      if (partial === undefined || !partial.isOpen) return [];
+      const { bytes, here, hereBytes } = partial;
+      const holding = { artifact, bytes, whole: false };
+      // Who asks for one may be fetching it, and is to know who else does, before that has anything.
+      if (here === undefined || artifacts.length > 1) return hereBytes === 0 ? [] : [holding];
+      return [{ ...holding, here: makeChunkMap(here, Math.ceil(bytes / CHUNK_BYTES)) }];
     });
   }
 

@@ -24,8 +24,10 @@ const WORKER = new URL('./receive-worker.js', import.meta.url);
 const UNREACHED_MS = 15_000;
 /** …up to this. */
 const UNREACHED_MS_MAX = 300_000;
-/** Unreached peers that are remembered. */
-const UNREACHED_MAX = 1_000;
+/** …and this long at first where it was reached in the same session: its server may be beginning anew. */
+const LOST_MS = 1_000;
+/** Peers that are remembered, reached and unreached. */
+const REMEMBERED_MAX = 1_000;
 /** What a busy source that says nothing is left alone for. */
 const BUSY_MS = 500;
 /** Ways that were opened and taken by somebody else before they could be used. */
@@ -87,6 +89,8 @@ export class HttpTransport implements ChunkTransport {
   readonly #parts: HttpTransportParts;
   readonly #thread: AskedThread;
   readonly #unreached = new Map<PeerId, Unreached>();
+  /** Their keys. */
+  readonly #reached = new Map<PeerId, string>();
 
   constructor(parts: HttpTransportParts) {
     this.#parts = parts;
@@ -199,11 +203,14 @@ export class HttpTransport implements ChunkTransport {
     signal.throwIfAborted();
     if (isOpen) {
       this.#unreached.delete(source);
+      if (this.#reached.size >= REMEMBERED_MAX) this.#reached.clear();
+      this.#reached.set(source, key);
       return ok(undefined);
     }
-    const doubled = before?.key === key ? before.restMs * 2 : UNREACHED_MS;
+    const firstMs = this.#reached.get(source) === key ? LOST_MS : UNREACHED_MS;
+    const doubled = before?.key === key ? before.restMs * 2 : firstMs;
     const restMs = Math.min(UNREACHED_MS_MAX, doubled);
-    if (this.#unreached.size >= UNREACHED_MAX) this.#unreached.clear();
+    if (this.#unreached.size >= REMEMBERED_MAX) this.#unreached.clear();
     this.#unreached.set(source, { key, untilMs: nowMs + restMs, restMs });
     return unreachable('nobody there proves to be it');
   }

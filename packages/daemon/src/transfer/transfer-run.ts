@@ -98,7 +98,7 @@ export class TransferRun {
   #carryOut(step: Exclude<TransferStep, { kind: 'wait' }>): void {
     switch (step.kind) {
       case 'find-sources':
-        this.#begin(this.#find());
+        this.#begin(this.#find(step.until));
         break;
       case 'ask-list':
         this.#begin(this.#askList(step.source));
@@ -140,12 +140,12 @@ export class TransferRun {
     applyTransfer(this.#state, event, this.#parts.clock.nowMs());
   }
 
-  async #find(): Promise<TransferEvent> {
+  async #find(until: 'first' | 'everybody'): Promise<TransferEvent> {
     const { artifact } = this.#state;
     const { finder, isBlamed } = this.#parts;
     // A mesh that cannot be asked knows nobody: the caller tries again, or elsewhere.
     const found = await finder
-      .whoHas([artifact], 'first', this.#stop.signal)
+      .whoHas([artifact], until, this.#stop.signal)
       .then((holders) => holders.found.get(artifact) ?? [])
       .catch(() => []);
     return { kind: 'sources-found', holdings: found.filter(({ peer }) => !isBlamed(peer)) };

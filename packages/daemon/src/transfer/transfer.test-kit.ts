@@ -190,7 +190,8 @@ export class Neighbours {
     this.#holdings.push({ artifact, peer: peerId(name), bytes: 1, whole });
   }
 
-  transport(): HttpTransport {
+  /** `script` stands in for the thread's program. */
+  transport(script?: URL): HttpTransport {
     const transport = new HttpTransport({
       peers: {
         find: async (peer) => {
@@ -199,12 +200,13 @@ export class Neighbours {
         },
       },
       clock: systemClock,
+      ...(script === undefined ? {} : { script }),
     });
     onTestFinished(() => transport.stop());
     return transport;
   }
 
-  transfers(disk: ArtifactDisk): Transfers {
+  transfers(disk: ArtifactDisk, script?: URL): Transfers {
     const transfers = new Transfers({
       peer: peerId('fetcher'),
       disk,
@@ -216,7 +218,7 @@ export class Neighbours {
           silent: [],
         }),
       },
-      transport: this.transport(),
+      transport: this.transport(script),
       clock: systemClock,
     });
     onTestFinished(() => transfers.stop());

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { type ContainerSpec, type Requirements, TASK_PIDS_MAX } from '@podmesh/core';
 import { writeLabels } from '../container-labels.ts';
+import { SOCKET_DIRECTORY } from '../task-socket.ts';
 
 /** One mount of an OCI configuration. */
 export interface OciMount {
@@ -101,7 +102,7 @@ const IMAGE_ANNOTATION = 'podmesh.image';
 /** The configuration of one container. Pure, so that what a task may change of the recipe can be read and tested. */
 export function fillRecipe(recipe: Recipe, spec: ContainerSpec, place: Place): object {
   const { config } = recipe;
-  const inputs = inputMounts(recipe, spec);
+  const inputs = [...inputMounts(recipe, spec), ...socketMount(recipe, spec)];
   const taken = new Set(inputs.map(({ destination }) => destination));
   const files = recipe.fileMounts.map((mount) => {
     return { ...mount, source: posix.join(place.files, mount.source ?? '') };
@@ -184,6 +185,12 @@ function inputMounts(recipe: Recipe, spec: ContainerSpec): OciMount[] {
       return { ...recipe.inputMount, destination, source };
     })
     .sort((a, b) => depth(a) - depth(b));
+}
+
+/** As an input is mounted: the place for it is a part of the layer that Podman adds to the image. */
+function socketMount({ inputMount }: Recipe, { socketDir }: ContainerSpec): OciMount[] {
+  if (socketDir === undefined) return [];
+  return [{ ...inputMount, destination: SOCKET_DIRECTORY, source: socketDir }];
 }
 
 function depth({ destination }: OciMount): number {

@@ -15,6 +15,7 @@ import {
 import { containerBody } from '../container-body.ts';
 import type { ImageAnswer, InfoAnswer, RecipeAnswer } from '../podman-answers.ts';
 import type { PodmanApi } from '../podman-api.ts';
+import { SOCKET_DIRECTORY, SOCKET_LINK, SOCKET_LINK_TARGET } from '../task-socket.ts';
 import { CrunUnavailableError } from './crun-errors.ts';
 import {
   MOUNT_OPTIONS_BYTES_MAX,
@@ -131,12 +132,20 @@ async function copyBase(
   if (upper === undefined) throw new CrunUnavailableError('Podman told no scratch layer');
   const base = join(bases, image.replace(/^sha256:/, ''));
   // Its own mode is not seen in a container, and without the right to write nobody could remove it.
-  const script =
-    'rm -rf "$2.new" && cp -a "$1" "$2.new" && chmod u+w "$2.new" && rm -f "$2.new/$3" && mv -T "$2.new" "$2"';
-  const words = ['sh', '-c', script, 'podmesh-base', upper, base, basename(PROBE)];
+  const words = ['sh', '-c', BASE_SCRIPT, 'podmesh-base', upper, base, basename(PROBE)];
   if (!existsSync(base)) await namespace.run(words);
   return base;
 }
+
+/** With the place for a task's socket, so that no container changes its layer by being given one. */
+const BASE_SCRIPT = [
+  'rm -rf "$2.new" && cp -a "$1" "$2.new" && chmod u+w "$2.new" && rm -f "$2.new/$3" || exit',
+  'run=$2.new/run',
+  'if [ -d "$run" ] && [ ! -L "$run" ]; then',
+  `mkdir -p "$2.new${SOCKET_DIRECTORY}" && ln -sfn ${SOCKET_LINK_TARGET} "$run/${SOCKET_LINK}" || exit`,
+  'fi',
+  'mv -T "$2.new" "$2"',
+].join('\n');
 
 /** Short links instead of paths: all mount options together must fit a page. */
 async function readLayers(image: ImageAnswer): Promise<Layers> {

@@ -3,11 +3,13 @@ import {
   type ArtifactFinder,
   type ArtifactId,
   artifactId,
+  CHUNK_BYTES,
   type Holders,
   type Holding,
   type PeerDirectory,
   type PeerId,
   WHO_HAS_ARTIFACTS_MAX,
+  type WhoHasUntil,
 } from '@podmesh/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freshAction, samplePeer } from '../samples.ts';
@@ -45,7 +47,7 @@ export function describeArtifactFinder(name: string, make: MakeBench<FinderBench
 
     const ask = (
       artifacts: readonly ArtifactId[],
-      end: 'first' | 'roll-call' = 'roll-call',
+      end: WhoHasUntil = 'roll-call',
     ): Promise<Holders> =>
       within(use(), ASKED_MS, use().ports.finder.whoHas(artifacts, end, stop.signal));
 
@@ -71,6 +73,17 @@ export function describeArtifactFinder(name: string, make: MakeBench<FinderBench
       // Not `within`: in virtual time no time passes, so that it cannot have waited.
       const { found } = await use().ports.finder.whoHas([one, two], 'first', stop.signal);
       expect([found.get(one)?.[0]?.peer, found.get(two)?.[0]?.peer]).toEqual([a, b]);
+    });
+
+    it('tells of everybody who has some, and of one artifact which chunks', async () => {
+      const one = fresh();
+      const here = Uint8Array.of(5);
+      const a = await join([held(one, 3 * CHUNK_BYTES)]);
+      const b = await join([{ ...held(one, 3 * CHUNK_BYTES, false), here }]);
+      const { found } = await ask([one], 'everybody');
+      const holdings = found.get(one) ?? [];
+      expect(holdings.map(({ peer }) => peer).sort()).toEqual([a, b].sort());
+      expect([...(holdings.find(({ peer }) => peer === b)?.here ?? [])]).toEqual([5]);
     });
 
     it('finds no holder where there is none, and no peer is to be waited for', async () => {

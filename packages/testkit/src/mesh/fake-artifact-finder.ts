@@ -5,6 +5,7 @@ import {
   type Holding,
   type PeerId,
   WHO_HAS_ROUNDS_MS,
+  type WhoHasUntil,
   whoHasQuestion,
 } from '@podmesh/core';
 import type { FakeProcess } from '../process/fake-process.ts';
@@ -62,14 +63,14 @@ export class FakeArtifactFinder implements ArtifactFinder {
 
   async whoHas(
     artifacts: readonly ArtifactId[],
-    until: 'first' | 'roll-call',
+    until: WhoHasUntil,
     signal: AbortSignal,
   ): Promise<Holders> {
     const wanted = whoHasQuestion(artifacts);
     signal.throwIfAborted();
     if (wanted.length === 0) return { found: new Map(), silent: [] };
     const listed = until === 'roll-call' ? await this.listed(signal) : undefined;
-    const survey = new Survey(wanted, listed);
+    const survey = new Survey(wanted, listed, until === 'everybody');
     const question = {
       artifacts: wanted,
       rollCall: listed !== undefined,
@@ -110,17 +111,23 @@ export class FakeArtifactFinder implements ArtifactFinder {
 /** What was answered so far. */
 class Survey {
   private readonly listed: readonly PeerId[] | undefined;
+  private readonly everybody: boolean;
   private readonly missing: Set<ArtifactId>;
   private readonly answers = new Map<PeerId, readonly Holding[]>();
   private wake: () => void = () => undefined;
 
-  constructor(wanted: readonly ArtifactId[], listed: readonly PeerId[] | undefined) {
+  constructor(
+    wanted: readonly ArtifactId[],
+    listed: readonly PeerId[] | undefined,
+    everybody: boolean,
+  ) {
+    this.everybody = everybody;
     this.listed = listed;
     this.missing = new Set(wanted);
   }
 
   get isComplete(): boolean {
-    if (this.listed === undefined) return this.missing.size === 0;
+    if (this.listed === undefined) return !this.everybody && this.missing.size === 0;
     return this.listed.length > 0 && this.silent().length === 0;
   }
 

@@ -104,6 +104,7 @@ function subjectOf(event: RunEvent): string {
     case 'run-cancel-requested':
       return `${event.run}.control`;
     case 'tasks-spawned':
+    case 'sub-tasks-dropped':
       return `${event.run}.spawn.${event.parent}`;
     case 'run-ended':
     case 'outputs-lost':

@@ -4,9 +4,12 @@ import type { Client } from './client.ts';
 /** Long enough for a server that just starts, short enough for a person who mistyped an address. */
 const CONNECT_MS = 5_000;
 
-/** A client over JetStream. Throws a `PortError`, or a `TypeError` for what is no address. */
-export async function connectClient(url: string): Promise<Client> {
-  const connection = await connectMesh({ url, name: 'podmesh-cli', timeoutMs: CONNECT_MS });
+/**
+ * A client over JetStream; `name` is shown to who looks after the server. Throws a `PortError`, or a `TypeError` for
+ * what is no address.
+ */
+export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<Client> {
+  const connection = await connectMesh({ url, name, timeoutMs: CONNECT_MS });
   const mesh = openMesh(connection);
   return {
     runLog: mesh.runLog,

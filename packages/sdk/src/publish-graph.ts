@@ -10,8 +10,7 @@ import {
   runId,
 } from '@podmesh/core';
 import { artifactIdOf } from '@podmesh/jetstream';
-import { CliError } from '../cli-error.ts';
-import type { Client } from '../mesh/client.ts';
+import type { Client } from './client.ts';
 
 const ID_LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789';
 const ID_LENGTH = 12;
@@ -39,7 +38,7 @@ export async function publishGraph(
     publisher,
   };
   const appended = await client.runLog.append(published, 0);
-  if (!appended.ok) throw new CliError('internal', `the run id ${published.run} is taken`);
+  if (!appended.ok) throw new Error(`the run id ${published.run} is taken`);
   const driveQueued = await client.drives.publish(published.run).then(
     () => true,
     () => false,

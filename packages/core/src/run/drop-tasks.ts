@@ -1,0 +1,90 @@
+import type { Sequence } from '../ports.ts';
+import type { SubTasksDropped } from './run-event.ts';
+import type { RunState } from './run-state.ts';
+import { skipDependents } from './skip-dependents.ts';
+import { lineOf, spawnsOf } from './spawn-line.ts';
+import { tasksOf } from './spawn-tasks.ts';
+import { isSettled, type TaskRunning } from './task-state.ts';
+
+/**
+ * Folds `sub-tasks-dropped`: as with `tasks-spawned`, it is a fact of the run only while the parent's attempt is the open
+ * one at this place of the stream. What has not begun never does; what runs is told to end by the driver; what is settled
+ * stays as it is. All that they spawned themselves goes with them.
+ */
+export function dropTasks(state: RunState, event: SubTasksDropped, sequence: Sequence): void {
+  const parent = state.index.numberOf(event.parent);
+  if (parent === undefined) return;
+  const spawns = spawnsOf(state, parent);
+  spawns.sequence = sequence;
+  spawns.refusal = undefined;
+  const now = state.tasks[parent];
+  const isOpen =
+    now?.kind === 'running' && now.claim === event.claim && now.attempt === event.attempt;
+  if (!isOpen || state.cancelRequested) return;
+  for (const id of event.tasks) {
+    const task = state.index.numberOf(id);
+    const isBelow = task !== undefined && task !== parent && isIn(lineOf(state, task), parent);
+    if (isBelow) dropTask(state, task);
+  }
+}
+
+/** The attempts that are to end although nobody cancelled the run. */
+export function* droppedAttempts(
+  state: RunState,
+): Iterable<{ readonly task: number; readonly now: TaskRunning }> {
+  for (const task of state.dropped) {
+    const now = state.tasks[task];
+    if (now?.kind === 'running') yield { task, now };
+  }
+}
+
+/** How many tasks are cancelled because their parent dropped them: that is its business, and no end of the run. */
+export function droppedCount(state: RunState): number {
+  let count = 0;
+  for (const task of state.dropped) if (state.tasks[task]?.kind === 'cancelled') count += 1;
+  return count;
+}
+
+/** The attempt of a dropped task has ended: nobody waits for it, nor for what it spawned since. */
+export function endDropped(state: RunState, task: number): void {
+  skipDependents(state, state.index.jobOf(task), task);
+  dropBelow(state, task);
+}
+
+/** A task that was not begun, or ended its attempt, is cancelled: an offer still on its way is to be fenced. */
+export function cancelTask(state: RunState, task: number): void {
+  const before = state.tasks[task];
+  if (before?.kind !== 'waiting' && before?.kind !== 'ready' && before?.kind !== 'held') return;
+  state.counts.cancelled += 1;
+  const again = before.kind === 'waiting' ? before.again : before;
+  if (again === undefined || !('forgiven' in again)) {
+    state.tasks[task] = { kind: 'cancelled', past: again?.past ?? [] };
+    return;
+  }
+  const { past, forgiven, sequence } = again;
+  state.tasks[task] = { kind: 'cancelled', past, forgiven, fence: sequence };
+  state.unfenced.add(task);
+}
+
+function dropTask(state: RunState, task: number): void {
+  const before = state.tasks[task];
+  if (before !== undefined && !isSettled(before)) {
+    state.dropped.add(task);
+    cancelTask(state, task);
+    state.ready.delete(task);
+    state.held.delete(task);
+    if (before.kind !== 'running') skipDependents(state, state.index.jobOf(task), task);
+  }
+  dropBelow(state, task);
+}
+
+function dropBelow(state: RunState, task: number): void {
+  for (const spawned of state.spawns.get(task)?.byKey.values() ?? []) {
+    for (const below of tasksOf(state, spawned)) dropTask(state, below);
+  }
+}
+
+function isIn(line: Iterable<number>, task: number): boolean {
+  for (const one of line) if (one === task) return true;
+  return false;
+}

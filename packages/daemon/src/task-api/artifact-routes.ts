@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import {
+  ARTIFACT_BYTES_MAX,
+  type ArtifactId,
+  type ArtifactRef,
+  type ArtifactStore,
+  artifactId,
+  type ClaimId,
+  claimId,
+  EMPTY_ARTIFACT,
+  isDigest,
+  type OutputEntry,
+} from '@podmesh/core';
+import type { TaskFiles } from '../execute/task-files.ts';
+import { parseByteRange } from '../transfer/byte-range.js';
+import { json, type TaskApiAnswer, type TaskApiCall, type TaskApiRoute } from './task-api-call.ts';
+import { TaskApiError } from './task-api-error.ts';
+import { STALL_MS, TASK_STREAMS_MAX } from './task-api-limits.ts';
+
+export interface ArtifactRouteParts {
+  readonly files: Pick<TaskFiles, 'input' | 'storeOutput' | 'release'>;
+  readonly artifacts: Pick<ArtifactStore, 'stat'>;
+  readonly randomId: () => string;
+}
+
+/**
+ * Artifacts by digest: whoever knows a digest may read the bytes, as every peer may. What is stored is here and where
+ * every peer can reach it before the answer is sent.
+ */
+export function artifactRoutes(parts: ArtifactRouteParts): readonly TaskApiRoute[] {
+  const put = (call: TaskApiCall) => storeArtifact(parts, call);
+  return [
+    { method: 'PUT', path: '/v1/artifacts', answer: put },
+    { method: 'PUT', path: '/v1/artifacts/{digest}', answer: put },
+    {
+      method: 'GET',
+      path: '/v1/artifacts/{digest}',
+      answer: (call) => readArtifact(parts, call),
+    },
+  ];
+}
+
+async function storeArtifact(
+  { files }: ArtifactRouteParts,
+  { task, request, path, signal }: TaskApiCall,
+): Promise<TaskApiAnswer> {
+  const expected = path.digest === undefined ? undefined : digestIn(path.digest);
+  const release = task.takeStream(TASK_STREAMS_MAX);
+  try {
+    const content = verified(bodyOf(request, signal), expected);
+    const stored = await files.storeOutput('file', oneFile(content));
+    return json(stored, 201);
+  } finally {
+    release();
+  }
+}
+
+async function readArtifact(
+  parts: ArtifactRouteParts,
+  { task, request, path, signal }: TaskApiCall,
+): Promise<TaskApiAnswer> {
+  const ref = await knownArtifact(parts, digestIn(path.digest ?? ''));
+  const free = task.takeStream(TASK_STREAMS_MAX);
+  // For this answer alone: what it reads is not to be evicted before it is sent.
+  const reader = claimId(`read-${parts.randomId()}`);
+  const onEnd = (): void => {
+    free();
+    void parts.files.release(reader).catch(() => undefined);
+  };
+  try {
+    return await openArtifact(parts, ref, { request, reader, signal, onEnd });
+  } catch (error) {
+    onEnd();
+    throw error;
+  }
+}
+
+interface Reading {
+  readonly request: IncomingMessage;
+  readonly reader: ClaimId;
+  readonly signal: AbortSignal;
+  readonly onEnd: () => void;
+}
+
+async function openArtifact(
+  { files }: ArtifactRouteParts,
+  ref: ArtifactRef,
+  { request, reader, signal, onEnd }: Reading,
+): Promise<TaskApiAnswer> {
+  // Of a directory the listing is wanted, which is a file like all others.
+  const file = await files.input({ ...ref, kind: 'file' }, { claim: reader, signal });
+  const { size } = await stat(file);
+  const range = parseByteRange(request.headers.range, size);
+  if (range === 'unsatisfiable')
+    throw new TaskApiError('range-not-satisfiable', `${ref.digest} has ${size} bytes`);
+  const isWhole = range === 'whole';
+  const { start, end } = isWhole ? { start: 0, end: size } : range;
+  return {
+    kind: 'bytes',
+    status: isWhole ? 200 : 206,
+    headers: {
+      'content-type': 'application/octet-stream',
+      'content-length': String(end - start),
+      'accept-ranges': 'bytes',
+      'podmesh-artifact-kind': ref.kind,
+      ...(isWhole ? {} : { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
+    },
+    source: start === end ? nothing() : createReadStream(file, { start, end: end - 1 }),
+    onEnd,
+  };
+}
+
+async function knownArtifact(
+  { artifacts }: ArtifactRouteParts,
+  digest: ArtifactId,
+): Promise<ArtifactRef> {
+  if (digest === EMPTY_ARTIFACT) return { digest, kind: 'file', bytes: 0 };
+  const known = (await artifacts.stat([digest])).get(digest);
+  if (known !== undefined) return known;
+  throw new TaskApiError('artifact-missing', `${digest} is not stored in this mesh`);
+}
+
+function digestIn(text: string): ArtifactId {
+  if (isDigest(text)) return artifactId(text);
+  throw new TaskApiError('bad-request', `${JSON.stringify(text)} is no sha256: digest`);
+}
+
+/** The body as it comes. Ends with an error when nothing comes for long, or the task is over. */
+async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  const stalled = () =>
+    request.destroy(new TaskApiError('timeout', `nothing came for ${STALL_MS / 1_000} s`));
+  const aborted = () => request.destroy(new Error('nobody waits for this any more'));
+  let late = setTimeout(stalled, STALL_MS);
+  signal.addEventListener('abort', aborted, { once: true });
+  try {
+    // Not destroyed when this ends early: a refusal is still to be sent on that connection.
+    const pieces: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
+    for await (const piece of pieces) {
+      clearTimeout(late);
+      late = setTimeout(stalled, STALL_MS);
+      bytes += piece.length;
+      if (bytes > ARTIFACT_BYTES_MAX)
+        throw new TaskApiError('too-large', `an artifact has at most ${ARTIFACT_BYTES_MAX} bytes`);
+      yield piece;
+    }
+  } finally {
+    clearTimeout(late);
+    signal.removeEventListener('abort', aborted);
+  }
+  if (!request.complete) throw new TaskApiError('bad-request', 'the body broke off');
+}
+
+/** Fails at the end when the bytes are not what was said, so that nothing is stored. */
+async function* verified(
+  source: AsyncIterable<Uint8Array>,
+  expected: ArtifactId | undefined,
+): AsyncGenerator<Uint8Array> {
+  if (expected === undefined) {
+    yield* source;
+    return;
+  }
+  const hash = createHash('sha256');
+  for await (const piece of source) {
+    hash.update(piece);
+    yield piece;
+  }
+  const found = `sha256:${hash.digest('hex')}`;
+  if (found !== expected)
+    throw new TaskApiError('digest-mismatch', `the bytes are ${found}, not ${expected}`);
+}
+
+async function* oneFile(content: AsyncIterable<Uint8Array>): AsyncGenerator<OutputEntry> {
+  yield { kind: 'file', path: '', executable: false, content };
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}

@@ -1,0 +1,214 @@
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { EMPTY_ARTIFACT, readReportLine } from '@podmesh/core';
+import { sampleArtifact } from '@podmesh/testkit';
+import { describe, expect, it } from 'vitest';
+import { namesIn, someBytes } from '../store/store.test-kit.ts';
+import { documentedRoutes, expectDocumented } from './documented.test-kit.ts';
+import { ask, newApiCase } from './task-api.test-kit.ts';
+import {
+  HEAD_BYTES_MAX,
+  JSON_BYTES_MAX,
+  METRICS_MAX,
+  TASK_CONNECTIONS_MAX,
+} from './task-api-limits.ts';
+
+const NOWHERE = `sha256:${'0'.repeat(64)}`;
+
+describe('the description of the task API', () => {
+  it('names exactly what is answered', async () => {
+    const { api } = await newApiCase();
+    const routes = api.routes.map(({ method, path }) => `${method} ${path}`);
+    expect([...documentedRoutes()].sort()).toEqual(routes.sort());
+  });
+
+  it('is what a task gets, and describes what it gets', async () => {
+    const { open } = await newApiCase();
+    const { socket, offer } = open();
+    const document = await ask(socket, 'GET', '/v1/openapi.json');
+    expect(document.body).toMatchObject({ openapi: '3.1.0' });
+    const me = await ask(socket, 'GET', '/v1/me');
+    expectDocumented('GET', '/v1/me', me);
+    expect(me.body).toMatchObject({
+      run: offer.run,
+      task: offer.task,
+      attempt: 1,
+      peer: 'oak',
+      parents: [],
+    });
+    const capacity = await ask(socket, 'GET', '/v1/capacity');
+    expectDocumented('GET', '/v1/capacity', capacity);
+    expect(capacity.body).toMatchObject({ peers: 1, free: { cpus: 4 } });
+  });
+});
+
+describe('who asks', () => {
+  it('is told by the socket, which any user inside may use', async () => {
+    const { open } = await newApiCase();
+    const [one, two] = [open(), open()];
+    expect((await stat(one.socket)).mode & 0o777).toBe(0o666);
+    expect((await ask(one.socket, 'GET', '/v1/me')).body).toMatchObject({ run: one.offer.run });
+    expect((await ask(two.socket, 'GET', '/v1/me')).body).toMatchObject({ run: two.offer.run });
+  });
+
+  it('is nobody when the attempt is over, also on a connection of before', async () => {
+    const { api, open, home } = await newApiCase();
+    const { claim, socket, directory } = open();
+    const kept = connect(socket);
+    await once(kept, 'connect');
+    const closed = once(kept, 'close');
+    api.close(claim);
+    await closed;
+    await expect(ask(socket, 'GET', '/v1/me')).rejects.toThrow();
+    api.remove(claim);
+    api.remove(claim);
+    expect(await namesIn(directory)).toEqual([]);
+    expect(await namesIn(home)).toEqual(['sockets']);
+  });
+
+  it('finds the socket again in the same directory when the peer comes back', async () => {
+    const { api, newApi, open } = await newApiCase();
+    const { attempt, claim, directory, socket } = open();
+    const gone = open();
+    const before = await stat(directory);
+    await api.stop();
+    await api.stop();
+    const next = await newApi([claim]);
+    expect(await namesIn(gone.directory)).toEqual([]);
+    expect(next.open(attempt)).toBe(directory);
+    expect((await stat(directory)).ino).toBe(before.ino);
+    expect((await ask(socket, 'GET', '/v1/me')).status).toBe(200);
+  });
+});
+
+describe('artifacts of a task', () => {
+  it('are stored under their digest, and read whole or in part', async () => {
+    const { open, mesh } = await newApiCase();
+    const { socket } = open();
+    const bytes = Buffer.from(someBytes(300_000));
+    const { ref } = sampleArtifact(bytes);
+    const stored = await ask(socket, 'PUT', '/v1/artifacts', { body: bytes });
+    expectDocumented('PUT', '/v1/artifacts', stored);
+    expect([stored.status, stored.body]).toEqual([201, ref]);
+    expect(mesh.artifacts.has(ref.digest)).toBe(true);
+    const path = `/v1/artifacts/${ref.digest}`;
+    const whole = await ask(socket, 'GET', path);
+    expect(whole).toMatchObject({ status: 200, headers: { 'podmesh-artifact-kind': 'file' } });
+    expect(whole.headers['content-length']).toBe('300000');
+    const part = await ask(socket, 'GET', path, { headers: { range: 'bytes=299999-' } });
+    expect(part.status).toBe(206);
+    expect(part.headers['content-range']).toBe('bytes 299999-299999/300000');
+    const beyond = await ask(socket, 'GET', path, { headers: { range: 'bytes=300000-' } });
+    expect(beyond.status).toBe(416);
+    expectDocumented('GET', '/v1/artifacts/{digest}', beyond);
+    const empty = await ask(socket, 'GET', `/v1/artifacts/${EMPTY_ARTIFACT}`);
+    expect([empty.status, empty.text]).toEqual([200, '']);
+  });
+
+  it('are refused when they are not what their name says', async () => {
+    const { open, mesh } = await newApiCase();
+    const { socket } = open();
+    const { ref } = sampleArtifact(Buffer.from('right'));
+    const path = `/v1/artifacts/${ref.digest}`;
+    const wrong = await ask(socket, 'PUT', path, { body: 'wrong' });
+    expect(wrong).toMatchObject({ status: 422, body: { error: { code: 'digest-mismatch' } } });
+    expectDocumented('PUT', '/v1/artifacts/{digest}', wrong);
+    expect(mesh.artifacts.size).toBe(0);
+    expect((await ask(socket, 'PUT', path, { body: 'right' })).status).toBe(201);
+    expect(await ask(socket, 'GET', `/v1/artifacts/${NOWHERE}`)).toMatchObject({
+      status: 404,
+      body: { error: { code: 'artifact-missing' } },
+    });
+    expect((await ask(socket, 'GET', '/v1/artifacts/sha256:12')).status).toBe(400);
+  });
+
+  it('leave nothing when they break off', async () => {
+    const { open, mesh, store } = await newApiCase();
+    const { socket } = open();
+    const half = connect(socket);
+    half.write('PUT /v1/artifacts HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf');
+    await once(half, 'connect');
+    half.destroy();
+    // What is stored after it is, and the half one is not.
+    expect((await ask(socket, 'PUT', '/v1/artifacts', { body: 'whole' })).status).toBe(201);
+    expect(mesh.artifacts.size).toBe(1);
+    expect(store.index.whole(sampleArtifact(Buffer.from('half')).ref.digest)).toBeUndefined();
+  });
+});
+
+describe('what a task says of itself', () => {
+  it('is told on the channel of the live log', async () => {
+    const { open, mesh } = await newApiCase();
+    const { socket, offer } = open();
+    const half = { fraction: 0.5, message: 'half of it ✓' };
+    const told = await ask(socket, 'POST', '/v1/progress', { body: JSON.stringify(half) });
+    expectDocumented('POST', '/v1/progress', told);
+    expect(told.status).toBe(204);
+    const { chunk } = mesh.liveLog.nextFrom(0, () => true);
+    expect(chunk).toMatchObject({ run: offer.run, task: offer.task, attempt: 1 });
+    expect(readReportLine(Buffer.from(chunk?.bytes ?? []).toString())).toEqual(half);
+    const body = JSON.stringify({ loss: 0.25, __proto__: 1 });
+    expect((await ask(socket, 'POST', '/v1/metrics', { body })).status).toBe(204);
+  });
+
+  it.each([
+    ['/v1/progress', '{}'],
+    ['/v1/progress', '{"fraction":2}'],
+    ['/v1/progress', '{"fraction":0.5,"more":1}'],
+    ['/v1/progress', '[]'],
+    ['/v1/progress', '{'],
+    ['/v1/metrics', '{"loss":"much"}'],
+    [
+      '/v1/metrics',
+      JSON.stringify(Object.fromEntries(Array.from({ length: METRICS_MAX + 1 }, (_, i) => [i, i]))),
+    ],
+  ])('is refused at %s when it is %.20s', async (path, body) => {
+    const { open } = await newApiCase();
+    const answered = await ask(open().socket, 'POST', path, { body });
+    expect(answered).toMatchObject({ status: 400, body: { error: { code: 'bad-request' } } });
+    expectDocumented('POST', path, answered);
+  });
+});
+
+describe('a task that asks badly', () => {
+  it('is told so, and others are answered', async () => {
+    const { open } = await newApiCase();
+    const { socket } = open();
+    expect((await ask(socket, 'GET', '/')).status).toBe(404);
+    expect((await ask(socket, 'DELETE', '/v1/me')).status).toBe(405);
+    const headers = { long: 'x'.repeat(HEAD_BYTES_MAX) };
+    expect((await ask(socket, 'GET', '/v1/me', { headers })).status).toBe(431);
+    const body = Buffer.alloc(JSON_BYTES_MAX + 1, 0x20);
+    const large = await ask(socket, 'POST', '/v1/progress', { body });
+    expect(large).toMatchObject({ status: 413, body: { error: { code: 'too-large' } } });
+    expect((await ask(socket, 'GET', '/v1/me')).status).toBe(200);
+  });
+
+  it('has so many connections and no more', async () => {
+    const { open } = await newApiCase();
+    const { socket } = open();
+    const held = Array.from({ length: TASK_CONNECTIONS_MAX }, () => connect(socket));
+    await Promise.all(held.map((one) => once(one, 'connect')));
+    const more = connect(socket);
+    more.resume();
+    await once(more, 'close');
+    expect((await ask(open().socket, 'GET', '/v1/me')).status).toBe(200);
+    const closed = held.map((one) => once(one, 'close'));
+    for (const one of held) one.destroy();
+    await Promise.all(closed);
+    expect((await ask(socket, 'GET', '/v1/me')).status).toBe(200);
+  });
+
+  it('is cut off when its head does not end, and when it hangs up halfway', async () => {
+    const { open } = await newApiCase({ headMs: 100 });
+    const { socket } = open();
+    const slow = connect(socket);
+    slow.resume();
+    slow.write('GET /v1/me HTTP/1.1\r\nhost:');
+    const half = connect({ path: socket, allowHalfOpen: true });
+    half.resume();
+    half.end('GET /v1/me HTTP/1.1\r\nhost: x\r\n');
+    await Promise.all([once(slow, 'close'), once(half, 'close')]);
+  });
+});

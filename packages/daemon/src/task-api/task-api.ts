@@ -1,0 +1,181 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { ClaimId, LiveLog, Sha256 } from '@podmesh/core';
+import type { Logger } from 'pino';
+import { type AboutRouteParts, AboutRoutes } from './about-routes.ts';
+import { type ArtifactRouteParts, artifactRoutes } from './artifact-routes.ts';
+import { AttemptSockets, createDetachedServer } from './attempt-sockets.ts';
+import { taskApiDocument } from './openapi.ts';
+import { ReportRoutes } from './report-routes.ts';
+import { RouteTable } from './route-table.ts';
+import { type RunFeedParts, RunFeeds } from './run-feeds.ts';
+import { sendAnswer, sendError, toTaskApiError } from './send-answer.ts';
+import { SocketPlace } from './socket-place.ts';
+import type { SpawnParts } from './spawn-sub-tasks.ts';
+import { json, type TaskApiRoute } from './task-api-call.ts';
+import { TaskApiError } from './task-api-error.ts';
+import {
+  CHECK_MS,
+  HEAD_BYTES_MAX,
+  HEAD_MS,
+  IDLE_MS,
+  TASK_REQUESTS_MAX,
+} from './task-api-limits.ts';
+import { type AttemptAtWork, TaskAtWork } from './task-at-work.ts';
+import { taskRoutes } from './task-routes.ts';
+
+export interface TaskApiParts
+  extends AboutRouteParts,
+    ArtifactRouteParts,
+    Omit<RunFeedParts, 'log'> {
+  readonly log: RunFeedParts['log'] & SpawnParts['log'];
+  readonly sha256: Sha256;
+  /** Path of the home. */
+  readonly home: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly liveLog: LiveLog;
+  readonly logger: Logger;
+  /** Overrides `HEAD_MS` in tests. */
+  readonly headMs?: number;
+}
+
+/** Where attempts are answered while their containers run. */
+export interface AttemptDesk {
+  /** The directory for the container, with its socket in it; the same one for a container that is adopted. */
+  open(attempt: AttemptAtWork): string;
+  /** Nobody is answered any more. Harmless when it was never open. */
+  close(claim: ClaimId): void;
+  /** The container is gone. */
+  remove(claim: ClaimId): void;
+}
+
+/**
+ * What tasks may ask of their peer, over HTTP at `/run/podmesh.sock`. Each attempt has a socket of its own, which tells
+ * who asks. Answers that are no success are `{error: {code, message}}`.
+ */
+export class TaskApi implements AttemptDesk {
+  readonly #parts: TaskApiParts;
+  readonly #table: RouteTable;
+  readonly #server: Server;
+  readonly #tasks = new Map<ClaimId, TaskAtWork>();
+  readonly #feeds: RunFeeds;
+  #place: SocketPlace | undefined;
+  #sockets: AttemptSockets<TaskAtWork> | undefined;
+
+  constructor(parts: TaskApiParts) {
+    this.#parts = parts;
+    this.#feeds = new RunFeeds(parts);
+    this.#table = new RouteTable(routesOf(parts, this.#feeds));
+    this.#server = createDetachedServer(
+      {
+        maxHeaderSize: HEAD_BYTES_MAX,
+        headersTimeout: parts.headMs ?? HEAD_MS,
+        // Bodies have deadlines of their own: an artifact may take hours, as long as it moves.
+        requestTimeout: 0,
+        connectionsCheckingInterval: CHECK_MS,
+        keepAliveTimeout: IDLE_MS,
+      },
+      (request, response) => void this.#answer(request, response),
+    );
+  }
+
+  /** All that is answered. */
+  get routes(): readonly TaskApiRoute[] {
+    return this.#table.routes;
+  }
+
+  /** `kept`: claims whose containers may still run. Throws where no socket can be made. */
+  async start(kept: ReadonlySet<ClaimId>): Promise<void> {
+    this.#place = await SocketPlace.open(this.#parts.home, this.#parts.env);
+    this.#place.sweep(kept);
+    this.#sockets = new AttemptSockets(this.#place, this.#server);
+  }
+
+  /** Ends all that is being answered; the directories stay for containers that run on. Harmless when never started, or twice. */
+  async stop(): Promise<void> {
+    for (const claim of [...this.#tasks.keys()]) this.close(claim);
+    this.#sockets?.closeAll();
+    this.#sockets = undefined;
+    await this.#feeds.stop();
+    this.#server.close();
+    this.#place?.close();
+    this.#place = undefined;
+  }
+
+  open(attempt: AttemptAtWork): string {
+    if (this.#sockets === undefined) throw new Error('tasks cannot be answered: it was stopped');
+    const task = new TaskAtWork(attempt);
+    const directory = this.#sockets.open(attempt.claim, task);
+    this.#tasks.set(attempt.claim, task);
+    return directory;
+  }
+
+  close(claim: ClaimId): void {
+    const task = this.#tasks.get(claim);
+    if (task === undefined) return;
+    this.#tasks.delete(claim);
+    // Without a reason of its own an exception with a stack would be made for every task.
+    task.over.abort('over');
+    this.#sockets?.close(claim);
+  }
+
+  remove(claim: ClaimId): void {
+    this.close(claim);
+    this.#sockets?.remove(claim);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const task = this.#sockets?.speakerOf(request);
+    try {
+      if (task === undefined || task.over.signal.aborted)
+        throw new TaskApiError('attempt-over', 'this attempt is over');
+      await task.asRequest(TASK_REQUESTS_MAX, () => this.#handle(task, request, response));
+    } catch (error) {
+      this.#refuse(task, request, response, error);
+    }
+  }
+
+  async #handle(
+    task: TaskAtWork,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const left = new AbortController();
+    const leave = (): void => left.abort('gone');
+    response.once('close', leave);
+    task.over.signal.addEventListener('abort', leave, { once: true });
+    try {
+      const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://task');
+      const { route, path } = this.#table.find(request.method ?? '', pathname);
+      const { signal } = left;
+      const answer = await route.answer({ task, request, path, query, signal });
+      await sendAnswer(response, answer);
+    } finally {
+      task.over.signal.removeEventListener('abort', leave);
+    }
+  }
+
+  #refuse(
+    task: TaskAtWork | undefined,
+    { method, url }: IncomingMessage,
+    response: ServerResponse,
+    thrown: unknown,
+  ): void {
+    const error = toTaskApiError(thrown);
+    if (error.code === 'internal' && !response.destroyed) {
+      const { run, task: id } = task?.offer ?? {};
+      const about = { run, task: id, method, url: url?.slice(0, 200), err: thrown };
+      this.#parts.logger.warn(about, 'could not answer a task');
+    }
+    sendError(response, error);
+  }
+}
+
+function routesOf(parts: TaskApiParts, feeds: RunFeeds): readonly TaskApiRoute[] {
+  return [
+    { method: 'GET', path: '/v1/openapi.json', answer: async () => json(taskApiDocument) },
+    ...new AboutRoutes(parts, feeds).routes,
+    ...new ReportRoutes(parts.liveLog).routes,
+    ...artifactRoutes(parts),
+    ...taskRoutes({ ...parts, feeds }),
+  ];
+}

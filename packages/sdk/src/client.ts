@@ -1,0 +1,28 @@
+import type {
+  ArtifactFinder,
+  ArtifactStore,
+  DriveQueue,
+  ImageTags,
+  LiveLog,
+  PeerDirectory,
+  RunLog,
+  SecretBoxes,
+} from '@podmesh/core';
+
+/** What a program uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
+export interface Client {
+  readonly runLog: RunLog;
+  readonly drives: DriveQueue;
+  readonly peers: PeerDirectory;
+  readonly artifacts: ArtifactStore;
+  readonly finder: ArtifactFinder;
+  readonly imageTags: ImageTags;
+  readonly liveLog: LiveLog;
+  readonly boxes: Pick<SecretBoxes, 'put'>;
+  /** Address without credentials. */
+  readonly url: string;
+  /** Tells when the connection breaks and comes back, until the returned function is called. */
+  readonly onConnection: (listener: (connected: boolean) => void) => () => void;
+  /** Harmless when called twice. */
+  readonly close: () => Promise<void>;
+}

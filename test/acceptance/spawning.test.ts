@@ -1,0 +1,105 @@
+import { cp, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { RunRecord } from '@podmesh/core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CommandLine } from '../process-kit/command-line.ts';
+import { removeFolder } from '../process-kit/remove-folder.ts';
+
+const MINUTES = 60_000;
+const SDK = fileURLToPath(new URL('../../packages/sdk-python', import.meta.url));
+const PYTHON = 'localhost/podmesh/python:1';
+
+/** A picture of stripes: each band of 32 lines has one colour more than the others. */
+function picture(): Buffer {
+  const [width, height] = [64, 96];
+  const pixels = Buffer.alloc(width * height * 3, 40);
+  for (let y = 0; y < height; y += 1)
+    for (let x = 0; x < width; x += 1) pixels[(y * width + x) * 3 + Math.floor(y / 32)] = 200;
+  return Buffer.concat([Buffer.from(`P6\n${width} ${height}\n255\n`), pixels]);
+}
+
+describe('tasks that spawn tasks, on one core', () => {
+  let folder: string;
+  let cli: CommandLine;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'podmesh-spawning-'));
+    cli = new CommandLine(join(folder, 'home'), folder);
+    await cp(SDK, folder, { recursive: true });
+    await writeFile(join(folder, 'picture.ppm'), picture());
+    const { code, err } = await cli.run('up', '--detach', '--cores', '1');
+    expect(code, err).toBe(0);
+  }, 2 * MINUTES);
+
+  afterAll(async () => {
+    await cli.run('down');
+    await removeFolder(folder);
+  }, 2 * MINUTES);
+
+  /** An example as the only job of a run: what it printed, and the record. */
+  async function example(name: string, env: object = {}, job: object = {}) {
+    const whole = {
+      id: name,
+      container: PYTHON,
+      inputs: {
+        'main.py': `file:examples/${name}.py`,
+        'podmesh.py': 'file:podmesh.py',
+        'picture.ppm': 'file:picture.ppm',
+      },
+      command: ['python3', '/in/main.py', '/in/picture.ppm'],
+      outputs: { printed: 'fd:1' },
+      needs: { cpus: 1, memory: '64MiB' },
+      cache: false,
+      ...job,
+      env: { PYTHONPATH: '/in', ...env },
+    };
+    await writeFile(join(folder, 'graph.json'), JSON.stringify({ version: 1, jobs: [whole] }));
+    const { code, out, err } = await cli.run('run', 'graph.json');
+    expect(code, out + err).toBe(0);
+    const printed = (await cli.run('get', `last/${name}/printed`, '-o', '-')).out.trim();
+    const record = JSON.parse((await cli.run('show', 'last', '--json')).out) as RunRecord;
+    return { printed, record, err };
+  }
+
+  it(
+    'a function that calls itself comes to its end',
+    async () => {
+      const { printed, record } = await example('fibonacci', { N: '4' }, { spawn: { depth: 16 } });
+      expect(printed).toBe('3');
+      // Of the ten calls, one that is found in the cache makes none of its own.
+      const { tasks, succeeded } = record.counts;
+      expect(tasks).toBeGreaterThanOrEqual(8);
+      expect(succeeded).toBe(tasks);
+      expect(record.tasks.every(({ attempts }) => attempts.length <= 1)).toBe(true);
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    '[tag(p) for p in patches(img)] on a picture',
+    async () => {
+      const { printed, record } = await example('patches');
+      expect(printed).toBe('red red green green blue blue');
+      // Patches that look the same are the same task.
+      expect(record.counts).toMatchObject({ tasks: 4, succeeded: 4 });
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'a search stops early, and takes back what it asked for',
+    async () => {
+      const { printed, record } = await example('search');
+      expect(printed).toMatch(/^parameter [234] scores (0\.90|1\.00)$/);
+      const states = record.tasks.map(({ state }) => state);
+      expect(states.filter((state) => state === 'cancelled').length).toBeGreaterThan(5);
+      expect(record).toMatchObject({ state: 'succeeded', counts: { tasks: 13, failed: 0 } });
+      // What ran for nothing is ended, and its cores are free again.
+      const [task] = record.tasks;
+      expect(task?.state).toBe('succeeded');
+    },
+    3 * MINUTES,
+  );
+});
