@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { RunRecord } from '@podmesh/core';
@@ -233,6 +233,38 @@ describe('stores that people have, and secrets', () => {
       const again = await run({ ...heading(), jobs });
       expect(again.code, again.err).toBe(0);
       expect(await readdir(bucket)).toContain(stored);
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'are kept out of the log, and delivered, by a daemon that was killed while the task ran',
+    async () => {
+      const env = { PODMESH_KILL_AT: 'start-noted' };
+      const killed = await cluster.addPeer('killed', {
+        words: placed('killed'),
+        env,
+        runtime: 'auto',
+      });
+      const outputs = { it: { file: '/tmp/it', to: `s3://${BUCKET}/killed` } };
+      const command = [
+        'sh',
+        '-c',
+        'sleep 1; echo "says $TOKEN"; printf %s "$TOKEN" | sha256sum >/tmp/it',
+      ];
+      const job = { id: 'k', needs: { labels: ['place=killed'] }, command, outputs, cache: false };
+      const following = run({ ...heading(), jobs: [{ ...job, secrets: { TOKEN: 'token' } }] });
+      await killed.end();
+      await killed.start();
+      const { code, err, record } = await following;
+      expect(code, err).toBe(0);
+      expect(JSON.stringify(record)).toContain('"attempt":1');
+      expect(JSON.stringify(record)).not.toContain('"attempt":2');
+      const logs = await cli.run('logs', record.run);
+      expect(logs.out + logs.err).toContain('says ***');
+      expect(await readFile(join(bucket, 'killed._S3rver_object'), 'utf8')).toBe(
+        `${sha256(TOKEN)}  -\n`,
+      );
     },
     3 * MINUTES,
   );
