@@ -17,7 +17,7 @@ export { graphSchema } from './graph/graph-schema.ts';
 export * from './graph/holds-credentials.ts';
 export * from './graph/image-pins.ts';
 export * from './graph/parse-graph.ts';
-export { refusedUrl } from './graph/parse-place.ts';
+export { isLoopbackUrl, refusedUrl } from './graph/parse-place.ts';
 export * from './graph/parse-quantity.ts';
 export * from './graph/parse-spawn.ts';
 export type { Finding, GraphProblem } from './graph/problem-list.ts';

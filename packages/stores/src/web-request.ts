@@ -1,6 +1,6 @@
 import http, { type IncomingMessage, type RequestOptions } from 'node:http';
 import https from 'node:https';
-import { ExternalStoreError, refusedUrl } from '@podmesh/core';
+import { ExternalStoreError, isLoopbackUrl, refusedUrl } from '@podmesh/core';
 import { failureOfConnection } from './store-failure.ts';
 import { ANSWER_MS, REDIRECTS_MAX } from './store-limits.ts';
 
@@ -36,10 +36,16 @@ export async function getFollowing({
     answer.destroy();
     if (!URL.canParse(location, at.href)) throw redirected(where, 'to what is no address');
     at = new URL(location, at);
-    const finding = refusedUrl(`${at.origin}/`);
-    if (finding !== undefined) throw redirected(where, `where it may not: ${finding.problem}`);
+    const problem = refusedHop(url, `${at.origin}/`);
+    if (problem !== undefined) throw redirected(where, `where it may not: ${problem}`);
   }
   throw redirected(where, `more than ${REDIRECTS_MAX} times`);
+}
+
+/** Another machine may not send us to a program of our own, which trusts who is on this machine. */
+export function refusedHop(from: string, to: string): string | undefined {
+  if (isLoopbackUrl(to) && !isLoopbackUrl(from)) return 'to this machine itself';
+  return refusedUrl(to)?.problem;
 }
 
 function redirected(where: string, how: string): ExternalStoreError {

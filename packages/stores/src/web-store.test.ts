@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { SecretValues, StorePlace } from '@podmesh/core';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OutsideStores } from './outside-stores.ts';
+import { refusedHop } from './web-request.ts';
 import { serve, WebServer } from './web-server.test-kit.ts';
 
 const BYTES = randomBytes(300_000);
@@ -178,6 +179,15 @@ describe('redirections', () => {
   ])('are not followed to %s', async (location, problem) => {
     server.answer = (_, response) => response.writeHead(302, { location }).end();
     expect(String(await failure(read(home(), secrets)))).toMatch(problem);
+  });
+
+  it('do not lead from another machine to this one', () => {
+    const home = ['http://localhost:1/', 'https://127.0.0.1/', 'http://[::1]:80/'];
+    for (const to of home) {
+      expect(refusedHop('https://example.org/a', to)).toMatch(/this machine/);
+      expect(refusedHop('http://127.0.0.1:9/a', to)).toBeUndefined();
+    }
+    expect(refusedHop('https://example.org/a', 'https://cdn.example.org/')).toBeUndefined();
   });
 
   it('are not followed for ever', async () => {

@@ -48,6 +48,12 @@ export function refusedUrl(url: string): Finding | undefined {
   return undefined;
 }
 
+/** Whether the URL leads to the machine itself, by its name. */
+export function isLoopbackUrl(url: string): boolean {
+  const [, , host = ''] = WEB.exec(url) ?? [];
+  return LOOPBACK.test(host);
+}
+
 function parseS3(text: string, store: DocumentStore): Result<StorePlace, Finding> {
   const [, bucket, key] = S3.exec(text) ?? [];
   if (bucket === undefined || key === undefined || key.length > KEY_CHARACTERS_MAX)
