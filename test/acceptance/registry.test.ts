@@ -18,14 +18,16 @@ describe('an image that was pushed to one peer', () => {
   let cluster: ProcessMesh;
   let ann: DaemonProcess;
   let bob: DaemonProcess;
+  /** In the fast lane, where there is one. */
+  let eve: DaemonProcess;
   let image: PushedImage;
 
   beforeAll(async () => {
     cluster = await ProcessMesh.start();
-    [ann, bob] = await Promise.all([
+    [ann, bob, eve] = await Promise.all([
       cluster.addPeer('ann', { words: placed('ann') }),
-      // The fast lane, where there is one: it runs what Podman pulled.
-      cluster.addPeer('bob', { words: placed('bob'), runtime: 'auto', env: NOTES_TRANSFERS }),
+      cluster.addPeer('bob', { words: placed('bob'), env: NOTES_TRANSFERS }),
+      cluster.addPeer('eve', { words: placed('eve'), runtime: 'auto', env: NOTES_TRANSFERS }),
     ]);
     const { registry } = await daemonFile(ann.options.home);
     image = await pushImage(cluster.folder, `${registry}/me/tool:1`, 'pushed to ann');
@@ -36,12 +38,11 @@ describe('an image that was pushed to one peer', () => {
     await cluster.stop();
   }, 3 * MINUTES);
 
-  /** Of the fast lane, where there is one, unless it is said. */
-  async function saidAtBob(container: string, lane = {}): Promise<string> {
-    const needs = { labels: ['place=bob'] };
+  async function saidAt(place: string, container: string): Promise<string> {
+    const needs = { labels: [`place=${place}`] };
     const command = ['cat', '/said'];
     const outputs = { said: 'fd:1' };
-    const jobs = [{ id: 'says', ...lane, container, needs, command, outputs, cache: false }];
+    const jobs = [{ id: 'says', container, needs, command, outputs, cache: false }];
     const run = await cluster.publish(busyboxGraph(jobs));
     expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
     expect(run.of('attempt-started'), JSON.stringify(run.of('attempt-failed'))).toHaveLength(1);
@@ -56,10 +57,9 @@ describe('an image that was pushed to one peer', () => {
   it(
     'is run by another at once; its layers cross the network once',
     async () => {
-      expect(await saidAtBob('mesh/me/tool:1')).toBe('pushed to ann\n');
+      expect(await saidAt('bob', 'mesh/me/tool:1')).toBe('pushed to ann\n');
       // By the port that the documentation names, whatever bob's own is.
-      const podmans = await saidAtBob('localhost:5055/me/tool:1', { runtime: 'podman' });
-      expect(podmans).toBe('pushed to ann\n');
+      expect(await saidAt('bob', 'localhost:5055/me/tool:1')).toBe('pushed to ann\n');
       const transfers = await transfersOf(bob, image.layer);
       expect(transfers).toMatchObject([
         { msg: 'got an artifact from other peers', from: [ann.name] },
@@ -73,12 +73,22 @@ describe('an image that was pushed to one peer', () => {
     async () => {
       await ann.stop();
       await podman('rmi', '--force', image.id);
-      const said = await saidAtBob('mesh/me/tool:1', { runtime: 'podman' });
-      expect(said).toBe('pushed to ann\n');
+      expect(await saidAt('bob', 'mesh/me/tool:1')).toBe('pushed to ann\n');
       const { registry } = await daemonFile(bob.options.home);
       const pulled = await podman('pull', '-q', `${registry}/me/tool:1`);
       expect(`sha256:${pulled.trim()}`).toBe(image.id);
       expect(await transfersOf(bob, image.layer)).toHaveLength(1);
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'goes on to the next from there, and runs in the fast lane',
+    async () => {
+      await podman('rmi', '--force', image.id);
+      expect(await saidAt('eve', 'mesh/me/tool:1')).toBe('pushed to ann\n');
+      const transfers = await transfersOf(eve, image.layer);
+      expect(transfers).toMatchObject([{ from: [bob.name] }]);
     },
     3 * MINUTES,
   );

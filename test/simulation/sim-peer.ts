@@ -1,8 +1,16 @@
-import { type PeerId, peerId, type RunLog, sessionId } from '@podmesh/core';
-import { Peer, type PeerFacts, type PeerParts, sha256 } from '@podmesh/daemon';
-import { loadGraph } from '@podmesh/jetstream';
-import type { ContainerHost, FakeMesh, SimMachine, SimProcess } from '@podmesh/testkit';
+import { type Clock, type KeepOrder, type PeerId, peerId, sessionId } from '@podmesh/core';
+import {
+  KeepOrders,
+  Peer,
+  type PeerFacts,
+  type PeerParts,
+  RollCall,
+  sha256,
+} from '@podmesh/daemon';
+import { loadGraph, MeshArtifacts } from '@podmesh/jetstream';
+import type { ContainerHost, FakeMesh, MeshPorts, SimMachine, SimProcess } from '@podmesh/testkit';
 import pino from 'pino';
+import { SimDisk } from './sim-disk.ts';
 import { SimJournal, SimTaskFiles } from './sim-task-files.ts';
 import type { SimWeb } from './sim-web.ts';
 
@@ -14,10 +22,12 @@ const silent = pino({ level: 'silent' });
 export interface SimPlace {
   readonly process: SimProcess;
   readonly machine: SimMachine;
-  /** Whether every result says that its bytes are on disks of peers alone. */
-  readonly isBulk?: boolean;
   /** Absent: there is nothing outside of the mesh. */
   readonly web?: SimWeb | undefined;
+  /** Where others' disks are; absent: no output is large enough to be on them. */
+  readonly machineOf?: (peer: PeerId) => SimMachine | undefined;
+  /** Told of each confirmation that all of a success's outputs are here. */
+  readonly onKept?: (peer: PeerId, order: KeepOrder) => void;
   readonly onStep?: PeerParts['onStep'];
 }
 
@@ -25,10 +35,11 @@ export interface SimPlace {
 export async function bootPeer(
   mesh: FakeMesh,
   host: ContainerHost,
-  { process, machine, isBulk = false, web, onStep }: SimPlace,
+  { process, machine, machineOf, onKept, web, onStep }: SimPlace,
 ): Promise<void> {
-  const real = mesh.portsFor(process);
-  const ports = isBulk ? { ...real, log: withBulk(real.log) } : real;
+  const ports = mesh.portsFor(process);
+  const { artifacts: objects, finder } = ports;
+  const disk = machineOf && new SimDisk({ process, machine, objects, finder, machineOf });
   const name: PeerId = peerId(machine.name);
   const facts: PeerFacts = {
     version: '0',
@@ -48,13 +59,21 @@ export async function bootPeer(
     images: {},
     limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
     runtimes: ['podman'],
+    keeps: { freeBytes: 2 ** 40, host: machine.name },
   };
+  if (disk !== undefined) exchange(ports, name, disk, process.clock, onKept);
   const peer = new Peer(
     {
       ...ports,
       runtime: host.runtimeFor(process),
       external: web?.partsFor(process, ports.pins),
-      files: new SimTaskFiles(ports.artifacts),
+      files: new SimTaskFiles(objects, disk),
+      ...(disk === undefined
+        ? {}
+        : {
+            artifacts: new MeshArtifacts({ objects, finder, transport: ports.relay }),
+            rollCall: (signal) => new RollCall({ objects, finder, clock: process.clock }, signal),
+          }),
       journal: new SimJournal(machine, process),
       peer: name,
       session: sessionId(process.newId()),
@@ -71,21 +90,25 @@ export async function bootPeer(
   await peer.start();
 }
 
-/** No attempt says that yet: so the facts that follow are tried before the bytes are there. */
-function withBulk(log: RunLog): RunLog {
-  return {
-    append: (event, expected) =>
-      log.append(
-        event.kind === 'attempt-succeeded' || event.kind === 'task-cached'
-          ? { ...event, result: { ...event.result, bulk: true } }
-          : event,
-        expected,
-      ),
-    lastOfTask: (run, task) => log.lastOfTask(run, task),
-    read: (run, signal) => log.read(run, signal),
-    follow: (run, after, signal) => log.follow(run, after, signal),
-    runs: () => log.runs(),
-    cancellations: (signal) => log.cancellations(signal),
-    isOver: (run) => log.isOver(run),
+/** Answers who has what and keeps outputs for others, for as long as the process lives. */
+function exchange(
+  ports: MeshPorts,
+  peer: PeerId,
+  disk: SimDisk,
+  clock: Clock,
+  onKept: SimPlace['onKept'],
+): void {
+  const { signal } = new AbortController();
+  const copies = {
+    has: (order: KeepOrder) => {
+      const isHere = disk.has(order);
+      if (isHere) onKept?.(peer, order);
+      return isHere;
+    },
+    bring: (order: KeepOrder) => disk.bring(order),
   };
+  const release = async () => undefined;
+  const orders = new KeepOrders({ copies, release, clock, logger: silent });
+  void ports.finder.answer(peer, (artifacts) => disk.answer(artifacts), signal);
+  void ports.keepers.serve(peer, orders, signal);
 }

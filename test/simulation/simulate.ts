@@ -25,6 +25,7 @@ import {
   type Violation,
   World,
 } from '@podmesh/testkit';
+import { CopyWatch } from './copy-watch.ts';
 import { randomGraph, randomScript } from './random-run.ts';
 import { bootPeer } from './sim-peer.ts';
 import { checkPins, type SimWeb, webGraph } from './sim-web.ts';
@@ -55,6 +56,8 @@ export interface Simulation {
   readonly calls: number;
   /** How often a task was done again because its outputs were lost. */
   readonly reruns: number;
+  /** How many successes were on as many disks as were wanted when the log said so. */
+  readonly copied: number;
 }
 
 export interface SimulationOptions {
@@ -82,6 +85,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
   const script = randomScript(random.fork('script'), isLossy ? LOSSY_FAILINGS : undefined);
   const broken = random.chance(0.15) ? 1 : 0;
   const isBulk = random.chance(0.3);
+  const copies = new CopyWatch(world);
   const hosts: ContainerHost[] = [];
   for (let number = 1; number <= (options.peers ?? 3); number += 1) {
     const host = new ContainerHost(world, `peer${number}`, {
@@ -90,7 +94,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     hosts.push(host);
     world
       .machine(host.name, (process, machine) =>
-        bootPeer(mesh, host, { process, machine, isBulk, web }),
+        bootPeer(mesh, host, { process, machine, web, ...(isBulk ? copies.place : {}) }),
       )
       .start();
   }
@@ -99,6 +103,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
   if (plan !== CALM) scheduleChaos(world, mesh, options.chaos ?? random.between(0, 12));
   if (options.losses !== undefined) {
     scheduleChaos(world, mesh, options.losses, ['lose-artifacts', 'duplicate-drives']);
+    if (isBulk) copies.scheduleWipes(options.losses / 4, plan.faultsUntilMs);
   }
   const cancelMs = isLossy ? STORM_MS : STORM_MS / 2;
   if (random.chance(0.2)) world.sometime([0, cancelMs], () => cancelFirst(mesh));
@@ -121,10 +126,14 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
       ...checkEndsAsFolded(entries),
       ...(web === undefined ? [] : checkPins(entries)),
       ...checkWorkIsBounded(entries, hosts),
+      ...copies.check(entries),
     ],
     log: entries.map((entry) => JSON.stringify(entry)).join('\n'),
     trace: world.trace,
     calls: world.callCount,
+    copied: entries.filter(
+      ({ event }) => event.kind === 'outputs-kept' && event.short === undefined,
+    ).length,
     reruns: entries.filter(({ event }) => event.kind === 'outputs-lost').length,
   };
 }

@@ -1,6 +1,6 @@
 import { CALM } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
-import { simulate } from './simulate.ts';
+import { type Simulation, simulate } from './simulate.ts';
 
 /** `PODMESH_SIM_SEEDS=5000 PODMESH_SIM_FIRST=1` look further; `PODMESH_SIM_SEED=s` replays one. */
 const SEEDS = Number(process.env.PODMESH_SIM_SEEDS ?? 1_000);
@@ -33,9 +33,15 @@ describe('the simulator', () => {
   it.each(chunksOf(seeds.slice(0, LOSSY_SEEDS)))(
     'ends every run of seeds %s although bytes are lost again and again, twice alike',
     async (_, chunk) => {
-      let reruns = 0;
-      for (const seed of chunk) reruns += await replay(seed, LOSSES);
-      if (chunk.length === CHUNK) expect(reruns).toBeGreaterThan(0);
+      const [reruns, copied] = [[0], [0]];
+      for (const seed of chunk) {
+        const simulation = await replay(seed, LOSSES);
+        reruns.push(simulation.reruns);
+        copied.push(simulation.copied);
+      }
+      if (chunk.length < CHUNK) return;
+      expect(sumOf(reruns)).toBeGreaterThan(0);
+      expect(sumOf(copied)).toBeGreaterThan(0);
     },
     300_000,
   );
@@ -44,8 +50,9 @@ describe('the simulator', () => {
 /** Of them, about half are losses, the others second drivers of runs. */
 const LOSSES = 24;
 
-/** How many tasks were done again. */
-async function replay(seed: string, losses?: number): Promise<number> {
+const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
+
+async function replay(seed: string, losses?: number): Promise<Simulation> {
   const options = losses === undefined ? { seed } : { seed, losses };
   const hint = `replay: PODMESH_SIM_SEED=${seed} npx vitest run -c .vitest.config.ts test/simulation`;
   const first = await simulate(options);
@@ -53,5 +60,5 @@ async function replay(seed: string, losses?: number): Promise<number> {
   expect(first.violations, `${hint}\n${ONE === undefined ? '' : tail}`).toEqual([]);
   const second = await simulate(options);
   expect(second.log === first.log, `two runs of the same seed differ; ${hint}`).toBe(true);
-  return first.reruns;
+  return first;
 }

@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MeshArtifacts } from '@podmesh/jetstream';
 import { DirectProcess, FakeMesh, type MeshPorts, RealTime } from '@podmesh/testkit';
 import { onTestFinished } from 'vitest';
 import { CliError } from './cli-error.ts';
@@ -102,21 +103,16 @@ export class FakeWorld {
   }
 
   client(url = 'nats://fake:4222'): Client {
-    const {
-      log: runLog,
-      drives,
-      peers,
-      artifacts,
-      finder,
-      imageTags,
-      liveLog,
-      boxes,
-    } = this.#ports('cli');
+    const ports = this.#ports('cli');
+    const { log: runLog, drives, peers, artifacts: objects, finder } = ports;
+    const { imageTags, liveLog, boxes, relay } = ports;
+    const artifacts = new MeshArtifacts({ objects, finder, transport: relay });
     return {
       runLog,
       drives,
       peers,
       artifacts,
+      objects,
       finder,
       imageTags,
       liveLog,

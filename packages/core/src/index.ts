@@ -1,6 +1,7 @@
 export * from './artifact/artifact.ts';
 export * from './artifact/artifact-exchange.ts';
 export * from './artifact/chunk-map.ts';
+export * from './artifact/output-keepers.ts';
 export * from './artifact/plan-eviction.ts';
 export * from './artifact/transfer.ts';
 export * from './artifact/transfer-events.ts';
@@ -50,8 +51,10 @@ export * from './run/run-state.ts';
 export * from './run/spawn-line.ts';
 export * from './run/spawn-tasks.ts';
 export type * from './run/spawns.ts';
+export * from './run/spent-outputs.ts';
 export * from './run/task-report.ts';
 export * from './run/task-state.ts';
+export * from './run/unknown-fact-error.ts';
 export * from './words/digest.ts';
 export * from './words/ids.ts';
 export * from './words/limits.ts';

@@ -92,7 +92,7 @@ it.each([
 const MACHINE = { cores: 4, memoryBytes: 2 ** 33 };
 
 it('serves images at --registry-port, a port or 0', () => {
-  const portOf = (text: string) => parseConfiguration(['--registry-port', text], {}, MACHINE);
+  const portOf = (text: string) => parseConfiguration([`--registry-port=${text}`], {}, MACHINE);
   expect(portOf('4711')).toMatchObject({ value: { registryPort: 4711 } });
   expect(portOf('0')).toMatchObject({ value: { registryPort: 0 } });
   for (const text of ['x', '-1', '65536', '1.5', '']) {

@@ -18,6 +18,7 @@ import type { AttemptJournal } from './execute/attempt-journal.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import { newFetches } from './external/attempt-externals.ts';
 import type { Home } from './home.ts';
+import { openKeeping } from './keep/open-keeping.ts';
 import { LocalApi } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
 import { offeredCapacity } from './machine/capacity.ts';
@@ -34,9 +35,10 @@ import { loadSealingKey } from './secrets/sealing-key.ts';
 import { SecretFiles } from './secrets/secret-files.ts';
 import { DiskStore } from './store/disk-store.ts';
 import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
+import { RollCall } from './store/roll-call.ts';
 import { systemClock } from './system-clock.ts';
 import { TaskApi } from './task-api/task-api.ts';
-import { pretendMeasures } from './test-hooks.ts';
+import { hostOf, pretendMeasures } from './test-hooks.ts';
 import { BulkExchange } from './transfer/bulk-exchange.ts';
 import { addressTowards } from './transfer/mesh-facing-address.ts';
 import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
@@ -279,6 +281,7 @@ export class Daemon {
     const randomId = newClaimText;
     const desk = new TaskApi({
       ...mesh,
+      artifacts: mesh.everywhere,
       ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
       loadGraph: (published) => loadGraph(mesh.artifacts, published),
       home: home.path,
@@ -298,9 +301,19 @@ export class Daemon {
     this.#stops.push({ part: 'podman service', stop: () => service.stop() });
     await service.start();
     const podman = await this.#openRuntime(service.socketPath);
-    const journal = new DiskJournal(home.at('attempts'), await readBoot());
+    const boot = await readBoot();
+    const journal = new DiskJournal(home.at('attempts'), boot);
     const { store, files, exchange } = await this.#openFiles(connection, mesh, journal);
     const ownPeer = this.#parts.peer;
+    const keeping = await openKeeping(
+      { peer: ownPeer, mesh, files, store, clock: systemClock, logger },
+      {
+        host: hostOf(boot.id, process.env),
+        labels: configuration.labels,
+        isAnchor: configuration.nats === undefined,
+      },
+    );
+    this.#stops.push({ part: 'keeping of outputs', stop: () => keeping.stop() });
     const apiParts = { home: home.path, env: process.env, store, peer: ownPeer, version, logger };
     const localApi = new LocalApi(apiParts);
     this.#localApi = localApi;
@@ -327,13 +340,17 @@ export class Daemon {
       labels: configuration.labels,
       version,
       bulk: () => exchange.bulk,
+      keeps: () => keeping.offering,
       onChange: () => onChange(),
     });
     await source.start();
     this.#stops.push({ part: 'machine facts', stop: () => source.stop() });
+    const { artifacts: objects, finder } = mesh;
     const peer = new Peer(
       {
         ...mesh,
+        artifacts: mesh.everywhere,
+        rollCall: (signal) => new RollCall({ objects, finder, clock: systemClock }, signal),
         log: mesh.runLog,
         runtime,
         files,

@@ -136,7 +136,7 @@ function pinText(reason: PinReason): string {
     case 'input':
       return 'input of a task that runs';
     case 'unreplicated':
-      return `only copy of an output of ${reason.run}/${reason.task}`;
+      return `output of ${reason.run}/${reason.task}, which counts on this copy`;
     case 'transfer':
       return 'in use or just used';
     case 'image':

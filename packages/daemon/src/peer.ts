@@ -1,9 +1,12 @@
 import {
+  type ArtifactFinder,
+  type ArtifactStore,
   type Capacity,
   type DriveQueue,
   type Graph,
   HEARTBEAT_MS,
   type LaneDirectory,
+  type OutputKeepers,
   type PeerEntry,
   type Requirements,
   type RunId,
@@ -36,6 +39,10 @@ export interface PeerParts
   extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding' | 'isDirectoryWhole'> {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
+  readonly keepers: OutputKeepers;
+  readonly finder: Pick<ArtifactFinder, 'whoHas'>;
+  /** Artifacts, where it matters that one is not there. Absent: what the store says is true. */
+  readonly rollCall?: (signal: AbortSignal) => Pick<ArtifactStore, 'stat' | 'get'>;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
   readonly boxes?: Pick<SecretBoxes, 'discard'>;
   /** What the machine is and offers; read again for every heartbeat. */
@@ -169,8 +176,9 @@ export class Peer {
     const arch = () => parts.describe().machine.arch;
     const images = new ImageFinder({ ...parts, arch });
     const platform = () => `linux/${arch()}`;
-    const lost = new LostFromStore(parts.artifacts);
-    const driver = new Driver({ ...parts, images, platform, lost }, run);
+    const lost = new LostFromStore(parts.rollCall?.(signal) ?? parts.artifacts);
+    const isDirectoryWhole = () => this.#announcements.isSteady();
+    const driver = new Driver({ ...parts, images, platform, lost, isDirectoryWhole }, run);
     this.#drivers.set(run, driver);
     try {
       return await driver.drive(signal);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
@@ -6,6 +7,8 @@ import { ok, type Result, refused } from '@podmesh/core';
 import type { MachineSize } from './configuration.ts';
 import { ATTEMPT_STEPS, type AttemptStep } from './execute/attempt-step.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
+
+const HOST_LETTERS = 16;
 
 /** What only tests may ask of the program, by its environment; told in the README. */
 
@@ -32,6 +35,13 @@ export function killOnceAt(step: AttemptStep, home: string): (reached: AttemptSt
 export function machineSize(env: NodeJS.ProcessEnv): MachineSize {
   const pretended = Number(env.PODMESH_PRETEND_CORES);
   return { cores: pretended > 0 ? pretended : cpus().length, memoryBytes: totalmem() };
+}
+
+/** `PODMESH_PRETEND_HOST`: lets daemons on one machine count as such on several, where copies are to be apart. */
+export function hostOf(bootId: string, env: NodeJS.ProcessEnv): string {
+  const pretended = env.PODMESH_PRETEND_HOST;
+  const told = pretended ? `pretended ${pretended}` : bootId;
+  return createHash('sha256').update(told).digest('hex').slice(0, HOST_LETTERS);
 }
 
 /** What is pretended of the machine; a member that is absent is measured. */

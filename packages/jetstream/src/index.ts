@@ -12,6 +12,7 @@ export {
   type EmbeddedServerEvent,
 } from './embedded-nats-server.ts';
 export * from './load-graph.ts';
+export { largeFiles, MeshArtifacts, type MeshArtifactsParts } from './mesh-artifacts.ts';
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';
 export * from './mesh-errors.ts';
 export type { EnsureStreamsOptions } from './mesh-streams.ts';

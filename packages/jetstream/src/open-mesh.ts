@@ -11,6 +11,7 @@ import type {
   LeaseKeeper,
   LiveLog,
   OfferQueue,
+  OutputKeepers,
   PeerDirectory,
   PeerId,
   ResultCache,
@@ -27,10 +28,12 @@ import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
+import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
 import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
+import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
@@ -46,12 +49,15 @@ export interface Mesh {
   readonly peers: PeerDirectory;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
+  /** The same, and what only disks of peers have, which comes through the relay. */
+  readonly everywhere: ArtifactStore;
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
+  readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
@@ -85,6 +91,9 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
   const relayConnection = new RelayConnection(connection.address);
   const relaySource = new RelaySource(connection, relayConnection, relay);
   const runLog = new JetStreamRunLog(connection, appends);
+  const objects = new JetStreamArtifactStore(connection);
+  const finder = new JetStreamArtifactFinder(connection, peers);
+  const transport = new RelayTransport(relayConnection, relay);
   return {
     runLog,
     offers,
@@ -92,15 +101,17 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
     peers,
     results: new JetStreamResultCache(connection, appends),
-    artifacts: new JetStreamArtifactStore(connection),
+    artifacts: objects,
+    everywhere: new MeshArtifacts({ objects, finder, transport }),
     liveLog: new JetStreamLiveLog(connection),
     leases,
-    finder: new JetStreamArtifactFinder(connection, peers),
     pins: new JetStreamInputPins(connection, runLog),
     boxes: new JetStreamSecretBoxes(connection),
+    finder,
+    keepers: new JetStreamOutputKeepers(connection),
+    relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
-    relay: new RelayTransport(relayConnection, relay),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);

@@ -121,6 +121,10 @@ export function parseLogSubject(subject: string): { run: RunId; task: TaskId; at
 
 /** Everybody is asked here at once who has an artifact; answers go to the asker's inbox. */
 export const WHO_HAS_SUBJECT = 'pm.who';
+/** Here a peer is asked to keep outputs of others. */
+export const keepSubject = (peer: PeerId): string => `pm.keep.${peer}`;
+/** Everybody is told here which outputs need no pins any more. */
+export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
 export const relaySubject = (peer: PeerId): string => `pm.relay.${peer}`;
 

@@ -13,7 +13,7 @@ export const SOCKET_LINK_TARGET = 'podmesh/sock';
 /**
  * Makes `/run/podmesh.sock` in a container that was initialised and does not run yet, from outside, by its first
  * process: Podman has no words for a link. Where the image's `/run` is a link, or belongs to another user, there is
- * only the directory.
+ * only the directory. In the fast lane the link is a part of the layer that Podman adds to the image.
  */
 export async function linkTaskSocket(pid: number): Promise<void> {
   const run = `/proc/${pid}/root/run`;

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RegistryError } from './registry-error.ts';
-import { BODY_IDLE_MS } from './registry-limits.ts';
+import { BODY_IDLE_MS, UNWANTED_BODY_BYTES_MAX } from './registry-limits.ts';
 
 type Headers = Readonly<Record<string, string | number>>;
 
@@ -44,7 +44,7 @@ export class Exchange {
   async *body(): AsyncIterable<Uint8Array> {
     this.#watch();
     try {
-      for await (const piece of this.request) yield piece as Buffer;
+      yield* this.#pieces();
     } finally {
       this.request.socket.setTimeout(0);
     }
@@ -89,19 +89,40 @@ export class Exchange {
     await pipeline(Readable.from(bytes, { objectMode: false }), this.#response);
   }
 
+  /** Whether nobody is there any more to be answered. */
+  get isGone(): boolean {
+    return this.signal.aborted || (this.request.destroyed && !this.request.complete);
+  }
+
   /** Tells what went wrong; where an answer has begun it can only be broken off. */
-  fail(error: RegistryError): void {
+  async fail(error: RegistryError): Promise<void> {
     if (this.isAnswered) {
       this.#response.destroy();
       return;
     }
     const { code, message, detail, status, headers } = error;
     const told = { code, message, ...(detail === undefined ? {} : { detail }) };
-    // What is left of the body would be taken for the next request.
-    const isUnread = !this.request.complete;
-    const close = isUnread ? { Connection: 'close' } : {};
+    // A client that still sends would meet a closed connection, and never read why.
+    await this.#readRest();
+    const close = this.request.complete ? {} : { Connection: 'close' };
     this.json(status, { errors: [told] }, { ...headers, ...close });
-    if (isUnread) this.request.resume();
+  }
+
+  async #readRest(): Promise<void> {
+    let bytes = 0;
+    try {
+      for await (const piece of this.body()) {
+        bytes += piece.length;
+        if (bytes > UNWANTED_BODY_BYTES_MAX) return;
+      }
+    } catch {
+      // Gone: there is nobody to tell.
+    }
+  }
+
+  /** Whoever leaves before the end must still be able to answer: the connection is not to be destroyed with it. */
+  #pieces(): AsyncIterable<Uint8Array> {
+    return this.request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
   }
 
   #head(status: number, headers: Headers): void {

@@ -1,4 +1,5 @@
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { OCI_INDEX, PortError } from '@podmesh/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, TestRegistry } from './registry.test-kit.ts';
@@ -256,5 +257,23 @@ describe('the port', () => {
     const strict = new RegistryServer(parts, { port: registry.port, mayBeOther: false });
     await expect(strict.start()).rejects.toThrow(/EADDRINUSE/);
     await strict.stop();
+  });
+
+  it('is not shared with a stranger on the other address that "localhost" means', async () => {
+    const stranger = createServer();
+    stranger.listen(0, '::1');
+    const isThere = await once(stranger, 'listening').then(
+      () => true,
+      () => false,
+    );
+    // A machine without IPv6 has no such address.
+    if (!isThere) return;
+    const { port } = stranger.address() as AddressInfo;
+    const parts = {} as ConstructorParameters<typeof RegistryServer>[0];
+    const other = new RegistryServer(parts, { port, mayBeOther: true });
+    await other.start();
+    expect(other.port).not.toBe(port);
+    await other.stop();
+    stranger.close();
   });
 });

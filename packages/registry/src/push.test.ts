@@ -193,6 +193,26 @@ describe('pushing a blob in chunks', () => {
   });
 });
 
+describe('a client that still sends when it is refused', () => {
+  const large = Buffer.alloc(32 * 2 ** 20, 'x');
+
+  it('reads why: a full disk, a digest, a manifest that is too large, a page in a browser', async () => {
+    registry.blobs.bytesMax = 5;
+    const place = await registry.begin();
+    const full = await registry.ask(place, { method: 'PATCH', body: large });
+    expect([full.status, ...full.codes]).toEqual([413, 'DENIED']);
+    const path = '/v2/me/tool/blobs/uploads/?digest=sha256:no';
+    const digest = await registry.ask(path, { ...POST, body: large });
+    expect([digest.status, ...digest.codes]).toEqual([400, 'DIGEST_INVALID']);
+    const manifest = { method: 'PUT', body: large, headers: { 'Transfer-Encoding': 'chunked' } };
+    const told = await registry.ask('/v2/me/tool/manifests/1', manifest);
+    expect([told.status, ...told.codes]).toEqual([413, 'SIZE_INVALID']);
+    const page = await registry.ask(path, { ...POST, body: large, headers: { Origin: 'null' } });
+    expect([page.status, ...page.codes]).toEqual([403, 'DENIED']);
+    expect(registry.troubles).toEqual([]);
+  });
+});
+
 describe('mounting a blob', () => {
   it('201 for one that is there, whichever repository has it; 202 for another', async () => {
     const digest = await registry.pushBlob('all', 'one');

@@ -8,6 +8,8 @@ export const UPLOAD_IDLE_MS = 15 * 60 * 1_000;
 export const UPLOAD_SWEEP_MS = 60_000;
 /** A client that neither sends nor takes a byte of a body for this long is hung up on. */
 export const BODY_IDLE_MS = 120_000;
+/** Of a body that is refused, so much is still read, so that the client reads the answer. */
+export const UNWANTED_BODY_BYTES_MAX = 1024 * 1024 * 1024;
 /** Clients that are served at the same time. */
 export const CONNECTIONS_MAX = 256;
 /** Until all headers of a request are there. */

@@ -37,21 +37,12 @@ export class RegistryServer {
   async start(): Promise<void> {
     if (this.#servers.length > 0) return;
     const { port, mayBeOther } = this.#options;
-    const first = this.#create();
     try {
-      await listen(first, V4, port);
+      await this.#listen(port);
     } catch (error) {
       if (!mayBeOther || !isTaken(error)) throw error;
-      await listen(first, V4, 0);
+      await this.#listen(0);
     }
-    this.#port = (first.address() as AddressInfo).port;
-    const second = this.#create();
-    // Without it "localhost" still leads here: clients try the other address.
-    const isBoth = await listen(second, V6, this.#port).then(
-      () => true,
-      () => false,
-    );
-    this.#servers = isBoth ? [first, second] : [first];
     this.#sweeps = setInterval(() => {
       this.#registry.sessions.sweep().catch(() => undefined);
     }, UPLOAD_SWEEP_MS).unref();
@@ -74,9 +65,28 @@ export class RegistryServer {
     await this.#registry.sessions.endAll();
   }
 
+  /** On both addresses that "localhost" means, or on one where the machine has no other; never beside a stranger. */
+  async #listen(wanted: number): Promise<void> {
+    const first = this.#create();
+    await listen(first, V4, wanted);
+    const { port } = first.address() as AddressInfo;
+    const second = this.#create();
+    try {
+      await listen(second, V6, port);
+      this.#servers = [first, second];
+    } catch (error) {
+      if (isTaken(error)) {
+        first.close();
+        throw error;
+      }
+      this.#servers = [first];
+    }
+    this.#port = port;
+  }
+
   #create(): Server {
     const server = createServer((request, response) => {
-      void this.#registry.handle(request, response);
+      this.#registry.handle(request, response).catch(() => response.destroy());
     });
     server.maxConnections = CONNECTIONS_MAX;
     server.headersTimeout = HEADERS_MS;

@@ -32,16 +32,16 @@ export class Registry {
       guardLocal(request.headers);
       await this.#answer(parseRoute(exchange.path), exchange);
     } catch (error) {
-      exchange.fail(this.#errorFor(error, exchange));
+      await exchange.fail(this.#errorFor(error, exchange));
     }
   }
 
   #errorFor(error: unknown, exchange: Exchange): RegistryError {
     const known = knownError(error);
     if (known !== undefined) return known;
-    // Nobody is there to be told, and nothing is wrong here.
-    const isGone = exchange.signal.aborted || exchange.request.destroyed;
-    if (!isGone) this.#parts.onTrouble(`${exchange.method} ${exchange.path.slice(0, 300)}`, error);
+    // Without anybody to be told nothing is wrong here.
+    if (!exchange.isGone)
+      this.#parts.onTrouble(`${exchange.method} ${exchange.path.slice(0, 300)}`, error);
     const message = error instanceof Error ? error.message : String(error);
     const status = error instanceof PortError && error.retryable ? 503 : 500;
     return new RegistryError(status, 'UNAVAILABLE', message);

@@ -14,7 +14,10 @@ export interface Client {
   readonly runLog: RunLog;
   readonly drives: DriveQueue;
   readonly peers: PeerDirectory;
+  /** All that can be had, from whatever place. */
   readonly artifacts: ArtifactStore;
+  /** What is in the server's object store. */
+  readonly objects: Pick<ArtifactStore, 'stat'>;
   readonly finder: ArtifactFinder;
   readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;

@@ -18,6 +18,7 @@ function newCase() {
   const client: Client = {
     ...ports,
     runLog,
+    objects: ports.artifacts,
     url: 'nats://nowhere',
     onConnection: () => () => undefined,
     close: async () => undefined,

@@ -5,6 +5,7 @@ export * from './mesh/fake-artifact-finder.ts';
 export * from './mesh/fake-chunk-transport.ts';
 export * from './mesh/fake-images.ts';
 export * from './mesh/fake-mesh.ts';
+export * from './mesh/fake-output-keepers.ts';
 export * from './mesh/log-server.ts';
 export * from './mesh/memory-chunk-source.ts';
 export * from './mesh/queue-server.ts';

@@ -41,7 +41,8 @@ export const UP: CommandShape = {
   },
   details: [
     'Runs the daemon in the foreground; Ctrl-C stops it. Without --nats it runs the server of a mesh',
-    'of its own; with --nats it joins the mesh at that address. Images that are pushed to its registry',
+    'of its own; with --nats it joins the mesh at that address. --label role=store makes it the first to be',
+    'asked for copies of what others make. Images that are pushed to its registry',
     '(podman push localhost:5055/me/tool:1; on loopback, for everybody on this machine) can be run by all',
     'peers: "container": "mesh/me/tool:1".',
   ],

@@ -7,13 +7,19 @@ import { meshUrl, withClient } from '../mesh/open-client.ts';
 import { imageTable, type ListedImage } from '../render/image-table.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
+import { imageTags } from './image-tags.ts';
 import { refuseRoot } from './refuse-root.ts';
 
-/** `podmesh image build DIR` and `podmesh image ls`. */
+/** `podmesh image build DIR`, `podmesh image ls` and `podmesh image tags [NAME]`. */
 export async function image(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   const [action = '', ...rest] = operands;
   if (action === 'build') return build(world, rest, options);
+  for (const name of ['tag', 'file']) {
+    if (options.text(name) !== undefined)
+      throw wrongWords(`"podmesh image ${action}" has no --${name}`);
+  }
   if (action === 'ls') return ls(world, rest, options);
+  if (action === 'tags') return imageTags(world, rest, options);
   throw wrongWords(`"podmesh image" does not know ${JSON.stringify(action)}`);
 }
 
@@ -48,9 +54,6 @@ export function defaultTag(directory: string): string {
 
 async function ls(world: World, rest: readonly string[], options: Options): Promise<ExitCode> {
   if (rest[0] !== undefined) throw wrongWords(`one word too many: ${JSON.stringify(rest[0])}`);
-  for (const name of ['tag', 'file']) {
-    if (options.text(name) !== undefined) throw wrongWords(`"podmesh image ls" has no --${name}`);
-  }
   const images = await listed(world, options);
   if (options.flag('json')) await printJson(world.terminal, images);
   else await printLines(world.terminal, imageTable(images));

@@ -12,7 +12,7 @@ export function whoHas(world: World, artifact: ArtifactId, options: Options): Pr
     const [{ found, silent }, stored] = await Promise.all([
       // Ends by itself: whoever is silent is asked again twice.
       client.finder.whoHas([artifact], 'roll-call', new AbortController().signal),
-      client.artifacts.stat([artifact]),
+      client.objects.stat([artifact]),
     ]);
     const holdings = found.get(artifact) ?? [];
     const inObjectStore = stored.has(artifact);

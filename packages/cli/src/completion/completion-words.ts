@@ -44,7 +44,7 @@ function operandWords({ operands: [operand] }: CommandShape): CommandWords['oper
     case 'command':
       return COMMAND_NAMES;
     case 'image-action':
-      return ['build', 'ls'];
+      return ['build', 'ls', 'tags'];
     case 'cache-action':
       return CACHE_ACTIONS;
     case 'shell':

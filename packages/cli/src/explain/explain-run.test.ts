@@ -57,6 +57,15 @@ describe('explainRun', () => {
     expect(summary).toContain('3 ready tasks like good:0: oak could take it now');
   });
 
+  it('says that all is done but for copies of what it leaves behind', () => {
+    const state = stateOf(graphOf([{ id: 'fit' }]), [started('fit'), succeeded('fit')]);
+    expect(explained({ state }).summary).toContain('its driver is writing the record');
+    state.unkept.add(0);
+    expect(explained({ state }).summary).toContain(
+      'waits for copies of the outputs of fit on other',
+    );
+  });
+
   it('says that nobody is there, or that nobody drives it', () => {
     expect(explained({ peers: [] }).summary).toContain('no peer is there');
     expect(explained({ driveQueued: false }).summary).toContain('no driver is asked for');

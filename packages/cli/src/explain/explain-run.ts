@@ -136,6 +136,12 @@ function summaryOf({ state, ready, running, peers, driveQueued }: Known): string
   if (largest !== undefined) {
     return `it waits for a peer with ${countText(largest.count, 'ready task')} like ${largest.example}: ${placementText(largest.peers)}`;
   }
+  const [unkept] = state.unkept;
+  if (unkept !== undefined) {
+    const more =
+      state.unkept.size === 1 ? '' : ` and of ${countText(state.unkept.size - 1, 'more task')}`;
+    return `all tasks are settled; it waits for copies of the outputs of ${state.index.idOf(unkept)}${more} on other peers, a minute at most where nobody takes them`;
+  }
   return 'all tasks are settled; its driver is writing the record';
 }
 

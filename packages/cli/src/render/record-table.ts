@@ -2,7 +2,7 @@ import type { RunRecord, TaskRecord } from '@podmesh/core';
 import { reportText } from '../follow/task-reports.ts';
 import { alignColumns } from './align-columns.ts';
 import { countText, durationText } from './amounts.ts';
-import { countsText, heldTasks } from './run-summary.ts';
+import { copiesText, countsText, heldTasks } from './run-summary.ts';
 import { sanitise } from './sanitise.ts';
 
 const TASKS_SHOWN = 200;
@@ -58,7 +58,7 @@ function detail(task: TaskRecord): string {
     return shorten(`attempt ${last.attempt} failed: ${last.outcome}`);
   }
   if (report !== undefined) return sanitise(shorten(reportText(report)));
-  if (short !== undefined) return shorten(`${countText(keepers.length, 'keeper')}: ${short}`);
+  if (short !== undefined) return shorten(copiesText({ keepers, short }));
   const names = Object.keys(outputs).join(', ');
   if (reruns === undefined) return shorten(names);
   return shorten(`done again, its outputs were lost: ${names}`);

@@ -27,7 +27,26 @@ export function runSummary(
       .flatMap((task) => failureLines(record, task, tails.get(task.task))),
     ...(more > 0 ? [`and ${countText(more, 'more failed task')}: podmesh show ${record.run}`] : []),
     headline,
+    ...shortLines(record),
     ...outputs,
+  ];
+}
+
+/** `1 copy only: no other peer is in the mesh`. */
+export function copiesText({ keepers = [], short }: Pick<TaskRecord, 'keepers' | 'short'>): string {
+  if (keepers.length === 0) return `no copy for sure: ${short}`;
+  const copies = keepers.length === 1 ? '1 copy only' : `${keepers.length} copies`;
+  return `${copies}: ${short}`;
+}
+
+/** Outputs that one lost disk, or one lost machine, would take along. */
+function shortLines({ run, tasks }: RunRecord): readonly string[] {
+  const [first, ...others] = tasks.filter(({ short }) => short !== undefined);
+  if (first === undefined) return [];
+  const more = others.length === 0 ? '' : `, and of ${countText(others.length, 'more task')}`;
+  return [
+    `outputs of ${first.task}${more} are less safe than asked for (${copiesText(first)})`,
+    `  to be safe, fetch them: podmesh get ${run}/${first.task}/${Object.keys(first.outputs)[0] ?? ''}`,
   ];
 }
 

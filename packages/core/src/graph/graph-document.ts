@@ -28,6 +28,8 @@ export interface DocumentDefaults {
   readonly retries?: number | Readonly<Partial<Record<FailureKind, number>>>;
   readonly runtime?: RuntimeName;
   readonly cache?: boolean;
+  readonly replicas?: number;
+  readonly keep?: boolean;
 }
 
 export interface DocumentJob extends DocumentDefaults {

@@ -4,6 +4,8 @@ import {
   ENV_PER_JOB_MAX,
   JOBS_PER_GRAPH_MAX,
   NAMES_PER_JOB_MAX,
+  REPLICAS_DEFAULT,
+  REPLICAS_MAX,
   RETRIES_MAX,
   TASK_TIMEOUT_MS_MAX,
 } from '../words/limits.ts';
@@ -124,6 +126,24 @@ const cache: JsonSchema = {
   type: 'boolean',
 };
 
+const replicas: JsonSchema = {
+  title: 'replicas',
+  description:
+    `On how many peers the outputs are kept: a whole number from 1 to ${REPLICAS_MAX}. Left out: ` +
+    `${REPLICAS_DEFAULT} of what no other job reads, 1 of the rest.`,
+  type: 'integer',
+  minimum: 1,
+  maximum: REPLICAS_MAX,
+};
+
+const keep: JsonSchema = {
+  title: 'keep',
+  description:
+    'Whether the outputs are kept after the run although other jobs read them: true or false. ' +
+    'Left out: false. What no other job reads is kept anyway.',
+  type: 'boolean',
+};
+
 const names: JsonSchema = {
   description:
     'A name starts with a letter or digit and goes on with letters, digits, ".", "_" or "-", 128 at most.',
@@ -213,6 +233,8 @@ const shared = {
   retries,
   runtime,
   cache,
+  replicas,
+  keep,
 };
 
 const job: JsonSchema = {

@@ -72,6 +72,7 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
   const own = readSettings(said, path, problems);
   const command = own.command ?? defaults.command;
   const net = own.net ?? defaults.net ?? false;
+  const replicas = own.replicas ?? defaults.replicas;
   // A default image is meant for commands, and seldom has a Python with podmesh's runner.
   const image = said.job === undefined ? defaults.container : PYTHON_CONTAINER;
   const env = mergeEnv(defaults.env, own.env, path, problems);
@@ -93,6 +94,8 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
     ...(said.spawn === undefined ? {} : { spawn: said.spawn }),
     // What a network answered yesterday is no promise for today, unless the author says so.
     cache: own.cache ?? defaults.cache ?? !net,
+    ...(replicas === undefined ? {} : { replicas }),
+    ...((own.keep ?? defaults.keep) === true ? { keep: true } : {}),
   };
   if (said.job === undefined) return job;
   return pythonJob(job, { ...said, job: said.job }, path, basis);

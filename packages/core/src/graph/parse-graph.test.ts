@@ -76,6 +76,23 @@ describe('what is accepted', () => {
     expect(j3?.inputs).toEqual({ fromj2: { kind: 'output', job: 'j2', output: 'out1' } });
   });
 
+  test('how many copies there are to be, and what is kept, comes from the job or from defaults', () => {
+    const { jobs } = accepted({
+      version: 1,
+      defaults: { container: IMAGE, replicas: 3, keep: true },
+      jobs: [{}, { replicas: 1, keep: false }],
+    });
+    expect(jobs[0]).toMatchObject({ replicas: 3, keep: true });
+    expect(jobs[1]).toMatchObject({ replicas: 1 });
+    expect(jobs[1]).not.toHaveProperty('keep');
+  });
+
+  test.each([0, 6, 1.5, '2'])('replicas: %j are refused', (replicas) => {
+    const parsed = parseGraph(jobsOf({ container: IMAGE, replicas }), sha256);
+    expect(parsed).toMatchObject({ ok: false });
+    expect(JSON.stringify(parsed)).toContain('from 1 to 5');
+  });
+
   test('a graph is plain JSON', () => {
     const graph = accepted(EXAMPLE);
     expect(JSON.parse(JSON.stringify(graph))).toEqual(graph);

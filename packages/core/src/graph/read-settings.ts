@@ -16,6 +16,8 @@ export interface Settings {
   readonly timeoutMs?: number | undefined;
   readonly retries?: Retries | undefined;
   readonly cache?: boolean | undefined;
+  readonly replicas?: number | undefined;
+  readonly keep?: boolean | undefined;
 }
 
 export const NO_ENV: Readonly<Record<string, string>> = {};
@@ -34,6 +36,8 @@ export function readSettings(said: DocumentDefaults, path: Path, problems: Probl
     timeoutMs: readTimeout(said.timeout, path, problems),
     retries: readRetries(said.retries),
     cache: said.cache,
+    replicas: said.replicas,
+    keep: said.keep,
   };
 }
 

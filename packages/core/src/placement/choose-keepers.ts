@@ -1,5 +1,6 @@
 import type { Sha256 } from '../words/digest.ts';
 import type { ArtifactId, PeerId } from '../words/ids.ts';
+import type { PeerEntry } from './peer-entry.ts';
 
 /** What matters of a peer that might keep outputs for others. */
 export interface KeeperCandidate {
@@ -10,6 +11,10 @@ export interface KeeperCandidate {
   readonly freeBytes?: number;
   readonly roles?: readonly ('store' | 'anchor')[];
 }
+
+/** Peers as they tell of themselves. */
+export const keeperCandidates = (entries: readonly PeerEntry[]): readonly KeeperCandidate[] =>
+  entries.map(({ peer, keeps }) => ({ peer, ...keeps }));
 
 export interface KeepNeed {
   /** The artifact, or the first of several that belong together. */

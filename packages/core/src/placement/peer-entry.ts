@@ -34,6 +34,17 @@ export interface PeerEntry {
   readonly sealingKey?: string;
   /** How its artifacts can be fetched from it directly; absent where only the server reaches it. */
   readonly bulk?: BulkAddress;
+  /** What it would keep for others; absent: nothing, and from peers of a version that could not. */
+  readonly keeps?: KeepOffering;
+}
+
+/** A peer as one that keeps outputs of others. */
+export interface KeepOffering {
+  /** Room that it would give, roughly; it looks again when it is asked. */
+  readonly freeBytes: number;
+  /** The same for all peers on one machine, and for no others. */
+  readonly host: string;
+  readonly roles?: readonly ('store' | 'anchor')[];
 }
 
 /** Where a peer serves its artifacts. */

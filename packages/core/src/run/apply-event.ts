@@ -32,6 +32,7 @@ import {
   type TaskState,
   type TaskSucceeded,
 } from './task-state.ts';
+import { UnknownFactError } from './unknown-fact-error.ts';
 
 /**
  * Folds one fact into the state. Facts come in the order of the stream; one that was folded before,
@@ -73,7 +74,7 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
       onTaskEvent(state, event, { sequence, at });
       return;
     default:
-      unreachable(event);
+      throw new UnknownFactError(event);
   }
 }
 

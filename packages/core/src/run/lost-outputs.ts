@@ -70,6 +70,22 @@ export function lossesOf(
   }));
 }
 
+/**
+ * The fact that follows when nobody has these outputs of a success, although nobody read them as yet. Undefined when
+ * they were lost so often that this does not help, and of a cancelled run, which needs nothing any more.
+ */
+export function lossOf(
+  state: RunState,
+  run: RunId,
+  task: number,
+  missing: readonly ArtifactId[],
+): Omit<OutputsLost, 'behind'> | undefined {
+  if (state.cancelRequested || state.tasks[task]?.kind !== 'succeeded') return undefined;
+  if (!canBeMadeAgain(state, task)) return undefined;
+  const rerun = (state.reruns.get(task) ?? 0) + 1;
+  return { kind: 'outputs-lost', run, task: state.index.idOf(task), artifacts: missing, rerun };
+}
+
 function canBeMadeAgain(state: RunState, producer: number): boolean {
   return (state.reruns.get(producer) ?? 0) < RERUNS_PER_TASK_MAX;
 }

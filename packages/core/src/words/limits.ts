@@ -70,8 +70,16 @@ export const SMALL_ARTIFACT_BYTES_MAX = 1024 * 1024;
 export const RERUNS_PER_TASK_MAX = 3;
 /** Copies of what a run leaves behind, unless its job says otherwise: one disk may go. */
 export const REPLICAS_DEFAULT = 2;
+/** Copies that a job may ask for: more protect from nothing that is likely. */
+export const REPLICAS_MAX = 5;
 /** Tasks of one run whose outputs are brought to other peers at the same time. */
 export const KEEPS_PER_RUN_MAX = 64;
+/** Artifacts of one order to keep: all outputs of a task. */
+export const KEEP_ORDER_ARTIFACTS_MAX = 256;
+/** Orders of others that a peer works on at the same time; the rest wait their turn. */
+export const KEEPS_AT_WORK_MAX = 2;
+/** Orders of others that a peer knows of at the same time; beyond them it refuses. */
+export const KEEPS_PER_PEER_MAX = 1_024;
 /** Bytes that are verified, asked for and begun again as one when artifacts move between peers. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 /** Artifacts that one peer gets from others at the same time. */
@@ -93,6 +101,12 @@ export const RELAY_BYTES_PER_S_MAX = 32 * 1024 * 1024;
 /** Artifacts of one question who has them. */
 export const WHO_HAS_ARTIFACTS_MAX = 512;
 
+/** How long a peer that is asked to keep something is waited for: it answers at once, and works on beside. */
+export const KEEP_ANSWER_MS = 2_000;
+/** A run waits so long for a copy that nobody is at work on; then it goes on with fewer, and says so. */
+export const KEEP_PATIENCE_MS = 60_000;
+/** It waits no longer than this, whoever is at work: a run must come to its end. */
+export const KEEP_MS_MAX = 60 * 60 * 1_000;
 /** How long the first answer who has an artifact is waited for. */
 export const WHO_HAS_MS = 1_000;
 /** How long answers of all who have a part are waited for: nobody waits for the last of them. */

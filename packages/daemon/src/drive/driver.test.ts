@@ -218,19 +218,6 @@ describe('a driver', () => {
     });
   });
 
-  it('tells that outputs on one disk are not copied, and ends the run', async () => {
-    const { drive, mesh, clock } = newCase();
-    const run = publishGraph(mesh, graphOf({ id: 'a' }));
-    const started = sampleStarted(run, taskId('a'));
-    mesh.log.append(started, 0);
-    mesh.log.append({ ...sampleSucceeded(started), result: { ...sampleResult(), bulk: true } }, 2);
-    expect(await settled(clock, drive(run))).toBe('ended');
-    expect(eventsOf(mesh, run).slice(3)).toMatchObject([
-      { kind: 'outputs-kept', keepers: ['peer-a'], wanted: 2, short: expect.any(String) },
-      { kind: 'run-ended', state: 'succeeded', short: 1 },
-    ]);
-  });
-
   it('knows when only a person can move the run on, and drives it on when one has', async () => {
     const { parts, mesh, clock, stop } = newCase();
     const run = publishGraph(mesh, graphOf({ id: 'a', retries: { 'peer-lost': 0 } }));

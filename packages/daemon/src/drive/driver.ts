@@ -19,6 +19,8 @@ import { WakeUp } from '../wake-up.ts';
 import { endRun, endUnreadable } from './end-run.ts';
 import { Losses, type LossesParts, type Suspect } from './losses.ts';
 import { Offerer, type OffererParts } from './offerer.ts';
+import { OutputKeeper, type OutputKeeperParts } from './output-keeper.ts';
+import { SpentReleases } from './spent-releases.ts';
 import { type Offered, Sweeper } from './sweeper.ts';
 
 /** What was offered is compared with what is queued this often. */
@@ -26,7 +28,7 @@ const SWEEP_MS = 10_000;
 /** Rest after a step that failed; everything is decided again from the log. */
 const RETRY_MS = 1_000;
 
-export interface DriverParts extends OffererParts, LossesParts {
+export interface DriverParts extends OffererParts, LossesParts, OutputKeeperParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
@@ -49,6 +51,7 @@ export class Driver {
   readonly #run: RunId;
   readonly #offerer: Offerer;
   readonly #losses: Losses;
+  readonly #spent: SpentReleases;
   readonly #wake = new WakeUp();
   /** Tasks whose offer is believed to be in the queue; a hint. */
   readonly #offered: Offered = new Map();
@@ -60,7 +63,8 @@ export class Driver {
     this.#parts = parts;
     this.#run = run;
     this.#offerer = new Offerer(parts, run, this.#offered, this.#wake);
-    this.#losses = new Losses(parts, run);
+    this.#losses = new Losses(parts, run, this.#wake);
+    this.#spent = new SpentReleases(parts.keepers, run);
   }
 
   get outlook(): RunOutlook {
@@ -73,15 +77,18 @@ export class Driver {
     if (!(await this.#hasLog(signal))) return signal.aborted ? 'stopped' : 'no-such-run';
     const done = new AbortController();
     const stop = AbortSignal.any([signal, done.signal]);
-    const act = this.#act(stop).finally(() => done.abort());
+    const keeper = new OutputKeeper(this.#parts, this.#run, this.#wake, stop);
+    const act = this.#act(keeper, stop).finally(() => done.abort());
     const sweep = this.#sweep(stop);
     try {
       await this.#fold(stop);
     } finally {
       done.abort();
       await Promise.all([act, sweep]);
+      await Promise.all([keeper.ended(), this.#losses.ended()]);
     }
     if (this.#state?.ended === undefined && !this.#isOver) return 'stopped';
+    if (this.#state !== undefined) this.#spent.tell(this.#state);
     // Whoever ended it may have died before this, or another driver may have offered late.
     await this.#parts.offers.discard(this.#run);
     if (hasSealedSecrets(this.#state?.graph)) await this.#parts.boxes?.discard(this.#run);
@@ -123,11 +130,11 @@ export class Driver {
     }
   }
 
-  async #act(stop: AbortSignal): Promise<void> {
+  async #act(keeper: OutputKeeper, stop: AbortSignal): Promise<void> {
     await this.#rememberOffers(stop);
     while (!stop.aborted) {
       try {
-        if (this.#state !== undefined) await this.#actOn(this.#state);
+        if (this.#state !== undefined) await this.#actOn(this.#state, keeper);
       } catch (error) {
         this.#parts.logger.warn(
           { run: this.#run, err: error },
@@ -140,7 +147,7 @@ export class Driver {
     }
   }
 
-  async #actOn(state: RunState): Promise<void> {
+  async #actOn(state: RunState, keeper: OutputKeeper): Promise<void> {
     this.#forgetStarted(state);
     const tasks: number[] = [];
     const suspects: Suspect[] = [];
@@ -154,7 +161,7 @@ export class Driver {
           suspects.push(decision);
           break;
         case 'keep-outputs':
-          appends.push(this.#keep(state, decision.task, decision.copies));
+          keeper.begin(state, decision.task, decision.copies);
           break;
         case 'stop-task':
           appends.push(this.#stopTask(state, decision.task));
@@ -170,8 +177,10 @@ export class Driver {
       }
     }
     await Promise.all(appends);
-    if (tasks.length > 0) await this.#offerer.offer(state, tasks);
-    if (suspects.length > 0) await this.#findLost(state, suspects);
+    const cleared = this.#losses.take(state, suspects);
+    // Listings of gathered outputs are the driver's own, and may be gone as well.
+    if (cleared.length > 0) this.#offerer.forgetGathered();
+    if (tasks.length + cleared.length > 0) await this.#offerer.offer(state, [...tasks, ...cleared]);
   }
 
   /** Refused: somebody started or fenced it first, and the log will tell us. */
@@ -191,26 +200,6 @@ export class Driver {
     } as const;
     const what = { run: this.#run, task: state.index.idOf(task), attempt, claim, failure };
     await this.#parts.log.append({ kind: 'attempt-failed', ...what }, sequence);
-  }
-
-  /** Nobody copies outputs to other peers yet: that is told, and the run goes on to its end. */
-  async #keep(state: RunState, task: number, wanted: number): Promise<void> {
-    const now = state.tasks[task];
-    if (now?.kind !== 'succeeded') return;
-    const id = state.index.idOf(task);
-    const short = 'this version of podmesh does not copy outputs to other peers';
-    const keepers = [now.result.peer];
-    await this.#parts.log.append(
-      { kind: 'outputs-kept', run: this.#run, task: id, keepers, wanted, short },
-      now.sequence,
-    );
-  }
-
-  async #findLost(state: RunState, suspects: readonly Suspect[]): Promise<void> {
-    const tasks = await this.#losses.tell(state, suspects);
-    // Listings of gathered outputs are the driver's own, and may be gone as well.
-    this.#offerer.forgetGathered();
-    if (tasks.length > 0) await this.#offerer.offer(state, tasks);
   }
 
   async #end(state: RunState, decision: Extract<Decision, { kind: 'end-run' }>): Promise<void> {
@@ -245,6 +234,7 @@ export class Driver {
       await this.#parts.clock.sleep(SWEEP_MS, stop);
       if (this.#state === undefined || stop.aborted) continue;
       try {
+        this.#spent.tell(this.#state);
         if (await sweeper.sweep(this.#state)) this.#wake.ring();
       } catch (error) {
         this.#parts.logger.warn(

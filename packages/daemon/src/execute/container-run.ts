@@ -260,19 +260,19 @@ export class ContainerRun {
     const ended = { offer: this.#offer, container, stopped, peer, host };
     const failure = await amidFullDisk(found, ended);
     if (failure !== undefined) return this.#failed(failure, { exit, container });
-    const outputs = await storeOutputs(container, this.#storing).catch((error: unknown) => {
+    const stored = await storeOutputs(container, this.#storing).catch((error: unknown) => {
       if (error instanceof AttemptFailure) return error;
       throw error;
     });
-    if (outputs instanceof AttemptFailure) {
-      return this.#failed(failureOfError(outputs), { exit, container });
+    if (stored instanceof AttemptFailure) {
+      return this.#failed(failureOfError(stored), { exit, container });
     }
     this.#step('outputs-stored');
     const log = await this.#spool.store();
     this.#step('log-stored');
     const result: TaskResult = {
       inputs: this.#inputDigests(),
-      outputs,
+      ...stored,
       exit: reportExit(exit),
       usage: reportUsage(exit),
       log,

@@ -15,7 +15,7 @@ import { AttemptFailure } from './attempt-failure.ts';
 import { watchedBounds } from './limit-watch.ts';
 import { OutputAllowance } from './output-allowance.ts';
 import { patiently } from './patiently.ts';
-import type { TaskFiles } from './task-files.ts';
+import type { StoredOutput, TaskFiles } from './task-files.ts';
 
 export interface OutputStoring {
   readonly files: TaskFiles;
@@ -27,24 +27,36 @@ export interface OutputStoring {
 
 type Stored = Record<string, ArtifactRef>;
 
+/** `bulk`: some of it is on this disk alone. */
+export interface StoredOutputs {
+  readonly outputs: Stored;
+  readonly bulk?: true;
+}
+
 /** Stores all declared outputs of a container that ended well; throws an `AttemptFailure` for one that is missing. */
 export async function storeOutputs(
   container: RunningContainer,
   storing: OutputStoring,
-): Promise<Stored> {
-  const stored: Stored = {};
+): Promise<StoredOutputs> {
+  const outputs: Stored = {};
+  let isBulk = false;
   const allowance = allowanceOf(storing);
   for (const [name, output] of Object.entries(storing.offer.outputs)) {
-    const kept = await storeOne(container, output, allowance, storing);
+    const kept = await storeOne(container, output, allowance, { ...storing, isSuccess: true });
     if (!kept.ok) {
       throw new AttemptFailure('output-missing', `output ${name}: ${kept.error.message}`);
     }
-    stored[name] = kept.value;
+    const { bulk, ...ref } = kept.value;
+    outputs[name] = ref;
+    isBulk ||= bulk === true;
   }
-  return stored;
+  return isBulk ? { outputs, bulk: true } : { outputs };
 }
 
-/** What a task left on its way down is welcome; that it failed is known without it. Never throws. */
+/**
+ * What a task left on its way down is welcome; that it failed is known without it. Never throws. No driver brings it to
+ * other peers, so it goes into the object store whatever its size.
+ */
 export async function keepOutputs(
   container: RunningContainer,
   failed: FailureKind,
@@ -67,13 +79,14 @@ function storeOne(
   container: RunningContainer,
   output: OutputRef,
   allowance: OutputAllowance,
-  storing: OutputStoring,
-): Promise<Result<ArtifactRef, OutputProblem>> {
+  storing: OutputStoring & { readonly isSuccess?: true },
+): Promise<Result<StoredOutput, OutputProblem>> {
   const kind = output.kind === 'dir' ? 'dir' : 'file';
   return patiently(async () => {
     const entries = await container.readOutput(output);
     if (!entries.ok) return entries;
-    const store = (given: typeof entries.value) => storing.files.storeOutput(kind, given);
+    const success = storing.isSuccess === true ? storing.offer : undefined;
+    const store = (given: typeof entries.value) => storing.files.storeOutput(kind, given, success);
     return ok(await allowance.spend(entries.value, store));
   }, storing);
 }

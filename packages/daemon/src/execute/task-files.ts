@@ -1,4 +1,12 @@
-import type { ArtifactKind, ArtifactRef, ClaimId, LogRef, OutputEntry } from '@podmesh/core';
+import type {
+  ArtifactKind,
+  ArtifactRef,
+  ClaimId,
+  LogRef,
+  OutputEntry,
+  RunId,
+  TaskId,
+} from '@podmesh/core';
 
 /** The files of attempts on this machine: what containers read and what they leave behind. */
 export interface TaskFiles {
@@ -7,8 +15,15 @@ export interface TaskFiles {
    * directory. Throws `ArtifactMissingError`, `DiskFullError`, or the signal's reason.
    */
   input(artifact: ArtifactRef, wish: InputWish): Promise<string>;
-  /** Stores what a task left behind, here and where every peer can reach it, and verifies it. */
-  storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef>;
+  /**
+   * Stores what a task left behind, here and where every peer can reach it, and verifies it. `success`: whose output
+   * it will be; then what is large stays here alone, pinned until others have it too.
+   */
+  storeOutput(
+    kind: ArtifactKind,
+    entries: AsyncIterable<OutputEntry>,
+    success?: { readonly run: RunId; readonly task: TaskId },
+  ): Promise<StoredOutput>;
   /** Where a private directory of one attempt may be made; gone with `release`. */
   scratch(claim: ClaimId): string;
   /** The attempt is settled: its directory goes, and what was kept of its log, if that was not stored; its inputs may. */
@@ -17,6 +32,11 @@ export interface TaskFiles {
   openLog(claim: ClaimId): LogSpool;
   /** Goes on with what an earlier daemon kept of an attempt's log. What cannot be had of it counts as cut off. */
   reopenLog(claim: ClaimId): Promise<LogSpool>;
+}
+
+/** `bulk`: some of its bytes are on this disk alone. */
+export interface StoredOutput extends ArtifactRef {
+  readonly bulk?: true;
 }
 
 /** Who wants an input. */

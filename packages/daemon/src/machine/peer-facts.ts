@@ -3,6 +3,7 @@ import type {
   Capacity,
   Clock,
   ContainerRuntime,
+  KeepOffering,
   LimitsEnforced,
   RuntimeDescription,
 } from '@podmesh/core';
@@ -25,6 +26,8 @@ export interface PeerFactsParts {
   readonly version: string;
   /** Where its artifacts can be fetched directly; read again for every heartbeat. */
   readonly bulk?: () => BulkAddress | undefined;
+  /** What it would keep for others; read again for every heartbeat. */
+  readonly keeps?: () => KeepOffering | undefined;
   /** Called when something changed that decides over claiming. */
   readonly onChange: () => void;
 }
@@ -55,6 +58,7 @@ export class PeerFactsSource {
   current(): PeerFacts {
     const { facts, capacity, labels, version } = this.#parts;
     const bulk = this.#parts.bulk?.();
+    const keeps = this.#parts.keeps?.();
     return {
       version,
       machine: { ...facts.machine, podmanVersion: this.#runtime?.version ?? 'unknown' },
@@ -65,6 +69,7 @@ export class PeerFactsSource {
       limits: this.#runtime?.limits ?? NO_LIMITS,
       runtimes: this.#runtime?.runtimes ?? [],
       ...(bulk === undefined ? {} : { bulk }),
+      ...(keeps === undefined ? {} : { keeps }),
       ...(this.#paused === undefined ? {} : { paused: this.#paused }),
     };
   }

@@ -1,8 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   type ArtifactId,
+  ArtifactMissingError,
   type ArtifactStore,
   EMPTY_ARTIFACT,
-  SMALL_ARTIFACT_BYTES_MAX,
   type Tree,
 } from '@podmesh/core';
 import { parseTree } from '@podmesh/jetstream';
@@ -10,11 +11,22 @@ import { TransferError } from '../transfer/transfer-error.ts';
 import type { Transfers } from '../transfer/transfers.ts';
 import type { DiskStore } from './disk-store.ts';
 import { onePiece } from './one-piece.ts';
+import { isLarge } from './output-publishing.ts';
 import { SingleFlight } from './single-flight.ts';
 import type { TreeSource } from './tree-folder.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 export type FromPeers = Pick<Transfers, 'get' | 'nobodyHas'>;
+
+export interface ArtifactFetchingOptions {
+  /** Absent: everything comes from the mesh's store. */
+  readonly fromPeers?: FromPeers;
+  /** What nobody had is asked for once more after this; tests shorten it. */
+  readonly askAgainMs?: number;
+}
+
+/** Longer than `Transfers` believes that nobody has something. */
+const ASK_AGAIN_MS = 6_000;
 
 /** Brings artifacts to this disk: large ones from other peers, the rest from the mesh's store. */
 export class ArtifactFetching {
@@ -23,11 +35,13 @@ export class ArtifactFetching {
   readonly #fromPeers: FromPeers | undefined;
   readonly #fetches = new SingleFlight<ArtifactId, void>();
 
-  /** Without `fromPeers` everything comes from the mesh's store. */
-  constructor(store: DiskStore, mesh: ArtifactStore, fromPeers: FromPeers | undefined) {
+  readonly #askAgainMs: number;
+
+  constructor(store: DiskStore, mesh: ArtifactStore, options: ArtifactFetchingOptions) {
     this.#store = store;
     this.#mesh = mesh;
-    this.#fromPeers = fromPeers;
+    this.#fromPeers = options.fromPeers;
+    this.#askAgainMs = options.askAgainMs ?? ASK_AGAIN_MS;
   }
 
   /** Without `bytes` it is a listing, or small. */
@@ -37,14 +51,17 @@ export class ArtifactFetching {
     await this.#fetches.run(artifact, work, signal);
   }
 
-  /** Reads each listing once, those in `trees` not at all. */
-  treeSource(trees: Map<ArtifactId, Tree>, signal?: AbortSignal): TreeSource {
-    // Large ones. Which of them nobody has is asked once for all: one by one, each would cost a second of waiting.
-    const sizes = new Map<ArtifactId, number>();
+  /** Reads each listing once, those in `trees` not at all. `sizes`: of large files that no listing tells of. */
+  treeSource(
+    trees: Map<ArtifactId, Tree>,
+    signal?: AbortSignal,
+    // Which of them nobody has is asked once for all: one by one, each would cost a second of waiting.
+    sizes = new Map<ArtifactId, number>(),
+  ): TreeSource {
     const asked = new Set<ArtifactId>();
     const noteSizes = ({ entries }: Tree): void => {
       for (const entry of entries) {
-        if (entry.kind !== 'file' || entry.bytes <= SMALL_ARTIFACT_BYTES_MAX) continue;
+        if (entry.kind !== 'file' || !isLarge(entry)) continue;
         if (!asked.has(entry.digest)) sizes.set(entry.digest, entry.bytes);
       }
     };
@@ -77,9 +94,22 @@ export class ArtifactFetching {
   }
 
   async #bring(artifact: ArtifactId, bytes: number, signal: AbortSignal): Promise<void> {
-    const isLarge = bytes > SMALL_ARTIFACT_BYTES_MAX;
-    if (isLarge && (await this.#fetchFromPeers(artifact, bytes, signal))) return;
+    const isAtPeers = isLarge({ bytes }) && this.#fromPeers !== undefined;
+    if (!isAtPeers) return await this.#bringFromStore(artifact, signal);
+    if (await this.#fetchFromPeers(artifact, bytes, signal)) return;
     signal.throwIfAborted();
+    try {
+      await this.#bringFromStore(artifact, signal);
+    } catch (error) {
+      if (!(error instanceof ArtifactMissingError)) throw error;
+      // A peer whose machine is busy answers late: before an attempt fails for that, everybody is asked once more.
+      await pause(this.#askAgainMs, undefined, { signal });
+      if (await this.#fetchFromPeers(artifact, bytes, signal)) return;
+      throw error;
+    }
+  }
+
+  async #bringFromStore(artifact: ArtifactId, signal: AbortSignal): Promise<void> {
     const source =
       artifact === EMPTY_ARTIFACT ? onePiece(new Uint8Array()) : this.#mesh.get(artifact);
     const stored = await this.#store.write(untilAborted(source, signal), 'copy');

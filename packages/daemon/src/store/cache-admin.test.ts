@@ -1,6 +1,7 @@
 import { chmod, link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CHUNK_BYTES, EMPTY_ARTIFACT } from '@podmesh/core';
+import { makeTree } from '@podmesh/jetstream';
 import { inPieces } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import { CacheAdmin } from './cache-admin.ts';
@@ -45,6 +46,21 @@ describe('who looks after a cache', () => {
     ]);
     await admin.unpin([old]);
     expect((await admin.list()).artifacts[1]?.pins).toEqual([]);
+  });
+
+  it('pins a directory with everything below its listing, and nothing that only looks like one', async () => {
+    const { admin, add, store, next } = await newCase();
+    const file = await add('a file', 'copy');
+    const entry = { kind: 'file', path: 'x', digest: file, bytes: 6, executable: false } as const;
+    const inner = await add(Buffer.from(makeTree([entry]).bytes).toString(), 'copy');
+    const folder = { kind: 'tree', path: 'deep', digest: inner } as const;
+    const outer = await add(Buffer.from(makeTree([folder]).bytes).toString(), 'copy');
+    const alike = await add('{"entries":[1]}', 'copy');
+    await admin.pin([outer, alike]);
+    for (const pinned of [outer, inner, file, alike])
+      expect((await next()).pins.isPinned(pinned)).toBe(true);
+    await admin.unpin([outer]);
+    expect([outer, inner, file].some((one) => store.pins.isPinned(one))).toBe(false);
   });
 
   it('prunes what nobody is going to read, and no more', async () => {

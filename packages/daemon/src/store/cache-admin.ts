@@ -1,14 +1,18 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import {
   type ArtifactId,
   type DiskLimits,
+  DOCUMENT_BYTES_MAX,
   type EvictionRank,
   type PinReason,
   planEviction,
+  type Tree,
 } from '@podmesh/core';
+import { parseTree } from '@podmesh/jetstream';
 import { isAbsence } from './absence.ts';
 import type { DiskStore } from './disk-store.ts';
 import { hexOf } from './store-places.ts';
+import { treeMembers } from './tree-folder.ts';
 
 export interface CachedArtifact {
   readonly artifact: ArtifactId;
@@ -44,6 +48,10 @@ export interface Verified {
   readonly missing: readonly ArtifactId[];
 }
 
+/** How the canonical JSON of a listing begins. */
+const LISTING = Buffer.from('{"entries":[');
+const NO_TREE: Tree = { podmeshTree: 1, entries: [] };
+
 /** What a person does with the artifacts of one peer. */
 export class CacheAdmin {
   readonly #store: DiskStore;
@@ -63,13 +71,40 @@ export class CacheAdmin {
     };
   }
 
-  /** Pins survive restarts. What is not here may be pinned, too: for when it comes. */
-  pin(artifacts: readonly ArtifactId[]): Promise<void> {
-    return this.#store.pins.pinForPerson(artifacts);
+  /**
+   * Pins survive restarts. What is not here may be pinned, too: for when it comes. Of a directory that is here,
+   * everything below its listing is pinned with it.
+   */
+  async pin(artifacts: readonly ArtifactId[]): Promise<void> {
+    // At once, so that nothing of it goes while its listings are read.
+    await this.#store.pins.pinForPerson(artifacts);
+    const members = await this.#membersOf(artifacts);
+    if (members.length > 0) await this.#store.pins.pinForPerson(members);
   }
 
-  unpin(artifacts: readonly ArtifactId[]): Promise<void> {
-    return this.#store.pins.unpinForPerson(artifacts);
+  async unpin(artifacts: readonly ArtifactId[]): Promise<void> {
+    const members = await this.#membersOf(artifacts);
+    await this.#store.pins.unpinForPerson([...artifacts, ...members]);
+  }
+
+  async #membersOf(artifacts: readonly ArtifactId[]): Promise<readonly ArtifactId[]> {
+    const members: ArtifactId[] = [];
+    const readTree = (listing: ArtifactId) => this.#treeOf(listing);
+    for (const artifact of artifacts) members.push(...(await treeMembers(readTree, artifact)));
+    return members;
+  }
+
+  /** The store does not know what a directory is: it is what reads as a listing. Else it has no entries. */
+  async #treeOf(artifact: ArtifactId): Promise<Tree> {
+    const bytes = this.#store.index.whole(artifact)?.bytes ?? Number.POSITIVE_INFINITY;
+    if (bytes > DOCUMENT_BYTES_MAX) return NO_TREE;
+    try {
+      const text = await readFile(this.#store.pathOf(artifact));
+      // Spares the parser most of what is none.
+      return text.subarray(0, LISTING.length).equals(LISTING) ? parseTree(text, artifact) : NO_TREE;
+    } catch {
+      return NO_TREE;
+    }
   }
 
   /**

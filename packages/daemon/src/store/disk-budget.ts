@@ -78,6 +78,18 @@ export class DiskBudget {
     return this.#limitsOf(await this.#measure());
   }
 
+  /** Roughly what could be written if everything gave way that may; for peers that look for a place. */
+  async roomForCopies(): Promise<number> {
+    const { index, pins } = this.#parts;
+    const disk = await this.#measure();
+    const { minFreeBytes, floorBytes } = this.#limitsOf(disk);
+    let spareBytes = 0;
+    for (const entry of index.entries((artifact) => pins.reasonsOf(artifact)))
+      if (entry.pins.length === 0) spareBytes += entry.bytes;
+    const evictable = Math.max(0, Math.min(spareBytes, index.storeBytes() - floorBytes));
+    return Math.max(0, disk.freeBytes + evictable - minFreeBytes - this.#reservedBytes);
+  }
+
   /** Bytes that were made sure of and are not written yet. */
   get reservedBytes(): number {
     return this.#reservedBytes;

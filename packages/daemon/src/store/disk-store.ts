@@ -19,6 +19,7 @@ import { namingFullDisk } from './disk-full-error.ts';
 import { copySynced, exists, linkUnlessThere, syncFile } from './file-steps.ts';
 import { fillIndex } from './fill-index.ts';
 import { writeSnapshot } from './index-snapshot.ts';
+import { RunPins } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
 import { StoreIndex, type WholeRank } from './store-index.ts';
 import { hexOf, StorePlaces } from './store-places.ts';
@@ -71,6 +72,8 @@ export class DiskStore {
   readonly places: StorePlaces;
   readonly index: StoreIndex;
   readonly pins: ArtifactPins;
+  /** Outputs of runs that nothing may evict. */
+  readonly runPins: RunPins;
   readonly budget: DiskBudget;
   /** Checks and writes chunks. */
   readonly chunks = new BytesThread();
@@ -91,6 +94,7 @@ export class DiskStore {
     const remove = (artifact: ArtifactId, seenAtMs: number) =>
       this.removeUnused(artifact, seenAtMs);
     const { places, index, pins } = this;
+    this.runPins = new RunPins({ folder: places.heldForRuns, pins, index });
     this.#removal = new StoreRemoval({ places, index, pins, turns: this.#turns });
     const dropTrees = () => this.dropTrees();
     this.budget = new DiskBudget({ root, index, pins, remove, dropTrees, ...options });
@@ -104,6 +108,7 @@ export class DiskStore {
       await mkdir(folder, { recursive: true, mode: 0o700 });
     }
     await this.pins.load();
+    await this.runPins.load();
     await fillIndex(this.places, this.index);
     // Whose listing is not here was on its way out.
     await this.dropTrees((listing) => this.index.whole(listing) === undefined);

@@ -11,21 +11,20 @@ import type {
   OutputEntry,
   Tree,
 } from '@podmesh/core';
-import type { InputWish, LogSpool, TaskFiles } from '../execute/task-files.ts';
-import { ArtifactFetching, type FromPeers } from './artifact-fetching.ts';
+import type { InputWish, LogSpool, StoredOutput, TaskFiles } from '../execute/task-files.ts';
+import { ArtifactFetching, type ArtifactFetchingOptions } from './artifact-fetching.ts';
 import { DiskStore } from './disk-store.ts';
 import { InputPins } from './input-pins.ts';
 import { LogFile } from './log-file.ts';
-import { OutputPublishing } from './output-publishing.ts';
+import { isLarge, OutputPublishing } from './output-publishing.ts';
+import type { Success } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
-import { buildTreeFolder, treeMembers } from './tree-folder.ts';
+import { buildTreeFolder, type TreeSource, treeMembers } from './tree-folder.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
-export interface LocalTaskFilesOptions {
+export interface LocalTaskFilesOptions extends ArtifactFetchingOptions {
   /** Of the same root, where others use it, too. */
   readonly store?: DiskStore;
-  /** Absent: everything comes from the mesh's store. */
-  readonly fromPeers?: FromPeers;
   /** Called when an attempt is settled, for what else was kept of it. */
   readonly onRelease?: (claim: ClaimId) => Promise<void>;
 }
@@ -46,7 +45,7 @@ export class LocalTaskFiles implements TaskFiles {
     this.#store = options.store ?? new DiskStore(root);
     this.#onRelease = options.onRelease;
     this.#outputs = new OutputPublishing(this.#store, mesh);
-    this.#fetching = new ArtifactFetching(this.#store, mesh, options.fromPeers);
+    this.#fetching = new ArtifactFetching(this.#store, mesh, options);
     this.#pins = new InputPins(this.#store.pins);
     this.#trees = join(root, 'trees');
     this.#scratch = join(root, 'scratch');
@@ -75,8 +74,18 @@ export class LocalTaskFiles implements TaskFiles {
     }
   }
 
-  async storeOutput(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
-    return await this.#outputs.store(kind, entries);
+  async storeOutput(
+    kind: ArtifactKind,
+    entries: AsyncIterable<OutputEntry>,
+    success?: Success,
+  ): Promise<StoredOutput> {
+    return await this.#outputs.store(kind, entries, success);
+  }
+
+  /** For copies of others' outputs; `sizes`: of files that no listing tells of. */
+  sourceOf(sizes: ReadonlyMap<ArtifactId, number>, signal: AbortSignal): TreeSource {
+    const large = [...sizes].filter(([, bytes]) => isLarge({ bytes }));
+    return this.#fetching.treeSource(new Map(), signal, new Map(large));
   }
 
   scratch(claim: ClaimId): string {

@@ -15,11 +15,11 @@ export interface LostOutputs {
   missing(artifacts: readonly ArtifactRef[]): Promise<readonly ArtifactId[]>;
 }
 
-/** Every output is in the mesh's artifact store: what that has not, nobody has. */
+/** What the store has not, nobody has. */
 export class LostFromStore implements LostOutputs {
-  readonly #store: ArtifactStore;
+  readonly #store: Pick<ArtifactStore, 'stat' | 'get'>;
 
-  constructor(store: ArtifactStore) {
+  constructor(store: Pick<ArtifactStore, 'stat' | 'get'>) {
     this.#store = store;
   }
 

@@ -7,25 +7,28 @@ import {
   type OutputEntry,
   type PinReason,
   runId,
+  SMALL_ARTIFACT_BYTES_MAX,
   type TreeEntry,
   taskId,
 } from '@podmesh/core';
 import { makeTree } from '@podmesh/jetstream';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
+import type { StoredOutput } from '../execute/task-files.ts';
 import type { DiskStore, StoredFile } from './disk-store.ts';
 import { onePiece } from './one-piece.ts';
+import type { Success } from './run-pins.ts';
 
 /** Files of a directory output that are on their way into the mesh at the same time. */
 const UPLOADS_MAX = 8;
 
-/** Why an output stays until every peer can reach it. Whose it is, is not known here. */
+/** Why what is on its way into the mesh stays until every peer can reach it. */
 const UNREPLICATED: PinReason = {
   kind: 'unreplicated',
   run: runId('000000000000'),
   task: taskId('unpublished'),
 };
 
-/** Stores what a task left on this disk, and puts it where every peer can reach it. */
+/** Stores what a task left on this disk, and what is small into the object store as well. */
 export class OutputPublishing {
   readonly #store: DiskStore;
   readonly #mesh: ArtifactStore;
@@ -37,8 +40,15 @@ export class OutputPublishing {
     this.#mesh = mesh;
   }
 
-  store(kind: ArtifactKind, entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
-    return kind === 'file' ? this.#storeFile(entries) : this.#storeDirectory(entries);
+  /** As `TaskFiles.storeOutput`. */
+  store(
+    kind: ArtifactKind,
+    entries: AsyncIterable<OutputEntry>,
+    success: Success | undefined,
+  ): Promise<StoredOutput> {
+    return kind === 'file'
+      ? this.#storeFile(entries, success)
+      : this.#storeDirectory(entries, success);
   }
 
   /** Of what is on this disk. */
@@ -48,19 +58,31 @@ export class OutputPublishing {
     await this.#mesh.put(artifact, this.#store.read(artifact.digest));
   }
 
-  async #storeFile(entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
+  async #storeFile(
+    entries: AsyncIterable<OutputEntry>,
+    success: Success | undefined,
+  ): Promise<StoredOutput> {
     for await (const entry of entries) {
       if (entry.kind !== 'file') break;
       const ref = { ...(await this.#store.write(entry.content)), kind: 'file' as const };
+      if (success !== undefined && isLarge(ref)) {
+        await this.#store.runPins.hold(success, [ref.digest], [ref.digest]);
+        return { ...ref, bulk: true };
+      }
       await this.#publishPinned(ref);
       return ref;
     }
     throw new Error('broken invariant: a file output did not yield a file');
   }
 
-  async #storeDirectory(entries: AsyncIterable<OutputEntry>): Promise<ArtifactRef> {
+  async #storeDirectory(
+    entries: AsyncIterable<OutputEntry>,
+    success: Success | undefined,
+  ): Promise<StoredOutput> {
     const listed: TreeEntry[] = [];
     const uploads = new Set<Promise<void>>();
+    const members: ArtifactId[] = [];
+    let isBulk = false;
     for await (const entry of entries) {
       if (entry.kind !== 'file') {
         listed.push(entry);
@@ -69,13 +91,19 @@ export class OutputPublishing {
       const { path, executable } = entry;
       const stored = await this.#store.write(entry.content);
       listed.push({ kind: 'file', path, executable, ...stored });
-      await this.#uploadBeside(uploads, stored);
+      if (stored.digest !== EMPTY_ARTIFACT) members.push(stored.digest);
+      if (success !== undefined && isLarge(stored)) {
+        isBulk = true;
+        this.#store.runPins.pin(success, stored.digest);
+      } else await this.#uploadBeside(uploads, stored);
     }
     await Promise.all(uploads);
     const { ref, bytes } = listing(listed);
     await this.#store.write(onePiece(bytes));
     await this.#publishPinned(ref);
-    return ref;
+    if (success === undefined || !isBulk) return ref;
+    await this.#store.runPins.hold(success, [ref.digest, ...members], [ref.digest]);
+    return { ...ref, bulk: true };
   }
 
   async #uploadBeside(uploads: Set<Promise<void>>, { digest, bytes }: StoredFile): Promise<void> {
@@ -106,6 +134,10 @@ export class OutputPublishing {
     }
   }
 }
+
+/** Whether it is for the disks of peers, and not for the server's object store. */
+export const isLarge = ({ bytes }: { readonly bytes: number }): boolean =>
+  bytes > SMALL_ARTIFACT_BYTES_MAX;
 
 /** A link that leads outside of its directory would mean something else on every machine. */
 function listing(entries: readonly TreeEntry[]): ReturnType<typeof makeTree> {

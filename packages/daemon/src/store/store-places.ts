@@ -16,6 +16,8 @@ export class StorePlaces {
   readonly temporary: string;
   readonly snapshot: string;
   readonly pins: string;
+  /** What is held for runs: one file for each success. */
+  readonly heldForRuns: string;
   #names = 0;
 
   constructor(root: string) {
@@ -28,6 +30,7 @@ export class StorePlaces {
     this.temporary = join(root, 'temporary');
     this.snapshot = join(root, 'index');
     this.pins = join(root, 'pins.json');
+    this.heldForRuns = join(root, 'held');
   }
 
   file(artifact: ArtifactId): string {

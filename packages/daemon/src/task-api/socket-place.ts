@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+} from 'node:fs';
 import { chmod, lstat, mkdir, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { ClaimId } from '@podmesh/core';
 
 const LINK = 'sockets';
@@ -17,32 +25,35 @@ const SOCKET_NAME = 'sock';
  */
 export class SocketPlace {
   readonly #path: string;
+  readonly #link: string;
   /** The path of a socket is short; by way of an open directory any is short enough. */
   readonly #descriptor: number;
 
-  private constructor(path: string) {
+  private constructor(path: string, link: string) {
     this.#path = path;
+    this.#link = link;
     this.#descriptor = openSync(path, 'r');
   }
 
   /** Throws where no directory can be made. */
   static async open(home: string, env: NodeJS.ProcessEnv): Promise<SocketPlace> {
     const link = join(resolve(home), LINK);
-    const known = await readlink(link).catch(() => undefined);
-    if (known !== undefined && (await isOurs(known))) return new SocketPlace(known);
     const name = `podmesh-sockets-${process.getuid?.() ?? 0}-${hashOf(home)}`;
+    const known = await readlink(link).catch(() => '');
+    // In a copy of a home the link leads to what the other one has.
+    if (basename(known) === name && (await isOurs(known))) return new SocketPlace(known, link);
     for (const memory of [env.XDG_RUNTIME_DIR, SHARED_MEMORY]) {
       if (!memory) continue;
       const place = join(memory, name);
       await mkdir(place, { mode: 0o700 }).catch(() => undefined);
       if (!(await isOurs(place))) continue;
       await linkTo(place, link);
-      return new SocketPlace(place);
+      return new SocketPlace(place, link);
     }
     await rm(link, { force: true });
     await mkdir(link, { recursive: true, mode: 0o700 });
     await chmod(link, 0o700);
-    return new SocketPlace(link);
+    return new SocketPlace(link, link);
   }
 
   /** Takes away what belongs to no attempt that may go on. */
@@ -75,8 +86,15 @@ export class SocketPlace {
     }
   }
 
+  /** Nothing is left where no container may come back to its directory. */
   close(): void {
     closeSync(this.#descriptor);
+    try {
+      rmdirSync(this.#path);
+      unlinkSync(this.#link);
+    } catch {
+      // Not empty, or the directory was no link: the next start finds it.
+    }
   }
 }
 

@@ -18,8 +18,8 @@ export const BODY_MS = 30_000;
 export const CHECK_MS = 1_000;
 /** A connection without a request is closed after this. */
 export const IDLE_MS = 60_000;
-/** Of a JSON body. */
-export const JSON_BYTES_MAX = 4 * 1024 * 1024;
+/** Of a JSON body: a spawn in the log has a quarter of that at most. */
+export const JSON_BYTES_MAX = 1024 * 1024;
 /** Bytes of an artifact move at least once within this, in either direction. */
 export const STALL_MS = 60_000;
 /** What an attempt says of its progress is told to the mesh this often at most; only the last word counts. */

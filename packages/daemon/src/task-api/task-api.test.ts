@@ -65,6 +65,8 @@ describe('who asks', () => {
     api.remove(claim);
     expect(await namesIn(directory)).toEqual([]);
     expect(await namesIn(home)).toEqual(['sockets']);
+    await api.stop();
+    expect(await namesIn(home)).toEqual([]);
   });
 
   it('finds the socket again in the same directory when the peer comes back', async () => {
@@ -175,7 +177,9 @@ describe('a task that asks badly', () => {
   it('is told so, and others are answered', async () => {
     const { open } = await newApiCase();
     const { socket } = open();
-    expect((await ask(socket, 'GET', '/')).status).toBe(404);
+    for (const path of ['/', '*', '//v1/me', 'http://x/v1/me', '/v1/me/', '/v1/../v1/x']) {
+      expect((await ask(socket, 'GET', path)).status).toBe(404);
+    }
     expect((await ask(socket, 'DELETE', '/v1/me')).status).toBe(405);
     const headers = { long: 'x'.repeat(HEAD_BYTES_MAX) };
     expect((await ask(socket, 'GET', '/v1/me', { headers })).status).toBe(431);

@@ -144,7 +144,7 @@ export class TaskApi implements AttemptDesk {
     response.once('close', leave);
     task.over.signal.addEventListener('abort', leave, { once: true });
     try {
-      const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://task');
+      const { pathname, searchParams: query } = parseTarget(request.url ?? '/');
       const { route, path } = this.#table.find(request.method ?? '', pathname);
       const { signal } = left;
       const answer = await route.answer({ task, request, path, query, signal });
@@ -168,6 +168,13 @@ export class TaskApi implements AttemptDesk {
     }
     sendError(response, error);
   }
+}
+
+function parseTarget(target: string): URL {
+  // What is no path (`//x`, `*`, another host) is none of ours.
+  if (/^\/[^/]/.test(target) && URL.canParse(target, 'http://task'))
+    return new URL(target, 'http://task');
+  throw new TaskApiError('not-found', `there is no ${JSON.stringify(target.slice(0, 100))}`);
 }
 
 function routesOf(parts: TaskApiParts, feeds: RunFeeds): readonly TaskApiRoute[] {

@@ -10,6 +10,7 @@ import { describeImages } from './describe-images.ts';
 import { describeLeaseKeeper, type LeaseBench } from './describe-lease-keeper.ts';
 import { describeLiveLog } from './describe-live-log.ts';
 import { describeOfferQueue } from './describe-offer-queue.ts';
+import { describeOutputKeepers } from './describe-output-keepers.ts';
 import { describeRunLog } from './describe-run-log.ts';
 import { describeArtifactStore, describeResultCache } from './describe-stores.ts';
 
@@ -32,6 +33,7 @@ export function describeMesh(name: string, make: MakeBench<MeshBench>): void {
   describeImages(name, make);
   describeLiveLog(name, make);
   describeArtifactFinder(name, make);
+  describeOutputKeepers(name, make);
   describeChunkTransport(name, () => chunkTransportBench(make));
 }
 

@@ -36,6 +36,7 @@ const gone = (rerun = 1) => sampleLost(started, rerun);
 const kept = {
   ...({ kind: 'outputs-kept', run, task: sampleTask(), wanted: 2 } as const),
   keepers: [started.peer],
+  short: 'no other peer is in the mesh',
 };
 const third = sampleStarted(run, sampleTask(), 3);
 /** The first attempt's outputs, and those of so many after it, were lost. */
@@ -94,6 +95,16 @@ describe('checkLog', () => {
     ['a loss too many', [...lostAgain(3), gone(4)], 'once too often'],
     ['a success after its loss', [started, succeeded, gone(), succeeded], 'attempt-succeeded(1)'],
     ['a keeper of nothing', [started, kept], 'outputs-kept after attempt-started'],
+    [
+      'fewer keepers than wanted without a reason',
+      [started, succeeded, { ...kept, short: undefined as never }],
+      'outputs-kept on 1 of 2, and not why',
+    ],
+    [
+      'a keeper that counts twice',
+      [started, succeeded, { ...kept, keepers: [started.peer, started.peer] }],
+      'outputs-kept on',
+    ],
     ['a start although the outputs are kept', [started, succeeded, kept, second], 'was settled'],
     ['the end of a run that lost something', [started, succeeded, gone(), ended], 'says succeeded'],
     ['a loss after the end', [started, succeeded, ended, gone()], 'after its end'],

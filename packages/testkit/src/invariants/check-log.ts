@@ -64,7 +64,12 @@ export function taskEvents(facts: readonly Logged[]): ReadonlyMap<TaskId, readon
  * Facts of people, who may come too late: nothing fences them against the end. Nor what an attempt spawns, which
  * the fold does not accept there.
  */
-const UNFENCED: readonly string[] = ['run-cancel-requested', 'task-released', 'tasks-spawned'];
+const UNFENCED: readonly string[] = [
+  'run-cancel-requested',
+  'task-released',
+  'tasks-spawned',
+  'sub-tasks-dropped',
+];
 
 /** First fact, last fact. */
 function checkShape(facts: readonly Logged[]): readonly Violation[] {
@@ -119,7 +124,11 @@ function follows(event: TaskFact, { last, attempts, losses }: Before): Violation
   if (event.kind === 'outputs-kept') {
     // Drivers tell of both; a loss is not refused to one that has not seen where the outputs are.
     const fits = isSuccess || last?.kind === 'outputs-lost';
-    return fits ? undefined : `${name(event)} after ${after}`;
+    if (!fits) return `${name(event)} after ${after}`;
+    const { keepers, wanted, short } = event;
+    if (new Set(keepers).size < keepers.length) return `${name(event)} on ${keepers}`;
+    const isEnough = keepers.length >= wanted || short !== undefined;
+    return isEnough ? undefined : `${name(event)} on ${keepers.length} of ${wanted}, and not why`;
   }
   if (isSuccess || last?.kind === 'task-cancelled') {
     return `${name(event)} after ${after}: it was settled`;

@@ -14,6 +14,7 @@ import type {
   LiveLog,
   Offer,
   OfferQueue,
+  OutputKeepers,
   PeerDirectory,
   PeerId,
   ResultCache,
@@ -35,6 +36,7 @@ import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
 import { FakeLiveLog, LiveLogServer } from './fake-live-log.ts';
 import { FakeOfferQueue } from './fake-offer-queue.ts';
+import { FakeOutputKeepers, KeepServer } from './fake-output-keepers.ts';
 import { FakePeerDirectory, PeerServer } from './fake-peer-directory.ts';
 import { FakeResultCache, type ResultServer } from './fake-result-cache.ts';
 import { FakeRunLog } from './fake-run-log.ts';
@@ -56,6 +58,7 @@ export interface MeshPorts {
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
+  readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
   readonly relay: ChunkTransport;
@@ -74,6 +77,7 @@ export class FakeMesh {
   readonly liveLog = new LiveLogServer();
   readonly images: ImageServer;
   readonly finder = new FinderServer();
+  readonly keepers = new KeepServer();
   readonly chunks = new ChunkServer();
   readonly boxes = new BoxServer();
   private readonly random: Random;
@@ -108,6 +112,7 @@ export class FakeMesh {
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
       pins: new FakeInputPins(process, this.log),
       boxes: new FakeSecretBoxes(process, this.boxes),
+      keepers: new FakeOutputKeepers(process, this.keepers),
       imageTags: new FakeImageTags(process, this.images),
       imageManifests: new FakeImageManifests(process, this.images),
       relay: new FakeChunkTransport(process, this.chunks),

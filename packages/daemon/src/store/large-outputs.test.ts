@@ -1,0 +1,148 @@
+import { readFile } from 'node:fs/promises';
+import {
+  ArtifactMissingError,
+  type ArtifactRef,
+  claimId,
+  EMPTY_ARTIFACT,
+  type KeepOrder,
+  runId,
+  taskId,
+} from '@podmesh/core';
+import { DirectProcess, FakeMesh, RealTime } from '@podmesh/testkit';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { TransferError } from '../transfer/transfer-error.ts';
+import { CopyBringer } from './copy-bringer.ts';
+import { DiskFullError } from './disk-full-error.ts';
+import { DiskStore, type DiskStoreOptions } from './disk-store.ts';
+import { LocalTaskFiles } from './local-task-files.ts';
+import {
+  entries,
+  fileEntry,
+  namesIn,
+  ROOMY,
+  temporaryFolder,
+  textStream,
+} from './store.test-kit.ts';
+
+const run = runId('abcdefghij12');
+const task = taskId('a');
+const success = { run, task };
+const LARGE = 'x'.repeat(2 ** 21);
+
+/** The files of a peer over a mesh; what it lacks comes from `other`, if that has it. */
+async function newPeer(mesh: FakeMesh, other?: DiskStore, options: DiskStoreOptions = {}) {
+  const { artifacts } = mesh.portsFor(new DirectProcess('p', new RealTime({ background: true })));
+  const root = await temporaryFolder();
+  const store = new DiskStore(root, { limits: ROOMY, ...options });
+  onTestFinished(() => store.stop());
+  let refusals = 0;
+  const fromPeers = {
+    nobodyHas: async () => new Set<ArtifactRef['digest']>(),
+    get: async (artifact: ArtifactRef['digest']) => {
+      if (other?.index.whole(artifact) === undefined || refusals > 0) {
+        refusals -= 1;
+        throw new TransferError(artifact, 'no-source');
+      }
+      await store.write(textStream(await readFile(other.pathOf(artifact), 'utf8')), 'copy');
+    },
+  };
+  const files = new LocalTaskFiles(root, artifacts, { store, fromPeers, askAgainMs: 1 });
+  await files.prepare();
+  const copies = new CopyBringer({
+    pins: store.runPins,
+    sourceOf: (sizes, signal) => files.sourceOf(sizes, signal),
+  });
+  const refuse = (times: number) => {
+    refusals = times;
+  };
+  return { store, files, copies, artifacts, refuse };
+}
+
+const newMesh = () => new FakeMesh(new RealTime({ background: true }));
+const { signal } = new AbortController();
+const wish = { claim: claimId('claim'), signal };
+
+describe('a large output of a success', () => {
+  it('stays on the disk of its peer, pinned, and small ones go into the object store', async () => {
+    const { files, store, artifacts } = await newPeer(newMesh());
+    const large = await files.storeOutput('file', entries(fileEntry('', LARGE)), success);
+    const small = await files.storeOutput('file', entries(fileEntry('', 's')), success);
+    expect([large.bulk, small.bulk]).toEqual([true, undefined]);
+    const stored = await artifacts.stat([large.digest, small.digest]);
+    expect([...stored.keys()]).toEqual([small.digest]);
+    expect([store.pins.isPinned(large.digest), store.pins.isPinned(small.digest)]).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  it('of an attempt that failed goes into the object store: nobody copies it', async () => {
+    const { files, artifacts } = await newPeer(newMesh());
+    const { digest, bulk } = await files.storeOutput('file', entries(fileEntry('', LARGE)));
+    expect([bulk, (await artifacts.stat([digest])).size]).toEqual([undefined, 1]);
+  });
+
+  it('is copied to another peer with all that is in it, and pinned there', async () => {
+    const mesh = newMesh();
+    const ann = await newPeer(mesh);
+    const listed = [fileEntry('large', LARGE), fileEntry('deep/small', 's'), fileEntry('no', '')];
+    const both = await ann.files.storeOutput('dir', entries(...listed), success);
+    const one = await ann.files.storeOutput('file', entries(fileEntry('', `${LARGE}y`)), success);
+    expect(both.bulk).toBe(true);
+    const order: KeepOrder = { run, task, outputs: [both, one] };
+    // Who made it says so at once.
+    expect(ann.copies.has(order)).toBe(true);
+    const bob = await newPeer(mesh, ann.store);
+    expect(bob.copies.has(order)).toBe(false);
+    await bob.copies.bring(order, signal);
+    expect(bob.copies.has(order)).toBe(true);
+    const whole = ({ index }: DiskStore) =>
+      [...index.wholes()].flatMap(([id]) => (id === EMPTY_ARTIFACT ? [] : [id])).sort();
+    expect(whole(bob.store)).toEqual(whole(ann.store));
+    expect(whole(bob.store).every((id) => bob.store.pins.isPinned(id))).toBe(true);
+    const [first = one.digest] = whole(bob.store);
+    await bob.store.remove(first);
+    expect(bob.copies.has(order)).toBe(false);
+  });
+
+  it('that nobody gives is not kept, and nothing of it is pinned', async () => {
+    const mesh = newMesh();
+    const ann = await newPeer(mesh);
+    const one = await ann.files.storeOutput('file', entries(fileEntry('', LARGE)), success);
+    const bob = await newPeer(mesh);
+    const order: KeepOrder = { run, task, outputs: [one] };
+    await expect(bob.copies.bring(order, signal)).rejects.toThrow(ArtifactMissingError);
+    expect(bob.store.pins.isPinned(one.digest)).toBe(false);
+    // Of its own outputs a peer lets nothing go because something else of them is missing.
+    await ann.store.remove(one.digest);
+    await expect(ann.copies.bring(order, signal)).rejects.toThrow(ArtifactMissingError);
+    expect(ann.store.pins.isPinned(one.digest)).toBe(true);
+  });
+
+  it('is refused by a peer whose disk is full, with its name, and leaves nothing there', async () => {
+    const mesh = newMesh();
+    const ann = await newPeer(mesh);
+    const one = await ann.files.storeOutput('file', entries(fileEntry('', LARGE)), success);
+    const measure = async () => ({ totalBytes: 2 ** 40, freeBytes: 2 ** 20 });
+    const bob = await newPeer(mesh, ann.store, { measure });
+    const order: KeepOrder = { run, task, outputs: [one] };
+    const refusal = bob.copies.bring(order, signal);
+    await expect(refusal).rejects.toThrow(DiskFullError);
+    await expect(refusal).rejects.toThrow(/disk .* is full/);
+    expect([...bob.store.index.wholes()]).toEqual([]);
+    expect(await namesIn(bob.store.places.temporary)).toEqual([]);
+    expect(bob.store.pins.isPinned(one.digest)).toBe(false);
+  });
+
+  it('is asked for once more before its reader fails', async () => {
+    const mesh = newMesh();
+    const ann = await newPeer(mesh);
+    const one = await ann.files.storeOutput('file', entries(fileEntry('', LARGE)), success);
+    const bob = await newPeer(mesh, ann.store);
+    bob.refuse(1);
+    expect((await readFile(await bob.files.input(one, wish))).length).toBe(LARGE.length);
+    await bob.store.remove(one.digest);
+    bob.refuse(2);
+    await expect(bob.files.input(one, wish)).rejects.toThrow(ArtifactMissingError);
+  });
+});

@@ -1,0 +1,95 @@
+import {
+  ArtifactMissingError,
+  CHUNK_BYTES,
+  type ChunkTransport,
+  type Holding,
+  ok,
+  peerId,
+  refused,
+  type SourceRefusal,
+} from '@podmesh/core';
+import { chunkListOf, sampleArtifact } from '@podmesh/testkit';
+import { describe, expect, it } from 'vitest';
+import { MeshArtifacts } from './mesh-artifacts.ts';
+import { ArtifactCorruptError, MeshSilentError } from './mesh-errors.ts';
+
+const bytes = new Uint8Array(2 * CHUNK_BYTES + 5).map((_, at) => (at * 7) % 251);
+const { ref } = sampleArtifact(bytes);
+const gone: SourceRefusal = { kind: 'unreachable', message: 'it is away' };
+
+interface Source {
+  /** What it gives instead of the bytes. */
+  readonly bytes?: Uint8Array;
+  /** Chunks before it breaks off. */
+  readonly chunks?: number;
+  readonly refusal?: SourceRefusal;
+}
+
+function meshOf(sources: Readonly<Record<string, Source>>, stored = new Map()) {
+  const found = new Map<typeof ref.digest, readonly Holding[]>();
+  const holdings = Object.keys(sources).map((name) => ({
+    artifact: ref.digest,
+    peer: peerId(name),
+    bytes: bytes.length,
+    whole: true,
+  }));
+  if (holdings.length > 0) found.set(ref.digest, holdings);
+  const transport: ChunkTransport = {
+    chunkList: async (peer) => {
+      const { bytes: own = bytes, refusal } = sources[peer] ?? {};
+      return refusal === undefined ? ok(chunkListOf(own)) : refused(refusal);
+    },
+    fetch: async (peer, { index, offset, bytes: length }, into) => {
+      const { bytes: own = bytes, chunks = 99 } = sources[peer] ?? {};
+      if (index >= chunks) return refused({ kind: 'refused', message: 'no more' });
+      into.set(own.subarray(offset, offset + length));
+      return ok(undefined);
+    },
+  };
+  const objects = {
+    stat: async () => stored,
+    put: async () => undefined,
+    get: async function* () {
+      yield Buffer.from('from the object store');
+    },
+  };
+  const finder = { whoHas: async () => ({ found, silent: [] }) };
+  return new MeshArtifacts({ objects, finder, transport });
+}
+
+async function read(artifacts: MeshArtifacts): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of artifacts.get(ref.digest)) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+describe('an artifact that only peers have', () => {
+  it('is found and read, in order', async () => {
+    const artifacts = meshOf({ ann: {} });
+    expect(await artifacts.stat([ref.digest])).toEqual(new Map([[ref.digest, ref]]));
+    expect(Buffer.compare(await read(artifacts), bytes)).toBe(0);
+  });
+
+  it('goes on at the next peer where one broke off', async () => {
+    const artifacts = meshOf({ ann: { refusal: gone }, bob: { chunks: 1 }, cid: {} });
+    expect(Buffer.compare(await read(artifacts), bytes)).toBe(0);
+  });
+
+  it('is none where nobody has it any more, and one to try again for where nobody answers', async () => {
+    const notHere: SourceRefusal = { kind: 'not-here' };
+    await expect(read(meshOf({}))).rejects.toThrow(ArtifactMissingError);
+    await expect(read(meshOf({ ann: { refusal: notHere } }))).rejects.toThrow(ArtifactMissingError);
+    await expect(read(meshOf({ ann: { refusal: gone } }))).rejects.toThrow(MeshSilentError);
+  });
+
+  it('is refused from a peer that gives other bytes', async () => {
+    const lie = bytes.slice();
+    lie[0] = 255;
+    await expect(read(meshOf({ ann: { bytes: lie } }))).rejects.toThrow(ArtifactCorruptError);
+  });
+
+  it('comes from the object store when it is there', async () => {
+    const artifacts = meshOf({}, new Map([[ref.digest, ref]]));
+    expect(Buffer.from(await read(artifacts)).toString()).toBe('from the object store');
+  });
+});
