@@ -1,4 +1,4 @@
-/** Directions between packages (DESIGN §11): core ← {jetstream, podman, registry, testkit} ← {daemon, sdk ← cli}. */
+/** Directions between packages (DESIGN §11): core ← {jetstream, podman, registry, stores, testkit} ← {daemon, sdk ← cli}. */
 const npm = (name) => `node_modules/${name}`;
 
 module.exports = {
@@ -15,7 +15,7 @@ module.exports = {
       comment: 'adapters never import each other',
       severity: 'error',
       from: {
-        path: '^packages/(jetstream|podman|registry|testkit)/src',
+        path: '^packages/(jetstream|podman|registry|stores|testkit)/src',
         pathNot: '\\.test(-kit)?\\.ts$',
       },
       to: { path: '^packages/', pathNot: ['^packages/core/', '^packages/$1/'] },
@@ -51,6 +51,12 @@ module.exports = {
       severity: 'error',
       from: { path: '^(packages|test)/', pathNot: '^packages/podman/' },
       to: { path: npm('dockerode') },
+    },
+    {
+      name: 'one-package-knows-s3',
+      severity: 'error',
+      from: { path: '^(packages|test)/', pathNot: '^packages/stores/' },
+      to: { path: npm('@aws-sdk/') },
     },
     {
       name: 'no-cycles',

@@ -14,10 +14,12 @@ export interface Said {
 export class CommandLine {
   readonly #home: string;
   readonly #directory: string;
+  readonly #env: Readonly<Record<string, string>>;
 
-  constructor(home: string, directory: string) {
+  constructor(home: string, directory: string, env: Readonly<Record<string, string>> = {}) {
     this.#home = home;
     this.#directory = directory;
+    this.#env = env;
   }
 
   run(...words: readonly string[]): Promise<Said> {
@@ -27,7 +29,8 @@ export class CommandLine {
   /** With this text on standard input. */
   feed(input: string, ...words: readonly string[]): Promise<Said> {
     return new Promise((resolve, reject) => {
-      const env = { ...process.env, PODMESH_HOME: this.#home, PODMESH_NATS: '' };
+      const own = { PODMESH_HOME: this.#home, PODMESH_NATS: '' };
+      const env = { ...process.env, ...own, ...this.#env };
       const child = spawn(process.execPath, [PROGRAM, ...words], { cwd: this.#directory, env });
       let out = '';
       let err = '';

@@ -12,6 +12,7 @@ import type { ContainerHost, FakeMesh, MeshPorts, SimMachine, SimProcess } from 
 import pino from 'pino';
 import { SimDisk } from './sim-disk.ts';
 import { SimJournal, SimTaskFiles } from './sim-task-files.ts';
+import type { SimWeb } from './sim-web.ts';
 
 const CORES = 4;
 const capacity = { cpus: CORES, memoryBytes: 2 ** 33, diskBytes: 2 ** 40, gpus: 0 };
@@ -21,6 +22,8 @@ const silent = pino({ level: 'silent' });
 export interface SimPlace {
   readonly process: SimProcess;
   readonly machine: SimMachine;
+  /** Absent: there is nothing outside of the mesh. */
+  readonly web?: SimWeb | undefined;
   /** Where others' disks are; absent: no output is large enough to be on them. */
   readonly machineOf?: (peer: PeerId) => SimMachine | undefined;
   /** Told of each confirmation that all of a success's outputs are here. */
@@ -32,7 +35,7 @@ export interface SimPlace {
 export async function bootPeer(
   mesh: FakeMesh,
   host: ContainerHost,
-  { process, machine, machineOf, onKept, onStep }: SimPlace,
+  { process, machine, machineOf, onKept, web, onStep }: SimPlace,
 ): Promise<void> {
   const ports = mesh.portsFor(process);
   const { artifacts: objects, finder } = ports;
@@ -63,6 +66,7 @@ export async function bootPeer(
     {
       ...ports,
       runtime: host.runtimeFor(process),
+      external: web?.partsFor(process, ports.pins),
       files: new SimTaskFiles(objects, disk),
       ...(disk === undefined
         ? {}

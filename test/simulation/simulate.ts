@@ -28,6 +28,7 @@ import {
 import { CopyWatch } from './copy-watch.ts';
 import { randomGraph, randomScript } from './random-run.ts';
 import { bootPeer } from './sim-peer.ts';
+import { checkPins, type SimWeb, webGraph } from './sim-web.ts';
 
 /** Faults stop after this; then everything must come to its end. */
 const STORM_MS = 120_000;
@@ -68,6 +69,8 @@ export interface SimulationOptions {
   readonly chaos?: number;
   /** So often a share of all artifacts is lost, besides. */
   readonly losses?: number;
+  /** Runs read of it, instead of what is drawn from the seed. */
+  readonly web?: SimWeb;
 }
 
 /** One world from one seed: real peers over fakes, everything that can go wrong, then the invariants. */
@@ -76,6 +79,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
   const plan = options.plan ?? stormyPlan(random.fork('plan'), STORM_MS);
   const world = new World({ seed: options.seed, plan });
   const mesh = new FakeMesh(world, random.fork('mesh'));
+  const { web } = options;
   const isLossy = options.losses !== undefined;
   // What is done again may fail then, and what waits for it is skipped.
   const script = randomScript(random.fork('script'), isLossy ? LOSSY_FAILINGS : undefined);
@@ -90,12 +94,12 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     hosts.push(host);
     world
       .machine(host.name, (process, machine) =>
-        bootPeer(mesh, host, { process, machine, ...(isBulk ? copies.place : {}) }),
+        bootPeer(mesh, host, { process, machine, web, ...(isBulk ? copies.place : {}) }),
       )
       .start();
   }
   const runs = options.runs ?? random.between(1, 2);
-  for (let number = 0; number < runs; number += 1) publish(mesh, random.fork(`run ${number}`));
+  for (let number = 0; number < runs; number += 1) publish(mesh, random.fork(`run ${number}`), web);
   if (plan !== CALM) scheduleChaos(world, mesh, options.chaos ?? random.between(0, 12));
   if (options.losses !== undefined) {
     scheduleChaos(world, mesh, options.losses, ['lose-artifacts', 'duplicate-drives']);
@@ -120,6 +124,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
       ...checkAtRest(mesh, hosts),
       ...checkEveryContainerHasItsFact(mesh, hosts),
       ...checkEndsAsFolded(entries),
+      ...(web === undefined ? [] : checkPins(entries)),
       ...checkWorkIsBounded(entries, hosts),
       ...copies.check(entries),
     ],
@@ -182,8 +187,8 @@ function checkWorkIsBounded(
   });
 }
 
-function publish(mesh: FakeMesh, random: Random): void {
-  const graph = randomGraph(random);
+function publish(mesh: FakeMesh, random: Random, web: SimWeb | undefined): void {
+  const graph = web === undefined ? randomGraph(random) : webGraph();
   publishGraph(mesh, runId(random.letters(12)), graph);
 }
 

@@ -105,7 +105,7 @@ export class FakeWorld {
   client(url = 'nats://fake:4222'): Client {
     const ports = this.#ports('cli');
     const { log: runLog, drives, peers, artifacts: objects, finder } = ports;
-    const { imageTags, liveLog, relay } = ports;
+    const { imageTags, liveLog, boxes, relay } = ports;
     const artifacts = new MeshArtifacts({ objects, finder, transport: relay });
     return {
       runLog,
@@ -116,6 +116,7 @@ export class FakeWorld {
       finder,
       imageTags,
       liveLog,
+      boxes,
       url,
       onConnection: (listener) => {
         this.#connections.add(listener);

@@ -256,6 +256,8 @@ export interface ContainerSpec {
   readonly image: string;
   readonly command?: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Variable → absolute host path of the file with its value: it may be in no request, database or record. */
+  readonly secretEnv?: Readonly<Record<string, string>>;
   /** Name → absolute host path of a file or directory, mounted read-only at `/in/<name>`, or where `mountAt` says. */
   readonly inputs: Readonly<Record<string, string>>;
   /** Input name → absolute path in the container, of inputs that are not mounted at `/in/<name>`. */

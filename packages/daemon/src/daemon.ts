@@ -1,4 +1,4 @@
-import { type ContainerRuntime, sessionId } from '@podmesh/core';
+import { type ClaimId, type ContainerRuntime, sessionId } from '@podmesh/core';
 import {
   connectMesh,
   EmbeddedNatsServer,
@@ -6,14 +6,17 @@ import {
   type Mesh,
   type MeshConnection,
   openMesh,
+  publicKeyText,
 } from '@podmesh/jetstream';
 import { openRuntime, PodmanService } from '@podmesh/podman';
+import { OutsideStores } from '@podmesh/stores';
 import { customAlphabet, nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { Configuration } from './configuration.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import type { AttemptJournal } from './execute/attempt-journal.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
+import { newFetches } from './external/attempt-externals.ts';
 import type { Home } from './home.ts';
 import { openKeeping } from './keep/open-keeping.ts';
 import { LocalApi } from './local-api.ts';
@@ -27,6 +30,9 @@ import { ArtifactBlobs } from './registry/artifact-blobs.ts';
 import { ImageRegistry } from './registry/image-registry.ts';
 import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
 import { MeshImages } from './registry/mesh-images.ts';
+import { PeerSecrets } from './secrets/peer-secrets.ts';
+import { loadSealingKey } from './secrets/sealing-key.ts';
+import { SecretFiles } from './secrets/secret-files.ts';
 import { DiskStore } from './store/disk-store.ts';
 import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
 import { RollCall } from './store/roll-call.ts';
@@ -62,12 +68,14 @@ export class Daemon {
   readonly #stops: { readonly part: string; readonly stop: () => Promise<void> }[] = [];
   #mesh: Mesh | undefined;
   #peer: Peer | undefined;
+  readonly #secretFiles: SecretFiles;
   #localApi: LocalApi | undefined;
   #registry: ImageRegistry | undefined;
   #url = '';
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
+    this.#secretFiles = new SecretFiles(process.env, parts.home.path);
   }
 
   /** Where the mesh is, with its token. */
@@ -202,16 +210,44 @@ export class Daemon {
     const listen = await this.#listenAt(connection);
     const exchange = new BulkExchange({ peer, mesh, store, clock: systemClock, logger, listen });
     const { transfers: fromPeers } = exchange;
-    const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers });
+    const secretFiles = this.#secretFiles;
+    const onRelease = (claim: ClaimId) => secretFiles.remove(claim);
+    const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers, onRelease });
     await files.prepare();
     // What an earlier session's containers read must outlive the first eviction of this one.
-    for (const { claim, offer } of await journal.list()) {
+    const entries = await journal.list();
+    await secretFiles.sweep(new Set(entries.map(({ claim }) => claim)));
+    for (const { claim, offer } of entries) {
       await files.pinInputs(claim, Object.values(offer.inputs));
     }
     store.start();
     this.#stops.push({ part: 'exchange of artifacts', stop: () => exchange.stop() });
     await exchange.start();
     return { store, files, exchange };
+  }
+
+  /** What tasks reach outside of the mesh, and the key by which secrets are sealed for this peer. */
+  async #openSecrets(mesh: Mesh) {
+    const { home, peer, logger } = this.#parts;
+    const key = await loadSealingKey(home.at('sealing.key'));
+    const { boxes, runLog: log, peers, pins } = mesh;
+    const directory = home.at('secrets');
+    const secrets = new PeerSecrets({ boxes, log, peers, peer, key, env: process.env, directory });
+    const stop = new AbortController();
+    const answering = boxes
+      .answer((question) => secrets.give(question), stop.signal)
+      .catch((err: unknown) => logger.warn({ err }, 'gives no secrets to peers that come later'));
+    this.#stops.push({
+      part: 'answers about secrets',
+      stop: async () => {
+        stop.abort();
+        await answering;
+      },
+    });
+    const secretFiles = this.#secretFiles;
+    const fetches = newFetches();
+    const external = { store: new OutsideStores(), pins, secrets, secretFiles, sha256, fetches };
+    return { external, sealingKey: publicKeyText(key) };
   }
 
   /** Images without a registry: this peer's part of it. Before it, Podman has to be told where it is. */
@@ -283,6 +319,7 @@ export class Daemon {
     this.#localApi = localApi;
     this.#stops.push({ part: 'local API', stop: () => localApi.stop() });
     await localApi.start();
+    const { external, sealingKey } = await this.#openSecrets(mesh);
     const desk = await this.#openDesk(mesh, journal, files);
     const facts = await readHardware();
     const { registry, images } = await this.#openImages(mesh, { store, exchange });
@@ -326,7 +363,8 @@ export class Daemon {
         randomId: newClaimText,
         logger,
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
-        describe: () => source.current(),
+        external,
+        describe: () => ({ ...source.current(), sealingKey }),
         host: pretendMeasures(
           {
             memory: readMemory,

@@ -7,6 +7,7 @@ export * from './execute/attempt-step.ts';
 export * from './execute/disk-journal.ts';
 export * from './execute/executor.ts';
 export * from './execute/task-files.ts';
+export { type ExternalParts, newFetches } from './external/attempt-externals.ts';
 export * from './home.ts';
 export * from './keep/keep-orders.ts';
 export * from './peer.ts';

@@ -11,6 +11,7 @@ import {
   type Requirements,
   type RunId,
   type RunPublished,
+  type SecretBoxes,
   satisfies,
   toldRations,
 } from '@podmesh/core';
@@ -43,6 +44,7 @@ export interface PeerParts
   /** Artifacts, where it matters that one is not there. Absent: what the store says is true. */
   readonly rollCall?: (signal: AbortSignal) => Pick<ArtifactStore, 'stat' | 'get'>;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
+  readonly boxes?: Pick<SecretBoxes, 'discard'>;
   /** What the machine is and offers; read again for every heartbeat. */
   readonly describe: () => PeerFacts;
   /** Absent: a machine that nothing can happen to. */

@@ -18,4 +18,5 @@ export * from './mesh-errors.ts';
 export type { EnsureStreamsOptions } from './mesh-streams.ts';
 export { findNatsServer, type NatsServerBinary } from './nats-server-binary.ts';
 export { type Mesh, type OpenMeshOptions, openMesh } from './open-mesh.ts';
+export { type BoxAddress, openBox, publicKeyText, sealBox } from './sealed-box.ts';
 export { makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';

@@ -33,6 +33,8 @@ import {
   RESULT_STREAM,
   RUN_STREAM,
   RUN_SUBJECTS,
+  SECRET_BUCKET,
+  SECRET_STREAM,
 } from './subjects.ts';
 
 export interface EnsureStreamsOptions {
@@ -47,6 +49,8 @@ type Wanted = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
 /** 128 MiB of live output; the full log becomes an artifact. */
 const LIVE_LOG_BYTES_MAX = 128 * 1024 * 1024;
 const LIVE_LOG_AGE_MS_MAX = 60 * 60 * 1_000;
+/** Sealed secrets of a run that nobody ended vanish after this long; the others go with their run. */
+const SECRETS_AGE_MS_MAX = 90 * 24 * 60 * 60 * 1_000;
 /** What a tag has meant; a bucket's longest history (ADR-8). */
 const TAG_HISTORY_MAX = 64;
 
@@ -124,6 +128,13 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...file,
       ...bucket,
       allow_atomic: true,
+    },
+    {
+      name: SECRET_STREAM,
+      subjects: [bucketSubjects(SECRET_BUCKET)],
+      ...file,
+      ...bucket,
+      max_age: nanos(SECRETS_AGE_MS_MAX),
     },
     {
       name: IMAGE_STREAM,

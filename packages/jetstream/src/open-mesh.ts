@@ -6,6 +6,7 @@ import type {
   DriveQueue,
   ImageManifests,
   ImageTags,
+  InputPins,
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
@@ -15,6 +16,7 @@ import type {
   PeerId,
   ResultCache,
   RunLog,
+  SecretBoxes,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
@@ -22,6 +24,7 @@ import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
 import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
 import { JetStreamImageManifests } from './jetstream-image-manifests.ts';
 import { JetStreamImageTags } from './jetstream-image-tags.ts';
+import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
@@ -29,6 +32,7 @@ import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
+import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { RelayConnection } from './relay-connection.ts';
@@ -51,6 +55,8 @@ export interface Mesh {
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
   readonly finder: ArtifactFinder;
+  readonly pins: InputPins;
+  readonly boxes: SecretBoxes;
   readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
@@ -84,11 +90,12 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
   const peers = new JetStreamPeerDirectory(connection);
   const relayConnection = new RelayConnection(connection.address);
   const relaySource = new RelaySource(connection, relayConnection, relay);
+  const runLog = new JetStreamRunLog(connection, appends);
   const objects = new JetStreamArtifactStore(connection);
   const finder = new JetStreamArtifactFinder(connection, peers);
   const transport = new RelayTransport(relayConnection, relay);
   return {
-    runLog: new JetStreamRunLog(connection, appends),
+    runLog,
     offers,
     drives: new JetStreamDriveQueue(connection, lease),
     lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
@@ -98,6 +105,8 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     everywhere: new MeshArtifacts({ objects, finder, transport }),
     liveLog: new JetStreamLiveLog(connection),
     leases,
+    pins: new JetStreamInputPins(connection, runLog),
+    boxes: new JetStreamSecretBoxes(connection),
     finder,
     keepers: new JetStreamOutputKeepers(connection),
     relay: transport,

@@ -28,6 +28,8 @@ export const PEER_BUCKET = 'pm-peers';
 export const LANE_BUCKET = 'pm-lanes';
 export const RESULT_BUCKET = 'pm-results';
 export const ARTIFACT_BUCKET = 'pm-artifacts';
+export const SECRET_BUCKET = 'pm-secrets';
+export const SECRET_STREAM = `KV_${SECRET_BUCKET}`;
 export const IMAGE_BUCKET = 'pm-images';
 export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
 export const PEER_STREAM = `KV_${PEER_BUCKET}`;
@@ -55,6 +57,8 @@ export function eventSubject(event: RunEvent): string {
       return `pm.run.${event.run}.graph`;
     case 'run-cancel-requested':
       return controlSubject(event.run);
+    case 'input-pinned':
+      return pinSubject(event.run, event.source);
     case 'tasks-spawned':
     case 'sub-tasks-dropped':
       return spawnSubject(event.run, event.parent);
@@ -79,6 +83,8 @@ export function eventSubject(event: RunEvent): string {
 export const controlSubject = (run: RunId): string => `pm.run.${run}.control`;
 export const endSubject = (run: RunId): string => `pm.run.${run}.end`;
 export const taskSubject = (run: RunId, task: TaskId): string => `pm.run.${run}.task.${task}`;
+/** One for each source; `source` is 64 hex digits. */
+export const pinSubject = (run: RunId, source: string): string => `pm.run.${run}.pin.${source}`;
 /** Apart from the task's own facts, so that who makes an attempt may spawn beside whoever tells how it goes. */
 export const spawnSubject = (run: RunId, parent: TaskId): string => `pm.run.${run}.spawn.${parent}`;
 export const runSubjects = (run: RunId): string => `pm.run.${run}.>`;
@@ -121,6 +127,12 @@ export const keepSubject = (peer: PeerId): string => `pm.keep.${peer}`;
 export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
 export const relaySubject = (peer: PeerId): string => `pm.relay.${peer}`;
+
+/** Peers that have secrets of a run are asked here for a sealed box of them. */
+export const BOX_SUBJECT = 'pm.box';
+/** Sealed boxes of a run, one key for each peer. */
+export const boxKey = (run: RunId, peer: PeerId): string => `${run}.${peer}`;
+export const boxKeys = (run: RunId): string => `${run}.*`;
 
 /** Inbox of one question; below it one subject for each part of the answer. */
 export const inboxSubject = (asker: string, question: number): string =>

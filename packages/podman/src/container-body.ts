@@ -1,6 +1,6 @@
 import { type ContainerSpec, TASK_PIDS_MAX } from '@podmesh/core';
 import { writeLabels } from './container-labels.ts';
-import { FD_DIRECTORY, type FdLaunch, LAUNCHER_PATH } from './fd-launcher.ts';
+import { ENV_DIRECTORY, FD_DIRECTORY, type FdLaunch, LAUNCHER_PATH } from './fd-launcher.ts';
 import { LOG_COPY_BYTES_MAX, TASK_OOM_SCORE } from './podman-limits.ts';
 import { SOCKET_DIRECTORY } from './task-socket.ts';
 
@@ -60,7 +60,12 @@ interface Bind {
  * has both very seldom.
  */
 function mounts(spec: ContainerSpec, context: BodyContext): object {
-  const all = [...inputBinds(spec), ...socketBinds(spec), ...launchBinds(context)];
+  const all = [
+    ...inputBinds(spec),
+    ...socketBinds(spec),
+    ...launchBinds(context),
+    ...secretBinds(spec),
+  ];
   const hasComma = ({ source }: Bind) => source.includes(',');
   return {
     Mounts: all
@@ -80,6 +85,13 @@ function inputBinds(spec: ContainerSpec): Bind[] {
     // An input may be called like what every object has, such as `constructor`.
     const chosen = Object.hasOwn(mountAt, name) ? mountAt[name] : undefined;
     return { source, target: chosen ?? `/in/${name}`, readOnly: true };
+  });
+}
+
+/** Files in memory, which the launcher makes variables of: their values stand in no request. */
+function secretBinds({ secretEnv = {} }: ContainerSpec): Bind[] {
+  return Object.entries(secretEnv).map(([name, source]) => {
+    return { source, target: `${ENV_DIRECTORY}/${name}`, readOnly: true };
   });
 }
 

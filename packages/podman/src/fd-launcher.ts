@@ -2,19 +2,22 @@ import { createReadStream } from 'node:fs';
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { OutputEntry, OutputProblem, OutputRef, Result } from '@podmesh/core';
+import type { ContainerSpec, OutputEntry, OutputProblem, OutputRef, Result } from '@podmesh/core';
 import { ok, refused } from '@podmesh/core';
 import { LAUNCH_POLL_MS } from './podman-limits.ts';
 
 /** Where the launcher and the files behind the `fd` outputs appear inside. Busybox goes by its file's name. */
 export const LAUNCHER_PATH = '/run/podmesh/busybox';
 export const FD_DIRECTORY = '/run/podmesh/fd';
+/** Where the launcher finds the values of secret variables. */
+export const ENV_DIRECTORY = '/run/podmesh/env';
 
 /** The launcher's last word before it becomes the command. */
 const MARKER = 'launched';
 
 /**
- * Podman's API cannot hand descriptors to a container. A task with `fd` outputs is started by a static
+ * Podman's API cannot hand descriptors to a container, and keeps all variables on its disk. A task with `fd` outputs,
+ * or with secret variables, is started by a static
  * shell instead, mounted from the host: it opens files of the attempt's scratch directory as those
  * descriptors and becomes the command. So the bytes go to disk without passing through Podman or
  * this process: clean, fast, and not lost when the daemon is killed.
@@ -58,7 +61,7 @@ export async function prepareFdLaunch(
   scratchDir: string,
   fds: readonly number[],
   command: readonly string[],
-  env: Readonly<Record<string, string>>,
+  { env, secretEnv = {} }: Pick<ContainerSpec, 'env' | 'secretEnv'>,
 ): Promise<FdLaunch> {
   const directory = join(scratchDir, 'fd');
   await mkdir(directory, { recursive: true });
@@ -68,7 +71,8 @@ export async function prepareFdLaunch(
     await writeFile(file, '');
     await chmod(file, 0o666);
   }
-  return { directory, argv: [LAUNCHER_PATH, 'sh', '-c', script(fds, env), 'podmesh', ...command] };
+  const words = script(fds, env, Object.keys(secretEnv));
+  return { directory, argv: [LAUNCHER_PATH, 'sh', '-c', words, 'podmesh', ...command] };
 }
 
 /** Resolves when the launcher became the command, found no such program, or ended before either. */
@@ -101,7 +105,11 @@ function fileOf(fd: number): number {
  * PATH is searched here, and `-a` keeps the name the caller wrote. Files are opened to append, like
  * a pipe: a program that opens /dev/stdout again does not overwrite what others wrote.
  */
-function script(fds: readonly number[], env: Readonly<Record<string, string>>): string {
+function script(
+  fds: readonly number[],
+  env: Readonly<Record<string, string>>,
+  secrets: readonly string[],
+): string {
   return [
     'set -f; n=$1; p=$n',
     'case $n in */*) ;; *) p=; IFS=:',
@@ -112,9 +120,16 @@ function script(fds: readonly number[], env: Readonly<Record<string, string>>): 
     // The shell's own additions to the environment.
     'shift; unset SHLVL PWD OLDPWD',
     `exec ${redirections(fds)}`,
+    ...secrets.map(exportSecret),
     `echo started >>${FD_DIRECTORY}/${MARKER}`,
     becomeCommand(env),
   ].join('\n');
+}
+
+/** The letter behind it keeps a substitution from dropping line ends of the value. */
+function exportSecret(name: string): string {
+  const read = `$(${LAUNCHER_PATH} cat ${ENV_DIRECTORY}/${name}; echo x)`;
+  return `v="${read}"; export ${name}="\${v%x}"; unset v`;
 }
 
 function redirections(fds: readonly number[]): string {

@@ -195,19 +195,19 @@ export class PodmanRuntime implements ContainerRuntime {
     image: ImageAnswer['Config'],
   ): Promise<Result<NonNullable<BodyContext['launch']>, StartProblem> | undefined> {
     const fds = outputFds(spec.outputs);
-    if (fds.length === 0) return undefined;
+    if (fds.length === 0 && spec.secretEnv === undefined) return undefined;
     this.#busybox ??= findStaticBusybox(this.#busyboxPath ? [this.#busyboxPath] : undefined);
     const busybox = await this.#busybox;
     if (busybox === undefined) {
       const message =
-        'outputs of the kind fd need a statically linked busybox on this machine. ' +
+        'outputs of the kind fd, and secret variables, need a statically linked busybox on this machine. ' +
         'Install it (Debian: apt-get install busybox-static) and start podmesh again';
       return refused({ kind: 'runtime', message });
     }
     const own = [...(image?.Entrypoint ?? []), ...(image?.Cmd ?? [])];
     const command = spec.command?.length ? spec.command : own;
     if (command.length === 0) return refused(startProblem('no command or entrypoint provided'));
-    return ok({ ...(await prepareFdLaunch(spec.scratchDir, fds, command, spec.env)), busybox });
+    return ok({ ...(await prepareFdLaunch(spec.scratchDir, fds, command, spec)), busybox });
   }
 
   async #linkSocket(id: string): Promise<void> {

@@ -6,6 +6,7 @@ import type {
   LiveLog,
   PeerDirectory,
   RunLog,
+  SecretBoxes,
 } from '@podmesh/core';
 
 /** What a program uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
@@ -20,6 +21,7 @@ export interface Client {
   readonly finder: ArtifactFinder;
   readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;
+  readonly boxes: Pick<SecretBoxes, 'put'>;
   /** Address without credentials. */
   readonly url: string;
   /** Tells when the connection breaks and comes back, until the returned function is called. */

@@ -20,6 +20,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     finder: mesh.finder,
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,
+    boxes: mesh.boxes,
     url: connection.url,
     onConnection: (listener) =>
       connection.onStatus((status) => {

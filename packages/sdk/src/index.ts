@@ -12,6 +12,7 @@ export {
 export { NoSuchRunError } from './no-such-run-error.ts';
 export { DocumentError, type OnFact, Podmesh, RunHandle } from './podmesh.ts';
 export { newRunId, type PublishedRun, publishGraph } from './publish-graph.ts';
+export { NoPeerForSecretsError, readSecrets, sealSecrets } from './publisher-secrets.ts';
 export { readWhole } from './read-whole.ts';
 export { SubTask, SubTaskFailedError, type SubTaskView } from './task/sub-task.ts';
 export { PeerAwayError, TaskRefusedError } from './task/task-api-request.ts';

@@ -15,7 +15,8 @@ import type { Client } from './client.ts';
 import { connectClient } from './connect-client.ts';
 import { followRun } from './follow-run.ts';
 import { loadRun, toRecord } from './load-run.ts';
-import { publishGraph } from './publish-graph.ts';
+import { newRunId, publishGraph } from './publish-graph.ts';
+import { readSecrets, sealSecrets } from './publisher-secrets.ts';
 import { readWhole } from './read-whole.ts';
 
 /** The document is no graph; `problems` are all of them, each with its place and what to do. */
@@ -60,7 +61,12 @@ export class Podmesh {
     );
     if (local.length > 0)
       throw new TypeError(`inputs are uploaded before a run is published: ${local.join(', ')}`);
-    const { published } = await publishGraph(this.client, parsed.value, this.#publisher);
+    const here = { env: process.env, directory: process.cwd() };
+    const secrets = await readSecrets(parsed.value, here);
+    if (!secrets.ok) throw new DocumentError(secrets.error);
+    const run = newRunId();
+    await sealSecrets(this.client, run, secrets.value);
+    const { published } = await publishGraph(this.client, parsed.value, this.#publisher, run);
     return new RunHandle(this.client, published.run, this.#publisher);
   }
 

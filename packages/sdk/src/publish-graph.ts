@@ -27,10 +27,11 @@ export async function publishGraph(
   client: Client,
   graph: Graph,
   publisher: string,
+  run: RunId,
 ): Promise<PublishedRun> {
   const published: RunPublished = {
     kind: 'run-published',
-    run: newRunId(),
+    run,
     ...(graph.name === undefined ? {} : { name: graph.name }),
     graph: await placeGraph(client, graph),
     taskCount: indexTasks(graph).taskCount,

@@ -5,10 +5,11 @@ import {
   type RunPublished,
   type RunRecord,
 } from '@podmesh/core';
-import { publishGraph } from '@podmesh/sdk';
+import { newRunId, publishGraph, sealSecrets } from '@podmesh/sdk';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { checkDocument } from '../document/check-document.ts';
 import { pinImages } from '../document/pin-images.ts';
+import { readSecrets } from '../document/publisher-secrets.ts';
 import { readDocument } from '../document/read-document.ts';
 import { checkArtifacts, uploadInputs } from '../document/upload-inputs.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
@@ -30,13 +31,16 @@ export async function run(world: World, { operands, options }: Invocation): Prom
   refuseRoot(world, 'run', options.flag('allow-root'));
   const read = await readDocument(world, operands[0] ?? '-');
   const checked = await checkDocument(read);
+  const secrets = await readSecrets(checked, { env: world.env, directory: read.directory });
   const url = await meshForRun(world, options);
   const client = await openClient(world, url);
   try {
     await checkArtifacts(checked, client.artifacts);
     const uploaded = await uploadInputs(checked, read.directory, client.artifacts);
     const graph = await pinImages(world, { client, url }, uploaded);
-    const { published, driveQueued } = await publishGraph(client, graph, world.user);
+    const id = newRunId();
+    await sealSecrets(client, id, secrets);
+    const { published, driveQueued } = await publishGraph(client, graph, world.user, id);
     await world.home.rememberRun(published.run);
     await keepPeer(world, options);
     if (!driveQueued) {

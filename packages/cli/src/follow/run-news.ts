@@ -61,6 +61,7 @@ export type RunNews =
       readonly wanted: number;
       readonly short?: string;
     }
+  | { readonly kind: 'input-pinned'; readonly from: string; readonly artifact: ArtifactId }
   | { readonly kind: 'spawned'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
   | { readonly kind: 'dropped'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
   | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
@@ -111,6 +112,8 @@ export function runNews(
       const told = short === undefined ? {} : { short };
       return { kind: 'outputs-kept', task, keepers, wanted, ...told };
     }
+    case 'input-pinned':
+      return { kind: 'input-pinned', from: event.from, artifact: event.artifact.digest };
     case 'run-cancel-requested':
       return { kind: 'cancel-requested', by: event.by, reason: event.reason };
     case 'tasks-spawned': {
@@ -138,6 +141,8 @@ export function newsText(news: RunNews, run: RunId): string {
       return `${news.task} started on ${news.peer} (attempt ${news.attempt})`;
     case 'succeeded':
       return `${news.task} succeeded in ${durationText(news.wallMs)}`;
+    case 'input-pinned':
+      return `${news.from} is ${news.artifact} for this run`;
     case 'cached':
       return `${news.task} cached`;
     case 'failed': {

@@ -1,13 +1,22 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { COMMAND_BYTES_MAX, JOBS_PER_GRAPH_MAX } from '../words/limits.ts';
 import { explainSchemaError } from './explain-schema-error.ts';
-import type { DocumentDefaults, DocumentJob, GraphDocument } from './graph-document.ts';
+import type {
+  DocumentDefaults,
+  DocumentJob,
+  DocumentSecret,
+  DocumentStore,
+  GraphDocument,
+} from './graph-document.ts';
 import { graphSchema } from './graph-schema.ts';
 import { inWords, type Path, type ProblemList } from './problem-list.ts';
 
 /** A document whose parts have the shape of the schema, as far as they have it. */
 export interface ShapedDocument {
   readonly name: string | undefined;
+  /** Undefined when they are wrong, or there are none. */
+  readonly secrets: Readonly<Record<string, DocumentSecret>> | undefined;
+  readonly stores: Readonly<Record<string, DocumentStore>> | undefined;
   /** Undefined when they are wrong: nothing can be said of what jobs inherit. */
   readonly defaults: DocumentDefaults | undefined;
   /** By position; undefined where the shape is wrong. */
@@ -22,14 +31,16 @@ export interface ShapedDocument {
  */
 export function checkShape(document: unknown, problems: ProblemList): ShapedDocument | undefined {
   if (!isReadable(document, problems)) return undefined;
-  const { checkDocument, checkDefaults, checkJob } = validators();
+  const { checkDocument, checkDefaults, checkSecrets, checkStores, checkJob } = validators();
   report([], document, checkDocument, problems);
   if (!Array.isArray(document.jobs)) return undefined;
   const written: readonly unknown[] = document.jobs.slice(0, JOBS_PER_GRAPH_MAX);
-  const defaults: unknown = document.defaults ?? {};
+  const { defaults = {}, secrets = {}, stores = {} } = document;
   return {
     name: typeof document.name === 'string' ? document.name : undefined,
     defaults: fits(['defaults'], defaults, checkDefaults, problems) ? defaults : undefined,
+    secrets: fits(['secrets'], secrets, checkSecrets, problems) ? secrets : undefined,
+    stores: fits(['stores'], stores, checkStores, problems) ? stores : undefined,
     jobs: Array.from(written, (job, position) =>
       fits(['jobs', position], job, checkJob, problems) ? job : undefined,
     ),
@@ -122,6 +133,8 @@ interface Validators {
   /** The document without a look into `defaults` and single jobs. */
   readonly checkDocument: ValidateFunction<unknown>;
   readonly checkDefaults: ValidateFunction<DocumentDefaults>;
+  readonly checkSecrets: ValidateFunction<Readonly<Record<string, DocumentSecret>>>;
+  readonly checkStores: ValidateFunction<Readonly<Record<string, DocumentStore>>>;
   readonly checkJob: ValidateFunction<DocumentJob>;
 }
 
@@ -138,10 +151,14 @@ function compile(): Validators {
   const ajv = new Ajv2020({ allErrors: true, verbose: true, allowUnionTypes: true });
   const { defaults, job } = graphSchema.$defs;
   const jobs = { ...graphSchema.properties.jobs, items: true };
-  const properties = { ...graphSchema.properties, defaults: true, jobs };
+  const { secrets, stores } = graphSchema.properties;
+  const apart = { defaults: true, secrets: true, stores: true };
+  const properties = { ...graphSchema.properties, ...apart, jobs };
   return {
     checkDocument: ajv.compile({ ...graphSchema, properties, $defs: {} }),
     checkDefaults: ajv.compile<DocumentDefaults>(defaults),
+    checkSecrets: ajv.compile<Readonly<Record<string, DocumentSecret>>>(secrets),
+    checkStores: ajv.compile<Readonly<Record<string, DocumentStore>>>(stores),
     checkJob: ajv.compile<DocumentJob>(job),
   };
 }

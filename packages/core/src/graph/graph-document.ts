@@ -9,6 +9,8 @@ export interface GraphDocument {
   readonly $schema?: string;
   readonly version: 1;
   readonly name?: string;
+  readonly secrets?: Readonly<Record<string, DocumentSecret>>;
+  readonly stores?: Readonly<Record<string, DocumentStore>>;
   readonly defaults?: DocumentDefaults;
   readonly jobs: readonly DocumentJob[];
 }
@@ -35,11 +37,42 @@ export interface DocumentJob extends DocumentDefaults {
   /** Instead of a command. */
   readonly job?: DocumentPythonJob;
   /** The list is always empty. */
-  readonly inputs?: Readonly<Record<string, string>> | readonly never[];
-  readonly outputs?: Readonly<Record<string, string>> | readonly never[];
+  readonly inputs?: Readonly<Record<string, string | DocumentInput>> | readonly never[];
+  readonly outputs?: Readonly<Record<string, string | DocumentOutput>> | readonly never[];
+  readonly secrets?: Readonly<Record<string, string | { readonly file: string }>>;
   readonly after?: readonly string[];
   readonly count?: number;
   readonly spawn?: SpawnBudget;
+}
+
+/** An input from a store outside of the mesh. */
+export interface DocumentInput {
+  readonly from: string;
+  readonly digest?: string;
+}
+
+/** An output that is also delivered to such a store. Exactly one of `file` and `fd`. */
+export interface DocumentOutput {
+  readonly file?: string;
+  readonly fd?: number;
+  readonly to: string;
+}
+
+/** Exactly one member. */
+export interface DocumentSecret {
+  readonly env?: string;
+  readonly file?: string;
+  readonly peer?: { readonly env?: string; readonly file?: string };
+}
+
+/** How the stores are reached whose addresses begin alike; credentials are names of secrets. */
+export interface DocumentStore {
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly accessKeyId?: string;
+  readonly secretAccessKey?: string;
+  readonly sessionToken?: string;
+  readonly authorization?: string;
 }
 
 /** Paths are relative to the document. */

@@ -9,6 +9,13 @@ import {
   RETRIES_MAX,
   TASK_TIMEOUT_MS_MAX,
 } from '../words/limits.ts';
+import {
+  deliveredOutput,
+  externalInput,
+  jobSecretsSchema,
+  secretsSchema,
+  storesSchema,
+} from './external-schema.ts';
 import type { JsonSchema } from './json-schema.ts';
 import { needsSchema } from './needs-schema.ts';
 import { pythonJobSchema } from './python-job-schema.ts';
@@ -155,10 +162,12 @@ const inputs: JsonSchema = {
   additionalProperties: {
     description:
       'Write "sha256:<64 hex digits>", "jobs:<id>/<output>", "jobs:<id>:<index>/<output>" for one ' +
-      'element of an array job, or "file:<path>" relative to the document.',
-    type: 'string',
-    pattern: '^(sha256|jobs|file):',
+      'element of an array job, "file:<path>" relative to the document, "s3://bucket/key", "https://…", or ' +
+      '{"from": "https://…", "digest": "sha256:…"}.',
+    type: ['string', 'object'],
+    pattern: '^(sha256|jobs|file|s3|https?|secret):',
     maxLength: 4_096,
+    ...externalInput,
   },
 };
 
@@ -174,10 +183,11 @@ const outputs: JsonSchema = {
   additionalProperties: {
     description:
       'Write "file:/path", "dir:/path", or "fd:N": 1 is standard output, 2 standard error, ' +
-      '3 and up are opened for the task.',
-    type: 'string',
+      '3 and up are opened for the task; or {"file": "/path", "to": "s3://bucket/key"} to deliver it, too.',
+    type: ['string', 'object'],
     pattern: '^(file|dir|fd):',
     maxLength: 4_096,
+    ...deliveredOutput,
   },
 };
 
@@ -238,6 +248,7 @@ const job: JsonSchema = {
     ...shared,
     inputs,
     outputs,
+    secrets: jobSecretsSchema,
     after,
     count,
     spawn: spawnSchema,
@@ -274,6 +285,8 @@ export const graphSchema = {
       maxLength: 128,
       pattern: '^[^\\u0000-\\u001f]*$',
     },
+    secrets: secretsSchema,
+    stores: storesSchema,
     defaults: { $ref: '#/$defs/defaults' },
     jobs: {
       title: 'jobs',

@@ -1,3 +1,5 @@
+import type { JobSecrets, SecretRef } from '../external/secrets.ts';
+import type { StorePlace } from '../external/store-place.ts';
 import type { FailureKind } from '../run/failure-kind.ts';
 import type { ArtifactId, JobId, LaneId } from '../words/ids.ts';
 
@@ -8,6 +10,8 @@ import type { ArtifactId, JobId, LaneId } from '../words/ids.ts';
 export interface Graph {
   readonly version: 1;
   readonly name?: string;
+  /** Where the values of secrets come from, by name. */
+  readonly secrets?: Readonly<Record<string, SecretRef>>;
   readonly jobs: readonly Job[];
 }
 
@@ -20,6 +24,9 @@ export interface Job {
   readonly env: Readonly<Record<string, string>>;
   readonly inputs: Readonly<Record<string, InputRef>>;
   readonly outputs: Readonly<Record<string, OutputRef>>;
+  /** Output name → where it is delivered besides, before the task counts as succeeded. */
+  readonly deliveries?: Readonly<Record<string, StorePlace>>;
+  readonly secrets?: JobSecrets;
   /** Whether the container gets a network. */
   readonly net: boolean;
   /** Order without data. Data edges are not repeated here. */
@@ -88,6 +95,8 @@ export type InputRef =
    * a zip file there is stored as the directory it holds.
    */
   | { readonly kind: 'file'; readonly path: string; readonly unpack?: true }
+  /** An object of a store that people have; without `digest` its bytes are pinned when the run first reads them. */
+  | { readonly kind: 'external'; readonly place: StorePlace; readonly digest?: ArtifactId }
   /** Another job's output. Of an array job without `index`: a directory of all elements' outputs, in order. */
   | {
       readonly kind: 'output';

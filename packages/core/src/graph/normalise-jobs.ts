@@ -4,8 +4,9 @@ import { type JobId, jobId, type LaneId } from '../words/ids.ts';
 import { ENV_PER_JOB_MAX, TASK_TIMEOUT_MS_DEFAULT } from '../words/limits.ts';
 import type { Result } from '../words/result.ts';
 import type { ShapedDocument } from './check-shape.ts';
+import { ExternalPlaces, isExternalInput } from './external-places.ts';
 import type { ContainerRef, Job, OutputRef, Requirements, Retries } from './graph.ts';
-import type { DocumentJob } from './graph-document.ts';
+import type { DocumentJob, DocumentOutput } from './graph-document.ts';
 import { parseInputRef, parseOutputRef } from './parse-reference.ts';
 import { type Finding, inWords, type Path, type ProblemList } from './problem-list.ts';
 import { PYTHON_CONTAINER, pythonJob } from './python-job.ts';
@@ -44,6 +45,7 @@ interface Basis {
   readonly defaults: Settings;
   readonly placementOf: (needs: Needs) => Placement;
   readonly layers: RequirementLayers;
+  readonly places: ExternalPlaces;
   readonly problems: ProblemList;
 }
 
@@ -60,11 +62,12 @@ function readBasis(
   const placementOf = placements(defaults.needs, sha256);
   const taken = new Set(ids.filter((id) => id !== undefined));
   const layers = new RequirementLayers({ taken, placementOf, sha256 });
-  return { defaults, placementOf, layers, problems };
+  const places = new ExternalPlaces(shaped, problems);
+  return { defaults, placementOf, layers, places, problems };
 }
 
 function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Basis): Job {
-  const { defaults, problems } = basis;
+  const { defaults, places, problems } = basis;
   const path = ['jobs', position];
   const own = readSettings(said, path, problems);
   const command = own.command ?? defaults.command;
@@ -72,13 +75,16 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
   const replicas = own.replicas ?? defaults.replicas;
   // A default image is meant for commands, and seldom has a Python with podmesh's runner.
   const image = said.job === undefined ? defaults.container : PYTHON_CONTAINER;
+  const env = mergeEnv(defaults.env, own.env, path, problems);
   const job: Job = {
     id,
     container: own.container ?? image ?? missingContainer(path, problems),
     ...(command === undefined ? {} : { command }),
-    env: mergeEnv(defaults.env, own.env, path, problems),
-    inputs: readInputs(said.inputs, [...path, 'inputs'], problems),
+    env,
+    inputs: readInputs(said.inputs, [...path, 'inputs'], basis),
     outputs: readOutputs(said.outputs, [...path, 'outputs'], problems),
+    ...places.readDeliveries(said, path),
+    ...places.readSecrets(said, env, path),
     net,
     after: (said.after ?? NO_IDS).map(jobId),
     ...basis.placementOf(own.needs),
@@ -156,11 +162,18 @@ function mergeNeeds(defaults: Needs, own: Needs): Needs {
 
 const NOTHING: Readonly<Record<string, never>> = {};
 
-function readInputs(said: DocumentJob['inputs'], path: Path, problems: ProblemList): Job['inputs'] {
+function readInputs(
+  said: DocumentJob['inputs'],
+  path: Path,
+  { places, problems }: Basis,
+): Job['inputs'] {
   const entries = Object.entries(said ?? NOTHING);
   if (entries.length === 0) return NOTHING;
-  const read = entries.flatMap(([name, text]) => {
-    const reference = readOr(parseInputRef(text), undefined, [...path, name], problems);
+  const read = entries.flatMap(([name, value]) => {
+    const reference =
+      typeof value !== 'string' || isExternalInput(value)
+        ? places.readInput(value, [...path, name])
+        : readOr(parseInputRef(value), undefined, [...path, name], problems);
     return reference === undefined ? [] : [[name, reference] as const];
   });
   return Object.fromEntries(read);
@@ -177,11 +190,21 @@ function readOutputs(
   const entries = Object.entries(said ?? NOTHING);
   if (entries.length === 0) return NOTHING;
   const read = entries.map(
-    ([name, text]) =>
-      [name, readOr(parseOutputRef(text), UNREADABLE_OUTPUT, [...path, name], problems)] as const,
+    ([name, value]) =>
+      [
+        name,
+        readOr(parseOutputRef(outputText(value)), UNREADABLE_OUTPUT, [...path, name], problems),
+      ] as const,
   );
   reportSharedPlaces(read, path, problems);
   return Object.fromEntries(read);
+}
+
+/** One that is delivered, as the text it would be otherwise. */
+function outputText(said: string | DocumentOutput): string {
+  if (typeof said === 'string') return said;
+  const { file, fd } = said;
+  return fd === undefined ? `file:${file ?? ''}` : `fd:${fd}`;
 }
 
 function readOr<T, U>(

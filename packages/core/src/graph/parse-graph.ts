@@ -3,6 +3,7 @@ import { TASKS_PER_GRAPH_MAX } from '../words/limits.ts';
 import { ok, type Result, refused } from '../words/result.ts';
 import { checkReferences } from './check-references.ts';
 import { checkShape } from './check-shape.ts';
+import { readSecretRefs } from './external-places.ts';
 import type { Graph, Job } from './graph.ts';
 import { nameJobs } from './name-jobs.ts';
 import { normaliseJobs } from './normalise-jobs.ts';
@@ -27,7 +28,14 @@ export function parseGraph(
   checkTaskCount(read, problems);
   if (!problems.isEmpty) return refused(problems.toProblems());
   const jobs = read.filter((job) => job !== undefined);
-  return ok({ version: 1, ...(shaped.name === undefined ? {} : { name: shaped.name }), jobs });
+  const { name } = shaped;
+  const secrets = readSecretRefs(shaped.secrets);
+  return ok({
+    version: 1,
+    ...(name === undefined ? {} : { name }),
+    ...(secrets === undefined ? {} : { secrets }),
+    jobs,
+  });
 }
 
 function checkTaskCount(jobs: readonly (Job | undefined)[], problems: ProblemList): void {

@@ -8,7 +8,15 @@ type JobOutputRef = Extract<InputRef, { kind: 'output' }>;
 /** Highest descriptor number an output may name. */
 const FD_MAX = 63;
 /** Where containers have things that no output may replace. */
-const RESERVED_PATHS = ['/proc', '/sys', '/dev', '/in', '/run/podmesh', '/run/podmesh.sock'];
+const RESERVED_PATHS = [
+  '/proc',
+  '/sys',
+  '/dev',
+  '/in',
+  '/run/podmesh',
+  '/run/podmesh.sock',
+  '/run/secrets',
+];
 
 /** Reads `container`: an image reference, an image digest, or another job's output. */
 export function parseContainerRef(text: string): Result<ContainerRef, Finding> {

@@ -30,6 +30,8 @@ export interface PeerEntry {
    * Absent when there are none, and from peers of a version that did not tell.
    */
   readonly rations?: readonly Ration[];
+  /** Its public key (X25519, base64url), for which secrets are sealed; absent of a peer that takes none. */
+  readonly sealingKey?: string;
   /** How its artifacts can be fetched from it directly; absent where only the server reaches it. */
   readonly bulk?: BulkAddress;
   /** What it would keep for others; absent: nothing, and from peers of a version that could not. */

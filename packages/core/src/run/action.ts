@@ -1,3 +1,4 @@
+import type { JobSecrets } from '../external/secrets.ts';
 import type { OutputRef } from '../graph/graph.ts';
 import { canonicalJson, type Sha256 } from '../words/digest.ts';
 import { type ActionDigest, type ArtifactId, actionDigest } from '../words/ids.ts';
@@ -12,6 +13,8 @@ export interface Action {
   readonly inputs: Readonly<Record<string, ArtifactId>>;
   readonly mountAt?: Readonly<Record<string, string>>;
   readonly outputs: Readonly<Record<string, OutputRef>>;
+  /** The names of secrets, never their values: who gives another value chooses another name. */
+  readonly secrets?: JobSecrets;
   readonly net: boolean;
   /** `linux/amd64`, … */
   readonly platform: string;
@@ -22,7 +25,10 @@ export interface Action {
  * names a reference; an archive counts by its own digest, so that it need not be loaded to know.
  */
 export function digestAction(
-  offer: Pick<Offer, 'image' | 'command' | 'env' | 'inputs' | 'mountAt' | 'outputs' | 'net'>,
+  offer: Pick<
+    Offer,
+    'image' | 'command' | 'env' | 'inputs' | 'mountAt' | 'outputs' | 'secrets' | 'net'
+  >,
   image: string,
   platform: string,
   sha256: Sha256,
@@ -36,6 +42,7 @@ export function digestAction(
     inputs,
     ...(offer.mountAt === undefined ? {} : { mountAt: offer.mountAt }),
     outputs: offer.outputs,
+    ...(offer.secrets === undefined ? {} : { secrets: offer.secrets }),
     net: offer.net,
     platform,
   };

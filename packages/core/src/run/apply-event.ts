@@ -1,3 +1,4 @@
+import { foldPin } from '../external/input-pins.ts';
 import type { Retries } from '../graph/graph.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
@@ -55,6 +56,9 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
       return;
     case 'outputs-lost':
       loseOutputs(state, event, sequence);
+      return;
+    case 'input-pinned':
+      foldPin(state, event);
       return;
     case 'run-ended':
       onEnded(state, event);

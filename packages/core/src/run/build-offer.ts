@@ -1,4 +1,6 @@
 import type { ArtifactRef, Tree } from '../artifact/artifact.ts';
+import { offerExternals } from '../external/offer-externals.ts';
+import { sourceKey } from '../external/store-place.ts';
 import type { InputRef, Job, Requirements } from '../graph/graph.ts';
 import type { ImagePins } from '../graph/image-pins.ts';
 import { laneOf } from '../placement/lane.ts';
@@ -36,7 +38,8 @@ export function buildOffer(
   assert(before?.kind === 'ready' && job !== undefined, `task number ${task} is not ready`);
   const inputs: Record<string, ArtifactRef> = {};
   for (const [name, input] of Object.entries(job.inputs)) {
-    inputs[name] = resolveInput(state, input, known);
+    const resolved = resolveInput(state, input, known);
+    if (resolved !== undefined) inputs[name] = resolved;
   }
   return {
     run,
@@ -49,6 +52,7 @@ export function buildOffer(
     inputs,
     ...(job.mountAt === undefined ? {} : { mountAt: job.mountAt }),
     outputs: job.outputs,
+    ...offerExternals(state.graph, job, state.index.elementOf(task)),
     net: job.net,
     ...placementOf(job, before.past, known),
     timeoutMs: job.timeoutMs,
@@ -100,7 +104,12 @@ function isGather(state: RunState, input: { job: JobId; index?: number }): boole
   return state.graph.jobs[positionOf(state, input.job)]?.count !== undefined;
 }
 
-function resolveInput(state: RunState, input: InputRef, known: Surroundings): ArtifactRef {
+/** Undefined of a source that the run has not read yet. */
+function resolveInput(
+  state: RunState,
+  input: InputRef,
+  known: Surroundings,
+): ArtifactRef | undefined {
   switch (input.kind) {
     case 'artifact':
       // Unknown bytes are the attempt's `input-missing`, with the peer's own words.
@@ -108,6 +117,11 @@ function resolveInput(state: RunState, input: InputRef, known: Surroundings): Ar
     case 'output':
       if (isGather(state, input)) return known.gathered(input.job, input.output);
       return outputOf(state, producerOf(state, input), input.output);
+    case 'external': {
+      const { digest, place } = input;
+      if (digest === undefined) return state.pins.get(sourceKey(place, known.sha256));
+      return known.artifact(digest) ?? { digest, kind: 'file', bytes: 0 };
+    }
     case 'file':
       throw new Error(`broken invariant: file:${input.path} was not uploaded by the publisher`);
     default:

@@ -1,4 +1,6 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
+import type { JobSecrets, SecretRef } from '../external/secrets.ts';
+import type { StorePlace } from '../external/store-place.ts';
 import type { OutputRef, Requirements } from '../graph/graph.ts';
 import type { ArtifactId, LaneId, PeerId, RunId, TaskId } from '../words/ids.ts';
 
@@ -20,6 +22,13 @@ export interface Offer {
   /** Input name → absolute path in the container, of inputs that are not mounted at `/in/<name>`. */
   readonly mountAt?: Readonly<Record<string, string>>;
   readonly outputs: Readonly<Record<string, OutputRef>>;
+  /** Input name → where its bytes are outside of the mesh. Without a pin it is not among `inputs`: the attempt makes one. */
+  readonly sources?: Readonly<Record<string, StorePlace>>;
+  /** Output name → where it is delivered before the task counts as succeeded. */
+  readonly deliveries?: Readonly<Record<string, StorePlace>>;
+  readonly secrets?: JobSecrets;
+  /** Where the values of all secrets that the attempt needs come from. */
+  readonly secretRefs?: Readonly<Record<string, SecretRef>>;
   readonly net: boolean;
   readonly requirements: Requirements;
   readonly timeoutMs: number;

@@ -19,6 +19,7 @@ export type RunEvent =
   | TasksSpawned
   | SubTasksDropped
   | OutputsLost
+  | InputPinned
   | RunEnded
   | TaskEvent;
 
@@ -101,6 +102,21 @@ export interface OutputsLost {
    * would be taken for a repetition, and its writer believe that it has seen everything.
    */
   readonly behind: Sequence;
+}
+
+/**
+ * What an object outside of the mesh was when a task of the run first read it; from here on all of them, and every
+ * repeated attempt, read these bytes. On a subject of its own for each source, of which it is the only event.
+ */
+export interface InputPinned {
+  readonly kind: 'input-pinned';
+  readonly run: RunId;
+  /** `sourceKey` of the place. */
+  readonly source: string;
+  /** The place in words, for people; without credentials. */
+  readonly from: string;
+  readonly artifact: ArtifactRef;
+  readonly peer: PeerId;
 }
 
 /** The last event of every run. */

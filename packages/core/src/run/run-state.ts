@@ -1,3 +1,4 @@
+import type { PinnedInputs } from '../external/input-pins.ts';
 import type { Graph, Job } from '../graph/graph.ts';
 import { indexTasks, type TaskIndex } from '../graph/task-index.ts';
 import type { Sequence } from '../ports.ts';
@@ -38,6 +39,8 @@ export interface RunState {
   readonly unfenced: Set<number>;
   /** Tasks that succeeded, and whose outputs nobody has brought to other peers yet. */
   readonly unkept: Set<number>;
+  /** What sources outside of the mesh mean to this run. */
+  readonly pins: PinnedInputs;
   /** How often the outputs of a task were lost; of most tasks never. */
   readonly reruns: Map<number, number>;
   /** Where `run-ended`, or the next `outputs-lost`, has to land: behind the last `outputs-lost`. */
@@ -83,6 +86,7 @@ export function initialRunState(graph: Graph): RunState {
     held: new Set(),
     unfenced: new Set(),
     unkept: new Set(),
+    pins: new Map(),
     reruns: new Map(),
     lossSequence: 0,
     isRead: new Array<number>(graph.jobs.length).fill(0),

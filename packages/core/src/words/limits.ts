@@ -137,3 +137,11 @@ export const KILL_GRACE_MS = 10_000;
 export const TASK_TIMEOUT_MS_DEFAULT = 24 * 60 * 60 * 1_000;
 /** The longest time limit a task may name. */
 export const TASK_TIMEOUT_MS_MAX = 30 * 24 * 60 * 60 * 1_000;
+/** Secrets, and stores, of one document. */
+export const SECRETS_PER_GRAPH_MAX = 64;
+/** Bytes of one secret's value. */
+export const SECRET_BYTES_MAX = 32 * 1024;
+/** Bytes of all values that the publisher of one run seals: they travel in one message for each peer. */
+export const SECRETS_BYTES_MAX = 256 * 1024;
+/** Shorter values are not taken out of logs: they would take ordinary words with them. */
+export const MASKED_BYTES_MIN = 8;

@@ -9,6 +9,7 @@ import {
   type RunId,
   type RunPublished,
   type RunState,
+  type SecretBoxes,
   type Sequence,
   unreachable,
   waitsForPerson,
@@ -31,6 +32,7 @@ export interface DriverParts extends OffererParts, LossesParts, OutputKeeperPart
   readonly clock: Clock;
   readonly logger: Logger;
   readonly loadGraph: (published: RunPublished) => Promise<Graph>;
+  readonly boxes?: Pick<SecretBoxes, 'discard'>;
 }
 
 /** How driving one run came to its end here. */
@@ -89,6 +91,7 @@ export class Driver {
     if (this.#state !== undefined) this.#spent.tell(this.#state);
     // Whoever ended it may have died before this, or another driver may have offered late.
     await this.#parts.offers.discard(this.#run);
+    if (hasSealedSecrets(this.#state?.graph)) await this.#parts.boxes?.discard(this.#run);
     return 'ended';
   }
 
@@ -241,4 +244,8 @@ export class Driver {
       }
     }
   }
+}
+
+function hasSealedSecrets(graph: Graph | undefined): boolean {
+  return Object.values(graph?.secrets ?? {}).some(({ from }) => from === 'publisher');
 }

@@ -10,6 +10,8 @@ import {
   gathersOf,
   gatherTree,
   grownRequirements,
+  type InputRef,
+  isSettledByPeer,
   type JobId,
   type LaneDirectory,
   type LaneId,
@@ -146,9 +148,8 @@ export class Offerer {
       }
       if (job?.container.kind === 'digest') references.add(job.container.digest);
       for (const input of Object.values(job?.inputs ?? {})) {
-        if (input.kind === 'artifact' && !this.#artifacts.has(input.artifact)) {
-          artifacts.add(input.artifact);
-        }
+        const id = input.kind === 'artifact' ? input.artifact : digestOfSource(input);
+        if (id !== undefined && !this.#artifacts.has(id)) artifacts.add(id);
       }
       for (const { job, output } of gathersOf(state, task)) await this.#gather(state, job, output);
     }
@@ -207,7 +208,7 @@ export class Offerer {
     const { sha256, platform } = this.#parts;
     const { image, requirements } = offer;
     const on = requirements.arch === undefined ? platform() : `linux/${requirements.arch}`;
-    if (!offer.cache) return undefined;
+    if (!offer.cache || isSettledByPeer(offer)) return undefined;
     if (image.kind === 'archive') return digestAction(offer, '', on, sha256);
     const id = image.kind === 'digest' ? image.digest : image.pins?.[on.replace('linux/', '')];
     return id === undefined ? undefined : digestAction(offer, id, on, sha256);
@@ -218,6 +219,11 @@ export class Offerer {
     await this.#parts.lanes.open(lane, requirements);
     this.#lanesOpened.add(lane);
   }
+}
+
+/** Of a source outside of the mesh whose digest the document tells. */
+function digestOfSource(input: InputRef): ArtifactId | undefined {
+  return input.kind === 'external' ? input.digest : undefined;
 }
 
 function hasGrown(state: RunState, task: number): boolean {

@@ -2,8 +2,10 @@ import {
   type ArtifactId,
   ArtifactMissingError,
   ContainerLostError,
+  ExternalStoreError,
   type Failure,
   type FailureKind,
+  SecretMissingError,
 } from '@podmesh/core';
 import { DiskFullError, isFullDisk } from '../store/disk-full-error.ts';
 
@@ -54,6 +56,9 @@ export function failureOfError(error: unknown): AttemptProblem {
     const { kind, message, missing } = error;
     return { kind, message, ...(missing === undefined ? {} : { missing }) };
   }
+  // What has to come from outside of the mesh: another peer may get it.
+  if (error instanceof ExternalStoreError || error instanceof SecretMissingError)
+    return { kind: 'input-missing', message: error.message };
   if (error instanceof ArtifactMissingError)
     return { kind: 'input-missing', message: error.message };
   // It names the disk, and what to do.

@@ -2,6 +2,7 @@ import {
   type ActionDigest,
   type ContainerRuntime,
   digestAction,
+  isSettledByPeer,
   type Machine,
   type Offer,
   type Sha256,
@@ -54,17 +55,24 @@ export class CachedResults {
   }
 
   /** A result that makes the attempt needless. Only looked for where the driver could not know the image. */
-  async find(
+  async findBefore(
     offer: Offer,
     image: string,
   ): Promise<{ readonly action: ActionDigest; readonly result: TaskResult } | undefined> {
-    if (!offer.cache || offer.image.kind !== 'reference') return undefined;
+    if (!offer.cache || offer.image.kind !== 'reference' || isSettledByPeer(offer))
+      return undefined;
     const action = this.actionOf(offer, image);
     const result = (await this.#known.find([action])).get(action);
     return result && { action, result };
   }
 
-  async record(action: ActionDigest, result: TaskResult): Promise<void> {
-    await this.#known.record(action, result);
+  /** Of an offer all of whose inputs are known by now. */
+  async find(offer: Offer, image: string): Promise<TaskResult | undefined> {
+    const action = this.actionOf(offer, image);
+    return (await this.#known.find([action])).get(action);
+  }
+
+  async record(offer: Offer, result: TaskResult): Promise<void> {
+    await this.#known.record(this.actionOf(offer, result.image), result);
   }
 }

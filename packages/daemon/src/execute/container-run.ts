@@ -17,6 +17,7 @@ import type {
   TaskResult,
 } from '@podmesh/core';
 import type { Reservation } from '../claim/capacity-ledger.ts';
+import { AttemptExternals, type ExternalParts } from '../external/attempt-externals.ts';
 import type { HostMeasures } from '../machine/host-guard.ts';
 import type { AttemptDesk } from '../task-api/task-api.ts';
 import {
@@ -49,12 +50,22 @@ export interface ContainerRunParts {
   /** What holds a task to its limits on this machine. */
   readonly limits: () => LimitsEnforced;
   readonly peer: PeerId;
+  /** Absent: no task here reaches anything outside of the mesh, nor has secrets. */
+  readonly external?: ExternalParts | undefined;
+  /** The result cache, of offers whose result only this attempt could know. */
+  readonly known?: KnownResult | undefined;
   /** The disk that tasks write to; absent: a full one is not told from a command's own failure. */
   readonly host?: Pick<HostMeasures, 'freeDiskBytes' | 'disk'>;
   /** Where containers can ask for more; absent: nowhere. */
   readonly desk?: AttemptDesk;
   /** Called at every step of an attempt, so that tests can end the process exactly there. */
   readonly onStep?: ((step: AttemptStep) => void) | undefined;
+}
+
+/** A result that makes the container needless, and how one is kept although it could not be delivered. */
+export interface KnownResult {
+  find(offer: Offer, image: string): Promise<TaskResult | undefined>;
+  record(offer: Offer, result: TaskResult): Promise<void>;
 }
 
 /** Who has to know of the container of one attempt. */
@@ -68,7 +79,9 @@ export interface ContainerWitness {
 /** Everything between `attempt-started` and the outcome: inputs, image, container, outputs. */
 export class ContainerRun {
   readonly #parts: ContainerRunParts;
-  readonly #offer: Offer;
+  /** With all inputs, as soon as they are known. */
+  #offer: Offer;
+  readonly #externals: AttemptExternals;
   readonly #claim: ClaimId;
   readonly #spool: LogSpool;
   readonly #stop: AbortSignal;
@@ -102,6 +115,7 @@ export class ContainerRun {
     this.#parts = parts;
     this.#offer = attempt.offer;
     this.#claim = attempt.claim;
+    this.#externals = new AttemptExternals({ external: parts.external, ...parts }, attempt);
     this.#spool = attempt.spool;
     this.#stop = attempt.stop;
     this.#witness = attempt.witness;
@@ -118,8 +132,11 @@ export class ContainerRun {
     log: LogSink,
   ): Promise<Ending> {
     try {
+      this.#offer = await this.#patiently(() => this.#externals.begin());
       this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
       this.#step('image-resolved');
+      const known = await this.#parts.known?.find(this.#offer, this.#image);
+      if (known !== undefined) return await this.#deliverKnown(known);
       const container = await this.#patiently(() => this.#start(labels, log));
       return await this.#finish(container);
     } catch (error) {
@@ -128,11 +145,17 @@ export class ContainerRun {
   }
 
   /** Goes on with a container that an earlier daemon started; never throws. */
-  async adopt(container: RunningContainer, image: string | undefined): Promise<Ending> {
+  async adopt(
+    container: RunningContainer,
+    image: string | undefined,
+    log?: LogSink,
+  ): Promise<Ending> {
     this.#container = container;
     this.#isAdopted = true;
     try {
       this.#openDesk();
+      this.#offer = await this.#patiently(() => this.#externals.resume());
+      if (log !== undefined) container.replayLog(this.#externals.masked(log));
       this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
       return await this.#finish(container);
     } catch (error) {
@@ -189,6 +212,7 @@ export class ContainerRun {
     for (const [name, artifact] of Object.entries(this.#offer.inputs)) {
       inputs[name] = await this.#input(artifact);
     }
+    const secrets = await this.#externals.mounts();
     this.#throwIfStopped();
     this.#step('inputs-ready');
     const socketDir = this.#openDesk();
@@ -198,15 +222,16 @@ export class ContainerRun {
         image: this.#image,
         ...(command === undefined ? {} : { command }),
         env,
-        inputs,
-        ...(mountAt === undefined ? {} : { mountAt }),
+        inputs: { ...inputs, ...secrets.inputs },
+        mountAt: { ...mountAt, ...secrets.mountAt },
+        ...(secrets.secretEnv === undefined ? {} : { secretEnv: secrets.secretEnv }),
         outputs,
         net,
         requirements,
         scratchDir: files.scratch(labels.claim),
         ...(socketDir === undefined ? {} : { socketDir }),
       },
-      log,
+      this.#externals.masked(log),
       this.#stop,
     );
     if (started.ok) return started.value;
@@ -228,6 +253,7 @@ export class ContainerRun {
     if (!this.#isAdopted) this.#step('container-started');
     await this.#witness?.started(container, this.#image);
     const { exit, stopped } = await this.#supervise(container);
+    this.#externals.flush();
     this.#step('container-ended');
     const { host, peer } = this.#parts;
     const found = failureOfExit(this.#offer, exit, stopped);
@@ -254,7 +280,28 @@ export class ContainerRun {
       peer: this.#parts.peer,
       image: this.#image,
     };
+    return this.#delivered(result, { exit, container });
+  }
+
+  /** A result of an earlier attempt or run: only what has to leave the mesh is left to do. */
+  async #deliverKnown(result: TaskResult): Promise<Ending> {
+    await this.#externals.deliver(result.outputs);
     return { kind: 'succeeded', result };
+  }
+
+  /** Where a store does not take it the result is kept all the same, so that the next attempt has only that to do. */
+  async #delivered(
+    result: TaskResult,
+    ran: { readonly exit: ContainerExit; readonly container: RunningContainer },
+  ): Promise<Ending> {
+    try {
+      await this.#externals.deliver(result.outputs);
+      return { kind: 'succeeded', result };
+    } catch (error) {
+      if (!(error instanceof AttemptFailure)) throw error;
+      await this.#parts.known?.record(this.#offer, result);
+      return this.#failed(failureOfError(error), ran);
+    }
   }
 
   async #supervise(container: RunningContainer): ReturnType<typeof supervise> {
@@ -292,10 +339,11 @@ export class ContainerRun {
   ): Promise<Ending> {
     const outputs =
       ran === undefined ? {} : await keepOutputs(ran.container, what.kind, this.#storing);
+    this.#externals.flush();
     const log = await this.#spool.store().catch((): LogRef | undefined => undefined);
     const failure: Failure = {
       kind: what.kind,
-      message: what.message,
+      message: this.#externals.maskText(what.message),
       inputs: this.#inputDigests(),
       ...(what.missing === undefined ? {} : { missing: what.missing }),
       ...(ran === undefined ? {} : { exit: reportExit(ran.exit), usage: reportUsage(ran.exit) }),

@@ -7,6 +7,7 @@ import {
   type ContainerLabels,
   claimId,
   type Failure,
+  isSettledByPeer,
   type LeaseKeeper,
   type LiveLog,
   type LogSink,
@@ -139,16 +140,16 @@ export class Executor {
       const { files } = this.#parts;
       const isReplayed = container.replays === 'all';
       const spool = isReplayed ? files.openLog(claim) : await files.reopenLog(claim);
-      container.replayLog(this.#logSink(offer, spool));
       const witness = this.#witness(claim, true);
       const ranMs = entry.started?.ranMs ?? 0;
       const { startedSequence } = open;
       const own = { reservation, startedSequence };
       const attempt = { offer, claim, spool, stop, witness, ranMs, ...own };
-      const containerRun = new ContainerRun(this.#parts, attempt);
+      const containerRun = new ContainerRun(this.#runParts(offer), attempt);
+      const image = entry.started?.image ?? entry.image;
       await this.#publish(
         open,
-        await containerRun.adopt(container, entry.started?.image ?? entry.image),
+        await containerRun.adopt(container, image, this.#logSink(offer, spool)),
         containerRun,
       );
     });
@@ -284,12 +285,18 @@ export class Executor {
     const onPull = this.#pullTeller(offer);
     const own = { reservation, startedSequence };
     const made = { offer, claim, spool, stop, witness, onPull, ...own };
-    const containerRun = new ContainerRun(this.#parts, made);
+    const containerRun = new ContainerRun(this.#runParts(offer), made);
     const labels: ContainerLabels = { run, task, attempt, peer, claim };
     const ending = await (trouble === undefined
       ? containerRun.execute(image, labels, this.#logSink(offer, spool))
       : containerRun.fail(trouble.error));
     await this.#publish(entry, ending, containerRun);
+  }
+
+  /** Of most offers the cache was asked before the attempt began. */
+  #runParts(offer: Offer): ContainerRunParts {
+    if (!offer.cache || !isSettledByPeer(offer)) return this.#parts;
+    return { ...this.#parts, known: this.#results };
   }
 
   /** A restarted daemon that finds no container has to know whether there ever was one. */
@@ -350,7 +357,7 @@ export class Executor {
   /** Where the driver could not know the image, the cache is asked here, before anything starts. */
   async #takeFromCache(claimed: Claimed<Offer>, image: string): Promise<boolean> {
     const offer = claimed.value;
-    const found = await this.#results.find(offer, image);
+    const found = await this.#results.findBefore(offer, image);
     if (found === undefined) return false;
     const { run, task } = offer;
     await this.#parts.log.append({ kind: 'task-cached', run, task, ...found }, offer.sequence);

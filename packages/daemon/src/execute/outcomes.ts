@@ -1,4 +1,4 @@
-import type { OfferQueue, RunLog, TaskEvent } from '@podmesh/core';
+import { type OfferQueue, type RunLog, type TaskEvent, withInputs } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { JournalEntry, OpenAttempt } from './attempt-journal.ts';
 import type { AttemptStep } from './attempt-step.ts';
@@ -48,8 +48,10 @@ export class Outcomes {
       return { kind: 'attempt-failed', run, task, attempt, claim, failure };
     }
     const { result } = ending;
-    const action = this.#results.actionOf(offer, result.image);
-    if (offer.cache) await this.#results.record(action, result);
+    // What it read of sources outside of the mesh is known since.
+    const whole = withInputs(offer, result.inputs);
+    const action = this.#results.actionOf(whole, result.image);
+    if (offer.cache) await this.#results.record(whole, result);
     this.#step('result-recorded');
     return { kind: 'attempt-succeeded', run, task, attempt, claim, action, result };
   }

@@ -25,11 +25,14 @@ import { unlessAborted } from './unless-aborted.ts';
 export interface LocalTaskFilesOptions extends ArtifactFetchingOptions {
   /** Of the same root, where others use it, too. */
   readonly store?: DiskStore;
+  /** Called when an attempt is settled, for what else was kept of it. */
+  readonly onRelease?: (claim: ClaimId) => Promise<void>;
 }
 
 /** {@link TaskFiles} on this machine's disk, with other peers and the mesh's artifact store behind it. */
 export class LocalTaskFiles implements TaskFiles {
   readonly #store: DiskStore;
+  readonly #onRelease: ((claim: ClaimId) => Promise<void>) | undefined;
   readonly #outputs: OutputPublishing;
   readonly #fetching: ArtifactFetching;
   readonly #trees: string;
@@ -40,6 +43,7 @@ export class LocalTaskFiles implements TaskFiles {
   /** `root`: a private folder of this peer, all on one file system. */
   constructor(root: string, mesh: ArtifactStore, options: LocalTaskFilesOptions = {}) {
     this.#store = options.store ?? new DiskStore(root);
+    this.#onRelease = options.onRelease;
     this.#outputs = new OutputPublishing(this.#store, mesh);
     this.#fetching = new ArtifactFetching(this.#store, mesh, options);
     this.#pins = new InputPins(this.#store.pins);
@@ -91,6 +95,7 @@ export class LocalTaskFiles implements TaskFiles {
   /** For every task, and of most there is nothing: a look costs a tenth of what taking away nothing does. */
   async release(claim: ClaimId): Promise<void> {
     this.#pins.release(claim);
+    await this.#onRelease?.(claim);
     const paths = [this.scratch(claim), this.#logOf(claim)].filter((path) => existsSync(path));
     await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
   }

@@ -28,6 +28,7 @@ import { type CrunLane, type CrunLaneOptions, closeCrunLane, openCrunLane } from
 import { ORDERS_MAX, OUTPUT_FD_MAX, START_MS_MAX } from './crun-limits.ts';
 import { isHeld } from './fifo.ts';
 import { commandOf, type Recipe } from './recipe.ts';
+import { isInMemory, withSecretEnv } from './secret-env.ts';
 
 type Started = Result<RunningContainer, StartProblem>;
 
@@ -92,7 +93,8 @@ export class CrunRuntime implements ContainerRuntime {
   async start(spec: ContainerSpec, log: LogSink, signal: AbortSignal): Promise<Started> {
     if (signal.aborted) throw new PodmanAbortedError('start a container', signal.reason);
     const tooHigh = outputFds(spec.outputs).some((fd) => fd > OUTPUT_FD_MAX);
-    if (spec.net || tooHigh) return await this.#podman.start(spec, log, signal);
+    const isOpen = spec.secretEnv !== undefined && !isInMemory(this.#lane.places);
+    if (spec.net || tooHigh || isOpen) return await this.#podman.start(spec, log, signal);
     const { book } = this.#lane;
     const taken = await this.#recipeOf(spec);
     if (taken === undefined) return await this.#podman.start(spec, log, signal);
@@ -102,7 +104,7 @@ export class CrunRuntime implements ContainerRuntime {
       return refused(startProblem('no command or entrypoint provided'));
     }
     try {
-      return await this.#cook(taken.value, spec, log, signal);
+      return await this.#cook(taken.value, withSecretEnv(spec), log, signal);
     } catch (error) {
       if (isDiskFull(error)) return refused(startProblem('no space left on device'));
       if (!isPodmansOwn(error, spec)) throw error;

@@ -8,6 +8,7 @@ import type {
   DriveQueue,
   ImageManifests,
   ImageTags,
+  InputPins,
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
@@ -19,6 +20,7 @@ import type {
   ResultCache,
   RunId,
   RunLog,
+  SecretBoxes,
 } from '@podmesh/core';
 import type { FakeProcess } from '../process/fake-process.ts';
 import { Random } from '../random.ts';
@@ -29,6 +31,7 @@ import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
 import { FakeImageManifests, FakeImageTags, ImageServer } from './fake-images.ts';
+import { FakeInputPins } from './fake-input-pins.ts';
 import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
 import { FakeLiveLog, LiveLogServer } from './fake-live-log.ts';
@@ -37,6 +40,7 @@ import { FakeOutputKeepers, KeepServer } from './fake-output-keepers.ts';
 import { FakePeerDirectory, PeerServer } from './fake-peer-directory.ts';
 import { FakeResultCache, type ResultServer } from './fake-result-cache.ts';
 import { FakeRunLog } from './fake-run-log.ts';
+import { BoxServer, FakeSecretBoxes } from './fake-secret-boxes.ts';
 import { LogServer } from './log-server.ts';
 import { QueueServer } from './queue-server.ts';
 
@@ -52,6 +56,8 @@ export interface MeshPorts {
   readonly artifacts: ArtifactStore;
   readonly liveLog: LiveLog;
   readonly finder: ArtifactFinder;
+  readonly pins: InputPins;
+  readonly boxes: SecretBoxes;
   readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
@@ -73,6 +79,7 @@ export class FakeMesh {
   readonly finder = new FinderServer();
   readonly keepers = new KeepServer();
   readonly chunks = new ChunkServer();
+  readonly boxes = new BoxServer();
   private readonly random: Random;
 
   constructor(scheduler: Scheduler, random: Random = new Random('mesh')) {
@@ -103,6 +110,8 @@ export class FakeMesh {
       artifacts: new FakeArtifactStore(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
+      pins: new FakeInputPins(process, this.log),
+      boxes: new FakeSecretBoxes(process, this.boxes),
       keepers: new FakeOutputKeepers(process, this.keepers),
       imageTags: new FakeImageTags(process, this.images),
       imageManifests: new FakeImageManifests(process, this.images),

@@ -1,5 +1,6 @@
 import {
   canonicalJson,
+  type InputPinned,
   type Logged,
   ok,
   type Result,
@@ -47,6 +48,12 @@ export class LogServer {
   lastOfTask(run: RunId, task: TaskId): Logged<TaskEvent> | undefined {
     const last = this.bySubject.get(`${run}.task.${task}`)?.at(-1);
     return last as Logged<TaskEvent> | undefined;
+  }
+
+  /** What a source was pinned to. */
+  pinOf(run: RunId, source: string): InputPinned | undefined {
+    const event = this.bySubject.get(`${run}.pin.${source}`)?.at(-1)?.event;
+    return event?.kind === 'input-pinned' ? event : undefined;
   }
 
   eventsOf(run: RunId): readonly Logged[] {
@@ -102,6 +109,8 @@ function subjectOf(event: RunEvent): string {
     case 'run-ended':
     case 'outputs-lost':
       return `${event.run}.end`;
+    case 'input-pinned':
+      return `${event.run}.pin.${event.source}`;
     default:
       return `${event.run}.task.${event.task}`;
   }

@@ -1,0 +1,1 @@
+export { OutsideStores } from './outside-stores.ts';

@@ -1,0 +1,16 @@
+/** How long a store may take to answer a request, connection included. */
+export const ANSWER_MS = 30_000;
+/** A body of which nothing comes, or goes, for this long is begun again where it was. */
+export const STALL_MS = 30_000;
+/** Tries in a row of which nothing came. */
+export const FRUITLESS_TRIES_MAX = 4;
+/** Rest before the next of them, twice as long each time. */
+export const RETRY_MS = 500;
+/** Redirections of one request. */
+export const REDIRECTS_MAX = 5;
+/** Files above this are sent to S3 in parts of this size, each checked by the store. */
+export const PART_BYTES = 16 * 1024 * 1024;
+/** Parts on their way at the same time, each in memory. */
+export const PARTS_AT_ONCE = 2;
+/** How long the parts of an upload that failed are being taken away. */
+export const CLEAN_UP_MS = 10_000;
