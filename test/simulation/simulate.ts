@@ -27,6 +27,7 @@ import {
 } from '@podmesh/testkit';
 import { randomGraph, randomScript } from './random-run.ts';
 import { bootPeer } from './sim-peer.ts';
+import { scheduleSpawns } from './spawn-storm.ts';
 
 /** Faults stop after this; then everything must come to its end. */
 const STORM_MS = 120_000;
@@ -94,6 +95,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
   if (options.losses !== undefined) {
     scheduleChaos(world, mesh, options.losses, ['lose-artifacts', 'duplicate-drives']);
   }
+  scheduleSpawns(world, mesh, random.pick([0, 0, 3, 8]) ?? 0, () => foldRuns(mesh.log.entries));
   const cancelMs = isLossy ? STORM_MS : STORM_MS / 2;
   if (random.chance(0.2)) world.sometime([0, cancelMs], () => cancelFirst(mesh));
 

@@ -10,6 +10,7 @@ export interface GraphDocument {
   readonly version: 1;
   readonly name?: string;
   readonly defaults?: DocumentDefaults;
+  readonly outputs?: Readonly<Record<string, string>>;
   readonly jobs: readonly DocumentJob[];
 }
 
@@ -37,7 +38,20 @@ export interface DocumentJob extends DocumentDefaults {
   readonly outputs?: Readonly<Record<string, string>> | readonly never[];
   readonly after?: readonly string[];
   readonly count?: number;
+  readonly when?: DocumentWhen;
+  /** A document whose jobs take the place of this one; whoever reads the document does that. */
+  readonly graph?: string;
+  readonly forEach?: string | { readonly over: string; readonly as: 'json' | 'lines' };
   readonly spawn?: SpawnBudget;
+}
+
+export interface DocumentWhen {
+  readonly job?: string;
+  readonly exit?: number | readonly number[];
+  readonly output?: string;
+  readonly equals?: string;
+  readonly contains?: string;
+  readonly not?: boolean;
 }
 
 /** Paths are relative to the document. */

@@ -5,6 +5,7 @@ import {
   decide,
   type Graph,
   initialRunState,
+  isUndecided,
   PortError,
   type RunId,
   type RunPublished,
@@ -15,7 +16,9 @@ import {
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
+import { Conditions } from './conditions.ts';
 import { endRun, endUnreadable } from './end-run.ts';
+import { Expander } from './expander.ts';
 import { Losses, type LossesParts, type Suspect } from './losses.ts';
 import { Offerer, type OffererParts } from './offerer.ts';
 import { type Offered, Sweeper } from './sweeper.ts';
@@ -47,6 +50,8 @@ export class Driver {
   readonly #run: RunId;
   readonly #offerer: Offerer;
   readonly #losses: Losses;
+  readonly #expander: Expander;
+  readonly #conditions: Conditions;
   readonly #wake = new WakeUp();
   /** Tasks whose offer is believed to be in the queue; a hint. */
   readonly #offered: Offered = new Map();
@@ -59,6 +64,8 @@ export class Driver {
     this.#run = run;
     this.#offerer = new Offerer(parts, run, this.#offered, this.#wake);
     this.#losses = new Losses(parts, run);
+    this.#expander = new Expander(parts, run);
+    this.#conditions = new Conditions(parts, run);
   }
 
   get outlook(): RunOutlook {
@@ -147,6 +154,12 @@ export class Driver {
         case 'offer-task':
           tasks.push(decision.task);
           break;
+        case 'decide-when':
+          appends.push(this.#decideWhen(state, decision.task, suspects));
+          break;
+        case 'expand-job':
+          appends.push(this.#expand(state, decision.task, suspects));
+          break;
         case 'find-lost':
           suspects.push(decision);
           break;
@@ -174,6 +187,16 @@ export class Driver {
     await this.#parts.log.append({ kind: 'task-cancelled', run: this.#run, task: id }, sequence);
   }
 
+  async #decideWhen(state: RunState, task: number, suspects: Suspect[]): Promise<void> {
+    const suspect = await this.#conditions.decide(state, task);
+    if (suspect !== undefined) suspects.push(suspect);
+  }
+
+  async #expand(state: RunState, task: number, suspects: Suspect[]): Promise<void> {
+    const suspect = await this.#expander.expand(state, task);
+    if (suspect !== undefined) suspects.push(suspect);
+  }
+
   /** Nobody copies outputs to other peers yet: that is told, and the run goes on to its end. */
   async #keep(state: RunState, task: number, wanted: number): Promise<void> {
     const now = state.tasks[task];
@@ -191,7 +214,11 @@ export class Driver {
     const tasks = await this.#losses.tell(state, suspects);
     // Listings of gathered outputs are the driver's own, and may be gone as well.
     this.#offerer.forgetGathered();
-    if (tasks.length > 0) await this.#offerer.offer(state, tasks);
+    const offers = tasks.filter((task) => isOfferable(state, task));
+    if (offers.length > 0) await this.#offerer.offer(state, offers);
+    if (offers.length < tasks.length) {
+      throw new Error('a list or text that is stored could not be read just now');
+    }
   }
 
   async #end(state: RunState, decision: Extract<Decision, { kind: 'end-run' }>): Promise<void> {
@@ -235,4 +262,10 @@ export class Driver {
       }
     }
   }
+}
+
+/** Whether it stands for itself, and not for a job of which nobody has looked how many tasks it has, if any. */
+function isOfferable(state: RunState, task: number): boolean {
+  const job = state.index.jobOf(task);
+  return !state.index.isOpen(job) && !isUndecided(state, job);
 }

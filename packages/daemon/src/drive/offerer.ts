@@ -28,6 +28,7 @@ import { KnownResults } from '../store/known-results.ts';
 import { putText } from '../store/put-text.ts';
 import type { WakeUp } from '../wake-up.ts';
 import type { ImageFinder } from './image-finder.ts';
+import { Items } from './items.ts';
 import type { Offered, SweeperParts } from './sweeper.ts';
 
 export interface OffererParts extends SweeperParts {
@@ -54,6 +55,7 @@ export class Offerer {
   readonly #offered: Offered;
   readonly #wake: WakeUp;
   readonly #results: KnownResults;
+  readonly #items: Items;
   readonly #lanesOpened = new Set<LaneId>();
   readonly #gathered = new Map<string, ArtifactRef>();
   /** Up to which loss they tell what the tasks left. */
@@ -70,6 +72,7 @@ export class Offerer {
     this.#offered = offered;
     this.#wake = wake;
     this.#results = new KnownResults(parts);
+    this.#items = new Items(parts);
   }
 
   /** Afterwards each task is in `offered`, or its result was taken, or its time has not come yet. */
@@ -128,6 +131,7 @@ export class Offerer {
           throw new Error(`broken invariant: ${job}/${output} is not gathered`);
         return ref;
       },
+      item: (one) => this.#items.of(one),
       largestMemoryBytes: (asked) => largestMemoryBytes(asked, this.#offerings),
       sha256: this.#parts.sha256,
     });
@@ -152,6 +156,7 @@ export class Offerer {
       }
       for (const { job, output } of gathersOf(state, task)) await this.#gather(state, job, output);
     }
+    await this.#items.prepare(state, tasks);
     await this.#parts.images.find([...references]);
     if (tasks.some((task) => hasGrown(state, task))) await this.#measurePeers();
     if (artifacts.size === 0) return;
