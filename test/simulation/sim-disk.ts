@@ -70,15 +70,35 @@ export class SimDisk {
 
   /** From another disk unless it is here. */
   async fetch(artifact: ArtifactId): Promise<void> {
-    const { machine, process, finder, machineOf } = this.#parts;
-    if (this.#read(machine, artifact) !== undefined) return;
+    if (this.#read(this.#parts.machine, artifact) !== undefined) return;
+    this.write(artifact, await this.#ask(artifact));
+  }
+
+  /** What every peer can reach, as its driver reads it: of this disk, or another one. */
+  reachable(stored: ArtifactStore): ArtifactStore {
+    const { objects, machine } = this.#parts;
+    const bytesOf = async (artifact: ArtifactId) =>
+      this.#read(machine, artifact) ?? (await this.#ask(artifact));
+    return {
+      stat: (artifacts) => stored.stat(artifacts),
+      put: (artifact, bytes) => stored.put(artifact, bytes),
+      async *get(artifact) {
+        const isStored = (await objects.stat([artifact])).size > 0;
+        if (isStored) yield* objects.get(artifact);
+        else yield await bytesOf(artifact);
+      },
+    };
+  }
+
+  async #ask(artifact: ArtifactId): Promise<Uint8Array> {
+    const { process, finder, machineOf } = this.#parts;
     const { found } = await finder.whoHas([artifact], 'first', new AbortController().signal);
     for (const { peer } of found.get(artifact) ?? []) {
       const bytes = await process.call(`disk.fetch ${artifact}`, () => {
         const other = machineOf(peer);
         return other?.process === undefined ? undefined : this.#read(other, artifact);
       });
-      if (bytes !== undefined) return this.write(artifact, bytes);
+      if (bytes !== undefined) return bytes;
     }
     throw new ArtifactMissingError(artifact);
   }

@@ -71,7 +71,9 @@ export async function bootPeer(
       ...(disk === undefined
         ? {}
         : {
-            artifacts: new MeshArtifacts({ objects, finder, transport: ports.relay }),
+            artifacts: disk.reachable(
+              new MeshArtifacts({ objects, finder, transport: ports.relay }),
+            ),
             rollCall: (signal) => new RollCall({ objects, finder, clock: process.clock }, signal),
           }),
       journal: new SimJournal(machine, process),

@@ -29,6 +29,7 @@ import { CopyWatch } from './copy-watch.ts';
 import { randomGraph, randomScript } from './random-run.ts';
 import { bootPeer } from './sim-peer.ts';
 import { checkPins, type SimWeb, webGraph } from './sim-web.ts';
+import { scheduleSpawns } from './spawn-storm.ts';
 
 /** Faults stop after this; then everything must come to its end. */
 const STORM_MS = 120_000;
@@ -105,6 +106,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     scheduleChaos(world, mesh, options.losses, ['lose-artifacts', 'duplicate-drives']);
     if (isBulk) copies.scheduleWipes(options.losses / 4, plan.faultsUntilMs);
   }
+  scheduleSpawns(world, mesh, random.pick([0, 0, 3, 8]) ?? 0, () => foldRuns(mesh.log.entries));
   const cancelMs = isLossy ? STORM_MS : STORM_MS / 2;
   if (random.chance(0.2)) world.sometime([0, cancelMs], () => cancelFirst(mesh));
 

@@ -74,6 +74,9 @@ export function eventSubject(event: RunEvent): string {
     case 'task-released':
     case 'task-cancelled':
     case 'outputs-kept':
+    case 'job-expanded':
+    case 'expansion-failed':
+    case 'when-decided':
       return taskSubject(event.run, event.task);
     default:
       return unreachable(event);

@@ -1,6 +1,6 @@
 import type { Graph, SecretValues } from '@podmesh/core';
 import { readSecrets as read } from '@podmesh/sdk';
-import { documentError } from './check-document.ts';
+import { documentError } from './document-error.ts';
 
 /** All secrets of the publisher; throws a `CliError` that names each one that is not there. */
 export async function readSecrets(

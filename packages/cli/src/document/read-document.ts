@@ -19,6 +19,8 @@ export interface ReadDocument {
   readonly document: unknown;
   /** What `file:` inputs are relative to. */
   readonly directory: string;
+  /** Its path, unless it came from standard input. */
+  readonly file?: string;
 }
 
 type DocumentWorld = Pick<World, 'cwd' | 'stdin'>;
@@ -30,10 +32,14 @@ export async function readDocument(world: DocumentWorld, file: string): Promise<
     return { document: parseText(text), directory: world.cwd };
   }
   const path = resolve(world.cwd, file);
+  return { document: await readFileDocument(path, file), directory: dirname(path), file: path };
+}
+
+/** What is in a document's file, called `file` in messages. Throws a `CliError`. */
+export async function readFileDocument(path: string, file: string): Promise<unknown> {
   const size = await sizeOf(path, file);
   if (size > DOCUMENT_BYTES_MAX) throw tooLarge(file, size);
-  const text = await readBounded(createReadStream(path), file);
-  return { document: parseText(text), directory: dirname(path) };
+  return parseText(await readBounded(createReadStream(path), file));
 }
 
 async function sizeOf(path: string, file: string): Promise<number> {

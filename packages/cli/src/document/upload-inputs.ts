@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { ArtifactId, ArtifactStore, Graph, GraphProblem, InputRef, Job } from '@podmesh/core';
 import { storePath } from '@podmesh/jetstream';
-import { documentError } from './check-document.ts';
+import { documentError } from './document-error.ts';
 import { inputPlace } from './local-inputs.ts';
 import { withProgram } from './python-program.ts';
 

@@ -8,6 +8,7 @@ import {
   type TaskCounts,
   type TaskId,
   type TaskState,
+  taskTotal,
   unsettledCount,
   waitsForPerson,
 } from '@podmesh/core';
@@ -76,7 +77,7 @@ export function explainRun({ run, state, peers, driveQueued }: ExplainedRun): Ru
     state: state.ended?.state ?? 'running',
     summary: summaryOf(known),
     counts: {
-      tasks: state.index.taskCount,
+      tasks: taskTotal(state),
       ...state.counts,
       waiting,
       ready: readyCount,

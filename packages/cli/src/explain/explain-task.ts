@@ -4,6 +4,7 @@ import {
   type Failure,
   type FailureKind,
   grownRequirements,
+  isUndecided,
   type Job,
   type JobId,
   type PastAttempt,
@@ -116,6 +117,10 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
     case 'waiting':
       return whileWaiting(of);
     case 'ready':
+      if (isUndecided(of.state, of.state.index.jobOf(of.task))) {
+        return { summary: 'its driver is about to look whether it is needed', advice: [] };
+      }
+      if (of.state.index.isOpen(of.state.index.jobOf(of.task))) return whileUnexpanded(job);
       return whileReady(of, now, job);
     case 'running':
       return {
@@ -134,16 +139,31 @@ function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
     case 'failed':
       return onceFailed(of, now, job);
     case 'skipped':
+      if (now.unneeded) {
+        const summary = `it is not needed: the condition on ${now.because} was not met`;
+        return { summary, because: now.because, advice: [] };
+      }
       return {
         summary: `${now.past === undefined ? 'it never ran and never will' : 'it will not run again'}: it depends on ${now.because}, which failed`,
         because: now.because,
         advice: [`Why that failed: podmesh explain ${of.run}/${now.because}`],
+      };
+    case 'expanded':
+      return {
+        summary: `it goes over ${countText(now.count, 'element')}, each a task of its own`,
+        advice: [],
       };
     case 'cancelled':
       return { summary: 'the run was cancelled before it was done', advice: [] };
     default:
       return unreachable(now);
   }
+}
+
+/** The driver does that by itself, in no time unless the list is long. */
+function whileUnexpanded({ forEach }: Job): Specifics {
+  const list = `jobs:${forEach?.job}/${forEach?.output}`;
+  return { summary: `its driver is about to read ${list}: one task for each element`, advice: [] };
 }
 
 /** Why something that had succeeded was done again. */

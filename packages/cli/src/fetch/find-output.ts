@@ -38,12 +38,14 @@ export async function findOutput(
   target: NamedOutput,
 ): Promise<Wanted> {
   const { task, output } = target;
-  const one = record.tasks.find((known) => known.task === task);
+  // What stood for a job until its elements were known left nothing.
+  const tasks = record.tasks.filter(({ elements }) => elements === undefined);
+  const one = tasks.find((known) => known.task === task);
   if (one !== undefined) {
     const wanted = await findArtifact(client, outputOf(one, output, record.run));
     return { ...wanted, name: baseName(output) };
   }
-  const elements = record.tasks.filter((known) => known.job === (task as string));
+  const elements = tasks.filter((known) => known.job === (task as string));
   if (elements.length === 0) throw noSuchTask(record, task);
   return gather(client, elements, { ...target, run: record.run });
 }

@@ -1,7 +1,9 @@
 import {
+  isSettled,
   type RunState,
   type TaskId,
   type TaskReport,
+  taskTotal,
   unsettledCount,
   waitsForPerson,
 } from '@podmesh/core';
@@ -22,19 +24,21 @@ export function progressLine(
   columns: number,
   reportOf: ReportOf = () => undefined,
 ): string {
-  const total = state.index.taskCount;
+  const total = taskTotal(state);
   const done = total - unsettledCount(state);
+  const open = openJobs(state);
   const filled = total === 0 ? BAR_CELLS : Math.floor((done / total) * BAR_CELLS);
   const bar = `[${'#'.repeat(filled)}${'.'.repeat(BAR_CELLS - filled)}]`;
   const { cached, failed, skipped, cancelled } = state.counts;
   const parts = [
-    `${bar} ${done}/${total}`,
+    `${bar} ${done}/${total}${open.length === 0 ? '' : '+'}`,
     durationText(elapsedMs),
     ...counted(cached, 'cached'),
     ...counted(failed, 'failed'),
     ...counted(skipped, 'skipped'),
     ...counted(cancelled, 'cancelled'),
     ...counted(state.held.size, 'held'),
+    ...unexpandedText(state, open),
     state.running.size === 0 ? waitingText(state) : runningText(state, reportOf),
   ];
   const line = parts.join(' · ');
@@ -43,6 +47,22 @@ export function progressLine(
 
 const counted = (count: number, word: string): readonly string[] =>
   count === 0 ? [] : [`${count} ${word}`];
+
+/** `tag: not expanded yet`: how many tasks it will have nobody knows. */
+function unexpandedText(state: RunState, open: readonly number[]): readonly string[] {
+  const [first, ...others] = open;
+  if (first === undefined) return [];
+  const more = others.length === 0 ? '' : ` and ${others.length} more`;
+  return [`${state.index.jobs[first]?.id}${more}: not expanded yet`];
+}
+
+/** Jobs whose number of tasks is still to be known. */
+function openJobs({ index, tasks }: RunState): readonly number[] {
+  return index.openJobs.filter((job) => {
+    const now = tasks[index.firstTaskOf(job)];
+    return now !== undefined && !isSettled(now);
+  });
+}
 
 function waitingText(state: RunState): string {
   if (state.ended !== undefined || unsettledCount(state) === 0) return 'finishing';

@@ -62,6 +62,8 @@ export type RunNews =
       readonly short?: string;
     }
   | { readonly kind: 'input-pinned'; readonly from: string; readonly artifact: ArtifactId }
+  | { readonly kind: 'expanded'; readonly task: TaskId; readonly count: number }
+  | { readonly kind: 'not-needed'; readonly task: TaskId; readonly found: string }
   | { readonly kind: 'spawned'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
   | { readonly kind: 'dropped'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
   | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
@@ -116,6 +118,17 @@ export function runNews(
       return { kind: 'input-pinned', from: event.from, artifact: event.artifact.digest };
     case 'run-cancel-requested':
       return { kind: 'cancel-requested', by: event.by, reason: event.reason };
+    case 'when-decided': {
+      const { task, met, found } = event;
+      return met ? undefined : { kind: 'not-needed', task, found };
+    }
+    case 'job-expanded':
+      return { kind: 'expanded', task: event.task, count: event.count };
+    case 'expansion-failed': {
+      const { task, failure } = event;
+      const skipped = state.counts.skipped - skippedBefore;
+      return { kind: 'failed', task, attempt: 0, failure, retry: false, held: false, skipped };
+    }
     case 'tasks-spawned': {
       const spawned = judgeSpawn(state, event);
       if (spawned.kind !== 'accepted') return undefined;
@@ -150,7 +163,8 @@ export function newsText(news: RunNews, run: RunId): string {
       const retry = news.retry ? '; will be tried again' : '';
       const held = news.held ? `; held for a person: podmesh explain ${run}/${news.task}` : '';
       const skipped = news.skipped > 0 ? `; skipped because of it: ${news.skipped}` : '';
-      const what = `${news.task} failed (attempt ${news.attempt})`;
+      const attempt = news.attempt === 0 ? '' : ` (attempt ${news.attempt})`;
+      const what = `${news.task} failed${attempt}`;
       return `${what}: ${kind}: ${message}${retry}${held}${skipped}`;
     }
     case 'released':
@@ -164,6 +178,10 @@ export function newsText(news: RunNews, run: RunId): string {
       if (news.short === undefined) return where;
       return `${where}; ${news.wanted} copies were asked for: ${news.short}`;
     }
+    case 'not-needed':
+      return `${news.task} is not needed: ${news.found}`;
+    case 'expanded':
+      return `${news.task} goes over ${countText(news.count, 'element')}`;
     case 'spawned': {
       const [first = '', ...more] = news.tasks;
       const others = more.length === 0 ? '' : ` and ${more.length} more`;

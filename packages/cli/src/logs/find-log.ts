@@ -37,6 +37,8 @@ function newestLog(state: TaskState): LogPlace {
         ? { kind: 'none', why: `it never started: it is ${state.kind}` }
         : pastLog(state, last);
     }
+    case 'expanded':
+      return { kind: 'none', why: 'its elements are tasks of their own' };
     case 'waiting': {
       const last = state.again?.past.at(-1);
       if (last !== undefined) return pastLog(state, last);
@@ -45,6 +47,7 @@ function newestLog(state: TaskState): LogPlace {
     case 'skipped': {
       const last = state.past?.at(-1);
       if (last !== undefined) return pastLog(state, last);
+      if (state.unneeded) return { kind: 'none', why: 'it never ran, because it was not needed' };
       return { kind: 'none', why: `it never ran, because ${state.because} failed` };
     }
     default:

@@ -26,7 +26,7 @@ function inState(
   named: TaskId,
 ): readonly number[] {
   const number = state.index.numberOf(named);
-  if (number !== undefined) return [number];
+  if (number !== undefined && state.tasks[number]?.kind !== 'expanded') return [number];
   const job = state.graph.jobs.findIndex(({ id }) => id === (named as string));
   return job < 0 ? [] : numbers(state.index.firstTaskOf(job), state.index.sizeOf(job));
 }
@@ -37,7 +37,9 @@ function inRecord(
 ): readonly number[] {
   const all = [...record.tasks.entries()];
   const one = all.filter(([, { task }]) => task === named);
-  const chosen = one.length > 0 ? one : all.filter(([, { job }]) => job === (named as string));
+  const isList = one.some(([, { elements }]) => elements !== undefined);
+  const chosen =
+    one.length > 0 && !isList ? one : all.filter(([, { job }]) => job === (named as string));
   return chosen.map(([number]) => number);
 }
 

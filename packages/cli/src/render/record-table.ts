@@ -40,7 +40,7 @@ function heldLines(record: RunRecord): readonly string[] {
 function row(task: TaskRecord): readonly string[] {
   const last = task.attempts.at(-1);
   return [
-    task.task,
+    task.parent === undefined ? task.task : `${task.task} (by ${task.parent})`,
     task.cached ? 'cached' : task.state,
     last === undefined ? '' : String(last.attempt),
     last?.peer ?? '',
@@ -52,6 +52,8 @@ function row(task: TaskRecord): readonly string[] {
 function detail(task: TaskRecord): string {
   const { failure, because, outputs, attempts, keepers = [], reruns, short, report } = task;
   if (failure !== undefined) return shorten(`${failure.kind}: ${failure.message}`);
+  if (task.elements !== undefined) return countText(task.elements, 'element');
+  if (task.unneeded) return `not needed: ${because} decides`;
   if (because !== undefined) return `because ${because} failed`;
   const last = attempts.at(-1);
   if (last?.outcome !== undefined && last.outcome !== 'succeeded' && last.outcome !== 'running') {

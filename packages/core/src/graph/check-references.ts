@@ -1,6 +1,7 @@
+import { EXPANSION_MAX } from '../words/limits.ts';
 import type { ShapedDocument } from './check-shape.ts';
 import { findCycles } from './find-cycles.ts';
-import type { Job } from './graph.ts';
+import { ALL_OUTPUTS, isArray, type Job } from './graph.ts';
 import { type JobReference, jobEdges, positionsOf, referencesOf } from './job-edges.ts';
 import { didYouMean } from './nearest-name.ts';
 import { type Finding, inWords, type Path, type ProblemList } from './problem-list.ts';
@@ -52,11 +53,19 @@ function findingOf(
   if (target === undefined) return () => unknownJob(reference, positions);
   if (target === position) return () => selfReference(job);
   const other = jobs[target];
+  if (other !== undefined && reference.member[0] === 'when') {
+    const finding = conditionFinding(job, other, reference);
+    if (finding !== undefined) return finding;
+  }
   if (other === undefined || reference.output === undefined) return undefined;
+  if (reference.output === ALL_OUTPUTS) return allOutputsFinding(other, reference);
   if (!Object.hasOwn(other.outputs, reference.output))
     return () => unknownOutput(other, reference.output ?? '');
-  if (reference.index !== undefined && reference.index >= (other.count ?? 0))
+  // Of a job that goes over a list the number is known only when it runs.
+  const elements = other.forEach === undefined ? (other.count ?? 0) : EXPANSION_MAX;
+  if (reference.index !== undefined && reference.index >= elements)
     return () => unknownElement(other, reference);
+  if (reference.member[0] === 'forEach') return listFinding(other, reference);
   return reference.member[0] === 'container' ? imageFinding(other, reference) : undefined;
 }
 
@@ -86,8 +95,56 @@ function unknownOutput(other: Job, output: string): Finding {
   };
 }
 
+/** `jobs:<id>/*` is for inputs, and for jobs that are many tasks. */
+function allOutputsFinding(
+  other: Job,
+  { member, index }: JobReference,
+): (() => Finding) | undefined {
+  if (member[0] === 'inputs' && index === undefined && isArray(other)) return undefined;
+  const names = Object.keys(other.outputs).slice(0, OUTPUTS_SHOWN_MAX).join(', ');
+  return () => ({
+    problem: `"*" means all outputs of all elements of an array job as an input, which ${inWords(other.id)} cannot be here`,
+    advice: `Name one output${names === '' ? '' : `: ${names}`}.`,
+  });
+}
+
+/** What keeps the condition from being one. */
+function conditionFinding(
+  job: Job,
+  other: Job,
+  { index, output }: JobReference,
+): (() => Finding) | undefined {
+  if (isArray(other) && index === undefined) {
+    return () => ({
+      problem: `${inWords(other.id)} is an array job, so no single task of it says whether this one runs`,
+      advice: 'Name a job that is a single task, or one element of its outputs.',
+    });
+  }
+  if (output !== undefined && other.outputs[output]?.kind === 'dir') {
+    return () => ({
+      problem: `the output ${inWords(output)} of ${inWords(other.id)} is a directory, which has no text`,
+      advice: 'Name an output that is a file.',
+    });
+  }
+  const again = referencesOf(job).filter(({ job: id }) => id === other.id).length > 1;
+  if (job.when?.kind !== 'exit' || !again) return undefined;
+  return () => ({
+    problem: `this job may run although ${inWords(other.id)} fails, and also needs that it succeeds`,
+    advice: 'Leave it out of "inputs" and "after"; the condition alone sets the order.',
+  });
+}
+
+/** What keeps the output from being gone over. */
+function listFinding(other: Job, { index, output }: JobReference): (() => Finding) | undefined {
+  if (!isArray(other) || index !== undefined) return undefined;
+  return () => ({
+    problem: `${inWords(other.id)} is an array job, so it has many outputs ${inWords(output ?? '')} and none of them is chosen`,
+    advice: `Write "jobs:${other.id}:<index>/${output}", or let one more job join them.`,
+  });
+}
+
 function unknownElement(other: Job, { output, index }: JobReference): Finding {
-  if (other.count === undefined) {
+  if (!isArray(other)) {
     return {
       problem: `the job ${inWords(other.id)} is a single task, so it has no element ${index}`,
       advice: `Write "jobs:${other.id}/${output}", or give that job a "count".`,
@@ -95,7 +152,7 @@ function unknownElement(other: Job, { output, index }: JobReference): Finding {
   }
   return {
     problem: `the array job ${inWords(other.id)} has no element ${index}`,
-    advice: `Its elements are numbered from 0 to ${other.count - 1}.`,
+    advice: `Its elements are numbered from 0 to ${(other.count ?? EXPANSION_MAX) - 1}.`,
   };
 }
 
@@ -109,9 +166,9 @@ function imageFinding(other: Job, reference: JobReference): (() => Finding) | un
         'Let that job write one file (as "podman save" does), and declare it as "file:/path".',
     });
   }
-  if (other.count === undefined || index !== undefined) return undefined;
+  if (!isArray(other) || index !== undefined) return undefined;
   return () => ({
-    problem: `${inWords(other.id)} is an array job, so it has ${other.count} outputs ${inWords(output)} and none of them is chosen`,
+    problem: `${inWords(other.id)} is an array job, so it has ${other.count ?? 'many'} outputs ${inWords(output)} and none of them is chosen`,
     advice: `Write "jobs:${other.id}:<index>/${output}" with an index from 0.`,
   });
 }

@@ -12,6 +12,7 @@ export interface GraphDocument {
   readonly secrets?: Readonly<Record<string, DocumentSecret>>;
   readonly stores?: Readonly<Record<string, DocumentStore>>;
   readonly defaults?: DocumentDefaults;
+  readonly outputs?: Readonly<Record<string, string>>;
   readonly jobs: readonly DocumentJob[];
 }
 
@@ -42,6 +43,10 @@ export interface DocumentJob extends DocumentDefaults {
   readonly secrets?: Readonly<Record<string, string | { readonly file: string }>>;
   readonly after?: readonly string[];
   readonly count?: number;
+  readonly when?: DocumentWhen;
+  /** A document whose jobs take the place of this one; whoever reads the document does that. */
+  readonly graph?: string;
+  readonly forEach?: string | { readonly over: string; readonly as: 'json' | 'lines' };
   readonly spawn?: SpawnBudget;
 }
 
@@ -73,6 +78,15 @@ export interface DocumentStore {
   readonly secretAccessKey?: string;
   readonly sessionToken?: string;
   readonly authorization?: string;
+}
+
+export interface DocumentWhen {
+  readonly job?: string;
+  readonly exit?: number | readonly number[];
+  readonly output?: string;
+  readonly equals?: string;
+  readonly contains?: string;
+  readonly not?: boolean;
 }
 
 /** Paths are relative to the document. */

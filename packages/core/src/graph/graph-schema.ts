@@ -20,6 +20,7 @@ import type { JsonSchema } from './json-schema.ts';
 import { needsSchema } from './needs-schema.ts';
 import { pythonJobSchema } from './python-job-schema.ts';
 import { spawnSchema } from './spawn-schema.ts';
+import { whenSchema } from './when-schema.ts';
 
 const JOB_ID_PATTERN = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
 const NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$';
@@ -162,10 +163,10 @@ const inputs: JsonSchema = {
   additionalProperties: {
     description:
       'Write "sha256:<64 hex digits>", "jobs:<id>/<output>", "jobs:<id>:<index>/<output>" for one ' +
-      'element of an array job, "file:<path>" relative to the document, "s3://bucket/key", "https://…", or ' +
-      '{"from": "https://…", "digest": "sha256:…"}.',
+      'element of an array job, "jobs:<id>/*" for all outputs of all its elements, "file:<path>" relative to the ' +
+      'document, "s3://bucket/key", "https://…", or {"from": "https://…", "digest": "sha256:…"}.',
     type: ['string', 'object'],
-    pattern: '^(sha256|jobs|file|s3|https?|secret):',
+    pattern: '^(sha256|jobs|file|inputs|s3|https?|secret):',
     maxLength: 4_096,
     ...externalInput,
   },
@@ -223,6 +224,44 @@ const count: JsonSchema = {
   maximum: ARRAY_ELEMENTS_MAX,
 };
 
+const graphFile: JsonSchema = {
+  title: 'graph',
+  description:
+    'Instead of a container: another document, relative to this one, whose jobs take the place of this job as ' +
+    '"<id>--<their id>". What "inputs" passes they read as "inputs:<name>"; what its "outputs" export others read as ' +
+    '"jobs:<id>/<name>". Beside it only "id", "inputs" and "after".',
+  type: 'string',
+  minLength: 1,
+  maxLength: 4_096,
+};
+
+const forEach: JsonSchema = {
+  title: 'for each',
+  description:
+    'Makes one task for each element of what another job left: "jobs:<id>/<output>". Of a "dir:" output the entries, ' +
+    'sorted by name; of a file the elements of its JSON array if it begins with "[", else its lines but for empty ones. ' +
+    'Each finds its element at /in/item. To say how a file is read: {"over": "jobs:<id>/<output>", "as": "lines"} or "json".',
+  type: ['string', 'object'],
+  pattern: '^jobs:',
+  maxLength: 4_096,
+  additionalProperties: false,
+  required: ['over', 'as'],
+  properties: {
+    over: {
+      title: 'what is gone over',
+      description: 'Write "jobs:<id>/<output>": the output of another job of the document.',
+      type: 'string',
+      pattern: '^jobs:',
+      maxLength: 4_096,
+    },
+    as: {
+      title: 'how it is read',
+      description: 'Write "json" for the elements of a JSON array, "lines" for lines of text.',
+      enum: ['json', 'lines'],
+    },
+  },
+};
+
 const shared = {
   container,
   command,
@@ -251,6 +290,9 @@ const job: JsonSchema = {
     secrets: jobSecretsSchema,
     after,
     count,
+    forEach,
+    graph: graphFile,
+    when: whenSchema,
     spawn: spawnSchema,
   },
 };
@@ -288,6 +330,20 @@ export const graphSchema = {
     secrets: secretsSchema,
     stores: storesSchema,
     defaults: { $ref: '#/$defs/defaults' },
+    outputs: {
+      title: 'exported outputs',
+      description:
+        'What other documents may read when a job of theirs is this graph: a map such as {"table": "jobs:join/table"}.',
+      type: 'object',
+      maxProperties: NAMES_PER_JOB_MAX,
+      propertyNames: names,
+      additionalProperties: {
+        description: 'Write "jobs:<id>/<output>" of a job of this document.',
+        type: 'string',
+        pattern: '^jobs:',
+        maxLength: 4_096,
+      },
+    },
     jobs: {
       title: 'jobs',
       description: `The list of jobs, from 1 to ${JOBS_PER_GRAPH_MAX.toLocaleString('en')} of them.`,

@@ -39,8 +39,12 @@ export interface Job {
   readonly mountAt?: Readonly<Record<string, string>>;
   /** The environment variable in which each task finds its own id, which then is part of what is cached. */
   readonly taskIdEnv?: string;
-  /** Number of elements; absent for a job that is a single task. */
+  /** Number of elements; absent for a job that is a single task, or whose number is known only when it runs. */
   readonly count?: number;
+  /** Absent: it runs. Otherwise, if this is not so, it is not needed. */
+  readonly when?: When;
+  /** One task for each element of what another job left; each reads its own as the input `item`. */
+  readonly forEach?: ForEach;
   /** Whether the result may be taken from, and is put into, the result cache. */
   readonly cache: boolean;
   /** Copies of its outputs, on different peers; absent: as many as what becomes of them asks for. */
@@ -49,6 +53,33 @@ export interface Job {
   readonly keep?: true;
   /** What each of its tasks may spawn; what is absent is the default, and in any case no more than its parents may. */
   readonly spawn?: SpawnBudget;
+}
+
+/** What a job goes over: the entries of a directory, the elements of a JSON array, or the lines of a text. */
+export interface ForEach {
+  readonly job: JobId;
+  readonly output: string;
+  readonly index?: number;
+  /** How a file is read; absent: as JSON if it begins with `[`, else line by line. */
+  readonly as?: 'json' | 'lines';
+}
+
+/** When a job runs at all: if what another one left, or how it exited, says so. */
+export type When = { readonly job: JobId; readonly not?: true } & (
+  | { readonly kind: 'exit'; readonly codes: readonly number[] }
+  | {
+      readonly kind: 'output';
+      readonly output: string;
+      readonly index?: number;
+      /** The text, without the end of its last line. */
+      readonly equals?: string;
+      readonly contains?: string;
+    }
+);
+
+/** Whether the job is many tasks, numbered from 0. */
+export function isArray({ count, forEach }: Job): boolean {
+  return count !== undefined || forEach !== undefined;
 }
 
 /** What one task may spawn, sub-tasks of its sub-tasks counted. */
@@ -97,13 +128,21 @@ export type InputRef =
   | { readonly kind: 'file'; readonly path: string; readonly unpack?: true }
   /** An object of a store that people have; without `digest` its bytes are pinned when the run first reads them. */
   | { readonly kind: 'external'; readonly place: StorePlace; readonly digest?: ArtifactId }
-  /** Another job's output. Of an array job without `index`: a directory of all elements' outputs, in order. */
+  /** The element that a task of a `forEach` job is for; always called `item`. */
+  | { readonly kind: 'item' }
+  /**
+   * Another job's output. Of an array job without `index`: a directory of all elements' outputs, in order;
+   * `output` may then be `ALL_OUTPUTS`.
+   */
   | {
       readonly kind: 'output';
       readonly job: JobId;
       readonly output: string;
       readonly index?: number;
     };
+
+/** In place of an output: all of them, each element a directory of its own. */
+export const ALL_OUTPUTS = '*';
 
 export type OutputRef =
   /** `onFailure`: kept, if it is there, also when the command failed. */

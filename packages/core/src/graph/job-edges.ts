@@ -23,14 +23,23 @@ export interface JobReference {
   readonly member: Path;
 }
 
-/** Every other job that the job names, in the order container, inputs, after. */
+/** Every other job that the job names, in the order container, inputs, forEach, when, after. */
 export function referencesOf(job: Job): readonly JobReference[] {
-  const { container, inputs, after } = job;
+  const { container, inputs, forEach, when, after } = job;
   const references: JobReference[] = [];
   if (container.kind === 'output') references.push(referenceFrom(container, ['container']));
   for (const name of Object.keys(inputs)) {
     const input = inputs[name];
     if (input?.kind === 'output') references.push(referenceFrom(input, ['inputs', name]));
+  }
+  if (forEach !== undefined) {
+    const { job: id, output, index } = forEach;
+    references.push({ job: id, output, index, member: ['forEach'] });
+  }
+  if (when?.kind === 'exit') references.push({ job: when.job, member: ['when', 'job'] });
+  if (when?.kind === 'output') {
+    const { job: id, output, index } = when;
+    references.push({ job: id, output, index, member: ['when', 'output'] });
   }
   for (const [item, id] of after.entries()) references.push({ job: id, member: ['after', item] });
   return references;

@@ -10,6 +10,7 @@ import type { DocumentJob, DocumentOutput } from './graph-document.ts';
 import { parseInputRef, parseOutputRef } from './parse-reference.ts';
 import { type Finding, inWords, type Path, type ProblemList } from './problem-list.ts';
 import { PYTHON_CONTAINER, pythonJob } from './python-job.ts';
+import { readForEach, withItem } from './read-for-each.ts';
 import {
   NO_ENV,
   NO_NEEDS,
@@ -18,6 +19,7 @@ import {
   type Settings,
   UNREADABLE_CONTAINER,
 } from './read-settings.ts';
+import { readWhen } from './read-when.ts';
 import { RequirementLayers } from './requirement-layers.ts';
 
 /**
@@ -69,6 +71,7 @@ function readBasis(
 function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Basis): Job {
   const { defaults, places, problems } = basis;
   const path = ['jobs', position];
+  if (said.graph !== undefined) reportGraph(path, problems);
   const own = readSettings(said, path, problems);
   const command = own.command ?? defaults.command;
   const net = own.net ?? defaults.net ?? false;
@@ -81,7 +84,7 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
     container: own.container ?? image ?? missingContainer(path, problems),
     ...(command === undefined ? {} : { command }),
     env,
-    inputs: readInputs(said.inputs, [...path, 'inputs'], basis),
+    inputs: withItem(said, readInputs(said.inputs, [...path, 'inputs'], basis)),
     outputs: readOutputs(said.outputs, [...path, 'outputs'], problems),
     ...places.readDeliveries(said, path),
     ...places.readSecrets(said, env, path),
@@ -91,6 +94,8 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
     timeoutMs: own.timeoutMs ?? defaults.timeoutMs ?? TASK_TIMEOUT_MS_DEFAULT,
     retries: own.retries ?? defaults.retries ?? NO_RETRIES,
     ...(said.count === undefined ? {} : { count: said.count }),
+    ...readForEach(said, path, problems),
+    ...readWhen(said.when, path, problems),
     ...(said.spawn === undefined ? {} : { spawn: said.spawn }),
     // What a network answered yesterday is no promise for today, unless the author says so.
     cache: own.cache ?? defaults.cache ?? !net,
@@ -99,6 +104,14 @@ function normaliseJob(said: DocumentJob, id: JobId, position: number, basis: Bas
   };
   if (said.job === undefined) return job;
   return pythonJob(job, { ...said, job: said.job }, path, basis);
+}
+
+/** Whoever can read files has put its jobs here. */
+function reportGraph(path: Path, problems: ProblemList): void {
+  problems.add([...path, 'graph'], () => ({
+    problem: 'a graph from a file is possible only in a document that "podmesh run" reads',
+    advice: 'Write its jobs here instead.',
+  }));
 }
 
 const NO_IDS: readonly string[] = [];

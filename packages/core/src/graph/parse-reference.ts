@@ -32,10 +32,16 @@ export function parseContainerRef(text: string): Result<ContainerRef, Finding> {
 export function parseInputRef(text: string): Result<InputRef, Finding> {
   if (text.startsWith('jobs:')) return parseJobOutputRef(text);
   if (text.startsWith('file:')) return parseFileInput(text);
+  if (text.startsWith('inputs:')) return refused(GIVEN_BY_NOBODY);
   return isDigest(text)
     ? ok({ kind: 'artifact', artifact: artifactId(text) })
     : refused(badDigest(text));
 }
+
+const GIVEN_BY_NOBODY: Finding = {
+  problem: 'nobody gives this document any inputs',
+  advice: 'Only a document that another one names as its "graph" can read "inputs:<name>".',
+};
 
 /** Reads one of `outputs`: `file:/path`, `dir:/path` or `fd:N`; 0 is read as 1. */
 export function parseOutputRef(text: string): Result<OutputRef, Finding> {
@@ -49,7 +55,8 @@ export function parseOutputRef(text: string): Result<OutputRef, Finding> {
 
 const JOB_OUTPUT = /^jobs:([^:/]+)(?::([0-9]{1,7}))?\/(.+)$/s;
 
-function parseJobOutputRef(text: string): Result<JobOutputRef, Finding> {
+/** Reads `jobs:<id>/<output>` or `jobs:<id>:<index>/<output>`. */
+export function parseJobOutputRef(text: string): Result<JobOutputRef, Finding> {
   const [, job, index, output] = JOB_OUTPUT.exec(text) ?? [];
   if (job === undefined || output === undefined || !isJobId(job))
     return refused(badJobOutput(text));

@@ -50,7 +50,9 @@ export function parseSpawn(
   }
   const names = nameJobs(shaped, problems);
   const read = normaliseJobs(shaped, names, spawner.sha256, problems);
-  const known = [...spawner.earlier, ...spawner.line].filter(({ id }) => !names.includes(id));
+  const known = [...spawner.earlier, ...spawner.line]
+    .filter(({ id }) => !names.includes(id))
+    .map(asTarget);
   checkReferences(
     shaped,
     [...read.map((job, at) => names[at] ?? job?.id), ...known.map(({ id }) => id)],
@@ -72,6 +74,11 @@ export function parseSpawn(
 /** Stands for the image of the task that spawns until the jobs are read. */
 const INHERITED = 'podmesh/image-of-the-task-that-spawns';
 
+/** A job of the run as far as others may name it: what it names itself was checked long ago. */
+function asTarget({ forEach: _, when: __, ...job }: Job): Job {
+  return { ...job, container: { kind: 'reference', reference: INHERITED }, inputs: {}, after: [] };
+}
+
 function checkKey(key: string, problems: ProblemList): void {
   // A key is shown to people and compared byte by byte: nothing invisible.
   if (/^[^\p{C}]+$/u.test(key) && key.length <= SPAWN_KEY_CHARACTERS_MAX) return;
@@ -88,8 +95,21 @@ function reportTooMany(count: number, problems: ProblemList): void {
   }));
 }
 
-/** What only a document can have: there is no publisher whose files could be meant. */
+/** What only a document can have: there is no publisher whose files could be meant, and a task can read a list itself. */
 function checkAlone(job: Job, at: number, problems: ProblemList): void {
+  if (job.forEach !== undefined) {
+    problems.add(['jobs', at, 'forEach'], () => ({
+      problem: 'a sub-task cannot have "forEach"',
+      advice:
+        'Let the task that spawns read the list, and spawn a job for each element, or use "count".',
+    }));
+  }
+  if (job.when !== undefined) {
+    problems.add(['jobs', at, 'when'], () => ({
+      problem: 'a sub-task cannot have "when"',
+      advice: 'Let the task that spawns look, and spawn only what is needed.',
+    }));
+  }
   for (const [name, input] of Object.entries(job.inputs)) {
     if (input.kind !== 'file') continue;
     problems.add(['jobs', at, 'inputs', name], () => ({

@@ -28,6 +28,12 @@ export class TaskIndex {
   readonly #awaitingJob: Rows;
   /** Jobs that wait for one task alone, by task. */
   readonly #awaitingTask: Rows;
+  /** Who waits for single elements of jobs whose elements are not known yet, by such a job. */
+  readonly #awaitingElement = new Map<number, Awaiting[]>();
+  /** Jobs whose elements are known by now, and the task that stood for them before. */
+  readonly #standIns = new Map<number, number>();
+  /** All jobs that go over a list. */
+  readonly #listJobs: number[] = [];
   /** What was added while the run grew. */
   readonly #grown: Grown = { dependencies: new Map(), onJob: new Map(), onTask: new Map() };
 
@@ -39,9 +45,15 @@ export class TaskIndex {
     this.#jobOfTask = new GrowingNumbers(graph.jobs.length);
     for (const [position, job] of graph.jobs.entries()) this.#number(position, job);
     this.#edges = jobEdges(graph.jobs, this.#positions);
-    const { whole, single } = reversed(this.#edges, this.#firstTask);
+    const { whole, single } = reversed(this.#edges);
     this.#awaitingJob = rows(whole, graph.jobs.length);
-    this.#awaitingTask = rows(single, single.length === 0 ? 0 : this.taskCount);
+    const ofTasks: Pair[] = [];
+    for (const { target, element, waiting } of single) {
+      if (graph.jobs[target]?.forEach !== undefined) {
+        addTo(this.#awaitingElement, target, { element, waiting });
+      } else ofTasks.push([this.firstTaskOf(target) + element, waiting]);
+    }
+    this.#awaitingTask = rows(ofTasks, ofTasks.length === 0 ? 0 : this.taskCount);
   }
 
   get taskCount(): number {
@@ -66,7 +78,36 @@ export class TaskIndex {
     return first;
   }
 
-  #number(position: number, { count = 1 }: Job): void {
+  /** The jobs that go over a list which is not known yet. */
+  get openJobs(): readonly number[] {
+    return this.#listJobs.filter((job) => !this.#standIns.has(job));
+  }
+
+  /** Whether a job goes over a list that is not known yet: one task stands for all of it. */
+  isOpen(job: number): boolean {
+    return this.#jobs[job]?.forEach !== undefined && !this.#standIns.has(job);
+  }
+
+  /**
+   * Gives an open job its elements, numbered behind all other tasks; the task that stood for them keeps its
+   * number. Positions of the jobs that wait for an element which there is not.
+   */
+  expand(job: number, count: number): readonly number[] {
+    assert(this.isOpen(job), `the elements of job ${job} are not known`);
+    this.#standIns.set(job, this.firstTaskOf(job));
+    const first = this.taskCount;
+    this.#firstTask.set(job, first);
+    this.#size.set(job, count);
+    this.#jobOfTask.add(job, count);
+    const awaiting = this.#awaitingElement.get(job) ?? [];
+    for (const { element, waiting } of awaiting) {
+      if (element < count) addTo(this.#grown.onTask, first + element, waiting);
+    }
+    return awaiting.filter(({ element }) => element >= count).map(({ waiting }) => waiting);
+  }
+
+  #number(position: number, { count = 1, forEach }: Job): void {
+    if (forEach !== undefined) this.#listJobs.push(position);
     this.#firstTask.add(this.taskCount);
     this.#size.add(count);
     this.#jobOfTask.add(position, count);
@@ -84,7 +125,8 @@ export class TaskIndex {
   }
 
   #dependency(job: number, element: number): Dependency {
-    if (element === WHOLE) return { kind: 'job', job };
+    const isKnown = element < this.sizeOf(job) && !this.isOpen(job);
+    if (element === WHOLE || !isKnown) return { kind: 'job', job };
     return { kind: 'task', job, task: this.firstTaskOf(job) + element };
   }
 
@@ -98,10 +140,13 @@ export class TaskIndex {
   /** The task's `PODMESH_INDEX`; undefined for the only task of a job without `count`. */
   elementOf(task: number): number | undefined {
     const job = this.jobOf(task);
-    return this.#jobs[job]?.count === undefined ? undefined : task - this.firstTaskOf(job);
+    const isElement =
+      this.#jobs[job]?.count !== undefined ||
+      (this.#standIns.has(job) && task !== this.#standIns.get(job));
+    return isElement ? task - this.firstTaskOf(job) : undefined;
   }
 
-  /** The tasks of a job are `sizeOf` numbers in a row from here. */
+  /** The tasks of a job are `sizeOf` numbers in a row from here; of an open one that which stands for them. */
   firstTaskOf(job: number): number {
     const first = this.#firstTask.at(job);
     assert(first !== undefined, `job at position ${job} is in the graph`);
@@ -135,6 +180,7 @@ export class TaskIndex {
     const { job: id, element } = taskParts(task);
     const job = this.#positions.get(id);
     if (job === undefined) return undefined;
+    if (element === undefined && this.#standIns.has(job)) return this.#standIns.get(job);
     const number = this.firstTaskOf(job) + Number(element ?? 0);
     const known = number < this.firstTaskOf(job) + this.sizeOf(job);
     return known && this.idOf(number) === task ? number : undefined;
@@ -172,7 +218,7 @@ interface Grown {
   readonly onTask: Map<number, number[]>;
 }
 
-function addTo(lists: Map<number, number[]>, key: number, value: number): void {
+function addTo<T>(lists: Map<number, T[]>, key: number, value: T): void {
   const list = lists.get(key);
   if (list === undefined) lists.set(key, [value]);
   else list.push(value);
@@ -190,21 +236,27 @@ export function indexTasks(graph: Graph): TaskIndex {
 /** In {@link JobEdges.element}. */
 const WHOLE = -1;
 
+/** Who waits for one element of a job. */
+interface Awaiting {
+  readonly element: number;
+  readonly waiting: number;
+}
+
 /** What is waited for, and who waits. */
 type Pair = readonly [awaited: number, waiting: number];
 
-function reversed(
-  { start, target, element }: JobEdges,
-  firstTask: GrowingNumbers,
-): { readonly whole: readonly Pair[]; readonly single: readonly Pair[] } {
+function reversed({ start, target, element }: JobEdges): {
+  readonly whole: readonly Pair[];
+  readonly single: readonly (Awaiting & { readonly target: number })[];
+} {
   const whole: Pair[] = [];
-  const single: Pair[] = [];
+  const single: (Awaiting & { readonly target: number })[] = [];
   for (let job = 0; job < start.length - 1; job++) {
     for (let edge = start[job] ?? 0; edge < (start[job + 1] ?? 0); edge++) {
       const other = target[edge] ?? 0;
       const one = element[edge] ?? WHOLE;
       if (one === WHOLE) whole.push([other, job]);
-      else single.push([(firstTask.at(other) ?? 0) + one, job]);
+      else single.push({ target: other, element: one, waiting: job });
     }
   }
   return { whole, single };

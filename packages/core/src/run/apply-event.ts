@@ -3,9 +3,12 @@ import type { Retries } from '../graph/graph.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
+import { decideWhen } from './decide-when.ts';
 import { cancelTask, dropTasks, endDropped } from './drop-tasks.ts';
+import { expandJob, failExpansion } from './expand-job.ts';
 import { keepOutputs, wantedCopies } from './keep-outputs.ts';
 import { loseOutputs } from './lose-outputs.ts';
+import { meetDependency } from './meet-dependency.ts';
 import { readyAgain } from './ready-again.ts';
 import { afterFailure } from './retry-policy.ts';
 import type {
@@ -18,7 +21,7 @@ import type {
   TaskCached,
   TaskEvent,
 } from './run-event.ts';
-import { makeReady, progressOf, type RunState } from './run-state.ts';
+import { progressOf, type RunState } from './run-state.ts';
 import { abandonSubTasks, handleFailures } from './settle-parent.ts';
 import { shareFailure, shareParts, shareText } from './share-parts.ts';
 import { skipDependents } from './skip-dependents.ts';
@@ -71,6 +74,9 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
     case 'task-released':
     case 'task-cancelled':
     case 'outputs-kept':
+    case 'job-expanded':
+    case 'expansion-failed':
+    case 'when-decided':
       onTaskEvent(state, event, { sequence, at });
       return;
     default:
@@ -109,6 +115,15 @@ function onTaskEvent(state: RunState, event: TaskEvent, place: Place): void {
       return;
     case 'outputs-kept':
       keepOutputs(state, task, event, place.sequence);
+      return;
+    case 'job-expanded':
+      expandJob(state, task, event, place.sequence);
+      return;
+    case 'expansion-failed':
+      failExpansion(state, task, event, place.sequence);
+      return;
+    case 'when-decided':
+      decideWhen(state, task, event, place.sequence);
       return;
     default:
       unreachable(event);
@@ -270,12 +285,6 @@ function onEnded(state: RunState, event: RunEnded): void {
   const settled = event.problem !== undefined || state.tasks.every(isSettled);
   assert(settled, 'a run ended before all of its tasks were settled');
   state.ended = event;
-}
-
-function meetDependency(state: RunState, job: number): void {
-  const progress = progressOf(state, job);
-  progress.unmet -= 1;
-  if (progress.unmet === 0 && progress.blockedBy === undefined) makeReady(state, job);
 }
 
 function openAttempt(

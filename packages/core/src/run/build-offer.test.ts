@@ -9,6 +9,7 @@ const known: Surroundings = {
   image: (reference) => (reference === 'localhost/tool:1' ? { amd64: 'sha256:image' } : undefined),
   artifact: (id) => ({ digest: id, kind: 'dir', bytes: 9 }),
   gathered: (job, output) => ({ digest: digestOf(`${job}+${output}`), kind: 'dir', bytes: 1 }),
+  item: () => ({ artifact: { digest: digestOf('item'), kind: 'file', bytes: 4 } }),
   largestMemoryBytes: () => 2 ** 31,
   sha256: fakeSha256,
 };

@@ -1,7 +1,13 @@
-import type { ArtifactRef, Tree } from '../artifact/artifact.ts';
+import type { ArtifactRef, Tree, TreeEntry } from '../artifact/artifact.ts';
 import { offerExternals } from '../external/offer-externals.ts';
 import { sourceKey } from '../external/store-place.ts';
-import type { InputRef, Job, Requirements } from '../graph/graph.ts';
+import {
+  ALL_OUTPUTS,
+  type InputRef,
+  isArray,
+  type Job,
+  type Requirements,
+} from '../graph/graph.ts';
 import type { ImagePins } from '../graph/image-pins.ts';
 import { laneOf } from '../placement/lane.ts';
 import type { Sha256 } from '../words/digest.ts';
@@ -21,9 +27,17 @@ export interface Surroundings {
   artifact(id: ArtifactId): ArtifactRef | undefined;
   /** The stored directory of all elements' outputs of an array job. */
   gathered(job: JobId, output: string): ArtifactRef;
+  /** The stored element of a task of a `forEach` job. */
+  item(task: number): StoredElement;
   /** What the largest peer that suits otherwise offers; asked for only when a task ran out of memory. */
   largestMemoryBytes(asked: Requirements): number;
   readonly sha256: Sha256;
+}
+
+export interface StoredElement {
+  readonly artifact: ArtifactRef;
+  /** Of an entry of a directory. */
+  readonly name?: string;
 }
 
 /** The offer of a ready task, whose dependencies have therefore all succeeded. */
@@ -36,9 +50,12 @@ export function buildOffer(
   const before = state.tasks[task];
   const job = state.graph.jobs[state.index.jobOf(task)];
   assert(before?.kind === 'ready' && job !== undefined, `task number ${task} is not ready`);
+  const name = job.forEach === undefined ? undefined : known.item(task).name;
+  const itemName = name === undefined ? {} : { PODMESH_ITEM_NAME: name };
   const inputs: Record<string, ArtifactRef> = {};
   for (const [name, input] of Object.entries(job.inputs)) {
-    const resolved = resolveInput(state, input, known);
+    const resolved =
+      input.kind === 'item' ? known.item(task).artifact : resolveInput(state, input, known);
     if (resolved !== undefined) inputs[name] = resolved;
   }
   return {
@@ -48,7 +65,7 @@ export function buildOffer(
     sequence: before.sequence,
     image: resolveContainer(state, job, known),
     ...(job.command === undefined ? {} : { command: job.command }),
-    env: environment(job, state.index.elementOf(task), state.index.idOf(task)),
+    env: { ...environment(job, state.index.elementOf(task), state.index.idOf(task)), ...itemName },
     inputs,
     ...(job.mountAt === undefined ? {} : { mountAt: job.mountAt }),
     outputs: job.outputs,
@@ -68,23 +85,27 @@ function placementOf(job: Job, past: readonly PastAttempt[], known: Surroundings
   return { requirements, lane: laneOf(requirements, known.sha256) };
 }
 
-/** What an array job's outputs look like as one directory: `0`, `1`, … padded so that names sort in order. */
+/**
+ * What an array job's outputs look like as one directory: `0`, `1`, … padded so that names sort in order; with
+ * `ALL_OUTPUTS` each a directory of its outputs by name.
+ */
 export function gatherTree(state: RunState, job: JobId, output: string): Tree {
   const position = positionOf(state, job);
   const size = state.index.sizeOf(position);
   const width = String(size - 1).length;
+  const names = Object.keys(state.graph.jobs[position]?.outputs ?? {}).sort();
   const entries = Array.from({ length: size }, (_, element) => {
     const path = String(element).padStart(width, '0');
-    const { digest, kind, bytes } = outputOf(
-      state,
-      state.index.firstTaskOf(position) + element,
-      output,
-    );
-    return kind === 'dir'
-      ? { kind: 'tree' as const, path, digest }
-      : { kind: 'file' as const, path, digest, bytes, executable: false };
+    const task = state.index.firstTaskOf(position) + element;
+    if (output !== ALL_OUTPUTS) return [gatheredEntry(path, outputOf(state, task, output))];
+    return names.map((name) => gatheredEntry(`${path}/${name}`, outputOf(state, task, name)));
   });
-  return { podmeshTree: 1, entries };
+  return { podmeshTree: 1, entries: entries.flat() };
+}
+
+function gatheredEntry(path: string, { kind, digest, bytes }: ArtifactRef): TreeEntry {
+  if (kind === 'dir') return { kind: 'tree', path, digest };
+  return { kind: 'file', path, digest, bytes, executable: false };
 }
 
 /** The gathered directories a task's inputs need. */
@@ -101,13 +122,14 @@ export function gathersOf(
 
 function isGather(state: RunState, input: { job: JobId; index?: number }): boolean {
   if (input.index !== undefined) return false;
-  return state.graph.jobs[positionOf(state, input.job)]?.count !== undefined;
+  const producer = state.graph.jobs[positionOf(state, input.job)];
+  return producer !== undefined && isArray(producer);
 }
 
 /** Undefined of a source that the run has not read yet. */
 function resolveInput(
   state: RunState,
-  input: InputRef,
+  input: Exclude<InputRef, { kind: 'item' }>,
   known: Surroundings,
 ): ArtifactRef | undefined {
   switch (input.kind) {

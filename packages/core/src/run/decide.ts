@@ -5,7 +5,7 @@ import { droppedAttempts, droppedCount } from './drop-tasks.ts';
 import { wantedCopies } from './keep-outputs.ts';
 import { missedAnOutput, outputsReadBy } from './lost-outputs.ts';
 import type { RunEnded, TaskCounts } from './run-event.ts';
-import { type RunState, unsettledCount } from './run-state.ts';
+import { isUndecided, type RunState, unsettledCount } from './run-state.ts';
 import { unhandledFailures } from './settle-parent.ts';
 
 /** What should be done next, as data. Whoever carries it out may die at it: deciding again gives the same. */
@@ -22,6 +22,10 @@ export type Decision =
       readonly task: number;
       readonly artifacts: readonly ArtifactRef[];
     }
+  /** What its job's condition is about is there: look, and tell whether the job is needed. */
+  | { readonly kind: 'decide-when'; readonly task: number }
+  /** The list that its job goes over is there: read it, and tell what the elements are. */
+  | { readonly kind: 'expand-job'; readonly task: number }
   /** Bring its outputs to so many peers, or say why they are fewer. */
   | { readonly kind: 'keep-outputs'; readonly task: number; readonly copies: number }
   /** Its parent wants it no more: append the end of its attempt, so that whoever is at work on it hears of it. */
@@ -52,6 +56,14 @@ export function decide(
   for (const task of state.ready) {
     if (room <= 0) break;
     if (offered.has(task)) continue;
+    if (isUndecided(state, state.index.jobOf(task))) {
+      decisions.push({ kind: 'decide-when', task });
+      continue;
+    }
+    if (state.index.isOpen(state.index.jobOf(task))) {
+      decisions.push({ kind: 'expand-job', task });
+      continue;
+    }
     decisions.push(missedAnOutput(state, task) ? findLost(task) : { kind: 'offer-task', task });
     room -= 1;
   }

@@ -11,6 +11,7 @@ const offer = buildOffer(new RunFixture([{ id: 'a' }]).state, 0, RUN, {
   image: () => undefined,
   artifact: () => undefined,
   gathered: () => ({ digest: digestOf(''), kind: 'dir', bytes: 0 }),
+  item: () => ({ artifact: { digest: digestOf(''), kind: 'file', bytes: 0 } }),
   largestMemoryBytes: () => 0,
   sha256: fakeSha256,
 });

@@ -46,6 +46,9 @@ export function judgeOffer(
     case 'task-released':
     case 'task-cancelled':
     case 'outputs-kept':
+    case 'job-expanded':
+    case 'expansion-failed':
+    case 'when-decided':
       return { kind: 'forget', why: 'settled' };
     case 'attempt-started':
       return judgeOpenAttempt(event, last.sequence, { offer, offerSequence, ...view });

@@ -1,8 +1,10 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
+import { ALL_OUTPUTS, isArray } from '../graph/graph.ts';
+import { ITEM } from '../graph/read-for-each.ts';
 import type { ArtifactId, RunId } from '../words/ids.ts';
 import { RERUNS_PER_TASK_MAX } from '../words/limits.ts';
 import type { OutputsLost } from './run-event.ts';
-import type { RunState } from './run-state.ts';
+import { isUndecided, type RunState } from './run-state.ts';
 
 /**
  * Whether the last attempt of a ready task could not get what another task left, and still is what that
@@ -104,10 +106,22 @@ interface Source {
 function* sourcesOf(state: RunState, position: number): Iterable<Source> {
   const job = state.graph.jobs[position];
   if (job === undefined) return;
+  if (job.when?.kind === 'output' && isUndecided(state, position)) {
+    const { job: other, output, index = 0 } = job.when;
+    const firstProducer = state.index.firstTaskOf(state.index.positionOf(other)) + index;
+    yield { name: 'when', output, firstProducer, producers: 1, isGathered: false };
+  }
+  if (job.forEach !== undefined) {
+    const { job: other, output, index = 0 } = job.forEach;
+    const firstProducer = state.index.firstTaskOf(state.index.positionOf(other)) + index;
+    // An element is known by its own digest, and not by that of the list.
+    yield { name: ITEM, output, firstProducer, producers: 1, isGathered: true };
+  }
   for (const [name, ref] of [...Object.entries(job.inputs), ['', job.container] as const]) {
     if (ref.kind !== 'output') continue;
     const from = state.index.positionOf(ref.job);
-    const isGathered = ref.index === undefined && state.graph.jobs[from]?.count !== undefined;
+    const producer = state.graph.jobs[from];
+    const isGathered = ref.index === undefined && producer !== undefined && isArray(producer);
     const firstProducer = state.index.firstTaskOf(from) + (ref.index ?? 0);
     const producers = isGathered ? state.index.sizeOf(from) : 1;
     yield { name, output: ref.output, firstProducer, producers, isGathered };
@@ -120,7 +134,9 @@ function* outputsOf(
 ): Iterable<{ readonly producer: number; readonly artifact: ArtifactRef }> {
   for (let producer = firstProducer; producer < firstProducer + producers; producer += 1) {
     const made = state.tasks[producer];
-    const artifact = made?.kind === 'succeeded' ? made.result.outputs[output] : undefined;
-    if (artifact !== undefined) yield { producer, artifact };
+    if (made?.kind !== 'succeeded') continue;
+    for (const [name, artifact] of Object.entries(made.result.outputs)) {
+      if (output === ALL_OUTPUTS || name === output) yield { producer, artifact };
+    }
   }
 }

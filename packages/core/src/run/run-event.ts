@@ -32,7 +32,10 @@ export type TaskEvent =
   | TaskCached
   | TaskReleased
   | TaskCancelled
-  | OutputsKept;
+  | OutputsKept
+  | JobExpanded
+  | ExpansionFailed
+  | WhenDecided;
 
 /** The first event of every run: what is to be done. */
 export interface RunPublished {
@@ -223,6 +226,51 @@ export interface OutputsKept {
   /** Why there are fewer. */
   readonly short?: string;
 }
+
+/**
+ * A driver read the list that a `forEach` job goes over. Of the task that stood for the job until now; never
+ * repeated: should the list be made again and be another one, this stays.
+ */
+export interface JobExpanded {
+  readonly kind: 'job-expanded';
+  readonly run: RunId;
+  readonly task: TaskId;
+  /** What was read. */
+  readonly source: ArtifactId;
+  readonly count: number;
+  readonly elements: ElementList;
+}
+
+/** What a job should go over is no list, or too long a one, or its condition is about no text: the job has failed. */
+export interface ExpansionFailed {
+  readonly kind: 'expansion-failed';
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly failure: Failure;
+}
+
+/**
+ * A driver looked whether a job is needed. Of its first task, which until then stands for all of them; never
+ * repeated, whatever becomes of what was looked at.
+ */
+export interface WhenDecided {
+  readonly kind: 'when-decided';
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly met: boolean;
+  /** What was found, for people. */
+  readonly found: string;
+}
+
+/** Small lists travel in the event, larger ones as artifacts of `Element[]` as JSON, one behind the other. */
+export type ElementList =
+  | { readonly kind: 'inline'; readonly elements: readonly Element[] }
+  | { readonly kind: 'artifacts'; readonly artifacts: readonly ArtifactRef[] };
+
+/** What one task of a `forEach` job is for: an entry of a directory, or a text, which becomes an artifact when it is offered. */
+export type Element =
+  | { readonly name: string; readonly artifact: ArtifactRef }
+  | { readonly text: string };
 
 /** What a success left behind; also the value of the result cache. */
 export interface TaskResult {

@@ -10,7 +10,7 @@ import type {
   TaskCounts,
   Usage,
 } from './run-event.ts';
-import type { RunState } from './run-state.ts';
+import { type RunState, taskTotal } from './run-state.ts';
 import type { TaskReport } from './task-report.ts';
 import { type PastAttempt, pastOf, type TaskState } from './task-state.ts';
 
@@ -32,6 +32,8 @@ export interface TaskRecord {
   readonly job: JobId;
   /** Element of an array job. */
   readonly index?: number;
+  /** Of the task that stood for a `forEach` job, which is counted nowhere: how many elements there are. */
+  readonly elements?: number;
   /** The task that spawned it; absent of tasks of the document. */
   readonly parent?: TaskId;
   readonly state: TaskState['kind'];
@@ -56,6 +58,8 @@ export interface TaskRecord {
   readonly failure?: Pick<Failure, 'kind' | 'message' | 'stderrTail'>;
   /** The failed job that made a skipped task pointless. */
   readonly because?: JobId;
+  /** Nothing failed: a condition said that it is not needed. `because` is the job that was asked. */
+  readonly unneeded?: true;
 }
 
 export interface AttemptRecord {
@@ -99,7 +103,7 @@ export function recordHeader(
     publisher: published.publisher,
     publishedAt: times.published,
     ...(times.ended === undefined ? {} : { endedAt: times.ended }),
-    counts: { tasks: state.index.taskCount, ...state.counts },
+    counts: { tasks: taskTotal(state), ...state.counts },
   };
 }
 
@@ -132,10 +136,15 @@ function recordState(state: TaskState): Partial<TaskRecord> {
     case 'ready':
     case 'cancelled':
       return {};
+    case 'expanded':
+      return { elements: state.count };
     case 'running':
       return { attempts: [...state.past.map(recordAttempt), openAttempt(state)] };
     case 'skipped':
-      return { because: state.because };
+      return {
+        because: state.because,
+        ...(state.unneeded === undefined ? {} : { unneeded: state.unneeded }),
+      };
     case 'held':
     case 'failed':
       return recordFailure(state.failure);

@@ -4,7 +4,7 @@ import { indexTasks, type TaskIndex } from '../graph/task-index.ts';
 import type { Sequence } from '../ports.ts';
 import type { JobId, PeerId } from '../words/ids.ts';
 import { assert } from '../words/unreachable.ts';
-import type { Machine, RunEnded, TaskCounts } from './run-event.ts';
+import type { JobExpanded, Machine, RunEnded, TaskCounts } from './run-event.ts';
 import type { Spawns } from './spawns.ts';
 import { type TaskAgain, type TaskState, WAITING } from './task-state.ts';
 
@@ -21,11 +21,18 @@ export interface RunState {
   readonly jobs: JobProgress[];
   /** By job position: 1 of a job some output of which another job reads. */
   readonly isRead: number[];
+  /** What `forEach` jobs go over, by job position, once that is known. */
+  readonly expansions: Map<number, JobExpanded>;
+  /** Jobs with a condition, by position, of which it is known whether they run. */
+  readonly decided: Set<number>;
   /** What tasks spawned, by the number of the task that did. */
   readonly spawns: Map<number, Spawns>;
   /** Job position → number of the task that spawned the job; of jobs of the document nothing. */
   readonly parents: Map<number, number>;
-  /** Sub-tasks that failed, or were skipped, before the task that spawned them succeeded all the same. */
+  /**
+   * Tasks that failed or were skipped and do not fail the run: sub-tasks of one that succeeded all the same, what
+   * a condition went on from, and what was not needed.
+   */
   readonly handled: Set<number>;
   /** Sub-tasks that their parent wanted no more before they were settled. */
   readonly dropped: Set<number>;
@@ -90,6 +97,8 @@ export function initialRunState(graph: Graph): RunState {
     reruns: new Map(),
     lossSequence: 0,
     isRead: new Array<number>(graph.jobs.length).fill(0),
+    expansions: new Map(),
+    decided: new Set(),
     spawns: new Map(),
     parents: new Map(),
     handled: new Set(),
@@ -110,7 +119,9 @@ export function initialRunState(graph: Graph): RunState {
 
 /** Whose outputs these jobs read. */
 export function noteReaders({ isRead, index }: RunState, jobs: readonly Job[]): void {
-  for (const { inputs, container } of jobs) {
+  for (const { inputs, container, forEach, when } of jobs) {
+    if (when?.kind === 'output') isRead[index.positionOf(when.job)] = 1;
+    if (forEach !== undefined) isRead[index.positionOf(forEach.job)] = 1;
     for (const source of [...Object.values(inputs), container]) {
       if (source.kind === 'output') isRead[index.positionOf(source.job)] = 1;
     }
@@ -120,12 +131,19 @@ export function noteReaders({ isRead, index }: RunState, jobs: readonly Job[]): 
 /** All tasks of a job whose dependencies are met may be attempted. */
 export function makeReady(state: RunState, job: number): void {
   const first = state.index.firstTaskOf(job);
-  for (let task = first; task < first + state.index.sizeOf(job); task += 1) {
+  // Until it is known whether the job is needed one task stands for it.
+  const size = isUndecided(state, job) ? 1 : state.index.sizeOf(job);
+  for (let task = first; task < first + size; task += 1) {
     const before = state.tasks[task];
     if (before?.kind !== 'waiting') continue;
     state.tasks[task] = { kind: 'ready', ...(before.again ?? NEVER_TRIED) };
     state.ready.add(task);
   }
+}
+
+/** Whether nobody has looked yet at the condition of the job. */
+export function isUndecided({ index, decided }: RunState, job: number): boolean {
+  return index.jobs[job]?.when !== undefined && !decided.has(job);
 }
 
 const NEVER_TRIED: TaskAgain = { past: [], forgiven: 0, sequence: 0 };
@@ -138,7 +156,12 @@ export function waitsForPerson({ held, ready, running, ended }: RunState): boole
 /** How many tasks can still change. */
 export function unsettledCount(state: RunState): number {
   const { succeeded, failed, skipped, cancelled } = state.counts;
-  return state.index.taskCount - succeeded - failed - skipped - cancelled;
+  return taskTotal(state) - succeeded - failed - skipped - cancelled;
+}
+
+/** How many tasks the run has, as far as that is known; one for each job whose elements are not. */
+export function taskTotal({ index, expansions }: RunState): number {
+  return index.taskCount - expansions.size;
 }
 
 /** How far a job is, by its position. */

@@ -41,6 +41,11 @@ export function unhandledFailures(state: RunState): number {
   const { failed, skipped } = state.counts;
   if (state.handled.size === 0) return failed + skipped;
   let handled = 0;
+  for (const task of state.handled) {
+    const kind = state.tasks[task]?.kind;
+    const isOfDocument = !state.parents.has(state.index.jobOf(task));
+    if (isOfDocument && (kind === 'failed' || kind === 'skipped')) handled += 1;
+  }
   for (const job of state.parents.keys()) {
     const first = state.index.firstTaskOf(job);
     for (let task = first; task < first + state.index.sizeOf(job); task += 1) {

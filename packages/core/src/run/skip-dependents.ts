@@ -1,5 +1,6 @@
 import type { JobId } from '../words/ids.ts';
 import { assert } from '../words/unreachable.ts';
+import { meetDependency } from './meet-dependency.ts';
 import { progressOf, type RunState } from './run-state.ts';
 
 /**
@@ -13,7 +14,21 @@ export function skipDependents(state: RunState, job: number, failed: number): vo
   progressOf(state, job).doomedBy = culprit;
   const pending = [...state.index.dependentsOfTask(failed)];
   if (first) pending.push(...state.index.dependentsOfJob(job));
-  skipJobs(state, pending, culprit);
+  // Of whoever wants to know how it exited, that is now known.
+  for (const dependent of pending.filter((one) => asksForExit(state, one, culprit))) {
+    meetDependency(state, dependent);
+  }
+  skipJobs(
+    state,
+    pending.filter((one) => !asksForExit(state, one, culprit)),
+    culprit,
+  );
+}
+
+function asksForExit({ index, tasks }: RunState, job: number, culprit: JobId): boolean {
+  const when = index.jobs[job]?.when;
+  if (when?.kind !== 'exit' || when.job !== culprit) return false;
+  return tasks[index.firstTaskOf(index.positionOf(culprit))]?.kind === 'failed';
 }
 
 /** The same for a task that waits in a job which was found to wait in vain before: it alone is skipped. */

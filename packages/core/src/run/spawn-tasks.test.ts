@@ -66,6 +66,24 @@ describe('what a task spawns', () => {
     expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'succeeded' }]);
   });
 
+  it('may come from a task that reads of others itself', () => {
+    const run = new RunFixture([
+      { id: 'a', ...OUT },
+      { id: 'b', inputs: { in: 'jobs:a/out' } },
+    ]);
+    run.run('a');
+    run.start('b');
+    run.tell(
+      asks(run, 'b', 'k', [
+        { id: 'x', ...OUT },
+        { id: 'y', inputs: { in: 'jobs:x/out' } },
+      ]),
+    );
+    run.start('b--k--x');
+    run.tell(asks(run, 'b--k--x', 'k', [{}]));
+    expect(run.kinds()).toMatchObject({ 'b--k--x--k': 'ready' });
+  });
+
   it('is found by its key in a later attempt, and other jobs under that key are refused', () => {
     const run = new RunFixture([{ id: 'a', retries: 2, ...OUT }]);
     run.start('a');

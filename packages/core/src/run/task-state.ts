@@ -15,6 +15,7 @@ import type { Failure, TaskResult } from './run-event.ts';
  *        ├──────────────────────────────▶ skipped    (a dependency failed)
  *        └──── and ready, running ──────▶ cancelled
  *
+ * The task that stands for a `forEach` job goes from ready to expanded (or failed): its elements are tasks from then on.
  * A task that is ready waits again when the outputs of one that it depends on are lost.
  *
  * Each state holds only what is true in it. That a task is *offered* is not a state: an offer is a
@@ -28,7 +29,8 @@ export type TaskState =
   | TaskSucceeded
   | TaskFailed
   | TaskSkipped
-  | TaskStopped;
+  | TaskStopped
+  | TaskExpanded;
 
 export interface TaskWaiting {
   readonly kind: 'waiting';
@@ -91,6 +93,8 @@ export interface TaskSkipped {
   readonly kind: 'skipped';
   /** The job whose failure made this task pointless. */
   readonly because: JobId;
+  /** Nothing failed: its condition, or that of a job which it reads of, said that it is not needed. */
+  readonly unneeded?: true;
   /** Present of one that was ready once, or had even succeeded, before what it depends on was lost. */
   readonly past?: readonly PastAttempt[];
   readonly forgiven?: number;
@@ -105,6 +109,12 @@ export interface TaskStopped {
   readonly forgiven?: number;
   /** Where `task-cancelled` has to land while an offer may still be out; absent: nothing can start it. */
   readonly fence?: Sequence;
+}
+
+/** It stood for a `forEach` job until the elements were known: they are what is done. Counted nowhere. */
+export interface TaskExpanded {
+  readonly kind: 'expanded';
+  readonly count: number;
 }
 
 /** One attempt that has ended. */
@@ -125,6 +135,7 @@ export function isSettled(state: TaskState): boolean {
     state.kind === 'succeeded' ||
     state.kind === 'failed' ||
     state.kind === 'skipped' ||
+    state.kind === 'expanded' ||
     state.kind === 'cancelled'
   );
 }
@@ -132,5 +143,5 @@ export function isSettled(state: TaskState): boolean {
 /** The attempts of a task that have ended, oldest first. */
 export function pastOf(state: TaskState): readonly PastAttempt[] {
   if (state.kind === 'waiting') return state.again?.past ?? [];
-  return state.past ?? [];
+  return state.kind === 'expanded' ? [] : (state.past ?? []);
 }

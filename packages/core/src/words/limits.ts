@@ -44,6 +44,16 @@ export const DRIVES_PER_PEER_MAX = 32;
 export const RATIONS_TOLD_MAX = 10;
 /** Characters of why, for each of them. */
 export const RATION_REASON_CHARACTERS_MAX = 500;
+/** Elements that a `forEach` job may have: as many as those of an array that says its number. */
+export const EXPANSION_MAX = 100_000;
+/** Bytes of a listing, a JSON array or a text that a `forEach` job goes over: its driver reads it whole. */
+export const EXPANSION_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes of one piece of a list of elements that does not fit into its event: each is an artifact every peer can reach. */
+export const EXPANSION_PIECE_BYTES = 512 * 1024;
+/** Bytes of a text that a condition is about. */
+export const CONDITION_BYTES_MAX = 1024 * 1024;
+/** How deep files may include each other as graphs, the document itself counted. */
+export const SUBGRAPH_DEPTH_MAX = 16;
 /** How deep sub-tasks may spawn sub-tasks, unless the job says less: 1 is sub-tasks that spawn none. */
 export const SPAWN_DEPTH_DEFAULT = 4;
 /** What a job may say at most. */

@@ -17,6 +17,7 @@ import {
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
 import { endRun, endUnreadable } from './end-run.ts';
+import { Growth, isOfferable } from './growth.ts';
 import { Losses, type LossesParts, type Suspect } from './losses.ts';
 import { Offerer, type OffererParts } from './offerer.ts';
 import { OutputKeeper, type OutputKeeperParts } from './output-keeper.ts';
@@ -51,6 +52,7 @@ export class Driver {
   readonly #run: RunId;
   readonly #offerer: Offerer;
   readonly #losses: Losses;
+  readonly #growth: Growth;
   readonly #spent: SpentReleases;
   readonly #wake = new WakeUp();
   /** Tasks whose offer is believed to be in the queue; a hint. */
@@ -64,6 +66,7 @@ export class Driver {
     this.#run = run;
     this.#offerer = new Offerer(parts, run, this.#offered, this.#wake);
     this.#losses = new Losses(parts, run, this.#wake);
+    this.#growth = new Growth(parts, run);
     this.#spent = new SpentReleases(parts.keepers, run);
   }
 
@@ -157,6 +160,10 @@ export class Driver {
         case 'offer-task':
           tasks.push(decision.task);
           break;
+        case 'decide-when':
+        case 'expand-job':
+          appends.push(this.#look(state, decision.task, suspects));
+          break;
         case 'find-lost':
           suspects.push(decision);
           break;
@@ -180,13 +187,21 @@ export class Driver {
     const cleared = this.#losses.take(state, suspects);
     // Listings of gathered outputs are the driver's own, and may be gone as well.
     if (cleared.length > 0) this.#offerer.forgetGathered();
-    if (tasks.length + cleared.length > 0) await this.#offerer.offer(state, [...tasks, ...cleared]);
+    const offers = [...tasks, ...cleared.filter((task) => isOfferable(state, task))];
+    if (offers.length > 0) await this.#offerer.offer(state, offers);
+    const unread = cleared.filter((task) => !isOfferable(state, task));
+    if (unread.length > 0) await this.#growth.readAgain(state, unread);
   }
 
   /** Refused: somebody started or fenced it first, and the log will tell us. */
   async #fence(state: RunState, task: number, sequence: Sequence): Promise<void> {
     const id = state.index.idOf(task);
     await this.#parts.log.append({ kind: 'task-cancelled', run: this.#run, task: id }, sequence);
+  }
+
+  async #look(state: RunState, task: number, suspects: Suspect[]): Promise<void> {
+    const suspect = await this.#growth.look(state, task);
+    if (suspect !== undefined) suspects.push(suspect);
   }
 
   /** Refused: it ended meanwhile by itself. Its peer finds out within seconds, and its own outcome is refused. */

@@ -30,6 +30,7 @@ import { KnownResults } from '../store/known-results.ts';
 import { putText } from '../store/put-text.ts';
 import type { WakeUp } from '../wake-up.ts';
 import type { ImageFinder } from './image-finder.ts';
+import { Items } from './items.ts';
 import type { Offered, SweeperParts } from './sweeper.ts';
 
 export interface OffererParts extends SweeperParts {
@@ -56,6 +57,7 @@ export class Offerer {
   readonly #offered: Offered;
   readonly #wake: WakeUp;
   readonly #results: KnownResults;
+  readonly #items: Items;
   readonly #lanesOpened = new Set<LaneId>();
   readonly #gathered = new Map<string, ArtifactRef>();
   /** Up to which loss they tell what the tasks left. */
@@ -72,6 +74,7 @@ export class Offerer {
     this.#offered = offered;
     this.#wake = wake;
     this.#results = new KnownResults(parts);
+    this.#items = new Items(parts);
   }
 
   /** Afterwards each task is in `offered`, or its result was taken, or its time has not come yet. */
@@ -130,6 +133,7 @@ export class Offerer {
           throw new Error(`broken invariant: ${job}/${output} is not gathered`);
         return ref;
       },
+      item: (one) => this.#items.of(one),
       largestMemoryBytes: (asked) => largestMemoryBytes(asked, this.#offerings),
       sha256: this.#parts.sha256,
     });
@@ -153,6 +157,7 @@ export class Offerer {
       }
       for (const { job, output } of gathersOf(state, task)) await this.#gather(state, job, output);
     }
+    await this.#items.prepare(state, tasks);
     await this.#parts.images.find([...references]);
     if (tasks.some((task) => hasGrown(state, task))) await this.#measurePeers();
     if (artifacts.size === 0) return;

@@ -62,6 +62,7 @@ function outcomeOf(
     }
     case 'cancelled':
       return { failure: { kind: 'cancelled', message: 'it was cancelled' } };
+    case 'expanded':
     case 'waiting':
     case 'ready':
     case 'running':

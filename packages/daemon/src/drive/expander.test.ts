@@ -1,0 +1,147 @@
+import {
+  type ArtifactId,
+  ArtifactMissingError,
+  type ArtifactRef,
+  type ArtifactStore,
+  applyEvent,
+  artifactId,
+  canonicalJson,
+  initialRunState,
+  type Logged,
+  ok,
+  parseGraph,
+  type RunEvent,
+  type RunLog,
+  type RunState,
+  taskId,
+} from '@podmesh/core';
+import { freshRun, sampleStarted, sampleSucceeded } from '@podmesh/testkit';
+import { describe, expect, it } from 'vitest';
+import { sha256 } from '../store/local-task-files.ts';
+import { putText } from '../store/put-text.ts';
+import { Expander } from './expander.ts';
+import { Items } from './items.ts';
+
+const run = freshRun();
+
+/** As much of a mesh as reading a list takes. */
+class Bench {
+  readonly stored = new Map<ArtifactId, Buffer>();
+  readonly state: RunState;
+  readonly told: RunEvent[] = [];
+  #sequence = 0;
+
+  readonly artifacts: ArtifactStore = {
+    stat: async (ids) =>
+      new Map(
+        ids.flatMap((id) => {
+          const bytes = this.stored.get(id);
+          return bytes === undefined ? [] : [[id, this.#ref(id, bytes)] as const];
+        }),
+      ),
+    put: async ({ digest }, bytes) => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of bytes) pieces.push(piece);
+      this.stored.set(digest, Buffer.concat(pieces));
+    },
+    get: (id) => this.#read(id),
+  };
+
+  constructor() {
+    const document = {
+      version: 1,
+      defaults: { container: 'localhost/tool:1' },
+      jobs: [
+        { id: 'split', outputs: { out1: 'file:/o' } },
+        { id: 'tag', forEach: 'jobs:split/out1', outputs: { out: 'file:/o' } },
+      ],
+    };
+    const graph = parseGraph(document, sha256);
+    if (!graph.ok) throw new Error(JSON.stringify(graph.error));
+    this.state = initialRunState(graph.value);
+  }
+
+  get parts() {
+    const append: RunLog['append'] = async (event) => {
+      this.told.push(event);
+      return ok(this.tell(event));
+    };
+    return { log: { append } as RunLog, artifacts: this.artifacts, sha256 };
+  }
+
+  tell(event: RunEvent): number {
+    this.#sequence += 1;
+    const logged: Logged = { event, sequence: this.#sequence, at: 'now' };
+    applyEvent(this.state, logged);
+    return this.#sequence;
+  }
+
+  /** The producer left this. */
+  leave(ref: ArtifactRef): void {
+    const started = sampleStarted(run, taskId('split'));
+    this.tell(started);
+    const { result, ...succeeded } = sampleSucceeded(started);
+    this.tell({ ...succeeded, result: { ...result, outputs: { out1: ref } } });
+  }
+
+  #ref(digest: ArtifactId, bytes: Buffer): ArtifactRef {
+    return { digest, kind: 'file', bytes: bytes.length };
+  }
+
+  async *#read(id: ArtifactId): AsyncIterable<Uint8Array> {
+    const bytes = this.stored.get(id);
+    if (bytes === undefined) throw new ArtifactMissingError(id);
+    yield bytes;
+  }
+}
+
+describe('a list that a job goes over', () => {
+  it.each(['lines', 'entries'])(
+    'of 20,000 %s is read, told, and read again in pieces',
+    async (kind) => {
+      const bench = new Bench();
+      const names = Array.from(
+        { length: 20_000 },
+        (_, at) => `patch-${String(at).padStart(6, '0')}`,
+      );
+      const file = artifactId(`sha256:${sha256('x')}`);
+      const entries = names.map((path) => ({
+        ...{ kind: 'file', path, digest: file, bytes: 1, executable: false },
+      }));
+      const text = kind === 'lines' ? names.join('\n') : canonicalJson({ podmeshTree: 1, entries });
+      bench.leave(await putText(bench.artifacts, sha256, kind === 'lines' ? 'file' : 'dir', text));
+      const from = performance.now();
+      expect(await new Expander(bench.parts, run).expand(bench.state, 1)).toBeUndefined();
+      const took = Math.round(performance.now() - from);
+      process.stderr.write(`20,000 ${kind} expanded in ${took} ms\n`);
+      expect(bench.told).toMatchObject([
+        { kind: 'job-expanded', task: 'tag', count: 20_000, elements: { kind: 'artifacts' } },
+      ]);
+      expect(bench.state.ready.size).toBe(20_000);
+      const items = new Items(bench.parts);
+      const last = bench.state.index.numberOf(taskId('tag:19999')) ?? 0;
+      await items.prepare(bench.state, [last]);
+      const item = items.of(last);
+      if (kind === 'entries') expect(item).toMatchObject({ name: names[19_999] });
+      else expect(bench.stored.get(item.artifact.digest)?.toString()).toBe(names[19_999]);
+    },
+  );
+
+  it('that is gone is asked for, and one that is none fails its job', async () => {
+    const gone = new Bench();
+    const ref: ArtifactRef = {
+      digest: artifactId(`sha256:${sha256('gone')}`),
+      kind: 'file',
+      bytes: 4,
+    };
+    gone.leave(ref);
+    const suspect = await new Expander(gone.parts, run).expand(gone.state, 1);
+    expect(suspect).toEqual({ task: 1, artifacts: [ref] });
+
+    const long = new Bench();
+    long.leave({ ...ref, bytes: 2 ** 30 });
+    await new Expander(long.parts, run).expand(long.state, 1);
+    expect(long.told).toMatchObject([{ kind: 'expansion-failed', task: 'tag' }]);
+    expect(long.state.counts.failed).toBe(1);
+  });
+});
