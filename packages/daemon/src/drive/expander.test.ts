@@ -20,6 +20,7 @@ import { describe, expect, it } from 'vitest';
 import { sha256 } from '../store/local-task-files.ts';
 import { putText } from '../store/put-text.ts';
 import { Expander } from './expander.ts';
+import { Growth, READS_MAX } from './growth.ts';
 import { Items } from './items.ts';
 
 const run = freshRun();
@@ -143,5 +144,26 @@ describe('a list that a job goes over', () => {
     await new Expander(long.parts, run).expand(long.state, 1);
     expect(long.told).toMatchObject([{ kind: 'expansion-failed', task: 'tag' }]);
     expect(long.state.counts.failed).toBe(1);
+  });
+
+  it('that peers say they have and never give fails its job in the end', async () => {
+    const bench = new Bench();
+    const digest = artifactId(`sha256:${sha256('promised')}`);
+    bench.leave({ digest, kind: 'file', bytes: 4 });
+    const growth = new Growth(bench.parts, run);
+    for (let misses = 1; misses < READS_MAX; misses += 1) {
+      expect(await growth.look(bench.state, 1)).toMatchObject({ task: 1 });
+      await expect(growth.readAgain(bench.state, [1])).rejects.toThrow('could not be read');
+    }
+    expect(bench.told).toEqual([]);
+    await growth.readAgain(bench.state, [1]);
+    expect(bench.told).toMatchObject([
+      {
+        kind: 'expansion-failed',
+        task: 'tag',
+        failure: { message: expect.stringContaining('none could give it') },
+      },
+    ]);
+    expect(bench.state.counts.failed).toBe(1);
   });
 });
