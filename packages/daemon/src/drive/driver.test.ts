@@ -138,6 +138,47 @@ describe('a driver', () => {
     await settled(real.clock, driving);
   });
 
+  it('offers what is ready while a list cannot be read, reads few at once, and each once', async () => {
+    const list = sampleArtifact(Buffer.from('one\ntwo\n'));
+    const { parts, mesh, clock, stop } = newCase();
+    let reads = 0;
+    let give = (): void => undefined;
+    const given = new Promise<void>((resolve) => {
+      give = resolve;
+    });
+    const { artifacts } = parts;
+    const slow: DriverParts['artifacts'] = {
+      stat: artifacts.stat.bind(artifacts),
+      put: artifacts.put.bind(artifacts),
+      async *get() {
+        reads += 1;
+        await given;
+        yield list.bytes;
+      },
+    };
+    const over = { forEach: 'jobs:a/out', cache: false };
+    const tags = Array.from({ length: 10 }, (_, at) => ({ id: `tag${at}`, ...over }));
+    const a = { id: 'a', outputs: { out: 'file:/out' } };
+    const run = publishGraph(mesh, graphOf(a, ...tags, { id: 'b', count: 2 }, { id: 'c' }));
+    const started = sampleStarted(run, taskId('a'));
+    mesh.log.append(started, 0);
+    const result = { ...sampleResult(), outputs: { out: list.ref } };
+    mesh.log.append({ ...sampleSucceeded(started), result }, 2);
+    const driving = new Driver({ ...parts, artifacts: slow }, run).drive(stop.signal);
+    await clock.advance(1_000);
+    const offered = () => mesh.offers.all().map(({ value }) => value.task);
+    expect(offered()).toEqual(['b:0', 'b:1', 'c']);
+    mesh.log.append(sampleStarted(run, taskId('b:0')), 0);
+    await clock.advance(1_000);
+    expect(reads).toBe(4);
+    give();
+    await clock.advance(5_000);
+    expect(reads).toBe(10);
+    expect(offered()).toContain('tag9:1');
+    stop.abort();
+    await settled(clock, driving);
+  });
+
   describe('of a run whose bytes are lost', () => {
     /** `a` has succeeded, and `b` could not get its output; how the log went on. */
     async function afterLoss(isLost: boolean, told?: (facts: LossCase) => void, drivers = 1) {

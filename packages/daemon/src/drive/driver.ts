@@ -36,6 +36,12 @@ export interface DriverParts extends OffererParts, LossesParts, OutputKeeperPart
   readonly boxes?: Pick<SecretBoxes, 'discard'>;
 }
 
+/** What goes on beside, as long as the run is driven. */
+interface Helpers {
+  readonly keeper: OutputKeeper;
+  readonly growth: Growth;
+}
+
 /** How driving one run came to its end here. */
 export type DriveEnding = 'ended' | 'stopped' | 'no-such-run';
 
@@ -52,7 +58,6 @@ export class Driver {
   readonly #run: RunId;
   readonly #offerer: Offerer;
   readonly #losses: Losses;
-  readonly #growth: Growth;
   readonly #spent: SpentReleases;
   readonly #wake = new WakeUp();
   /** Tasks whose offer is believed to be in the queue; a hint. */
@@ -66,7 +71,6 @@ export class Driver {
     this.#run = run;
     this.#offerer = new Offerer(parts, run, this.#offered, this.#wake);
     this.#losses = new Losses(parts, run, this.#wake);
-    this.#growth = new Growth(parts, run);
     this.#spent = new SpentReleases(parts.keepers, run);
   }
 
@@ -81,14 +85,15 @@ export class Driver {
     const done = new AbortController();
     const stop = AbortSignal.any([signal, done.signal]);
     const keeper = new OutputKeeper(this.#parts, this.#run, this.#wake, stop);
-    const act = this.#act(keeper, stop).finally(() => done.abort());
+    const growth = new Growth(this.#parts, this.#run, this.#wake, stop);
+    const act = this.#act({ keeper, growth }, stop).finally(() => done.abort());
     const sweep = this.#sweep(stop);
     try {
       await this.#fold(stop);
     } finally {
       done.abort();
       await Promise.all([act, sweep]);
-      await Promise.all([keeper.ended(), this.#losses.ended()]);
+      await Promise.all([keeper.ended(), growth.ended(), this.#losses.ended()]);
     }
     if (this.#state?.ended === undefined && !this.#isOver) return 'stopped';
     if (this.#state !== undefined) this.#spent.tell(this.#state);
@@ -133,11 +138,11 @@ export class Driver {
     }
   }
 
-  async #act(keeper: OutputKeeper, stop: AbortSignal): Promise<void> {
+  async #act(helpers: Helpers, stop: AbortSignal): Promise<void> {
     await this.#rememberOffers(stop);
     while (!stop.aborted) {
       try {
-        if (this.#state !== undefined) await this.#actOn(this.#state, keeper);
+        if (this.#state !== undefined) await this.#actOn(this.#state, helpers);
       } catch (error) {
         this.#parts.logger.warn(
           { run: this.#run, err: error },
@@ -150,7 +155,7 @@ export class Driver {
     }
   }
 
-  async #actOn(state: RunState, keeper: OutputKeeper): Promise<void> {
+  async #actOn(state: RunState, { keeper, growth }: Helpers): Promise<void> {
     this.#forgetStarted(state);
     const tasks: number[] = [];
     const suspects: Suspect[] = [];
@@ -161,9 +166,11 @@ export class Driver {
           tasks.push(decision.task);
           break;
         case 'decide-when':
-        case 'expand-job':
-          appends.push(this.#look(state, decision.task, suspects));
+        case 'expand-job': {
+          const suspect = growth.look(state, decision.task);
+          if (suspect !== undefined) suspects.push(suspect);
           break;
+        }
         case 'find-lost':
           suspects.push(decision);
           break;
@@ -190,18 +197,13 @@ export class Driver {
     const offers = [...tasks, ...cleared.filter((task) => isOfferable(state, task))];
     if (offers.length > 0) await this.#offerer.offer(state, offers);
     const unread = cleared.filter((task) => !isOfferable(state, task));
-    if (unread.length > 0) await this.#growth.readAgain(state, unread);
+    if (unread.length > 0) await growth.readAgain(state, unread);
   }
 
   /** Refused: somebody started or fenced it first, and the log will tell us. */
   async #fence(state: RunState, task: number, sequence: Sequence): Promise<void> {
     const id = state.index.idOf(task);
     await this.#parts.log.append({ kind: 'task-cancelled', run: this.#run, task: id }, sequence);
-  }
-
-  async #look(state: RunState, task: number, suspects: Suspect[]): Promise<void> {
-    const suspect = await this.#growth.look(state, task);
-    if (suspect !== undefined) suspects.push(suspect);
   }
 
   /** Refused: it ended meanwhile by itself. Its peer finds out within seconds, and its own outcome is refused. */

@@ -15,10 +15,18 @@ import {
   type RunState,
   taskId,
 } from '@podmesh/core';
-import { freshRun, sampleStarted, sampleSucceeded } from '@podmesh/testkit';
+import {
+  DirectProcess,
+  freshRun,
+  sampleStarted,
+  sampleSucceeded,
+  VirtualClock,
+} from '@podmesh/testkit';
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../store/local-task-files.ts';
 import { putText } from '../store/put-text.ts';
+import { WakeUp } from '../wake-up.ts';
 import { Expander } from './expander.ts';
 import { Growth, READS_MAX } from './growth.ts';
 import { Items } from './items.ts';
@@ -150,13 +158,18 @@ describe('a list that a job goes over', () => {
     const bench = new Bench();
     const digest = artifactId(`sha256:${sha256('promised')}`);
     bench.leave({ digest, kind: 'file', bytes: 4 });
-    const growth = new Growth(bench.parts, run);
-    for (let misses = 1; misses < READS_MAX; misses += 1) {
-      expect(await growth.look(bench.state, 1)).toMatchObject({ task: 1 });
-      await expect(growth.readAgain(bench.state, [1])).rejects.toThrow('could not be read');
+    const time = new VirtualClock();
+    const { clock } = new DirectProcess('p', time);
+    const parts = { ...bench.parts, clock, logger: pino({ enabled: false }) };
+    const growth = new Growth(parts, run, new WakeUp(), new AbortController().signal);
+    for (let misses = 1; misses <= READS_MAX; misses += 1) {
+      expect(bench.told).toEqual([]);
+      expect(growth.look(bench.state, 1)).toBeUndefined();
+      await time.advance(10);
+      expect(growth.look(bench.state, 1)).toMatchObject({ task: 1 });
+      await growth.readAgain(bench.state, [1]);
+      await time.advance(1_000);
     }
-    expect(bench.told).toEqual([]);
-    await growth.readAgain(bench.state, [1]);
     expect(bench.told).toMatchObject([
       {
         kind: 'expansion-failed',

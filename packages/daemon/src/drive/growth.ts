@@ -1,44 +1,130 @@
-import { isUndecided, type RunId, type RunState } from '@podmesh/core';
+import { type Clock, isUndecided, type RunId, type RunState, type TaskState } from '@podmesh/core';
+import type { Logger } from 'pino';
+import type { WakeUp } from '../wake-up.ts';
 import { Conditions } from './conditions.ts';
 import { Expander, type ExpanderParts } from './expander.ts';
 import type { Suspect } from './losses.ts';
 
 /** How often a list, or a condition's text, may be said to be stored and still not be given. */
 export const READS_MAX = 20;
+/** Of one run at the same time: each list is held in memory whole. */
+export const LOOKS_AT_ONCE = 4;
+/** Rest before what failed is looked at again. */
+const RETRY_MS = 1_000;
 
-/** What the driver of a run reads itself: lists that jobs go over, and texts that conditions look at. */
+export interface GrowthParts extends ExpanderParts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What became of the look at one task; believed only as long as nothing is folded into the task. */
+interface Look {
+  readonly of: TaskState;
+  /** Undefined: it waits for its turn, is at work, or the fact that it told is on its way to us. */
+  readonly suspect?: Suspect;
+}
+
+/**
+ * What the driver of a run reads itself, beside all else that it does, since a read may take long: lists that jobs go
+ * over, and texts that conditions look at.
+ */
 export class Growth {
+  readonly #parts: GrowthParts;
+  readonly #wake: WakeUp;
+  readonly #signal: AbortSignal;
   readonly #expander: Expander;
   readonly #conditions: Conditions;
+  /** By task. */
+  readonly #looks = new Map<number, Look>();
+  readonly #queued = new Set<Look & { readonly task: number }>();
+  /** Reads, and rests. */
+  readonly #atWork = new Set<Promise<void>>();
+  #readers = 0;
   /** By task: how often what it stands for was there and could not be read. */
   readonly #misses = new Map<number, number>();
 
-  constructor(parts: ExpanderParts, run: RunId) {
+  /** `wake` is rung when something is to be decided again; all ends with the signal. */
+  constructor(parts: GrowthParts, run: RunId, wake: WakeUp, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#wake = wake;
+    this.#signal = signal;
     this.#expander = new Expander(parts, run);
     this.#conditions = new Conditions(parts, run);
   }
 
-  /** The fact is appended. Otherwise who has to be asked whether what was to be read was lost. */
-  async look(state: RunState, task: number): Promise<Suspect | undefined> {
+  /** Returns at once, and appends the fact in its turn. Not undefined: who has to be asked whether what was to be read was lost. */
+  look(state: RunState, task: number): Suspect | undefined {
+    const of = state.tasks[task];
+    if (of === undefined) return undefined;
+    const known = this.#looks.get(task);
+    if (known?.of === of) return known.suspect;
+    this.#looks.set(task, { of });
+    this.#queued.add({ of, task });
+    if (this.#readers < LOOKS_AT_ONCE) this.#begin(this.#work(state));
+    return undefined;
+  }
+
+  /** After the signal: resolves when nothing is read any more. */
+  async ended(): Promise<void> {
+    while (this.#atWork.size > 0) await Promise.all(this.#atWork);
+  }
+
+  /**
+   * Of these tasks peers say that everything is there, and still it could not be read: it is tried again after a
+   * rest, but not for ever, as a run must end.
+   */
+  async readAgain(state: RunState, tasks: readonly number[]): Promise<void> {
+    for (const task of tasks) {
+      const of = state.tasks[task];
+      if (of === undefined) continue;
+      const misses = (this.#misses.get(task) ?? 0) + 1;
+      this.#misses.set(task, misses);
+      this.#looks.set(task, { of });
+      if (misses < READS_MAX) this.#begin(this.#rest(task, of));
+      else await this.#giveUp(state, task).finally(() => this.#forget(task, of));
+    }
+  }
+
+  #begin(work: Promise<void>): void {
+    const ended = work.finally(() => this.#atWork.delete(ended));
+    this.#atWork.add(ended);
+  }
+
+  /** Never throws. */
+  async #work(state: RunState): Promise<void> {
+    this.#readers += 1;
+    for (const queued of this.#queued) {
+      this.#queued.delete(queued);
+      const { task, of } = queued;
+      if (this.#signal.aborted || state.tasks[task] !== of) continue;
+      try {
+        const suspect = await this.#lookAt(state, task);
+        if (suspect === undefined) continue;
+        this.#looks.set(task, { of, suspect });
+        this.#wake.ring();
+      } catch (err) {
+        const id = state.index.idOf(task);
+        this.#parts.logger.warn({ task: id, err }, 'cannot read what a job is about; trying again');
+        await this.#rest(task, of);
+      }
+    }
+    this.#readers -= 1;
+  }
+
+  async #lookAt(state: RunState, task: number): Promise<Suspect | undefined> {
     return isUndecided(state, state.index.jobOf(task))
       ? await this.#conditions.decide(state, task)
       : await this.#expander.expand(state, task);
   }
 
-  /**
-   * Of these tasks peers say that everything is there, and still it could not be read: it is tried again, but not
-   * for ever, as a run must end. Throws when there is one to be tried again.
-   */
-  async readAgain(state: RunState, tasks: readonly number[]): Promise<void> {
-    const open: number[] = [];
-    for (const task of tasks) {
-      const misses = (this.#misses.get(task) ?? 0) + 1;
-      this.#misses.set(task, misses);
-      if (misses < READS_MAX) open.push(task);
-      else await this.#giveUp(state, task);
-    }
-    if (open.length === 0) return;
-    throw new Error('a list or text that peers say they have could not be read just now');
+  async #rest(task: number, of: TaskState): Promise<void> {
+    await this.#parts.clock.sleep(RETRY_MS, this.#signal);
+    this.#forget(task, of);
+    this.#wake.ring();
+  }
+
+  #forget(task: number, of: TaskState): void {
+    if (this.#looks.get(task)?.of === of) this.#looks.delete(task);
   }
 
   async #giveUp(state: RunState, task: number): Promise<void> {
