@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseGraph } from '../graph/parse-graph.ts';
 import { taskId } from '../words/ids.ts';
+import { EXPANSION_MAX, TASKS_PER_GRAPH_MAX } from '../words/limits.ts';
 import { buildOffer, gatherTree, type Surroundings } from './build-offer.ts';
 import { decide } from './decide.ts';
 import { listEntries, listTexts } from './expansion.ts';
@@ -50,6 +51,19 @@ describe('a job that goes over a list', () => {
     run.run('join');
     const counts = { succeeded: 4, cached: 0, failed: 0, skipped: 0, cancelled: 0 };
     expect(decide(run.state, none)).toEqual([{ kind: 'end-run', state: 'succeeded', counts }]);
+  });
+
+  it('fails when others made the run as large as one may be, whatever its driver saw', () => {
+    const most = TASKS_PER_GRAPH_MAX / EXPANSION_MAX;
+    const tags = Array.from({ length: most }, (_, at) => ({ ...JOBS[1], id: `tag${at}` }));
+    const run = new RunFixture([{ id: 'split', ...OUT }, ...tags]);
+    run.run('split');
+    for (const { id } of tags) expand(run, id, EXPANSION_MAX);
+    expect(run.task(`tag${most - 2}`).kind).toBe('expanded');
+    expect(run.task(`tag${most - 1}`)).toMatchObject({
+      ...{ kind: 'failed', failure: { message: expect.stringContaining('are possible') } },
+    });
+    expect(taskTotal(run.state)).toBeLessThan(TASKS_PER_GRAPH_MAX);
   });
 
   it('may have no elements: what waits for it goes on', () => {

@@ -1,7 +1,8 @@
 import type { Sequence } from '../ports.ts';
+import { TASKS_PER_GRAPH_MAX } from '../words/limits.ts';
 import { meetDependency } from './meet-dependency.ts';
 import type { ExpansionFailed, Failure, JobExpanded } from './run-event.ts';
-import { makeReady, progressOf, type RunState } from './run-state.ts';
+import { makeReady, progressOf, type RunState, taskTotal } from './run-state.ts';
 import { skipDependents } from './skip-dependents.ts';
 import { takeStandIn } from './take-stand-in.ts';
 import { WAITING } from './task-state.ts';
@@ -18,6 +19,13 @@ export function expandJob(
 ): void {
   if (takeStandIn(state, task, event, sequence) === undefined) return;
   const job = state.index.jobOf(task);
+  const tasks = taskTotal(state) + event.count;
+  if (tasks > TASKS_PER_GRAPH_MAX) {
+    // Its driver could not know it: others grew the run at the same time.
+    const message = `it cannot go over its ${event.count} elements: the run would have ${tasks} tasks, and ${TASKS_PER_GRAPH_MAX} are possible`;
+    fail(state, task, { kind: 'output-missing', message });
+    return;
+  }
   const progress = progressOf(state, job);
   state.tasks[task] = { kind: 'expanded', count: event.count };
   state.expansions.set(job, event);
