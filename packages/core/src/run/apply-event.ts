@@ -210,6 +210,8 @@ function onSucceeded(state: RunState, task: number, event: AttemptSucceeded, pla
 function onCached(state: RunState, task: number, event: TaskCached, place: Place): void {
   const { past } = takeUp(state, task, event);
   state.counts.cached += 1;
+  // An earlier attempt may have spawned: nobody is going to judge what became of that.
+  handleFailures(state, task);
   settleSuccess(state, task, { past, cached: true, result: event.result, ...place });
 }
 

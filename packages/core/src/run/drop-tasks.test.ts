@@ -83,4 +83,20 @@ describe('what a task wants no more', () => {
     run.start('a--k');
     expect(decide(run.state, none)[0]).toMatchObject({ kind: 'stop-task' });
   });
+
+  it('does not fail the run when it was at work and ends after its parent', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    run.start('a');
+    const jobs = [
+      { id: 'x', outputs: { out: 'fd:1' } },
+      { id: 'y', inputs: { in: 'jobs:x/out' } },
+    ];
+    spawn(run, 'a', 'k', jobs);
+    run.start('a--k--x');
+    run.tell(drops('a', ['a--k--x']));
+    expect(run.kinds()).toMatchObject({ 'a--k--x': 'running', 'a--k--y': 'skipped' });
+    run.succeed('a');
+    run.fail('a--k--x', 'cancelled');
+    expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'succeeded' }]);
+  });
 });

@@ -73,7 +73,8 @@ function dropTask(state: RunState, task: number): void {
     cancelTask(state, task);
     state.ready.delete(task);
     state.held.delete(task);
-    if (before.kind !== 'running') skipDependents(state, state.index.jobOf(task), task);
+    // Also of what is at work: whether it ends before or after its parent must not decide how the run ends.
+    skipDependents(state, state.index.jobOf(task), task);
   }
   dropBelow(state, task);
 }

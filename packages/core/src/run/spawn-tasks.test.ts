@@ -5,7 +5,7 @@ import { claimId, taskId } from '../words/ids.ts';
 import { assert } from '../words/unreachable.ts';
 import { decide } from './decide.ts';
 import type { TasksSpawned } from './run-event.ts';
-import { fakeSha256, RUN, RunFixture } from './run-fixture.test-kit.ts';
+import { fakeSha256, RUN, RunFixture, resultOf } from './run-fixture.test-kit.ts';
 import { judgeSpawn, spawnedUnder, spawnerOf, spawnSequence, tasksOf } from './spawn-tasks.ts';
 
 const none = new Set<number>();
@@ -63,6 +63,19 @@ describe('what a task spawns', () => {
     expect(decide(run.state, none)).toMatchObject([{ kind: 'offer-task', task: 1 }]);
     run.run('a--k--x');
     run.run('a--k--y');
+    expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'succeeded' }]);
+  });
+
+  it('fails no run whose task was taken from the cache at its next attempt', () => {
+    const run = new RunFixture([{ id: 'a', ...OUT }]);
+    run.start('a');
+    run.tell(asks(run, 'a', 'k', [{}]));
+    run.start('a--k');
+    run.fail('a--k', 'exit');
+    run.lose('a');
+    const action = `sha256:${fakeSha256('a')}` as never;
+    const cached = { kind: 'task-cached', run: RUN, task: taskId('a') } as const;
+    run.tell({ ...cached, action, result: resultOf('a') });
     expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'succeeded' }]);
   });
 
