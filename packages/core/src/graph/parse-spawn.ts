@@ -50,9 +50,7 @@ export function parseSpawn(
   }
   const names = nameJobs(shaped, problems);
   const read = normaliseJobs(shaped, names, spawner.sha256, problems);
-  const known = [...spawner.earlier, ...spawner.line]
-    .filter(({ id }) => !names.includes(id))
-    .map(asTarget);
+  const known = othersNamed(read, names, spawner).map(asTarget);
   checkReferences(
     shaped,
     [...read.map((job, at) => names[at] ?? job?.id), ...known.map(({ id }) => id)],
@@ -73,6 +71,26 @@ export function parseSpawn(
 
 /** Stands for the image of the task that spawns until the jobs are read. */
 const INHERITED = 'podmesh/image-of-the-task-that-spawns';
+
+/**
+ * Of the jobs that others may name, those that are named: a task may have spawned thousands, and checking them all at
+ * each spawn takes ever longer. All of them when a name is of none: the message tells what comes close.
+ */
+function othersNamed(
+  read: readonly (Job | undefined)[],
+  names: readonly (JobId | undefined)[],
+  { earlier, line }: Spawner,
+): readonly Job[] {
+  const own = new Set<string | undefined>(names);
+  const others = [...earlier, ...line].filter(({ id }) => !own.has(id));
+  const missing = new Set<string>();
+  for (const job of read) {
+    for (const { job: id } of job === undefined ? [] : referencesOf(job))
+      if (!own.has(id)) missing.add(id);
+  }
+  const named = others.filter(({ id }) => missing.has(id));
+  return new Set(named.map(({ id }) => id)).size < missing.size ? others : named;
+}
 
 /** A job of the run as far as others may name it: what it names itself was checked long ago. */
 function asTarget({ forEach: _, when: __, ...job }: Job): Job {

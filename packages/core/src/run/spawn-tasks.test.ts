@@ -79,6 +79,24 @@ describe('what a task spawns', () => {
     expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'succeeded' }]);
   });
 
+  it('is checked as fast however much was spawned before', () => {
+    const run = new RunFixture([{ id: 'a', ...OUT }]);
+    run.start('a');
+    run.tell(asks(run, 'a', 'k', [{ id: 'x', ...OUT }, { id: 'y' }]));
+    const spawner = spawnerOf(run.state, taskId('a'), fakeSha256);
+    assert(spawner !== undefined, 'the parent is there');
+    const [x, y] = spawner.earlier;
+    assert(x !== undefined && y !== undefined, 'both were spawned');
+    const unread = {
+      ...y,
+      get outputs(): Job['outputs'] {
+        throw new Error('looked at');
+      },
+    };
+    const request = { key: 'l', jobs: [{ inputs: { in: 'jobs:a--k--x/out' } }] };
+    expect(parseSpawn(request, { ...spawner, earlier: [x, unread] })).toMatchObject({ ok: true });
+  });
+
   it('may come from a task that reads of others itself', () => {
     const run = new RunFixture([
       { id: 'a', ...OUT },
