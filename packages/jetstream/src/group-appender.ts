@@ -188,7 +188,11 @@ export class GroupAppender {
       late.fail(new MeshSilentError(`append to ${late.append.subject}`));
     this.#queue = [...again.filter(({ deadline }) => deadline > now), ...this.#queue];
     if (this.#queue.length === 0) return;
-    const soonest = Math.min(...this.#queue.map(({ deadline }) => deadline));
+    // Not as arguments of one call: when a large run is cancelled the queue is longer than any can have.
+    const soonest = this.#queue.reduce(
+      (least, { deadline }) => Math.min(least, deadline),
+      Number.POSITIVE_INFINITY,
+    );
     await pause(jittered(RETRY_MS));
     await this.#mesh.untilConnected(Math.max(0, soonest - monotonicMs())).catch(() => undefined);
   }

@@ -64,8 +64,9 @@ async function inlineJobs(jobs: readonly unknown[], place: Place): Promise<Inlin
     }
     const inner = await include(job, at, file, { ...place, label });
     graphs.set(inner.graph.id, inner.graph);
-    made.push(...inner.graph.jobs);
-    places.push(...inner.places);
+    // One by one: so many arguments as there may be jobs no call can have.
+    for (const one of inner.graph.jobs) made.push(one);
+    for (const one of inner.places) places.push(one);
     if (made.length > JOBS_PER_GRAPH_MAX) {
       throw problem(
         label,

@@ -182,3 +182,22 @@ describe('a large array whose every element fails', () => {
     expect(run.state.counts).toMatchObject({ failed: count, skipped: 1 });
   });
 });
+
+describe('a job on which as many depend as a document can hold', () => {
+  it('fails, and a few at a time they are skipped or fenced', () => {
+    const rest = Array.from({ length: 130_000 }, (_, at) => ({ id: `b${at}`, after: ['a'] }));
+    const run = new RunFixture([{ id: 'a' }, ...rest]);
+    run.start('a');
+    run.fail('a', 'exit');
+    expect(run.state.counts).toMatchObject({ failed: 1, skipped: 130_000 });
+
+    const cancelled = new RunFixture([{ id: 'a', count: 5_000 }]);
+    cancelled.cancel();
+    const fences = decide(cancelled.state, new Set());
+    expect(fences).toHaveLength(2_000);
+    for (const fence of fences) {
+      if (fence.kind === 'fence-task') cancelled.fence(`a:${fence.task}`);
+    }
+    expect(decide(cancelled.state, new Set())[0]).toMatchObject({ task: 2_000 });
+  });
+});

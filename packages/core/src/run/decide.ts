@@ -35,6 +35,9 @@ export type Decision =
   /** Everything is settled: write the record and the last fact. */
   | { readonly kind: 'end-run'; readonly state: RunEnded['state']; readonly counts: TaskCounts };
 
+/** A run of a million tasks may be cancelled: so many appends on their way at once nobody could hold. */
+const FENCES_AT_ONCE = 2_000;
+
 /**
  * Decides for one run. `offered` are the tasks whose offer the caller believes to be in the queue:
  * a memory that may be lost or wrong at no other cost than an offer made twice. At most
@@ -75,12 +78,14 @@ function stops(state: RunState): readonly Decision[] {
 }
 
 function fences(state: RunState): readonly Decision[] {
-  return [...state.unfenced].flatMap((task) => {
+  const decisions: Decision[] = [];
+  for (const task of state.unfenced) {
+    if (decisions.length === FENCES_AT_ONCE) break;
     const now = state.tasks[task];
-    if (now?.kind !== 'cancelled' && now?.kind !== 'skipped') return [];
-    if (now.fence === undefined) return [];
-    return [{ kind: 'fence-task' as const, task, sequence: now.fence }];
-  });
+    if ((now?.kind !== 'cancelled' && now?.kind !== 'skipped') || now.fence === undefined) continue;
+    decisions.push({ kind: 'fence-task', task, sequence: now.fence });
+  }
+  return decisions;
 }
 
 /** Tasks of one job read the same: they share one list, which may be long. */

@@ -13,7 +13,8 @@ export function skipDependents(state: RunState, job: number, failed: number): vo
   const first = progressOf(state, job).doomedBy === undefined;
   progressOf(state, job).doomedBy = culprit;
   const pending = [...state.index.dependentsOfTask(failed)];
-  if (first) pending.push(...state.index.dependentsOfJob(job));
+  // One by one here and below: so many arguments as there may be jobs no call can have.
+  if (first) for (const dependent of state.index.dependentsOfJob(job)) pending.push(dependent);
   // Of whoever wants to know how it exited, that is now known.
   for (const dependent of pending.filter((one) => asksForExit(state, one, culprit))) {
     meetDependency(state, dependent);
@@ -55,8 +56,10 @@ export function skipJobs(state: RunState, pending: number[], culprit: JobId): vo
     const skipped = skipWaiting(state, job, culprit);
     if (skipped.length === 0) continue;
     progress.doomedBy ??= culprit;
-    pending.push(...state.index.dependentsOfJob(job));
-    for (const task of skipped) pending.push(...state.index.dependentsOfTask(task));
+    for (const dependent of state.index.dependentsOfJob(job)) pending.push(dependent);
+    for (const task of skipped) {
+      for (const dependent of state.index.dependentsOfTask(task)) pending.push(dependent);
+    }
   }
 }
 

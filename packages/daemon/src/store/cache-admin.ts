@@ -90,7 +90,10 @@ export class CacheAdmin {
   async #membersOf(artifacts: readonly ArtifactId[]): Promise<readonly ArtifactId[]> {
     const members: ArtifactId[] = [];
     const readTree = (listing: ArtifactId) => this.#treeOf(listing);
-    for (const artifact of artifacts) members.push(...(await treeMembers(readTree, artifact)));
+    for (const artifact of artifacts) {
+      // One by one: so many arguments as a tree may have entries no call can have.
+      for (const member of await treeMembers(readTree, artifact)) members.push(member);
+    }
     return members;
   }
 
