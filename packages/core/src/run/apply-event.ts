@@ -175,14 +175,14 @@ function takeUp(
   assert(false, `${event.task}: ${event.kind} while ${before.kind}`);
 }
 
-/** A release that came after the cancellation releases nothing. */
+/** A release that came after the cancellation, or when nobody wanted the task any more, releases nothing. */
 function onReleased(state: RunState, task: number, { sequence }: Place): void {
   const before = stateOf(state, task);
   assert(
-    before.kind === 'held' || before.kind === 'cancelled',
+    before.kind === 'held' || before.kind === 'cancelled' || before.kind === 'skipped',
     `task number ${task} was released while ${before.kind}`,
   );
-  if (before.kind === 'cancelled') return;
+  if (before.kind !== 'held') return;
   state.held.delete(task);
   const { past } = before;
   readyAgain(state, task, { past, forgiven: past.length, sequence });

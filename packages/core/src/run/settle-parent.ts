@@ -20,13 +20,19 @@ export function abandonSubTasks(state: RunState, parent: number): void {
   if (culprit === undefined) return;
   for (const task of subTasksOf(state, parent)) {
     const before = state.tasks[task];
-    if (before?.kind !== 'waiting' && before?.kind !== 'ready') continue;
+    // Nor is a person to be waited for.
+    const isIdle =
+      before?.kind === 'waiting' || before?.kind === 'ready' || before?.kind === 'held';
+    if (!isIdle) continue;
     const job = state.index.jobOf(task);
-    const again = before.kind === 'ready' ? before : before.again;
+    const again = before.kind === 'waiting' ? before.again : before;
     state.ready.delete(task);
+    state.held.delete(task);
     state.counts.skipped += 1;
-    if (again === undefined) state.tasks[task] = { kind: 'skipped', because: culprit };
-    else {
+    if (again === undefined || !('forgiven' in again)) {
+      const past = again === undefined ? {} : { past: again.past };
+      state.tasks[task] = { kind: 'skipped', because: culprit, ...past };
+    } else {
       const { past, forgiven, sequence: fence } = again;
       state.tasks[task] = { kind: 'skipped', because: culprit, past, forgiven, fence };
       state.unfenced.add(task);

@@ -79,6 +79,20 @@ describe('what a task spawns', () => {
     expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'succeeded' }]);
   });
 
+  it('holds no run for a person once what spawned it has failed', () => {
+    const run = new RunFixture([{ id: 'a', ...OUT }]);
+    run.start('a');
+    run.tell(asks(run, 'a', 'k', [{ retries: { 'peer-lost': 0 } }]));
+    run.start('a--k');
+    run.lose('a--k');
+    expect(run.task('a--k').kind).toBe('held');
+    run.fail('a', 'exit');
+    // Somebody released it before this was known.
+    run.tell({ kind: 'task-released', run: RUN, task: taskId('a--k'), by: 'me' });
+    expect(run.kinds()).toEqual({ a: 'failed', 'a--k': 'skipped' });
+    expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'failed' }]);
+  });
+
   it('is checked as fast however much was spawned before', () => {
     const run = new RunFixture([{ id: 'a', ...OUT }]);
     run.start('a');
