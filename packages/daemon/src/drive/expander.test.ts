@@ -29,7 +29,7 @@ import { putText } from '../store/put-text.ts';
 import { WakeUp } from '../wake-up.ts';
 import { Expander } from './expander.ts';
 import { Growth, READS_MAX } from './growth.ts';
-import { Items } from './items.ts';
+import { Items, LISTS_BYTES_MAX } from './items.ts';
 
 const run = freshRun();
 
@@ -56,13 +56,14 @@ class Bench {
     get: (id) => this.#read(id),
   };
 
-  constructor() {
+  constructor(others: readonly string[] = []) {
+    const over = { forEach: 'jobs:split/out1', outputs: { out: 'file:/o' } };
     const document = {
       version: 1,
       defaults: { container: 'localhost/tool:1' },
       jobs: [
         { id: 'split', outputs: { out1: 'file:/o' } },
-        { id: 'tag', forEach: 'jobs:split/out1', outputs: { out: 'file:/o' } },
+        ...['tag', ...others].map((id) => ({ id, ...over })),
       ],
     };
     const graph = parseGraph(document, sha256);
@@ -152,6 +153,34 @@ describe('a list that a job goes over', () => {
     await new Expander(long.parts, run).expand(long.state, 1);
     expect(long.told).toMatchObject([{ kind: 'expansion-failed', task: 'tag' }]);
     expect(long.state.counts.failed).toBe(1);
+  });
+
+  it('is forgotten for others, and read again', async () => {
+    const bench = new Bench(['tug']);
+    bench.leave(await putText(bench.artifacts, sha256, 'file', 'x'));
+    for (const id of ['tag', 'tug']) {
+      const piece = await putText(bench.artifacts, sha256, 'file', `[{"text":"${id}"}]`);
+      const long = { ...piece, bytes: LISTS_BYTES_MAX };
+      const elements = { kind: 'artifacts', artifacts: [long] } as const;
+      const told = { kind: 'job-expanded', run, task: taskId(id), source: piece.digest } as const;
+      bench.tell({ ...told, count: 1, elements });
+    }
+    let reads = 0;
+    const get: ArtifactStore['get'] = (id) => {
+      reads += 1;
+      return bench.artifacts.get(id);
+    };
+    const items = new Items({ ...bench.parts, artifacts: { ...bench.artifacts, get } });
+    const [tag = 0, tug = 0] = ['tag:0', 'tug:0'].map((id) =>
+      bench.state.index.numberOf(taskId(id)),
+    );
+    const textOf = (task: number) => `${bench.stored.get(items.of(task).artifact.digest)}`;
+    await items.prepare(bench.state, [tag, tug]);
+    expect([textOf(tag), textOf(tug), reads]).toEqual(['tag', 'tug', 2]);
+    await items.prepare(bench.state, [tug]);
+    expect([textOf(tug), reads]).toEqual(['tug', 2]);
+    await items.prepare(bench.state, [tag]);
+    expect([textOf(tag), reads]).toEqual(['tag', 3]);
   });
 
   it('that peers say they have and never give fails its job in the end', async () => {

@@ -21,13 +21,15 @@ export interface ItemsParts {
   readonly sha256: Sha256;
 }
 
+/** Lists beyond this are forgotten, oldest first, and read again when they are needed: a document may have thousands. */
+export const LISTS_BYTES_MAX = 2 * EXPANSION_BYTES_MAX;
 /** Elements that are stored, or pieces of a list that are read, at the same time. */
 const AT_ONCE = 32;
 
 /** The elements that tasks of `forEach` jobs are for, made artifacts as they are needed. */
 export class Items {
   readonly #parts: ItemsParts;
-  /** By job position; as long as the driver works. */
+  /** By job position, the last used one last. */
   readonly #elements = new Map<number, readonly Element[]>();
   /** By task: of those that are being offered. */
   readonly #stored = new Map<number, StoredElement>();
@@ -44,10 +46,12 @@ export class Items {
       await this.#read(state, job);
       const again = mine.filter((task) => wasTried(state, task) && state.index.jobOf(task) === job);
       if (again.length > 0) await this.#restore(state, job, again);
+      const own = mine.filter((task) => state.index.jobOf(task) === job);
+      await eachAtOnce(own, AT_ONCE, async (task) => {
+        this.#stored.set(task, await this.#store(this.#elementOf(state, task)));
+      });
+      this.#forgetOldest(state);
     }
-    await eachAtOnce(mine, AT_ONCE, async (task) => {
-      this.#stored.set(task, await this.#store(this.#elementOf(state, task)));
-    });
   }
 
   /** Of a prepared task. */
@@ -98,8 +102,19 @@ export class Items {
 
   async #read(state: RunState, job: number): Promise<void> {
     const list = state.expansions.get(job)?.elements;
-    if (list === undefined || this.#elements.has(job)) return;
-    this.#elements.set(job, await this.#listed(list));
+    if (list === undefined) return;
+    const elements = this.#elements.get(job) ?? (await this.#listed(list));
+    this.#elements.delete(job);
+    this.#elements.set(job, elements);
+  }
+
+  #forgetOldest(state: RunState): void {
+    const jobs = [...this.#elements.keys()].reverse();
+    let bytes = 0;
+    for (const [age, job] of jobs.entries()) {
+      bytes += bytesOf(state.expansions.get(job)?.elements);
+      if (age > 0 && bytes > LISTS_BYTES_MAX) this.#elements.delete(job);
+    }
   }
 
   async #listed(list: ElementList): Promise<readonly Element[]> {
@@ -112,6 +127,12 @@ export class Items {
     const bytes = await readBounded(this.#parts.artifacts, digest, EXPANSION_BYTES_MAX);
     return JSON.parse(bytes.toString('utf8')) as readonly Element[];
   }
+}
+
+/** One that is in its event is in the state of the run anyway. */
+function bytesOf(list: ElementList | undefined): number {
+  if (list?.kind !== 'artifacts') return 0;
+  return list.artifacts.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function wasTried(state: RunState, task: number): boolean {
