@@ -2,9 +2,11 @@ import {
   parseSpawn,
   type RunId,
   type RunState,
+  type SubTasksDropped,
   spawnerOf,
   spawnSequence,
   type TasksSpawned,
+  tasksOf,
 } from '@podmesh/core';
 import { sha256 } from '@podmesh/daemon';
 import type { FakeMesh, World } from '@podmesh/testkit';
@@ -13,10 +15,12 @@ type Runs = ReadonlyMap<RunId, RunState>;
 
 /** An attempt that was cut off may find its voice again so late. */
 const LATE_MS_MAX = 30_000;
+/** What was spawned may not be wanted any more so soon. */
+const DROP_MS_MAX = 2_000;
 
 /**
  * From time to time some attempt that is open spawns a job or two, at once or when it is long lost; often with a key
- * that was used before. What comes of it is the fold's to say.
+ * that was used before, or drops what was spawned. What comes of it is the fold's to say.
  */
 export function scheduleSpawns(
   world: World,
@@ -30,6 +34,11 @@ export function scheduleSpawns(
       if (spawn === undefined) return;
       const lateMs = world.random.chance(0.7) ? 0 : world.random.between(1, LATE_MS_MAX);
       world.after(lateMs, () => append(mesh, spawn, fold()));
+      if (world.random.chance(0.5)) return;
+      world.after(lateMs + world.random.between(1, DROP_MS_MAX), () => {
+        const drop = chooseDrop(world, fold(), spawn);
+        if (drop !== undefined) append(mesh, drop, fold());
+      });
     });
   }
 }
@@ -59,7 +68,23 @@ function chooseSpawn({ random }: World, runs: Runs): TasksSpawned | undefined {
   return { kind: 'tasks-spawned', run, parent, attempt, claim, key, jobs: jobs.value };
 }
 
-function append(mesh: FakeMesh, spawn: TasksSpawned, runs: Runs): void {
+/** Something that an open attempt of the task, or an earlier one, spawned is wanted no more. */
+function chooseDrop({ random }: World, runs: Runs, { run, parent }: TasksSpawned) {
+  const state = runs.get(run);
+  const task = state?.index.numberOf(parent);
+  if (state === undefined || task === undefined) return undefined;
+  const now = state.tasks[task];
+  if (now?.kind !== 'running') return undefined;
+  const spawned = [...(state.spawns.get(task)?.byKey.values() ?? [])];
+  const dropped = random.pick(spawned.flatMap((one) => tasksOf(state, one)));
+  if (dropped === undefined) return undefined;
+  const { attempt, claim } = now;
+  const tasks = [state.index.idOf(dropped)];
+  const drop: SubTasksDropped = { kind: 'sub-tasks-dropped', run, parent, attempt, claim, tasks };
+  return drop;
+}
+
+function append(mesh: FakeMesh, spawn: TasksSpawned | SubTasksDropped, runs: Runs): void {
   const state = runs.get(spawn.run);
   if (state !== undefined) mesh.log.append(spawn, spawnSequence(state, spawn.parent));
 }

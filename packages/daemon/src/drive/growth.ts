@@ -30,6 +30,7 @@ interface Look {
  */
 export class Growth {
   readonly #parts: GrowthParts;
+  readonly #run: RunId;
   readonly #wake: WakeUp;
   readonly #signal: AbortSignal;
   readonly #expander: Expander;
@@ -46,6 +47,7 @@ export class Growth {
   /** `wake` is rung when something is to be decided again; all ends with the signal. */
   constructor(parts: GrowthParts, run: RunId, wake: WakeUp, signal: AbortSignal) {
     this.#parts = parts;
+    this.#run = run;
     this.#wake = wake;
     this.#signal = signal;
     this.#expander = new Expander(parts, run);
@@ -74,15 +76,17 @@ export class Growth {
    * rest, but not for ever, as a run must end.
    */
   async readAgain(state: RunState, tasks: readonly number[]): Promise<void> {
+    const open = new Map<number, TaskState>();
     for (const task of tasks) {
       const of = state.tasks[task];
       if (of === undefined) continue;
       const misses = (this.#misses.get(task) ?? 0) + 1;
       this.#misses.set(task, misses);
       this.#looks.set(task, { of });
-      if (misses < READS_MAX) this.#begin(this.#rest(task, of));
+      if (misses < READS_MAX) open.set(task, of);
       else await this.#giveUp(state, task).finally(() => this.#forget(task, of));
     }
+    if (open.size > 0) this.#begin(this.#rest(open));
   }
 
   #begin(work: Promise<void>): void {
@@ -103,9 +107,9 @@ export class Growth {
         this.#looks.set(task, { of, suspect });
         this.#wake.ring();
       } catch (err) {
-        const id = state.index.idOf(task);
-        this.#parts.logger.warn({ task: id, err }, 'cannot read what a job is about; trying again');
-        await this.#rest(task, of);
+        const about = { run: this.#run, task: state.index.idOf(task), err };
+        this.#parts.logger.warn(about, 'cannot read what a job is about; trying again');
+        await this.#rest(new Map([[task, of]]));
       }
     }
     this.#readers -= 1;
@@ -117,9 +121,9 @@ export class Growth {
       : await this.#expander.expand(state, task);
   }
 
-  async #rest(task: number, of: TaskState): Promise<void> {
+  async #rest(tasks: ReadonlyMap<number, TaskState>): Promise<void> {
     await this.#parts.clock.sleep(RETRY_MS, this.#signal);
-    this.#forget(task, of);
+    for (const [task, of] of tasks) this.#forget(task, of);
     this.#wake.ring();
   }
 
