@@ -97,8 +97,9 @@ export class ContainerRun {
     this.#container = container;
     this.#isAdopted = true;
     try {
-      this.#openDesk();
       this.#offer = await this.#patiently(() => this.#externals.resume());
+      // Not before it is known what must not be told.
+      this.#openDesk();
       if (log !== undefined) container.replayLog(this.#externals.masked(log));
       this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
       return await this.#finish(container);
@@ -189,7 +190,8 @@ export class ContainerRun {
     const [desk, reservation] = [this.#parts.desk, this.#reservation];
     if (desk === undefined || reservation === undefined) return undefined;
     const [offer, claim, startedSequence] = [this.#offer, this.#claim, this.#startedSequence];
-    return desk.open({ offer, claim, startedSequence, reservation });
+    const maskText = (text: string): string => this.#externals.maskText(text);
+    return desk.open({ offer, claim, startedSequence, reservation, maskText });
   }
 
   async #finish(container: RunningContainer): Promise<Ending> {

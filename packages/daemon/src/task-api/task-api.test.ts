@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { EMPTY_ARTIFACT, readReportLine } from '@podmesh/core';
 import { sampleArtifact } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
+import { LogMask } from '../secrets/log-mask.ts';
 import { namesIn, someBytes } from '../store/store.test-kit.ts';
 import { documentedRoutes, expectDocumented } from './documented.test-kit.ts';
 import { ask, newApiCase } from './task-api.test-kit.ts';
@@ -152,6 +153,17 @@ describe('what a task says of itself', () => {
     expect(readReportLine(Buffer.from(chunk?.bytes ?? []).toString())).toEqual(half);
     const body = JSON.stringify({ loss: 0.25, __proto__: 1 });
     expect((await ask(socket, 'POST', '/v1/metrics', { body })).status).toBe(204);
+  });
+
+  it('is told without the secrets that it has', async () => {
+    const { open, mesh } = await newApiCase();
+    const mask = new LogMask([Buffer.from('hunter2-hunter3')]);
+    const { socket } = open({ maskText: (text) => mask.text(text) });
+    const body = JSON.stringify({ message: `${'x'.repeat(480)} https://a/?key=hunter2-hunter3` });
+    expect((await ask(socket, 'POST', '/v1/progress', { body })).status).toBe(204);
+    const { chunk } = mesh.liveLog.nextFrom(0, () => true);
+    const told = readReportLine(Buffer.from(chunk?.bytes ?? []).toString());
+    expect(told).toEqual({ message: `${'x'.repeat(480)} https://a/?key=***` });
   });
 
   it.each([
