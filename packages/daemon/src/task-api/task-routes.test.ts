@@ -62,6 +62,19 @@ describe('what a task spawns', () => {
 });
 
 describe('a task that spawns', () => {
+  it('reads a long list in pieces, of which no more is made than is taken', async () => {
+    const bench = await newApiCase();
+    const run = publishGraph(bench.mesh, graphOf({ id: 'root' }));
+    const offer = { ...sampleOffer(run, freshLane()), task: taskId('root') };
+    const { socket } = bench.open({ offer, ...bench.begin(offer) });
+    expect((await spawn(socket, { jobs: [{ ...ONE.jobs[0], count: 3_000 }] })).status).toBe(201);
+    const all = await ask(socket, 'GET', '/v1/tasks');
+    expectDocumented('GET', '/v1/tasks', all);
+    expect(all.headers['content-length']).toBeUndefined();
+    const { tasks } = all.body as { tasks: readonly { task: string }[] };
+    expect(new Set(tasks.map(({ task }) => task)).size).toBe(3_000);
+  });
+
   it('adds jobs to its run, and waits for them while its cores are for others', async () => {
     const bench = await newApiCase();
     const { socket, offer, reservation } = bench.open();
