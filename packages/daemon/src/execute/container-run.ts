@@ -53,6 +53,8 @@ export class ContainerRun {
   #image = '';
   #container: RunningContainer | undefined;
   #isAdopted = false;
+  /** How its container ended is known. */
+  #hasEnded = false;
 
   /** `stop` aborts with a `StopOrder` as its reason. */
   constructor(parts: ContainerRunParts, attempt: AttemptAtHand) {
@@ -120,7 +122,7 @@ export class ContainerRun {
   async cleanUp(): Promise<void> {
     this.#parts.desk?.close(this.#claim);
     await this.#container?.remove();
-    this.#parts.desk?.remove(this.#claim);
+    this.#parts.desk?.remove(this.#claim, this.#hasEnded);
     await this.#spool.discard();
   }
 
@@ -199,6 +201,7 @@ export class ContainerRun {
     if (!this.#isAdopted) this.#step('container-started');
     await this.#witness?.started(container, this.#image);
     const { exit, stopped } = await this.#supervise(container);
+    this.#hasEnded = true;
     this.#externals.flush();
     this.#step('container-ended');
     const { host, peer } = this.#parts;

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { lstat, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClaimId, JobSecrets, SecretValues } from '@podmesh/core';
@@ -56,7 +57,9 @@ export class SecretFiles {
   /** Harmless when there is nothing. */
   async remove(claim: ClaimId): Promise<void> {
     if (this.#root === undefined) return;
-    await rm(join(await this.#root, claim), { recursive: true, force: true });
+    const directory = join(await this.#root, claim);
+    // For every task, and most have none: a look costs a tenth of removing nothing.
+    if (existsSync(directory)) await rm(directory, { recursive: true, force: true });
   }
 
   /** Takes away what a killed daemon left, but for these attempts. Never throws. */

@@ -62,10 +62,33 @@ describe('who asks', () => {
     api.close(claim);
     await closed;
     await expect(ask(socket, 'GET', '/v1/me')).rejects.toThrow();
-    api.remove(claim);
-    api.remove(claim);
+    api.remove(claim, false);
+    api.remove(claim, false);
     expect(await namesIn(directory)).toEqual([]);
     expect(await namesIn(home)).toEqual(['sockets']);
+    await api.stop();
+    expect(await namesIn(home)).toEqual([]);
+  });
+
+  it('is the next attempt at the same socket, once the container that had it is gone', async () => {
+    const { api, open, home } = await newApiCase();
+    const one = open();
+    const made = async (path: string) => (await stat(path, { bigint: true })).birthtimeNs;
+    const before = await made(one.socket);
+    const kept = connect(one.socket);
+    await once(kept, 'connect');
+    api.remove(one.claim, true);
+    expect(await namesIn(one.directory)).toEqual([]);
+    await once(kept, 'close');
+    const two = open();
+    expect(await made(two.socket)).toBe(before);
+    expect((await ask(two.socket, 'GET', '/v1/me')).body).toMatchObject({ run: two.offer.run });
+    // Of this one's container nobody knows whether it is gone.
+    api.remove(two.claim, false);
+    const three = open();
+    expect(await made(three.socket)).not.toBe(before);
+    expect((await ask(three.socket, 'GET', '/v1/me')).body).toMatchObject({ run: three.offer.run });
+    api.remove(three.claim, true);
     await api.stop();
     expect(await namesIn(home)).toEqual([]);
   });
