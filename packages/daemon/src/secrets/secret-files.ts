@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { lstat, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClaimId, JobSecrets, SecretValues } from '@podmesh/core';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
@@ -110,7 +110,9 @@ async function writeAll(
     if (value === undefined) throw new Error(`broken invariant: no value of the secret ${secret}`);
     // A repeated start of the same attempt finds it there, and read-only.
     await rm(path, { force: true });
-    await writeFile(path, value, { mode: 0o444 });
+    await writeFile(path, value, { mode: 0o400 });
+    // The mode of a new file is less by the umask.
+    await chmod(path, 0o444);
     placed[name] = path;
   }
   return placed;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -87,7 +88,9 @@ export class SocketPlace {
   /** Makes the directory of an attempt, or takes the one that is there: a container may have it mounted. */
   make(claim: ClaimId): { readonly directory: string; readonly listenAt: string } {
     const directory = this.directory(claim);
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    mkdirSync(directory, { recursive: true });
+    // The mode of a new one is less by the umask.
+    chmodSync(directory, 0o755);
     this.clear(claim);
     return {
       directory,

@@ -93,6 +93,18 @@ describe('who asks', () => {
     expect(await namesIn(home)).toEqual([]);
   });
 
+  it('may be any user of the image, whatever the daemon was started with', async () => {
+    const { open } = await newApiCase();
+    const before = process.umask(0o077);
+    try {
+      const { directory, socket } = open();
+      expect((await stat(directory)).mode & 0o777).toBe(0o755);
+      expect((await stat(socket)).mode & 0o777).toBe(0o666);
+    } finally {
+      process.umask(before);
+    }
+  });
+
   it('finds the socket again in the same directory when the peer comes back', async () => {
     const { api, newApi, open } = await newApiCase();
     const { attempt, claim, directory, socket } = open();
