@@ -61,6 +61,7 @@ export function parseSpawn(
   );
   for (const [at, job] of read.entries()) {
     if (job !== undefined) checkAlone(job, at, problems);
+    if (job !== undefined && !spawner.job.net) checkReach(job, at, problems);
     if (job !== undefined) checkLine(job, at, { names, line: spawner.line, problems });
   }
   if (!problems.isEmpty) return refused(problems.toProblems());
@@ -115,6 +116,22 @@ function checkAlone(job: Job, at: number, problems: ProblemList): void {
     problems.add(['jobs', at, 'inputs', name], () => ({
       problem: 'a sub-task has no files beside its document',
       advice: 'Store the file as an artifact first, and name it by its digest "sha256:…".',
+    }));
+  }
+}
+
+/** What runs without a network must not get one, nor have its peer be one for it, by way of what it spawns. */
+function checkReach(job: Job, at: number, problems: ProblemList): void {
+  const inputs = Object.entries(job.inputs).filter(([, { kind }]) => kind === 'external');
+  const members = [
+    ...(job.net ? [['net']] : []),
+    ...inputs.map(([name]) => ['inputs', name]),
+    ...Object.keys(job.deliveries ?? {}).map((name) => ['outputs', name]),
+  ];
+  for (const member of members) {
+    problems.add(['jobs', at, ...member], () => ({
+      problem: 'the task that spawns this has no network, so its sub-tasks reach nothing outside',
+      advice: 'Leave it out, or give the job in the document "net": true.',
     }));
   }
 }

@@ -203,6 +203,22 @@ describe('refused is', () => {
     expect(() => asks(run, 'a', 'k', [{ secrets: { T: 't' } }])).toThrow('has no secrets');
   });
 
+  it('whatever leads outside, of a task without a network', () => {
+    const run = new RunFixture([{ id: 'shut' }, { id: 'open', net: true }]);
+    const web = 'https://example.org/x';
+    const reaching: readonly object[] = [
+      { net: true },
+      { inputs: { in: web } },
+      { outputs: { out: { fd: 1, to: web } } },
+    ];
+    run.start('shut');
+    run.start('open');
+    for (const job of reaching) {
+      expect(() => asks(run, 'shut', 'k', [job])).toThrow('has no network');
+      expect(asks(run, 'open', 'k', [job]).jobs).toHaveLength(1);
+    }
+  });
+
   it('a name that is taken, and a spawn of nothing', () => {
     const run = new RunFixture([{ id: 'a' }, { id: 'a--k' }]);
     run.start('a');
