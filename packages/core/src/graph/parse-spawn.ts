@@ -50,7 +50,7 @@ export function parseSpawn(
     return refused(problems.toProblems());
   }
   const names = nameJobs(shaped, problems);
-  const read = normaliseJobs(shaped, names, spawner.sha256, problems);
+  const read = normaliseJobs({ ...shaped, isSpawn: true }, names, spawner.sha256, problems);
   const known = [...spawner.earlier, ...spawner.line]
     .filter(({ id }) => !names.includes(id))
     .map(asTarget);

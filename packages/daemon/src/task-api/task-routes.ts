@@ -162,7 +162,9 @@ function ownSubTask(state: RunState, { offer }: TaskAtWork, id: string): SubTask
     [...lineOf(state, number)].includes(own);
   const view = isBelow ? viewSubTask(state, number) : undefined;
   if (view !== undefined) return view;
-  throw new TaskApiError('not-found', `this task has spawned no ${JSON.stringify(id)}`);
+  const advice =
+    'tasks are named as the answer to their spawn names them in "task", not by their key';
+  throw new TaskApiError('not-found', `this task has spawned no ${JSON.stringify(id)}; ${advice}`);
 }
 
 function numberIn(state: RunState, id: string): number | undefined {
