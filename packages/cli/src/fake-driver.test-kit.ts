@@ -1,4 +1,11 @@
-import type { ArtifactRef, Failure, RunEnded, RunEvent, RunId } from '@podmesh/core';
+import {
+  type ArtifactRef,
+  type Failure,
+  type RunEnded,
+  type RunEvent,
+  type RunId,
+  taskId,
+} from '@podmesh/core';
 import type { FakeWorld } from './fake-world.test-kit.ts';
 import {
   digestOf,
@@ -55,6 +62,18 @@ export class FakeDriver {
 
   async fail(task: string, stderrTail = 'oh no\n', more: Partial<Failure> = {}): Promise<void> {
     await this.#append({ ...failed(task, { stderrTail, ...more }), run: this.run });
+  }
+
+  /** Finds nothing that a `forEach` job could go over. */
+  async expandToNothing(task: string): Promise<void> {
+    await this.#append({
+      kind: 'job-expanded',
+      run: this.run,
+      task: taskId(task),
+      source: digestOf(''),
+      count: 0,
+      elements: { kind: 'inline', elements: [] },
+    });
   }
 
   async end(state: RunEnded['state'], record: string = ''): Promise<void> {

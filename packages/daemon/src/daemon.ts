@@ -1,4 +1,4 @@
-import { type ClaimId, type ContainerRuntime, sessionId } from '@podmesh/core';
+import { sessionId } from '@podmesh/core';
 import {
   connectMesh,
   EmbeddedNatsServer,
@@ -6,18 +6,12 @@ import {
   type Mesh,
   type MeshConnection,
   openMesh,
-  publicKeyText,
 } from '@podmesh/jetstream';
-import { openRuntime, PodmanService } from '@podmesh/podman';
-import { OutsideStores } from '@podmesh/stores';
+import { PodmanService } from '@podmesh/podman';
 import { customAlphabet, nanoid } from 'nanoid';
-import type { Logger } from 'pino';
-import type { Configuration } from './configuration.ts';
+import type { DaemonParts } from './daemon-parts.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
-import type { AttemptJournal } from './execute/attempt-journal.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
-import { newFetches } from './external/attempt-externals.ts';
-import type { Home } from './home.ts';
 import { openKeeping } from './keep/open-keeping.ts';
 import { LocalApi } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
@@ -25,22 +19,20 @@ import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
-import { Peer, type PeerParts } from './peer.ts';
-import { ArtifactBlobs } from './registry/artifact-blobs.ts';
-import { ImageRegistry } from './registry/image-registry.ts';
+import { openContainerRuntime } from './open-container-runtime.ts';
+import { Peer } from './peer.ts';
+import type { ImageRegistry } from './registry/image-registry.ts';
 import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
-import { MeshImages } from './registry/mesh-images.ts';
-import { PeerSecrets } from './secrets/peer-secrets.ts';
-import { loadSealingKey } from './secrets/sealing-key.ts';
+import { openImages } from './registry/open-images.ts';
+import { openSecrets } from './secrets/open-secrets.ts';
 import { SecretFiles } from './secrets/secret-files.ts';
-import { DiskStore } from './store/disk-store.ts';
-import { LocalTaskFiles, sha256 } from './store/local-task-files.ts';
+import { StartedParts } from './started-parts.ts';
+import { sha256 } from './store/local-task-files.ts';
+import { openFiles } from './store/open-files.ts';
 import { RollCall } from './store/roll-call.ts';
 import { systemClock } from './system-clock.ts';
-import { TaskApi } from './task-api/task-api.ts';
+import { openTaskApi } from './task-api/open-task-api.ts';
 import { hostOf, pretendMeasures } from './test-hooks.ts';
-import { BulkExchange } from './transfer/bulk-exchange.ts';
-import { addressTowards } from './transfer/mesh-facing-address.ts';
 import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 /** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
@@ -52,20 +44,10 @@ const newClaimText = customAlphabet(
   21,
 );
 
-export interface DaemonParts {
-  readonly configuration: Configuration;
-  readonly home: Home;
-  readonly logger: Logger;
-  readonly peer: PeerParts['peer'];
-  readonly version: string;
-  readonly onStep?: PeerParts['onStep'];
-}
-
 /** Everything a peer stands on, started in order and stopped in reverse. */
 export class Daemon {
   readonly #parts: DaemonParts;
-  /** What has been started, as the ways to stop it; the last one first. */
-  readonly #stops: { readonly part: string; readonly stop: () => Promise<void> }[] = [];
+  readonly #started = new StartedParts();
   #mesh: Mesh | undefined;
   #peer: Peer | undefined;
   readonly #secretFiles: SecretFiles;
@@ -103,7 +85,7 @@ export class Daemon {
       name: this.#parts.peer,
       timeoutMs: CONNECT_MS,
     });
-    this.#stops.push({ part: 'connection', stop: () => connection.close() });
+    this.#started.add('connection', () => connection.close());
     connection.onStatus((status) => {
       if (status.kind === 'disconnected') logger.warn('lost the mesh; trying to reconnect');
       if (status.kind === 'connected') logger.info('reconnected to the mesh');
@@ -118,15 +100,7 @@ export class Daemon {
 
   /** Ends everything that was started; works at any time, and twice. */
   async stop(): Promise<void> {
-    const { logger } = this.#parts;
-    for (let last = this.#stops.pop(); last !== undefined; last = this.#stops.pop()) {
-      const { part, stop } = last;
-      const from = systemClock.nowMs();
-      await stop().catch((error: unknown) => {
-        logger.warn({ part, err: error }, 'a part did not stop cleanly');
-      });
-      logger.debug({ part, ms: Math.round(systemClock.nowMs() - from) }, 'stopped');
-    }
+    await this.#started.stop(this.#parts.logger);
   }
 
   /** Of a temporary peer: resolves when there is nothing left to do in the mesh. */
@@ -153,28 +127,6 @@ export class Daemon {
     };
   }
 
-  async #openRuntime(socketPath: string): Promise<ContainerRuntime> {
-    const { configuration, home, logger, peer } = this.#parts;
-    const { runtime, crunProblem, endedProblem, sweepProblem, close } = await openRuntime({
-      socketPath,
-      env: process.env,
-      directory: home.at('crun'),
-      peer,
-      choice: configuration.runtime,
-    });
-    this.#stops.push({ part: 'container runtime', stop: close });
-    if (crunProblem !== undefined) {
-      logger.warn(`without the fast lane, containers take longer to start: ${crunProblem}`);
-    }
-    if (endedProblem !== undefined) {
-      logger.warn(`ended containers of the fast lane, which cannot be opened: ${endedProblem}`);
-    }
-    if (sweepProblem !== undefined) {
-      logger.info(`not all that is left of the fast lane could be swept: ${sweepProblem}`);
-    }
-    return runtime;
-  }
-
   async #startServer(): Promise<string> {
     const { home, logger } = this.#parts;
     const server = new EmbeddedNatsServer({
@@ -182,128 +134,25 @@ export class Daemon {
       env: process.env,
       onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
     });
-    this.#stops.push({ part: 'nats-server', stop: () => server.stop() });
+    this.#started.add('nats-server', () => server.stop());
     await server.start();
     return server.url;
-  }
-
-  /** Where others are served directly; undefined: nowhere. */
-  async #listenAt({ address }: MeshConnection) {
-    const { serve } = this.#parts.configuration;
-    if (serve === 'none') return undefined;
-    if (serve !== undefined) return serve;
-    const [server = ''] = address.servers;
-    try {
-      return { host: await addressTowards(server), port: 0 };
-    } catch (error) {
-      this.#parts.logger.warn({ err: error }, 'no address of this machine to serve artifacts on');
-      return undefined;
-    }
-  }
-
-  /** The artifacts of this disk: for its tasks, and from and for other peers. */
-  async #openFiles(connection: MeshConnection, mesh: Mesh, journal: AttemptJournal) {
-    const { home, logger, peer } = this.#parts;
-    const root = home.at('store');
-    const store = new DiskStore(root);
-    this.#stops.push({ part: 'artifact store', stop: () => store.stop() });
-    const listen = await this.#listenAt(connection);
-    const exchange = new BulkExchange({ peer, mesh, store, clock: systemClock, logger, listen });
-    const { transfers: fromPeers } = exchange;
-    const secretFiles = this.#secretFiles;
-    const onRelease = (claim: ClaimId) => secretFiles.remove(claim);
-    const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers, onRelease });
-    await files.prepare();
-    // What an earlier session's containers read must outlive the first eviction of this one.
-    const entries = await journal.list();
-    await secretFiles.sweep(new Set(entries.map(({ claim }) => claim)));
-    for (const { claim, offer } of entries) {
-      await files.pinInputs(claim, Object.values(offer.inputs));
-    }
-    store.start();
-    this.#stops.push({ part: 'exchange of artifacts', stop: () => exchange.stop() });
-    await exchange.start();
-    return { store, files, exchange };
-  }
-
-  /** What tasks reach outside of the mesh, and the key by which secrets are sealed for this peer. */
-  async #openSecrets(mesh: Mesh) {
-    const { home, peer, logger } = this.#parts;
-    const key = await loadSealingKey(home.at('sealing.key'));
-    const { boxes, runLog: log, peers, pins } = mesh;
-    const directory = home.at('secrets');
-    const secrets = new PeerSecrets({ boxes, log, peers, peer, key, env: process.env, directory });
-    const stop = new AbortController();
-    const answering = boxes
-      .answer((question) => secrets.give(question), stop.signal)
-      .catch((err: unknown) => logger.warn({ err }, 'gives no secrets to peers that come later'));
-    this.#stops.push({
-      part: 'answers about secrets',
-      stop: async () => {
-        stop.abort();
-        await answering;
-      },
-    });
-    const secretFiles = this.#secretFiles;
-    const fetches = newFetches();
-    const external = { store: new OutsideStores(), pins, secrets, secretFiles, sha256, fetches };
-    return { external, sealingKey: publicKeyText(key) };
-  }
-
-  /** Images without a registry: this peer's part of it. Before it, Podman has to be told where it is. */
-  async #openImages(
-    mesh: Mesh,
-    { store, exchange }: { readonly store: DiskStore; readonly exchange: BulkExchange },
-  ) {
-    const { configuration, logger, peer } = this.#parts;
-    const { artifacts, finder } = mesh;
-    const fromPeers = exchange.transfers;
-    const blobs = new ArtifactBlobs({ store, artifacts, finder, fromPeers });
-    const registry = new ImageRegistry({
-      peer,
-      mesh,
-      store,
-      blobs,
-      clock: systemClock,
-      logger,
-      env: process.env,
-      port: configuration.registryPort,
-    });
-    this.#registry = registry;
-    this.#stops.push({ part: 'image registry', stop: () => registry.stop() });
-    await registry.start();
-    return { registry, images: new MeshImages({ tags: mesh.imageTags, blobs }) };
-  }
-
-  /** Containers of an earlier session find their socket again where it was. */
-  async #openDesk(mesh: Mesh, journal: AttemptJournal, files: LocalTaskFiles): Promise<TaskApi> {
-    const { home, logger, peer } = this.#parts;
-    const randomId = newClaimText;
-    const desk = new TaskApi({
-      ...mesh,
-      artifacts: mesh.everywhere,
-      ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
-      loadGraph: (published) => loadGraph(mesh.artifacts, published),
-      home: home.path,
-      env: process.env,
-    });
-    this.#stops.push({ part: 'task API', stop: () => desk.stop() });
-    await desk.start(new Set((await journal.list()).map(({ claim }) => claim)));
-    return desk;
   }
 
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
     this.#mesh = mesh;
-    this.#stops.push({ part: 'mesh', stop: () => mesh.stop() });
+    this.#started.add('mesh', () => mesh.stop());
     const service = new PodmanService({ directory: home.path, env: process.env });
-    this.#stops.push({ part: 'podman service', stop: () => service.stop() });
+    this.#started.add('podman service', () => service.stop());
     await service.start();
-    const podman = await this.#openRuntime(service.socketPath);
+    const podman = await openContainerRuntime(this.#parts, this.#started, service.socketPath);
     const boot = await readBoot();
     const journal = new DiskJournal(home.at('attempts'), boot);
-    const { store, files, exchange } = await this.#openFiles(connection, mesh, journal);
+    const secretFiles = this.#secretFiles;
+    const place = { connection, mesh, journal, secretFiles };
+    const { store, files, exchange } = await openFiles(this.#parts, this.#started, place);
     const ownPeer = this.#parts.peer;
     const keeping = await openKeeping(
       { peer: ownPeer, mesh, files, store, clock: systemClock, logger },
@@ -313,16 +162,30 @@ export class Daemon {
         isAnchor: configuration.nats === undefined,
       },
     );
-    this.#stops.push({ part: 'keeping of outputs', stop: () => keeping.stop() });
+    this.#started.add('keeping of outputs', () => keeping.stop());
     const apiParts = { home: home.path, env: process.env, store, peer: ownPeer, version, logger };
     const localApi = new LocalApi(apiParts);
     this.#localApi = localApi;
-    this.#stops.push({ part: 'local API', stop: () => localApi.stop() });
+    this.#started.add('local API', () => localApi.stop());
     await localApi.start();
-    const { external, sealingKey } = await this.#openSecrets(mesh);
-    const desk = await this.#openDesk(mesh, journal, files);
+    const { external, sealingKey } = await openSecrets(
+      this.#parts,
+      this.#started,
+      mesh,
+      secretFiles,
+    );
+    const desk = await openTaskApi(this.#parts, this.#started, {
+      mesh,
+      journal,
+      files,
+      randomId: newClaimText,
+    });
     const facts = await readHardware();
-    const { registry, images } = await this.#openImages(mesh, { store, exchange });
+    const { registry, images } = await openImages(this.#parts, this.#started, mesh, {
+      store,
+      exchange,
+    });
+    this.#registry = registry;
     const port = () => registry.port;
     const runtime = new MeshImageRuntime({
       runtime: podman,
@@ -344,7 +207,7 @@ export class Daemon {
       onChange: () => onChange(),
     });
     await source.start();
-    this.#stops.push({ part: 'machine facts', stop: () => source.stop() });
+    this.#started.add('machine facts', () => source.stop());
     const { artifacts: objects, finder } = mesh;
     const peer = new Peer(
       {
@@ -378,7 +241,7 @@ export class Daemon {
       capacity,
     );
     onChange = () => peer.notice();
-    this.#stops.push({ part: 'peer', stop: () => peer.stop() });
+    this.#started.add('peer', () => peer.stop());
     return peer;
   }
 }

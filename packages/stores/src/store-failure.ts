@@ -10,7 +10,9 @@ export function failureOfStatus(where: string, status: number, code = ''): Exter
     const advice = 'check the credentials that the document names for this store';
     return new ExternalStoreError('refused', `${said}: ${advice}`, NOT_AGAIN);
   }
-  const retryable = status >= 500 || [408, 425, 429].includes(status);
+  // 501 and 505 are said of the request itself: it would be answered so for ever.
+  const retryable =
+    (status >= 500 && status !== 501 && status !== 505) || [408, 425, 429].includes(status);
   return new ExternalStoreError('failed', said, { retryable });
 }
 

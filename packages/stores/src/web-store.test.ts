@@ -114,6 +114,7 @@ describe('reading', () => {
     [403, 'refused', false],
     [416, 'failed', false],
     [429, 'failed', true],
+    [501, 'failed', false],
     [503, 'failed', true],
   ])('says what status %i means', async (status, kind, retryable) => {
     server.answer = (_, response) => response.writeHead(status).end('secret words');

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LOG_BYTES_MAX, type RunId, taskId } from '@podmesh/core';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -49,6 +49,8 @@ describe('naming runs', () => {
     expect(await podmesh('show', 'zzzzzzzzzzzz')).toMatchObject({ code: 2 });
     expect((await podmesh('show', 'UPPER')).err).toContain('there is no run "UPPER"');
     expect((await podmesh('logs', 'last/nobody')).err).toContain('Its jobs: a, arr, end');
+    expect((await podmesh('logs', 'last/are')).err).toContain('Did you mean arr?');
+    expect((await podmesh('get', 'last/arr:7/part')).err).toContain('Which tasks arr has');
     const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
     for (const _ of letters) await publish({ id: 'x' });
     // 37 runs and 36 letters: two begin alike.
@@ -241,6 +243,20 @@ describe('get and put', () => {
     expect((await podmesh('get', 'last/arr/part', '-o', 'all')).code).toBe(0);
     expect([await read('all', '0'), await read('all', '1')]).toEqual(['zero', 'one']);
     expect((await podmesh('get', 'last/arr/part', '-o', '-')).code).toBe(2);
+  });
+
+  it('fetch a directory without entries of a job that had no elements, and explain it', async () => {
+    driver = await publish(
+      { id: 'list', outputs: { lines: 'fd:1' } },
+      { id: 'each', forEach: 'jobs:list/lines', outputs: { part: 'fd:1' } },
+    );
+    await driver.start('list');
+    await driver.succeed('list', { lines: '' });
+    await driver.expandToNothing('each');
+    expect((await podmesh('get', 'last/each/part', '-o', 'none')).code).toBe(0);
+    expect(await readdir(join(world.directory, 'none'))).toEqual([]);
+    expect((await podmesh('explain', 'last/each')).out).toContain('it goes over 0 elements');
+    expect((await podmesh('logs', 'last/each')).err).toContain('its elements are tasks');
   });
 
   it('refuse to overwrite unless told, and put into an existing directory', async () => {

@@ -3,7 +3,6 @@ import type {
   ArtifactRef,
   ArtifactStore,
   RunRecord,
-  TaskId,
   TaskRecord,
   TreeEntry,
 } from '@podmesh/core';
@@ -11,6 +10,7 @@ import { makeTree } from '@podmesh/jetstream';
 import type { OutputTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
 import type { Client } from '../mesh/client.ts';
+import { noSuchTask } from '../mesh/no-such-task.ts';
 
 /** Something to fetch, and where its bytes come from. */
 export interface Wanted {
@@ -46,7 +46,10 @@ export async function findOutput(
     return { ...wanted, name: baseName(output) };
   }
   const elements = tasks.filter((known) => known.job === (task as string));
-  if (elements.length === 0) throw noSuchTask(record, task);
+  const isEmptyList = record.tasks.some((known) => known.task === task && known.elements === 0);
+  if (elements.length === 0 && !isEmptyList) {
+    throw noSuchTask(record.run, task, [...new Set(record.tasks.map(({ job }) => job))]);
+  }
   return gather(client, elements, { ...target, run: record.run });
 }
 
@@ -104,12 +107,8 @@ function baseName(output: string): string {
 }
 
 function missing(artifact: ArtifactId): CliError {
-  return new CliError('not-available', `the mesh has no artifact ${artifact}`);
-}
-
-function noSuchTask(record: RunRecord, task: TaskId): CliError {
-  const jobs = [...new Set(record.tasks.map(({ job }) => job))].slice(0, NAMES_SHOWN);
-  return new CliError('no-such-task', `run ${record.run} has no task ${task}`, {
-    advice: `Its jobs: ${jobs.join(', ')}${jobs.length === NAMES_SHOWN ? ', …' : ''}`,
+  return new CliError('not-available', `the mesh has no artifact ${artifact}`, {
+    advice:
+      'If a peer that has it is away, wait for that one; else publish the document again: what is missed is made again.',
   });
 }

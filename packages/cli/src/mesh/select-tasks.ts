@@ -1,11 +1,10 @@
 import type { JobId, TaskId } from '@podmesh/core';
-import { CliError } from '../cli-error.ts';
 import type { LoadedRun } from './load-run.ts';
-
-const JOBS_SHOWN = 10;
+import { noSuchTask } from './no-such-task.ts';
 
 /**
- * Numbers of the tasks that a person means: one task, all elements of an array job, or everything.
+ * Numbers of the tasks that a person means: one task, all elements of an array job (of one without
+ * elements what stood for it), or everything.
  * Throws `no-such-task`.
  */
 export function selectTasks(loaded: LoadedRun, named: TaskId | undefined): readonly number[] {
@@ -14,11 +13,7 @@ export function selectTasks(loaded: LoadedRun, named: TaskId | undefined): reado
   if (named === undefined) return numbers(0, count);
   const found = loaded.kind === 'logged' ? inState(loaded, named) : inRecord(loaded, named);
   if (found.length > 0) return found;
-  const jobs = jobsOf(loaded);
-  const shown = jobs.slice(0, JOBS_SHOWN).join(', ');
-  throw new CliError('no-such-task', `run ${loaded.run} has no task ${named}`, {
-    advice: `Its jobs: ${shown}${jobs.length > JOBS_SHOWN ? ', …' : ''}`,
-  });
+  throw noSuchTask(loaded.run, named, jobsOf(loaded));
 }
 
 function inState(
@@ -26,7 +21,9 @@ function inState(
   named: TaskId,
 ): readonly number[] {
   const number = state.index.numberOf(named);
-  if (number !== undefined && state.tasks[number]?.kind !== 'expanded') return [number];
+  const task = number === undefined ? undefined : state.tasks[number];
+  const isList = task?.kind === 'expanded' && task.count > 0;
+  if (number !== undefined && !isList) return [number];
   const job = state.graph.jobs.findIndex(({ id }) => id === (named as string));
   return job < 0 ? [] : numbers(state.index.firstTaskOf(job), state.index.sizeOf(job));
 }
@@ -37,7 +34,7 @@ function inRecord(
 ): readonly number[] {
   const all = [...record.tasks.entries()];
   const one = all.filter(([, { task }]) => task === named);
-  const isList = one.some(([, { elements }]) => elements !== undefined);
+  const isList = one.some(([, { elements }]) => elements !== undefined && elements > 0);
   const chosen =
     one.length > 0 && !isList ? one : all.filter(([, { job }]) => job === (named as string));
   return chosen.map(([number]) => number);

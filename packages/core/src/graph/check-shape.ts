@@ -17,6 +17,8 @@ export interface ShapedDocument {
   /** Undefined when they are wrong, or there are none. */
   readonly secrets: Readonly<Record<string, DocumentSecret>> | undefined;
   readonly stores: Readonly<Record<string, DocumentStore>> | undefined;
+  /** A task spawns it: there is no publisher who could add secrets. */
+  readonly isSpawn?: true;
   /** Undefined when they are wrong: nothing can be said of what jobs inherit. */
   readonly defaults: DocumentDefaults | undefined;
   /** By position; undefined where the shape is wrong. */

@@ -19,11 +19,13 @@ const NOTHING: Readonly<Record<string, never>> = {};
 export class ExternalPlaces {
   readonly #stores: Readonly<Record<string, DocumentStore>>;
   readonly #secrets: Readonly<Record<string, DocumentSecret>>;
+  readonly #isSpawn: boolean;
   readonly #problems: ProblemList;
 
   constructor(shaped: ShapedDocument, problems: ProblemList) {
     this.#stores = shaped.stores ?? NOTHING;
     this.#secrets = shaped.secrets ?? NOTHING;
+    this.#isSpawn = shaped.isSpawn === true;
     this.#problems = problems;
   }
 
@@ -79,6 +81,13 @@ export class ExternalPlaces {
 
   #checkName(name: string, path: Path): void {
     if (Object.hasOwn(this.#secrets, name)) return;
+    if (this.#isSpawn) {
+      this.#problems.add(path, () => ({
+        problem: `a sub-task has no secrets, so there is no ${inWords(name)}`,
+        advice: 'Do what needs it in a job of the document, and give the sub-task the result.',
+      }));
+      return;
+    }
     const known = Object.keys(this.#secrets);
     this.#problems.add(path, () => ({
       problem: `there is no secret ${inWords(name)}`,

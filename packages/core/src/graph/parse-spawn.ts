@@ -6,6 +6,7 @@ import {
   SPAWN_KEY_CHARACTERS_MAX,
 } from '../words/limits.ts';
 import { ok, type Result, refused } from '../words/result.ts';
+import { checkReach } from './check-reach.ts';
 import { checkReferences } from './check-references.ts';
 import { checkShape } from './check-shape.ts';
 import type { InputRef, Job } from './graph.ts';
@@ -49,7 +50,7 @@ export function parseSpawn(
     return refused(problems.toProblems());
   }
   const names = nameJobs(shaped, problems);
-  const read = normaliseJobs(shaped, names, spawner.sha256, problems);
+  const read = normaliseJobs({ ...shaped, isSpawn: true }, names, spawner.sha256, problems);
   const known = othersNamed(read, names, spawner).map(asTarget);
   checkReferences(
     shaped,
@@ -59,6 +60,7 @@ export function parseSpawn(
   );
   for (const [at, job] of read.entries()) {
     if (job !== undefined) checkAlone(job, at, problems);
+    if (job !== undefined) checkReach(job, at, spawner.job, problems);
     if (job !== undefined) checkLine(job, at, { names, line: spawner.line, problems });
   }
   if (!problems.isEmpty) return refused(problems.toProblems());

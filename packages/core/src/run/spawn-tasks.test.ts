@@ -245,6 +245,7 @@ describe('refused is', () => {
       'a sub-task cannot wait for a',
     );
     expect(() => asks(run, 'a', 'k', [{ inputs: { in: 'file:x' } }])).toThrow('no files beside');
+    expect(() => asks(run, 'a', 'k', [{ secrets: { T: 't' } }])).toThrow('has no secrets');
   });
 
   it('a name that is taken, and a spawn of nothing', () => {

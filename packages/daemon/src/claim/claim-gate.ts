@@ -10,7 +10,7 @@ import {
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { JournalEntry } from '../execute/attempt-journal.ts';
-import type { Ending } from '../execute/container-run.ts';
+import type { Ending } from '../execute/container-run-parts.ts';
 import type { Executor } from '../execute/executor.ts';
 import { HostGuard, type HostMeasures } from '../machine/host-guard.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';

@@ -1,25 +1,18 @@
 import type {
   ArtifactRef,
   ClaimId,
-  Clock,
   ContainerExit,
-  ContainerRuntime,
   Failure,
-  LimitsEnforced,
   LogRef,
   LogSink,
-  Machine,
   Offer,
-  PeerId,
   PullProgress,
   RunningContainer,
   Sequence,
   TaskResult,
 } from '@podmesh/core';
 import type { Reservation } from '../claim/capacity-ledger.ts';
-import { AttemptExternals, type ExternalParts } from '../external/attempt-externals.ts';
-import type { HostMeasures } from '../machine/host-guard.ts';
-import type { AttemptDesk } from '../task-api/task-api.ts';
+import { AttemptExternals } from '../external/attempt-externals.ts';
 import {
   AttemptFailure,
   type AttemptProblem,
@@ -28,6 +21,12 @@ import {
   failureOfInput,
 } from './attempt-failure.ts';
 import type { AttemptStep } from './attempt-step.ts';
+import type {
+  AttemptAtHand,
+  ContainerRunParts,
+  ContainerWitness,
+  Ending,
+} from './container-run-parts.ts';
 import { amidFullDisk } from './full-disk.ts';
 import { failureOfExit, failureOfStart, reportExit, reportUsage } from './outcome.ts';
 import { patiently } from './patiently.ts';
@@ -35,46 +34,7 @@ import { resolveNamedImage } from './resolve-named-image.ts';
 import { orderOf } from './stop-order.ts';
 import { keepOutputs, type OutputStoring, storeOutputs } from './store-outputs.ts';
 import { supervise } from './supervise.ts';
-import type { LogSpool, TaskFiles } from './task-files.ts';
-
-/** How an attempt ended, before anybody was told. */
-export type Ending =
-  | { readonly kind: 'succeeded'; readonly result: TaskResult }
-  | { readonly kind: 'failed'; readonly failure: Failure };
-
-export interface ContainerRunParts {
-  readonly runtime: ContainerRuntime;
-  readonly files: TaskFiles;
-  readonly clock: Clock;
-  readonly machine: () => Machine;
-  /** What holds a task to its limits on this machine. */
-  readonly limits: () => LimitsEnforced;
-  readonly peer: PeerId;
-  /** Absent: no task here reaches anything outside of the mesh, nor has secrets. */
-  readonly external?: ExternalParts | undefined;
-  /** The result cache, of offers whose result only this attempt could know. */
-  readonly known?: KnownResult | undefined;
-  /** The disk that tasks write to; absent: a full one is not told from a command's own failure. */
-  readonly host?: Pick<HostMeasures, 'freeDiskBytes' | 'disk'>;
-  /** Where containers can ask for more; absent: nowhere. */
-  readonly desk?: AttemptDesk;
-  /** Called at every step of an attempt, so that tests can end the process exactly there. */
-  readonly onStep?: ((step: AttemptStep) => void) | undefined;
-}
-
-/** A result that makes the container needless, and how one is kept although it could not be delivered. */
-export interface KnownResult {
-  find(offer: Offer, image: string): Promise<TaskResult | undefined>;
-  record(offer: Offer, result: TaskResult): Promise<void>;
-}
-
-/** Who has to know of the container of one attempt. */
-export interface ContainerWitness {
-  /** It runs; must not throw. */
-  started(container: RunningContainer, image: string): Promise<void>;
-  /** It does not run any more. */
-  ended(): void;
-}
+import type { LogSpool } from './task-files.ts';
 
 /** Everything between `attempt-started` and the outcome: inputs, image, container, outputs. */
 export class ContainerRun {
@@ -93,25 +53,11 @@ export class ContainerRun {
   #image = '';
   #container: RunningContainer | undefined;
   #isAdopted = false;
+  /** How its container ended is known. */
+  #hasEnded = false;
 
   /** `stop` aborts with a `StopOrder` as its reason. */
-  constructor(
-    parts: ContainerRunParts,
-    attempt: {
-      readonly offer: Offer;
-      readonly claim: ClaimId;
-      readonly spool: LogSpool;
-      readonly stop: AbortSignal;
-      readonly witness?: ContainerWitness;
-      /** How long an adopted container has run before. */
-      readonly ranMs?: number;
-      /** Told how far the pull of the image is. */
-      readonly onPull?: PullProgress;
-      /** What the attempt holds of the machine, and where it began in the log: with both it is answered. */
-      readonly reservation?: Reservation;
-      readonly startedSequence?: Sequence;
-    },
-  ) {
+  constructor(parts: ContainerRunParts, attempt: AttemptAtHand) {
     this.#parts = parts;
     this.#offer = attempt.offer;
     this.#claim = attempt.claim;
@@ -153,8 +99,9 @@ export class ContainerRun {
     this.#container = container;
     this.#isAdopted = true;
     try {
-      this.#openDesk();
       this.#offer = await this.#patiently(() => this.#externals.resume());
+      // Not before it is known what must not be told.
+      this.#openDesk();
       if (log !== undefined) container.replayLog(this.#externals.masked(log));
       this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
       return await this.#finish(container);
@@ -175,7 +122,7 @@ export class ContainerRun {
   async cleanUp(): Promise<void> {
     this.#parts.desk?.close(this.#claim);
     await this.#container?.remove();
-    this.#parts.desk?.remove(this.#claim);
+    this.#parts.desk?.remove(this.#claim, this.#hasEnded);
     await this.#spool.discard();
   }
 
@@ -245,7 +192,8 @@ export class ContainerRun {
     const [desk, reservation] = [this.#parts.desk, this.#reservation];
     if (desk === undefined || reservation === undefined) return undefined;
     const [offer, claim, startedSequence] = [this.#offer, this.#claim, this.#startedSequence];
-    return desk.open({ offer, claim, startedSequence, reservation });
+    const maskText = (text: string): string => this.#externals.maskText(text);
+    return desk.open({ offer, claim, startedSequence, reservation, maskText });
   }
 
   async #finish(container: RunningContainer): Promise<Ending> {
@@ -253,6 +201,7 @@ export class ContainerRun {
     if (!this.#isAdopted) this.#step('container-started');
     await this.#witness?.started(container, this.#image);
     const { exit, stopped } = await this.#supervise(container);
+    this.#hasEnded = true;
     this.#externals.flush();
     this.#step('container-ended');
     const { host, peer } = this.#parts;

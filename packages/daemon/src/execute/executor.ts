@@ -30,12 +30,8 @@ import { ActiveAttempts, type RunningAttempt } from './active-attempts.ts';
 import type { AttemptJournal, JournalEntry, OpenAttempt } from './attempt-journal.ts';
 import type { AttemptStep } from './attempt-step.ts';
 import { CachedResults } from './cached-results.ts';
-import {
-  ContainerRun,
-  type ContainerRunParts,
-  type ContainerWitness,
-  type Ending,
-} from './container-run.ts';
+import { ContainerRun } from './container-run.ts';
+import type { ContainerRunParts, ContainerWitness, Ending } from './container-run-parts.ts';
 import { OthersFirst } from './others-first.ts';
 import { Outcomes } from './outcomes.ts';
 import { RefusedOffers } from './refused-offers.ts';

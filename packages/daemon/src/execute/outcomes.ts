@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { JournalEntry, OpenAttempt } from './attempt-journal.ts';
 import type { AttemptStep } from './attempt-step.ts';
 import type { CachedResults } from './cached-results.ts';
-import type { Ending } from './container-run.ts';
+import type { Ending } from './container-run-parts.ts';
 
 export interface OutcomesParts {
   readonly log: RunLog;

@@ -161,7 +161,7 @@ describe('a source whose bytes are known', () => {
     other.files.missing.add(known.digest);
     expect(await other.settle(failure(other.attempt.begin()))).toMatchObject({
       kind: 'input-missing',
-      message: expect.stringContaining('is not what this run reads any more'),
+      message: expect.stringContaining('and no peer has those bytes'),
     });
   });
 });

@@ -244,8 +244,8 @@ export class AttemptExternals {
 
 function otherBytes(place: StorePlace, wanted: ArtifactId, found: ArtifactId): AttemptFailure {
   const message =
-    `${placeText(place)} is not what this run reads any more: it has the digest ${found} and not ${wanted}, ` +
-    'and no peer has the earlier bytes';
+    `${placeText(place)} has the digest ${found}, but this run reads ${wanted}, as the document says or as ` +
+    'they were when it was first read, and no peer has those bytes';
   return new AttemptFailure('input-missing', message);
 }
 

@@ -41,6 +41,17 @@ it('sweeps what killed daemons left, and nothing else', async () => {
   ]);
 });
 
+it('writes over no file that a person wrote', async () => {
+  const { env, folder } = await newHome();
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, 'podmesh-4711.conf');
+  await writeFile(path, '# a person wrote this\n');
+  const file = new RegistriesFile(env);
+  await expect(file.write(4711)).rejects.toThrow(`${path} is not from podmesh`);
+  await file.remove();
+  expect(await readFile(path, 'utf8')).toBe('# a person wrote this\n');
+});
+
 it('leaves the file to another daemon that has the port by now', async () => {
   const { env, folder } = await newHome();
   const file = new RegistriesFile(env);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -20,10 +20,13 @@ export class RegistriesFile {
     this.#pid = pid;
   }
 
+  /** Throws where the name belongs to a file that no daemon wrote. */
   async write(port: number): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o755 });
     await this.#sweep();
     const path = join(this.#folder, `podmesh-${port}.conf`);
+    if ((await ownerOf(path)) === undefined && (await isThere(path)))
+      throw new Error(`${path} is not from podmesh; move it away`);
     const hosts = ['localhost', '127.0.0.1', '[::1]'];
     const text = [
       `# of the podmesh daemon ${this.#pid}, which takes it away when it ends`,
@@ -58,6 +61,10 @@ async function ownerOf(path: string): Promise<number | undefined> {
   const text = await readFile(path, 'utf8').catch(() => '');
   const found = OWNER.exec(text)?.[1];
   return found === undefined ? undefined : Number(found);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
 }
 
 function isAlive(pid: number): boolean {

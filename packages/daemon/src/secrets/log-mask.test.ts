@@ -28,6 +28,18 @@ it('knows the longer of two values that begin alike, and values within values', 
   expect(run([SECRET, `${SECRET}-and-more`], [...`<${SECRET}-and-less>`])).toBe('<***-and-less>');
 });
 
+it('knows a value whose beginning is a value or a line, wherever the pieces are cut', () => {
+  const lines = 'first-line-of-it\nshort\nlast-line-of-it\n';
+  const texts = [`<${SECRET}-and-more>`, `<${lines}>`];
+  for (const text of texts) {
+    const values = [SECRET, `${SECRET}-and-more`, lines];
+    expect(run(values, [...text])).toBe('<***>');
+    for (let cut = 0; cut <= text.length; cut += 1)
+      expect(run(values, [text.slice(0, cut), text.slice(cut)])).toBe('<***>');
+  }
+  expect(run([SECRET, `${SECRET}-and-more`], [...`${SECRET}-and`])).toBe('***-and');
+});
+
 it('masks without the line end of a file, and each long line of several', () => {
   expect(run([`${SECRET}\n`], [`<${SECRET}>`])).toBe('<***>');
   expect(run(['first-line-of-it\nsecond-line-of-it\n'], ['x second-line-of-it y'])).toBe('x *** y');

@@ -37,7 +37,7 @@ export class LogMask {
         for (const stream of ['stdout', 'stderr'] as const) {
           const rest = this.#held[stream];
           this.#held[stream] = Buffer.alloc(0);
-          if (rest.length > 0) sink(stream, rest);
+          if (rest.length > 0) sink(stream, this.#replace(rest, rest.length).masked);
         }
       },
     };
@@ -46,20 +46,25 @@ export class LogMask {
   /** A whole text, such as the message of a failure. */
   text(text: string): string {
     if (this.#patterns.length === 0) return text;
-    return this.#replace(Buffer.from(text)).masked.toString('utf8');
+    const bytes = Buffer.from(text);
+    return this.#replace(bytes, bytes.length).masked.toString('utf8');
   }
 
   #take(stream: Stream, bytes: Uint8Array): Buffer {
-    const { masked, restFrom, all } = this.#replace(Buffer.concat([this.#held[stream], bytes]));
-    const cut = this.#cutOf(all, restFrom);
-    this.#held[stream] = Buffer.from(all.subarray(cut));
-    return masked.subarray(0, masked.length - (all.length - cut));
+    const all = Buffer.concat([this.#held[stream], bytes]);
+    const { masked, heldFrom } = this.#replace(all);
+    this.#held[stream] = Buffer.from(all.subarray(heldFrom));
+    return masked;
   }
 
-  /** `restFrom`: where the bytes behind the last occurrence begin; `masked` ends with them. */
-  #replace(all: Buffer): { masked: Buffer; restFrom: number; all: Buffer } {
+  /**
+   * Masks up to `heldFrom`, where what may become a value begins. A value there is not taken yet: it may be a line of
+   * one that is longer. `end`: nothing more will come, so that all is masked.
+   */
+  #replace(all: Buffer, end?: number): { masked: Buffer; heldFrom: number } {
     const pieces: Buffer[] = [];
     let from = 0;
+    let heldFrom = end ?? this.#cutOf(all, from);
     const next = this.#patterns.map((pattern) => ({ pattern, at: all.indexOf(pattern) }));
     for (;;) {
       let first: (typeof next)[number] | undefined;
@@ -67,11 +72,12 @@ export class LogMask {
         if (one.at >= 0 && one.at < from) one.at = all.indexOf(one.pattern, from);
         if (one.at >= 0 && (first === undefined || one.at < first.at)) first = one;
       }
-      if (first === undefined) break;
+      if (first === undefined || first.at >= heldFrom) break;
       pieces.push(all.subarray(from, first.at), MASK);
       from = first.at + first.pattern.length;
+      if (from > heldFrom) heldFrom = this.#cutOf(all, from);
     }
-    return { masked: Buffer.concat([...pieces, all.subarray(from)]), restFrom: from, all };
+    return { masked: Buffer.concat([...pieces, all.subarray(from, heldFrom)]), heldFrom };
   }
 
   /** Where the end begins that more bytes could make a value. */

@@ -29,6 +29,16 @@ it('places files that only this user finds, and takes them away', async () => {
   expect(await newFiles().values(CLAIM)).toEqual([]);
 });
 
+it('lets the user of an image read them, whatever the daemon was started with', async () => {
+  const before = process.umask(0o077);
+  try {
+    const placed = await newFiles().place(CLAIM, SECRETS, VALUES);
+    expect((await stat(placed.files['key.pem'] ?? '')).mode & 0o777).toBe(0o444);
+  } finally {
+    process.umask(before);
+  }
+});
+
 it('places them again for a start that is repeated', async () => {
   const files = newFiles();
   await files.place(CLAIM, SECRETS, VALUES);

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, lstat, mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClaimId, JobSecrets, SecretValues } from '@podmesh/core';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
@@ -56,7 +57,9 @@ export class SecretFiles {
   /** Harmless when there is nothing. */
   async remove(claim: ClaimId): Promise<void> {
     if (this.#root === undefined) return;
-    await rm(join(await this.#root, claim), { recursive: true, force: true });
+    const directory = join(await this.#root, claim);
+    // For every task, and most have none: a look costs a tenth of removing nothing.
+    if (existsSync(directory)) await rm(directory, { recursive: true, force: true });
   }
 
   /** Takes away what a killed daemon left, but for these attempts. Never throws. */
@@ -107,7 +110,9 @@ async function writeAll(
     if (value === undefined) throw new Error(`broken invariant: no value of the secret ${secret}`);
     // A repeated start of the same attempt finds it there, and read-only.
     await rm(path, { force: true });
-    await writeFile(path, value, { mode: 0o444 });
+    await writeFile(path, value, { mode: 0o400 });
+    // The mode of a new file is less by the umask.
+    await chmod(path, 0o444);
     placed[name] = path;
   }
   return placed;

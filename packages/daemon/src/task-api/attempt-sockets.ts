@@ -8,22 +8,32 @@ import { PEER_CONNECTIONS_MAX, TASK_CONNECTIONS_MAX } from './task-api-limits.ts
 /** The user inside may be any that the image has; who is let in is decided by what is mounted. */
 const SOCKET_MODE = 0o666;
 
+/** Sockets that are kept for the next attempts: about as many as end at the same time. */
+const IDLE_SOCKETS_MAX = 16;
+
 interface OpenSocket<T> {
-  readonly attempt: T;
+  /** The name of its directory. */
+  name: string;
+  /** Undefined: nobody's; who connects is sent away. */
+  attempt: T | undefined;
   readonly server: Server;
   readonly connections: Set<Socket>;
 }
 
 /**
  * One listening socket for each attempt, so that the kernel tells who speaks: a task can reach its own socket and no
- * other, and needs no secret. All connections are answered by one HTTP server.
+ * other, and needs no secret. All connections are answered by one HTTP server. The socket of an attempt whose container
+ * is known to be gone is the next one's, as making and removing one costs more than all else that a task needs of its peer;
+ * it was mounted read-only, so it is as it was.
  */
 export class AttemptSockets<T> {
   readonly #place: SocketPlace;
   readonly #http: HttpServer;
   readonly #open = new Map<ClaimId, OpenSocket<T>>();
+  readonly #idle: OpenSocket<T>[] = [];
   readonly #speakers = new WeakMap<Socket, T>();
   #connections = 0;
+  #names = 0;
 
   constructor(place: SocketPlace, http: HttpServer) {
     this.#place = place;
@@ -37,11 +47,88 @@ export class AttemptSockets<T> {
 
   /** The directory for the attempt's container, with its socket in it. Throws when there can be none. */
   open(claim: ClaimId, attempt: T): string {
-    this.close(claim);
+    this.#drop(claim);
+    const socket = this.#reuse(claim) ?? this.#listen(claim);
+    socket.attempt = attempt;
+    this.#open.set(claim, socket);
+    return this.#place.directory(claim);
+  }
+
+  /** Nobody can speak as this attempt any more. Harmless when it is not open. */
+  close(claim: ClaimId): void {
+    const open = this.#open.get(claim);
+    if (open !== undefined) this.#silence(open);
+  }
+
+  /** Also the directory goes. `isGone`: nothing of the attempt's container lives any more. */
+  remove(claim: ClaimId, isGone: boolean): void {
+    const open = this.#open.get(claim);
+    if (open !== undefined && isGone && this.#idle.length < IDLE_SOCKETS_MAX) {
+      this.#silence(open);
+      this.#open.delete(claim);
+      if (this.#rename(open, `idle-${this.#names++}`)) {
+        this.#idle.push(open);
+        return;
+      }
+      open.server.close();
+    }
+    this.#drop(claim);
+    this.#place.remove(claim);
+  }
+
+  closeAll(): void {
+    for (const claim of [...this.#open.keys()]) this.#drop(claim);
+    for (const { name, server } of this.#idle.splice(0)) {
+      server.close();
+      this.#place.remove(name);
+    }
+  }
+
+  /** The socket is closed, and its directory stays. */
+  #drop(claim: ClaimId): void {
+    const open = this.#open.get(claim);
+    if (open === undefined) return;
+    this.#silence(open);
+    this.#open.delete(claim);
+    open.server.close();
+    // Closing it removes the file where it was made, which may be no longer where it is.
+    this.#place.clear(claim);
+  }
+
+  #silence(open: OpenSocket<T>): void {
+    open.attempt = undefined;
+    for (const socket of open.connections) {
+      this.#speakers.delete(socket);
+      socket.destroy();
+    }
+  }
+
+  /** Not where the attempt has a directory already: its container has that one mounted. */
+  #reuse(claim: ClaimId): OpenSocket<T> | undefined {
+    if (this.#idle.length === 0 || this.#place.has(claim)) return undefined;
+    const idle = this.#idle.pop();
+    if (idle === undefined || this.#rename(idle, claim)) return idle;
+    idle.server.close();
+    this.#place.remove(idle.name);
+    return undefined;
+  }
+
+  #rename(open: OpenSocket<T>, name: string): boolean {
+    try {
+      this.#place.rename(open.name, name);
+    } catch {
+      return false;
+    }
+    open.name = name;
+    return true;
+  }
+
+  #listen(claim: ClaimId): OpenSocket<T> {
     const { directory, listenAt } = this.#place.make(claim);
     const server = createSocketServer({ allowHalfOpen: true }, (socket) =>
-      this.#welcome(claim, socket),
+      this.#welcome(open, socket),
     );
+    const open: OpenSocket<T> = { name: claim, attempt: undefined, server, connections: new Set() };
     server.maxConnections = TASK_CONNECTIONS_MAX;
     let problem: unknown;
     server.on('error', (error) => {
@@ -55,41 +142,18 @@ export class AttemptSockets<T> {
       server.close();
       throw new Error(`cannot listen to a task at ${directory}`, { cause: problem ?? error });
     }
-    this.#open.set(claim, { attempt, server, connections: new Set() });
-    return directory;
+    return open;
   }
 
-  /** Nobody can speak as this attempt any more. Harmless when it is not open. */
-  close(claim: ClaimId): void {
-    const open = this.#open.get(claim);
-    if (open === undefined) return;
-    this.#open.delete(claim);
-    open.server.close();
-    for (const socket of open.connections) {
-      this.#speakers.delete(socket);
-      socket.destroy();
-    }
-  }
-
-  /** Also the directory goes: for an attempt whose container is gone. */
-  remove(claim: ClaimId): void {
-    this.close(claim);
-    this.#place.remove(claim);
-  }
-
-  closeAll(): void {
-    for (const claim of [...this.#open.keys()]) this.close(claim);
-  }
-
-  #welcome(claim: ClaimId, socket: Socket): void {
-    const open = this.#open.get(claim);
-    if (open === undefined || this.#connections >= PEER_CONNECTIONS_MAX) {
+  #welcome(open: OpenSocket<T>, socket: Socket): void {
+    const { attempt } = open;
+    if (attempt === undefined || this.#connections >= PEER_CONNECTIONS_MAX) {
       socket.destroy();
       return;
     }
     this.#connections += 1;
     open.connections.add(socket);
-    this.#speakers.set(socket, open.attempt);
+    this.#speakers.set(socket, attempt);
     socket.once('close', () => {
       this.#connections -= 1;
       open.connections.delete(socket);

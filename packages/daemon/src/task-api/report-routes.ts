@@ -34,7 +34,7 @@ export class ReportRoutes {
     { task, request }: TaskApiCall,
     parse: (body: Body, before: TaskReport) => TaskReport,
   ): Promise<TaskApiAnswer> {
-    const body = (await readJsonBody(request)) ?? {};
+    const body = masked((await readJsonBody(request)) ?? {}, task);
     const reported = this.#reported.get(task) ?? { report: {}, timer: undefined };
     this.#reported.set(task, reported);
     reported.report = { ...reported.report, ...parse(body, reported.report) };
@@ -53,6 +53,15 @@ export class ReportRoutes {
       if (reported.report !== told && !task.over.signal.aborted) this.#tell(task, reported);
     }, REPORT_MS_MIN).unref();
   }
+}
+
+/** What is told travels like the log, and secrets are kept out of it like of that; before it is cut. */
+function masked(body: Body, { maskText }: TaskAtWork): Body {
+  const told = Object.entries(body).map(([name, value]) => [
+    maskText(name),
+    typeof value === 'string' ? maskText(value) : value,
+  ]);
+  return Object.fromEntries(told);
 }
 
 type Body = Readonly<Record<string, unknown>>;

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
+  renameSync,
   rmdirSync,
   rmSync,
   unlinkSync,
@@ -64,11 +67,31 @@ export class SocketPlace {
     }
   }
 
+  directory(name: string): string {
+    return join(this.#path, name);
+  }
+
+  has(name: string): boolean {
+    return existsSync(this.directory(name));
+  }
+
+  /** Throws where it cannot be; nothing that is mounted of it changes. */
+  rename(from: string, to: string): void {
+    renameSync(this.directory(from), this.directory(to));
+  }
+
+  /** Without a socket; harmless when there is none. */
+  clear(name: string): void {
+    rmSync(join(this.directory(name), SOCKET_NAME), { force: true });
+  }
+
   /** Makes the directory of an attempt, or takes the one that is there: a container may have it mounted. */
   make(claim: ClaimId): { readonly directory: string; readonly listenAt: string } {
-    const directory = join(this.#path, claim);
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-    rmSync(join(directory, SOCKET_NAME), { force: true });
+    const directory = this.directory(claim);
+    mkdirSync(directory, { recursive: true });
+    // The mode of a new one is less by the umask.
+    chmodSync(directory, 0o755);
+    this.clear(claim);
     return {
       directory,
       listenAt: `/proc/self/fd/${this.#descriptor}/${claim}/${SOCKET_NAME}`,
@@ -76,8 +99,8 @@ export class SocketPlace {
   }
 
   /** Harmless when it is gone. */
-  remove(claim: ClaimId): void {
-    const directory = join(this.#path, claim);
+  remove(name: string): void {
+    const directory = this.directory(name);
     try {
       rmdirSync(directory);
     } catch {

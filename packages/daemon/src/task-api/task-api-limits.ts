@@ -36,6 +36,8 @@ export const CAPACITY_AGE_MS_MAX = 1_000;
 export const WAIT_MS_MAX = 300_000;
 /** Sub-tasks of one answer. */
 export const TASKS_LISTED_MAX = 10_000;
+/** Of such an answer so much is made at a time. */
+export const LISTING_PIECE_CHARACTERS = 64 * 1024;
 /** A run that no task asks about any more is followed this long, in case one does. */
 export const FEED_LINGER_MS = 30_000;
 /** Rest after a run could not be followed. */

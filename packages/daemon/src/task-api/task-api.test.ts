@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { EMPTY_ARTIFACT, readReportLine } from '@podmesh/core';
 import { sampleArtifact } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
+import { LogMask } from '../secrets/log-mask.ts';
 import { namesIn, someBytes } from '../store/store.test-kit.ts';
 import { documentedRoutes, expectDocumented } from './documented.test-kit.ts';
 import { ask, newApiCase } from './task-api.test-kit.ts';
@@ -61,12 +62,47 @@ describe('who asks', () => {
     api.close(claim);
     await closed;
     await expect(ask(socket, 'GET', '/v1/me')).rejects.toThrow();
-    api.remove(claim);
-    api.remove(claim);
+    api.remove(claim, false);
+    api.remove(claim, false);
     expect(await namesIn(directory)).toEqual([]);
     expect(await namesIn(home)).toEqual(['sockets']);
     await api.stop();
     expect(await namesIn(home)).toEqual([]);
+  });
+
+  it('is the next attempt at the same socket, once the container that had it is gone', async () => {
+    const { api, open, home } = await newApiCase();
+    const one = open();
+    const made = async (path: string) => (await stat(path, { bigint: true })).birthtimeNs;
+    const before = await made(one.socket);
+    const kept = connect(one.socket);
+    await once(kept, 'connect');
+    api.remove(one.claim, true);
+    expect(await namesIn(one.directory)).toEqual([]);
+    await once(kept, 'close');
+    const two = open();
+    expect(await made(two.socket)).toBe(before);
+    expect((await ask(two.socket, 'GET', '/v1/me')).body).toMatchObject({ run: two.offer.run });
+    // Of this one's container nobody knows whether it is gone.
+    api.remove(two.claim, false);
+    const three = open();
+    expect(await made(three.socket)).not.toBe(before);
+    expect((await ask(three.socket, 'GET', '/v1/me')).body).toMatchObject({ run: three.offer.run });
+    api.remove(three.claim, true);
+    await api.stop();
+    expect(await namesIn(home)).toEqual([]);
+  });
+
+  it('may be any user of the image, whatever the daemon was started with', async () => {
+    const { open } = await newApiCase();
+    const before = process.umask(0o077);
+    try {
+      const { directory, socket } = open();
+      expect((await stat(directory)).mode & 0o777).toBe(0o755);
+      expect((await stat(socket)).mode & 0o777).toBe(0o666);
+    } finally {
+      process.umask(before);
+    }
   });
 
   it('finds the socket again in the same directory when the peer comes back', async () => {
@@ -152,6 +188,17 @@ describe('what a task says of itself', () => {
     expect(readReportLine(Buffer.from(chunk?.bytes ?? []).toString())).toEqual(half);
     const body = JSON.stringify({ loss: 0.25, __proto__: 1 });
     expect((await ask(socket, 'POST', '/v1/metrics', { body })).status).toBe(204);
+  });
+
+  it('is told without the secrets that it has', async () => {
+    const { open, mesh } = await newApiCase();
+    const mask = new LogMask([Buffer.from('hunter2-hunter3')]);
+    const { socket } = open({ maskText: (text) => mask.text(text) });
+    const body = JSON.stringify({ message: `${'x'.repeat(480)} https://a/?key=hunter2-hunter3` });
+    expect((await ask(socket, 'POST', '/v1/progress', { body })).status).toBe(204);
+    const { chunk } = mesh.liveLog.nextFrom(0, () => true);
+    const told = readReportLine(Buffer.from(chunk?.bytes ?? []).toString());
+    expect(told).toEqual({ message: `${'x'.repeat(480)} https://a/?key=***` });
   });
 
   it.each([

@@ -44,8 +44,8 @@ export interface AttemptDesk {
   open(attempt: AttemptAtWork): string;
   /** Nobody is answered any more. Harmless when it was never open. */
   close(claim: ClaimId): void;
-  /** The container is gone. */
-  remove(claim: ClaimId): void;
+  /** The directory goes. `isGone`: a container had it, has ended, and was removed. */
+  remove(claim: ClaimId, isGone: boolean): void;
 }
 
 /**
@@ -118,9 +118,9 @@ export class TaskApi implements AttemptDesk {
     this.#sockets?.close(claim);
   }
 
-  remove(claim: ClaimId): void {
+  remove(claim: ClaimId, isGone: boolean): void {
     this.close(claim);
-    this.#sockets?.remove(claim);
+    this.#sockets?.remove(claim, isGone);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -10,6 +10,8 @@ export interface AttemptAtWork {
   readonly startedSequence: Sequence;
   /** What it holds of the machine. */
   readonly reservation: Reservation;
+  /** Takes the secrets of the task out of what it says; absent: it has none. */
+  readonly maskText?: (text: string) => string;
 }
 
 /** What the API keeps of one attempt while that runs. */
@@ -19,6 +21,7 @@ export class TaskAtWork {
   readonly startedSequence: Sequence;
   /** Aborts when the attempt is over: nothing is answered any more. */
   readonly over = new AbortController();
+  readonly maskText: (text: string) => string;
   readonly #reservation: Reservation;
   #waits = 0;
   #requests = 0;
@@ -26,7 +29,8 @@ export class TaskAtWork {
 
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ offer, claim, startedSequence, reservation }: AttemptAtWork) {
+  constructor({ offer, claim, startedSequence, reservation, maskText }: AttemptAtWork) {
+    this.maskText = maskText ?? ((text) => text);
     this.offer = offer;
     this.claim = claim;
     this.startedSequence = startedSequence;

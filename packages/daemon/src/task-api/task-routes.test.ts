@@ -7,7 +7,7 @@ import {
   sampleSucceeded,
 } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
-import { eventsOf } from '../daemon.test-kit.ts';
+import { eventsOf, graphOf, publishGraph } from '../daemon.test-kit.ts';
 import { expectDocumented } from './documented.test-kit.ts';
 import { type Answered, ask, newApiCase } from './task-api.test-kit.ts';
 
@@ -34,7 +34,47 @@ function start({ mesh }: Case, run: RunId, task: string) {
   return { succeed: () => end(sampleSucceeded), fail: () => end(sampleFailed) };
 }
 
+describe('what a task spawns', () => {
+  const FAR = { id: 'far', outputs: { out1: 'fd:1' }, net: true };
+  const WEB = 'https://data.example.org/x';
+  const read = { ...ONE.jobs[0], inputs: { a: WEB } };
+  const sent = { ...ONE.jobs[0], outputs: { out1: { fd: 1, to: WEB } } };
+
+  it.each([
+    ['jobs[0].net', FAR],
+    ['jobs[0].inputs.a', read],
+    ['jobs[0].outputs.out1.to', sent],
+  ])('has no network that the task has not: %s', async (path, job) => {
+    const bench = await newApiCase();
+    const refused = await spawn(bench.open().socket, { jobs: [job] });
+    expect(refused.status).toBe(400);
+    expect(refused.text).toContain(`${path}: `);
+    const run = publishGraph(bench.mesh, graphOf({ id: 'root', net: true }));
+    const offer = { ...sampleOffer(run, freshLane()), task: taskId('root') };
+    const { socket } = bench.open({ offer, ...bench.begin(offer) });
+    expect((await spawn(socket, { jobs: [job] })).status).toBe(201);
+    for (const url of ['http://127.0.0.1:5000/v2/', 'http://localhost/', 'https://[::1]/x']) {
+      const jobs = [JSON.parse(JSON.stringify(job).replace(WEB, url))];
+      const isNet = job === FAR;
+      expect((await spawn(socket, { key: url, jobs })).status).toBe(isNet ? 201 : 400);
+    }
+  });
+});
+
 describe('a task that spawns', () => {
+  it('reads a long list in pieces, of which no more is made than is taken', async () => {
+    const bench = await newApiCase();
+    const run = publishGraph(bench.mesh, graphOf({ id: 'root' }));
+    const offer = { ...sampleOffer(run, freshLane()), task: taskId('root') };
+    const { socket } = bench.open({ offer, ...bench.begin(offer) });
+    expect((await spawn(socket, { jobs: [{ ...ONE.jobs[0], count: 3_000 }] })).status).toBe(201);
+    const all = await ask(socket, 'GET', '/v1/tasks');
+    expectDocumented('GET', '/v1/tasks', all);
+    expect(all.headers['content-length']).toBeUndefined();
+    const { tasks } = all.body as { tasks: readonly { task: string }[] };
+    expect(new Set(tasks.map(({ task }) => task)).size).toBe(3_000);
+  });
+
   it('adds jobs to its run, and waits for them while its cores are for others', async () => {
     const bench = await newApiCase();
     const { socket, offer, reservation } = bench.open();

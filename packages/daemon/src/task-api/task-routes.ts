@@ -7,7 +7,7 @@ import { type SubTaskView, viewSubTask } from './sub-task-view.ts';
 import { subTasksOf } from './sub-tasks-of.ts';
 import { json, type TaskApiAnswer, type TaskApiCall, type TaskApiRoute } from './task-api-call.ts';
 import { TaskApiError } from './task-api-error.ts';
-import { TASKS_LISTED_MAX, WAIT_MS_MAX } from './task-api-limits.ts';
+import { LISTING_PIECE_CHARACTERS, TASKS_LISTED_MAX, WAIT_MS_MAX } from './task-api-limits.ts';
 import type { TaskAtWork } from './task-at-work.ts';
 
 export interface TaskRouteParts extends SpawnParts {
@@ -83,10 +83,33 @@ async function listTasks(
     look,
     isEnough,
     ({ state, settled, all }) => ({
-      settled,
-      tasks: all.slice(0, TASKS_LISTED_MAX).flatMap((one) => viewSubTask(state, one) ?? []),
+      kind: 'bytes',
+      status: 200,
+      headers: { 'content-type': 'application/json' },
+      source: listing(state, settled, all.slice(0, TASKS_LISTED_MAX)),
+      onEnd: () => undefined,
     }),
   );
+}
+
+/** Made as it is taken: whoever asks often and reads nothing must not fill this peer's memory. */
+async function* listing(
+  state: RunState,
+  settled: number,
+  all: readonly number[],
+): AsyncGenerator<Uint8Array> {
+  let text = `{"settled":${settled},"tasks":[`;
+  let isFirst = true;
+  for (const one of all) {
+    const view = viewSubTask(state, one);
+    if (view === undefined) continue;
+    text += `${isFirst ? '' : ','}${JSON.stringify(view)}`;
+    isFirst = false;
+    if (text.length < LISTING_PIECE_CHARACTERS) continue;
+    yield Buffer.from(text);
+    text = '';
+  }
+  yield Buffer.from(`${text}]}\n`);
 }
 
 interface Waiting {
@@ -101,13 +124,13 @@ async function waited<Seen extends object>(
   { task, query, signal }: Waiting,
   look: (state: RunState) => Seen,
   isEnough: (seen: Seen) => boolean,
-  tell: (seen: Seen) => object = (seen) => seen,
+  tell: (seen: Seen) => TaskApiAnswer = json,
 ): Promise<TaskApiAnswer> {
   const waitMs = parseWait(query.get('wait'));
   return await feeds.with(task.offer.run, async (feed) => {
     const now = await feed.find(look, signal, task.startedSequence);
     if (now === undefined) throw new TaskApiError('attempt-over', 'this attempt is over');
-    if (waitMs === 0 || isEnough(now)) return json(tell(now));
+    if (waitMs === 0 || isEnough(now)) return tell(now);
     const late = AbortSignal.any([signal, AbortSignal.timeout(waitMs)]);
     const lookOn = (state: RunState) => {
       const seen = look(state);
@@ -116,7 +139,7 @@ async function waited<Seen extends object>(
     const then = await task.whileWaiting(() => feed.find(lookOn, late));
     const last = then ?? (await feed.find(look, new AbortController().signal));
     if (last === undefined) throw new TaskApiError('attempt-over', 'this attempt is over');
-    return json(tell(last));
+    return tell(last);
   });
 }
 
@@ -139,7 +162,9 @@ function ownSubTask(state: RunState, { offer }: TaskAtWork, id: string): SubTask
     [...lineOf(state, number)].includes(own);
   const view = isBelow ? viewSubTask(state, number) : undefined;
   if (view !== undefined) return view;
-  throw new TaskApiError('not-found', `this task has spawned no ${JSON.stringify(id)}`);
+  const advice =
+    'tasks are named as the answer to their spawn names them in "task", not by their key';
+  throw new TaskApiError('not-found', `this task has spawned no ${JSON.stringify(id)}; ${advice}`);
 }
 
 function numberIn(state: RunState, id: string): number | undefined {

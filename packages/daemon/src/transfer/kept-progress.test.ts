@@ -79,7 +79,7 @@ it('is not waited for by a transfer that is stopped, but by the next', async () 
   const { signal } = new AbortController();
   const stopped = mesh.transfers(disk);
   const left = expect(stopped.get(id, { signal })).rejects.toThrow('stops');
-  await vi.waitFor(() => expect(began).toHaveBeenCalled());
+  await vi.waitFor(() => expect(began).toHaveBeenCalled(), 20_000);
   await stopped.stop();
   await left;
   const next = mesh.transfers(disk).get(id, { signal, hints: [peerId('a')] });

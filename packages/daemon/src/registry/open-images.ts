@@ -1,0 +1,35 @@
+import type { Mesh } from '@podmesh/jetstream';
+import type { DaemonParts } from '../daemon-parts.ts';
+import type { StartedParts } from '../started-parts.ts';
+import type { DiskStore } from '../store/disk-store.ts';
+import { systemClock } from '../system-clock.ts';
+import type { BulkExchange } from '../transfer/bulk-exchange.ts';
+import { ArtifactBlobs } from './artifact-blobs.ts';
+import { ImageRegistry } from './image-registry.ts';
+import { MeshImages } from './mesh-images.ts';
+
+/** Images without a registry: this peer's part of it. Before it, Podman has to be told where it is. */
+export async function openImages(
+  parts: DaemonParts,
+  started: StartedParts,
+  mesh: Mesh,
+  { store, exchange }: { readonly store: DiskStore; readonly exchange: BulkExchange },
+) {
+  const { configuration, logger, peer } = parts;
+  const { artifacts, finder } = mesh;
+  const fromPeers = exchange.transfers;
+  const blobs = new ArtifactBlobs({ store, artifacts, finder, fromPeers });
+  const registry = new ImageRegistry({
+    peer,
+    mesh,
+    store,
+    blobs,
+    clock: systemClock,
+    logger,
+    env: process.env,
+    port: configuration.registryPort,
+  });
+  started.add('image registry', () => registry.stop());
+  await registry.start();
+  return { registry, images: new MeshImages({ tags: mesh.imageTags, blobs }) };
+}

@@ -1,0 +1,57 @@
+import type { ClaimId } from '@podmesh/core';
+import type { Mesh, MeshConnection } from '@podmesh/jetstream';
+import type { DaemonParts } from '../daemon-parts.ts';
+import type { AttemptJournal } from '../execute/attempt-journal.ts';
+import type { SecretFiles } from '../secrets/secret-files.ts';
+import type { StartedParts } from '../started-parts.ts';
+import { systemClock } from '../system-clock.ts';
+import { BulkExchange } from '../transfer/bulk-exchange.ts';
+import { addressTowards } from '../transfer/mesh-facing-address.ts';
+import { DiskStore } from './disk-store.ts';
+import { LocalTaskFiles } from './local-task-files.ts';
+
+export interface FilesPlace {
+  readonly connection: MeshConnection;
+  readonly mesh: Mesh;
+  readonly journal: AttemptJournal;
+  readonly secretFiles: SecretFiles;
+}
+
+/** The artifacts of this disk: for its tasks, and from and for other peers. */
+export async function openFiles(parts: DaemonParts, started: StartedParts, meeting: FilesPlace) {
+  const { connection, mesh, journal, secretFiles } = meeting;
+  const { home, logger, peer } = parts;
+  const root = home.at('store');
+  const store = new DiskStore(root);
+  started.add('artifact store', () => store.stop());
+  const listen = await listenAt(parts, connection);
+  const exchange = new BulkExchange({ peer, mesh, store, clock: systemClock, logger, listen });
+  const { transfers: fromPeers } = exchange;
+  const onRelease = (claim: ClaimId) => secretFiles.remove(claim);
+  const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers, onRelease });
+  await files.prepare();
+  // What an earlier session's containers read must outlive the first eviction of this one.
+  const entries = await journal.list();
+  await secretFiles.sweep(new Set(entries.map(({ claim }) => claim)));
+  for (const { claim, offer } of entries) {
+    await files.pinInputs(claim, Object.values(offer.inputs));
+  }
+  store.start();
+  started.add('exchange of artifacts', () => exchange.stop());
+  await exchange.start();
+  return { store, files, exchange };
+}
+
+/** Where others are served directly; undefined: nowhere. */
+async function listenAt(parts: DaemonParts, { address }: MeshConnection) {
+  const { serve } = parts.configuration;
+  if (serve === 'none') return undefined;
+  if (serve !== undefined) return serve;
+  const [server = ''] = address.servers;
+  try {
+    return { host: await addressTowards(server), port: 0 };
+  } catch (error) {
+    parts.logger.warn({ err: error }, 'no address of this machine to serve artifacts on');
+    return undefined;
+  }
+}

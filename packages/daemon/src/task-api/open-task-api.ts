@@ -1,0 +1,34 @@
+import { loadGraph, type Mesh } from '@podmesh/jetstream';
+import type { DaemonParts } from '../daemon-parts.ts';
+import type { AttemptJournal } from '../execute/attempt-journal.ts';
+import type { StartedParts } from '../started-parts.ts';
+import { type LocalTaskFiles, sha256 } from '../store/local-task-files.ts';
+import { systemClock } from '../system-clock.ts';
+import { TaskApi } from './task-api.ts';
+
+export interface TaskApiPlace {
+  readonly mesh: Mesh;
+  readonly journal: AttemptJournal;
+  readonly files: LocalTaskFiles;
+  readonly randomId: () => string;
+}
+
+/** Containers of an earlier session find their socket again where it was. */
+export async function openTaskApi(
+  parts: DaemonParts,
+  started: StartedParts,
+  { mesh, journal, files, randomId }: TaskApiPlace,
+): Promise<TaskApi> {
+  const { home, logger, peer } = parts;
+  const desk = new TaskApi({
+    ...mesh,
+    artifacts: mesh.everywhere,
+    ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
+    loadGraph: (published) => loadGraph(mesh.artifacts, published),
+    home: home.path,
+    env: process.env,
+  });
+  started.add('task API', () => desk.stop());
+  await desk.start(new Set((await journal.list()).map(({ claim }) => claim)));
+  return desk;
+}
