@@ -1,4 +1,4 @@
-import { type RunSummary, waitsForPerson } from '@podmesh/core';
+import { type RunEnded, type RunSummary, waitsForPerson } from '@podmesh/core';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import type { Client } from '../mesh/client.ts';
@@ -48,7 +48,7 @@ async function toListed(
     run,
     ...(name === undefined ? {} : { name }),
     state: ended?.event.state ?? (cancelRequested ? 'cancelling' : going),
-    tasks: taskCount,
+    tasks: (ended === undefined ? now?.tasks : settledIn(ended.event)) ?? taskCount,
     ...(counts === undefined ? {} : { counts }),
     publisher,
     publishedAt,
@@ -56,7 +56,16 @@ async function toListed(
   };
 }
 
+/** How many tasks it had in the end, those included that came while it ran; undefined where none was counted. */
+function settledIn({ counts }: RunEnded): number | undefined {
+  const { succeeded, failed, skipped, cancelled } = counts;
+  const settled = succeeded + failed + skipped + cancelled;
+  return settled === 0 ? undefined : settled;
+}
+
 interface StateNow {
+  /** As many as are known now: more may come. */
+  readonly tasks: number;
   readonly counts: NonNullable<ListedRun['counts']>;
   /** Whether nothing happens before a person acts. */
   readonly isHeld: boolean;
@@ -66,10 +75,10 @@ interface StateNow {
 async function stateNow(client: Client, run: RunSummary['run']): Promise<StateNow | undefined> {
   try {
     const loaded = await loadRun(client, run);
-    const { tasks: _, ...counts } = toHeader(loaded).counts;
-    if (loaded.kind === 'recorded') return { counts: { ...counts, held: 0 }, isHeld: false };
+    const { tasks, ...counts } = toHeader(loaded).counts;
+    if (loaded.kind === 'recorded') return { tasks, counts: { ...counts, held: 0 }, isHeld: false };
     const { state } = loaded;
-    return { counts: { ...counts, held: state.held.size }, isHeld: waitsForPerson(state) };
+    return { tasks, counts: { ...counts, held: state.held.size }, isHeld: waitsForPerson(state) };
   } catch {
     return undefined;
   }

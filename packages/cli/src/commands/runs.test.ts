@@ -72,6 +72,17 @@ describe('ps, show, wait and cancel', () => {
     expect((await podmesh('ps')).out).toContain('1/4');
   });
 
+  it('list a run that turned out to have fewer tasks, or more, with those it has', async () => {
+    const split = { id: 'split', container: 'localhost/tool:1', outputs: { list: 'file:/list' } };
+    const each = { id: 'each', container: 'localhost/tool:1', forEach: 'jobs:split/list' };
+    driver = await publish(split, each);
+    await driver.start('split');
+    await driver.succeed('split', { list: '' });
+    expect((await podmesh('ps')).out).toContain('1/2');
+    await driver.expandToNothing('each');
+    expect((await podmesh('ps')).out).toContain('1/1');
+  });
+
   it('show the record as one line of JSON', async () => {
     await driver.start('a');
     const record = JSON.parse((await podmesh('show', 'last', '--json')).out);
