@@ -1,7 +1,7 @@
+import type { Client } from '@podmesh/sdk';
 import type { DaemonProgram } from './home/daemon-program.ts';
 import type { Home } from './home/home.ts';
 import type { ImageProgram } from './home/image-program.ts';
-import type { Client } from './mesh/client.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Everything a command may touch, so that tests can hand in another world. `main.ts` builds the real one. */

@@ -2,6 +2,7 @@ import { chmod, rm, rmdir } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { PeerId } from '@podmesh/core';
 import type { Logger } from 'pino';
+import { isTaken } from './is-taken.ts';
 import { LocalCache } from './local-api-cache.ts';
 import {
   ApiRefusal,
@@ -193,23 +194,7 @@ function sayJson(response: ServerResponse, status: number, value: object): void 
 async function sayPieces(response: ServerResponse, pieces: AsyncGenerator<string>): Promise<void> {
   for await (const piece of pieces) {
     if (!response.headersSent) response.writeHead(200, { 'content-type': 'application/json' });
-    if (!(await isTaken(response, piece))) return;
+    if (!(await isTaken(response, piece, TAKE_MS))) return;
   }
   response.end();
-}
-
-/** Whether the piece went out; who takes nothing for long is cut off. */
-function isTaken(response: ServerResponse, piece: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    if (response.destroyed) return resolve(false);
-    const late = setTimeout(() => response.destroy(), TAKE_MS);
-    const end = (isOut: boolean): void => {
-      clearTimeout(late);
-      response.removeListener('close', closed);
-      resolve(isOut);
-    };
-    const closed = (): void => end(false);
-    response.once('close', closed);
-    response.write(piece, (error) => end(error === null || error === undefined));
-  });
 }

@@ -1,4 +1,5 @@
 import { recordTask, type TaskRecord } from '@podmesh/core';
+import { type Client, type LoggedRun, loadRun, type RecordedRun } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { parseRunTarget, type RunTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
@@ -7,9 +8,7 @@ import { explainRecordedRun, explainRun, type RunExplanation } from '../explain/
 import { explainRecorded, explainTask, type TaskExplanation } from '../explain/explain-task.ts';
 import { runExplanationText, taskExplanationText } from '../explain/explanation-text.ts';
 import { programAdvice } from '../explain/program-advice.ts';
-import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { type LoggedRun, loadRun, type RecordedRun } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { readProgramError, withError } from '../mesh/program-error.ts';
 import { selectTasks } from '../mesh/select-tasks.ts';

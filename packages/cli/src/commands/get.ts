@@ -1,12 +1,11 @@
+import { type Client, loadRun, toRecord } from '@podmesh/sdk';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { type OutputTarget, parseOutputTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { findArtifact, findOutput, type Wanted } from '../fetch/find-output.ts';
 import { placeOutput } from '../fetch/place-output.ts';
-import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { loadRun, toRecord } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { printJson } from '../render/print.ts';
 import type { World } from '../world.ts';

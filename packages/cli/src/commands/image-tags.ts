@@ -5,10 +5,10 @@ import {
   parseMeshReference,
   type TagChange,
 } from '@podmesh/core';
+import type { Client } from '@podmesh/sdk';
 import type { Options } from '../arguments/parse-command-line.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import type { Client } from '../mesh/client.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { alignColumns } from '../render/align-columns.ts';
 import { printJson, printLines } from '../render/print.ts';

@@ -1,4 +1,5 @@
 import { EMPTY_ARTIFACT, type TaskId, unreachable } from '@podmesh/core';
+import { type Client, type LoadedRun, loadRun } from '@podmesh/sdk';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { parseRunTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
@@ -13,9 +14,7 @@ import {
   TASKS_PRINTED_MAX,
   type TaskLog,
 } from '../logs/print-logs.ts';
-import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { type LoadedRun, loadRun } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { selectTasks } from '../mesh/select-tasks.ts';
 import type { World } from '../world.ts';

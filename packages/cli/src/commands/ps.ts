@@ -1,8 +1,7 @@
 import { type RunEnded, type RunSummary, waitsForPerson } from '@podmesh/core';
+import { type Client, loadRun, toHeader } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import type { Client } from '../mesh/client.ts';
-import { loadRun, toHeader } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { printJson, printLines } from '../render/print.ts';
 import { type ListedRun, runTable } from '../render/run-table.ts';

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RunEvent, type RunId, taskId } from '@podmesh/core';
+import type { Client } from '@podmesh/sdk';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeDriver } from '../fake-driver.test-kit.ts';
 import { FakeWorld } from '../fake-world.test-kit.ts';
-import type { Client } from '../mesh/client.ts';
 
 let world: FakeWorld;
 let driver: FakeDriver;

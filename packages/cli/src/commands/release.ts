@@ -1,11 +1,10 @@
 import type { RunId, TaskId } from '@podmesh/core';
+import { type Client, type LoadedRun, type LoggedRun, loadRun } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { parseRunTarget, parseTask } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { type LoadedRun, type LoggedRun, loadRun } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { selectTasks } from '../mesh/select-tasks.ts';
 import { countText } from '../render/amounts.ts';

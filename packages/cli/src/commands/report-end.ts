@@ -1,7 +1,6 @@
 import { type RunRecord, type TaskId, unreachable } from '@podmesh/core';
-import { readWhole } from '@podmesh/sdk';
+import { type Client, readWhole } from '@podmesh/sdk';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import type { Client } from '../mesh/client.ts';
 import { withProgramErrors } from '../mesh/program-error.ts';
 import { heldSummary } from '../render/held-summary.ts';
 import { printLines } from '../render/print.ts';

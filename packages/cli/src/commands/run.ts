@@ -5,7 +5,14 @@ import {
   type RunPublished,
   type RunRecord,
 } from '@podmesh/core';
-import { newRunId, publishGraph, sealSecrets } from '@podmesh/sdk';
+import {
+  type Client,
+  type LoggedRun,
+  newRunId,
+  publishGraph,
+  sealSecrets,
+  toRecord,
+} from '@podmesh/sdk';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { checkDocument } from '../document/check-document.ts';
 import { pinImages } from '../document/pin-images.ts';
@@ -16,8 +23,6 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { followRun } from '../follow/follow-run.ts';
 import { JsonView, LiveView, PlainView, type RunView } from '../follow/run-view.ts';
 import { TaskReports } from '../follow/task-reports.ts';
-import type { Client } from '../mesh/client.ts';
-import { type LoggedRun, toRecord } from '../mesh/load-run.ts';
 import { openClient } from '../mesh/open-client.ts';
 import { printJson } from '../render/print.ts';
 import { heldTasks } from '../render/run-summary.ts';

@@ -1,11 +1,10 @@
 import { type RunRecord, recordTask, type TaskRecord } from '@podmesh/core';
+import { type Client, type LoadedRun, loadRun, toHeader, toRecord } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { parseRun } from '../arguments/parse-target.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { TaskReports } from '../follow/task-reports.ts';
-import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { type LoadedRun, loadRun, toHeader, toRecord } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { withProgramErrors } from '../mesh/program-error.ts';
 import { printLines } from '../render/print.ts';

@@ -1,11 +1,10 @@
+import { type Client, loadRun, toRecord } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { parseRun } from '../arguments/parse-target.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { followRun } from '../follow/follow-run.ts';
 import { LiveView, QuietView } from '../follow/run-view.ts';
-import type { Client } from '../mesh/client.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { loadRun, toRecord } from '../mesh/load-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { printJson } from '../render/print.ts';
 import type { World } from '../world.ts';

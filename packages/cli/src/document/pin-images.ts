@@ -8,9 +8,9 @@ import {
   pinReference,
   unpinnedReferences,
 } from '@podmesh/core';
+import type { Client } from '@podmesh/sdk';
 import { toCliError } from '../cli-error.ts';
 import type { LocalMeaning } from '../home/image-program.ts';
-import type { Client } from '../mesh/client.ts';
 import { sanitise } from '../render/sanitise.ts';
 import { shortId } from '../render/short-id.ts';
 import type { World } from '../world.ts';

@@ -7,9 +7,9 @@ import type {
   TreeEntry,
 } from '@podmesh/core';
 import { makeTree } from '@podmesh/jetstream';
+import type { Client } from '@podmesh/sdk';
 import type { OutputTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
-import type { Client } from '../mesh/client.ts';
 import { noSuchTask } from '../mesh/no-such-task.ts';
 
 /** Something to fetch, and where its bytes come from. */

@@ -1,5 +1,9 @@
-import type { Client, LoadedRun, LoggedRun } from '@podmesh/sdk';
-import { followRun as followFacts } from '@podmesh/sdk';
+import {
+  type Client,
+  followRun as followFacts,
+  type LoadedRun,
+  type LoggedRun,
+} from '@podmesh/sdk';
 import { runNews } from './run-news.ts';
 import type { RunView } from './run-view.ts';
 

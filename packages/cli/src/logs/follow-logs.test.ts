@@ -1,7 +1,7 @@
 import { pullLine } from '@podmesh/core';
+import type { LoggedRun } from '@podmesh/sdk';
 import { describe, expect, it } from 'vitest';
 import { FakeTerminal, FakeWorld } from '../fake-world.test-kit.ts';
-import type { LoggedRun } from '../mesh/load-run.ts';
 import {
   digestOf,
   failed,

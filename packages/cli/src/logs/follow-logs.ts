@@ -8,8 +8,7 @@ import {
   type TaskId,
   waitsForPerson,
 } from '@podmesh/core';
-import type { Client } from '../mesh/client.ts';
-import type { LoggedRun } from '../mesh/load-run.ts';
+import type { Client, LoggedRun } from '@podmesh/sdk';
 import { LiveReader } from './live-reader.ts';
 import type { LogPrinter } from './log-printer.ts';
 

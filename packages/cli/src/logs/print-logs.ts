@@ -1,5 +1,5 @@
 import { type LogChunk, type RunId, readReportLine, type TaskId } from '@podmesh/core';
-import type { Client } from '../mesh/client.ts';
+import type { Client } from '@podmesh/sdk';
 import type { LogPlace } from './find-log.ts';
 import { LiveReader } from './live-reader.ts';
 import type { LogPrinter } from './log-printer.ts';

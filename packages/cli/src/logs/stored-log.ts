@@ -1,5 +1,5 @@
 import { LOG_BYTES_MAX, type TaskId } from '@podmesh/core';
-import type { Client } from '../mesh/client.ts';
+import type { Client } from '@podmesh/sdk';
 import { bytesText } from '../render/amounts.ts';
 import type { KnownLog } from './find-log.ts';
 import type { LogPrinter } from './log-printer.ts';

@@ -1,7 +1,7 @@
 import { isRunId, type RunId, type RunSummary, runId } from '@podmesh/core';
+import type { Client } from '@podmesh/sdk';
 import { CliError } from '../cli-error.ts';
 import type { Home } from '../home/home.ts';
-import type { Client } from './client.ts';
 
 const CANDIDATES_SHOWN = 5;
 

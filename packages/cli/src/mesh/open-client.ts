@@ -1,7 +1,7 @@
 import { PortError } from '@podmesh/core';
+import type { Client } from '@podmesh/sdk';
 import { CliError } from '../cli-error.ts';
 import type { World } from '../world.ts';
-import type { Client } from './client.ts';
 
 /** Where the mesh is, as far as anybody said: `--nats`, `PODMESH_NATS`, or the daemon of this machine. */
 export async function meshUrl(

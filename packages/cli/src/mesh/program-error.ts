@@ -1,6 +1,5 @@
 import { type Failure, PYTHON_RESULT, type RunRecord, type TaskRecord } from '@podmesh/core';
-import { readWhole } from '@podmesh/sdk';
-import type { Client } from './client.ts';
+import { type Client, readWhole } from '@podmesh/sdk';
 
 /** How the record of a Python job that failed names what went wrong. */
 export interface ProgramError {

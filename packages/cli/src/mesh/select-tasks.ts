@@ -1,5 +1,5 @@
 import type { JobId, TaskId } from '@podmesh/core';
-import type { LoadedRun } from './load-run.ts';
+import type { LoadedRun } from '@podmesh/sdk';
 import { noSuchTask } from './no-such-task.ts';
 
 /**

@@ -4,14 +4,13 @@ import {
   CONDITION_BYTES_MAX,
   conditionSource,
   judgeText,
-  outputsReadBy,
   type RunId,
   type RunState,
   type Verdict,
 } from '@podmesh/core';
 import { readBounded } from '../store/read-bounded.ts';
 import type { ExpanderParts } from './expander.ts';
-import type { Suspect } from './losses.ts';
+import { type Suspect, suspectOf } from './losses.ts';
 
 /** Looks whether jobs with a condition are needed, and tells the run. */
 export class Conditions {
@@ -41,9 +40,8 @@ export class Conditions {
       return await this.#fail(state, task, source.behind, read.why);
     } catch (error) {
       if (!(error instanceof ArtifactMissingError)) throw error;
-      const artifacts = outputsReadBy(state, state.index.jobOf(task));
-      const isAskable = artifacts.some(({ digest }) => digest === artifact.digest);
-      if (isAskable) return { task, artifacts };
+      const suspect = suspectOf(state, task, artifact);
+      if (suspect !== undefined) return suspect;
       return await this.#fail(state, task, source.behind, 'nobody has it any more');
     }
   }

@@ -14,7 +14,6 @@ import {
   type ListedEntry,
   listEntries,
   listTexts,
-  outputsReadBy,
   type RunId,
   type RunLog,
   type RunState,
@@ -28,7 +27,7 @@ import { parseTree } from '@podmesh/jetstream';
 import { putText } from '../store/put-text.ts';
 import { readBounded } from '../store/read-bounded.ts';
 import { eachAtOnce } from './each-at-once.ts';
-import type { Suspect } from './losses.ts';
+import { type Suspect, suspectOf } from './losses.ts';
 
 export interface ExpanderParts {
   readonly log: RunLog;
@@ -72,10 +71,8 @@ export class Expander {
       return undefined;
     } catch (error) {
       if (!(error instanceof ArtifactMissingError)) throw error;
-      const artifacts = outputsReadBy(state, state.index.jobOf(task));
-      // Not in it: it was made again as often as may be.
-      const isAskable = artifacts.some(({ digest }) => digest === artifact.digest);
-      if (isAskable) return { task, artifacts };
+      const suspect = suspectOf(state, task, artifact);
+      if (suspect !== undefined) return suspect;
       return await this.#fail(state, task, behind, `${what}: nobody has it any more`);
     }
   }

@@ -2,6 +2,7 @@ import {
   type ArtifactRef,
   type Clock,
   lossesOf,
+  outputsReadBy,
   type RunId,
   type RunLog,
   type RunState,
@@ -109,4 +110,19 @@ export class Losses {
 function nameOf(state: RunState, task: number): string {
   const now = state.tasks[task];
   return `${task}/${now?.kind === 'ready' ? now.past.length : ''}`;
+}
+
+/**
+ * Who has to be asked whether it was lost. Undefined where asking is of no use: what the task reads was made again
+ * as often as may be.
+ */
+export function suspectOf(
+  state: RunState,
+  task: number,
+  missing: ArtifactRef,
+): Suspect | undefined {
+  const artifacts = outputsReadBy(state, state.index.jobOf(task));
+  return artifacts.some(({ digest }) => digest === missing.digest)
+    ? { task, artifacts }
+    : undefined;
 }

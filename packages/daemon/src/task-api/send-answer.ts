@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { isTaken } from '../is-taken.ts';
 import type { TaskApiAnswer } from './task-api-call.ts';
 import { TaskApiError } from './task-api-error.ts';
 import { STALL_MS } from './task-api-limits.ts';
@@ -60,19 +61,4 @@ function sendJson(response: ServerResponse, status: number, value: object): void
     'content-length': String(body.length),
   });
   response.end(body);
-}
-
-function isTaken(response: ServerResponse, piece: Uint8Array, stallMs: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    if (response.destroyed) return resolve(false);
-    const late = setTimeout(() => response.destroy(), stallMs);
-    const end = (isOut: boolean): void => {
-      clearTimeout(late);
-      response.removeListener('close', closed);
-      resolve(isOut);
-    };
-    const closed = (): void => end(false);
-    response.once('close', closed);
-    response.write(piece, (error) => end(error === null || error === undefined));
-  });
 }

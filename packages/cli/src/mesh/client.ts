@@ -1,2 +1,0 @@
-/** The command line reaches a mesh as any other program does. */
-export type { Client } from '@podmesh/sdk';
