@@ -23,6 +23,7 @@ import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
 import { DrainDesk } from './owner/drain-desk.ts';
 import { HearOrders } from './owner/hear-orders.ts';
+import { openOwner } from './owner/open-owner.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
 import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
@@ -222,6 +223,8 @@ export class Daemon {
       arch: facts.machine.arch,
       port,
     });
+    const owner = await openOwner(this.#parts, this.#started, facts.hardware.battery);
+    localApi.tellPolicy(owner);
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
     const source = new PeerFactsSource({
@@ -257,6 +260,7 @@ export class Daemon {
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
         external,
         handOver,
+        owner,
         ...(drained === undefined ? {} : { drained }),
         describe: () => ({ ...source.current(), sealingKey }),
         host: pretendMeasures(
