@@ -23,6 +23,8 @@ import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
 import { DrainDesk } from './owner/drain-desk.ts';
 import { HearOrders } from './owner/hear-orders.ts';
+import { idleFor } from './owner/idle-for.ts';
+import { openCloudWatch } from './owner/open-cloud-watch.ts';
 import { openOwner } from './owner/open-owner.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
@@ -113,6 +115,14 @@ export class Daemon {
   async untilIdle(signal: AbortSignal): Promise<void> {
     const work = this.#workInSight();
     if (work !== undefined) await untilIdle(work, systemClock, signal);
+  }
+
+  /** Resolves when this peer had nothing to do for so long. Whoever carries the mesh waits for all of it. */
+  async untilIdleFor(ms: number, signal: AbortSignal): Promise<void> {
+    const isServer = this.#parts.configuration.nats === undefined;
+    const isIdle = async (): Promise<boolean> =>
+      this.#peer?.isIdle === true && !(isServer && (await this.hasWork().catch(() => true)));
+    await idleFor(ms, { isIdle, clock: systemClock, signal });
   }
 
   /** Whether something is left to do that waits for no person. */
@@ -278,6 +288,7 @@ export class Daemon {
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());
     drains.open(peer);
+    openCloudWatch(this.#parts, this.#started, peer);
     const orders = new HearOrders({
       ...mesh,
       peer: ownPeer,

@@ -213,6 +213,11 @@ export class Peer {
     this.#executor.endAll({ ...DRAINED, isUrgent: true });
   }
 
+  /** Whether it has nothing in hand, and drives nothing but what waits for a person. */
+  get isIdle(): boolean {
+    return !this.isBusy && this.#drives.driving <= this.#parked();
+  }
+
   /** Whether it has anything in hand. */
   get isBusy(): boolean {
     return this.#executor.claims().length > 0;

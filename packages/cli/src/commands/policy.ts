@@ -28,7 +28,7 @@ function linesOf({ home }: World, told: Answer): readonly string[] {
     [
       isOn === true ? '  holds  ' : '  -      ',
       `${rule}`,
-      isOn === true ? '' : ` (${because})`,
+      ` (${because})`,
     ].join(''),
   );
   const problems = listOf(told.problems).map(

@@ -17,6 +17,8 @@ const PASSED_ON = [
   'serve',
   'registry-port',
   'grace',
+  'exit-when-idle',
+  'cloud',
 ] as const;
 
 /** `podmesh up`: the daemon in the foreground, or detached. */
