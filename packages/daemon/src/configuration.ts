@@ -21,6 +21,8 @@ export interface Configuration {
   readonly untilIdle: boolean;
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
+  /** Where metrics are told to programs of this machine; absent: nowhere. */
+  readonly metricsPort?: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
   readonly serve?: 'none' | ServeAddress;
 }
@@ -86,6 +88,10 @@ export function parseConfiguration(
   const registryPort = port === undefined ? undefined : parsePort(port);
   if (port !== undefined && registryPort === undefined)
     problems.push(`--registry-port ${port}: give a port of this machine, or 0 for none`);
+  const metrics = values['metrics-port'];
+  const metricsPort = metrics === undefined ? undefined : parsePort(metrics);
+  if (metrics !== undefined && metricsPort === undefined)
+    problems.push(`--metrics-port ${metrics}: give a port of this machine, or 0 for none`);
   const serve = values.serve === undefined ? undefined : parseServe(values.serve);
   if (values.serve !== undefined && serve === undefined)
     problems.push(`--serve ${values.serve}: give an address of this machine, ADDR[:PORT], or none`);
@@ -105,6 +111,7 @@ export function parseConfiguration(
     untilIdle: values['until-idle'] ?? false,
     ...(serve === undefined ? {} : { serve }),
     ...(registryPort === undefined ? {} : { registryPort }),
+    ...(metricsPort === undefined || metricsPort === 0 ? {} : { metricsPort }),
   });
 }
 
@@ -123,6 +130,7 @@ function parseWords(argv: readonly string[]) {
         runtime: { type: 'string' },
         serve: { type: 'string' },
         'registry-port': { type: 'string' },
+        'metrics-port': { type: 'string' },
         label: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },
         'until-idle': { type: 'boolean' },

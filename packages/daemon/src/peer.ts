@@ -25,6 +25,7 @@ import { ImageFinder } from './drive/image-finder.ts';
 import { Executor, type ExecutorParts } from './execute/executor.ts';
 import { Leftovers } from './execute/leftovers.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
+import type { PeerLoad } from './observe/metric-sources.ts';
 import { LostFromStore } from './store/lost-outputs.ts';
 import { WakeUp } from './wake-up.ts';
 
@@ -35,8 +36,7 @@ const RETRY_MS = 1_000;
 /** Containers are compared with claims this often, after the first time at the start. */
 const RECONCILE_MS = 60_000;
 
-export interface PeerParts
-  extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding' | 'isDirectoryWhole'> {
+export interface PeerParts extends Omit<ExecutorParts, 'machine' | 'limits' | 'isDirectoryWhole'> {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly keepers: OutputKeepers;
@@ -89,7 +89,10 @@ export class Peer {
       machine,
       limits: () => parts.describe().limits,
       isDirectoryWhole: () => this.#announcements.isSteady(),
-      onEnding: (attempt, ending) => this.#gate.note(attempt, ending),
+      onEnding: (attempt, ending) => {
+        this.#gate.note(attempt, ending);
+        parts.onEnding?.(attempt, ending);
+      },
     });
     this.#gate = new ClaimGate({
       ...parts,
@@ -164,6 +167,20 @@ export class Peer {
   /** Of a run that is driven elsewhere, or not yet: unknown. */
   outlookOf(run: RunId): RunOutlook {
     return this.#drivers.get(run)?.outlook ?? 'unknown';
+  }
+
+  /** What it has in hand at this moment. */
+  load(): PeerLoad {
+    return {
+      claims: this.#executor.claims().length,
+      containers: this.#executor.running().length,
+      driving: this.#drives.driving,
+      isClaiming: this.#gate.isOpen(),
+      circuit: this.#gate.circuit,
+      lanes: this.#intake.lanes,
+      capacity: this.#ledger.capacity,
+      free: this.#ledger.free(),
+    };
   }
 
   /** Call when something that `describe` tells has changed. */

@@ -13,6 +13,7 @@ import { connect } from '@nats-io/transport-node';
  * @property {import('@nats-io/transport-node').ConnectionOptions} connection
  * @property {number} extendMs
  * @property {number} giveUpMs
+ * @property {Int32Array} counts of extensions confirmed and unanswered, and of claims lost, in this order
  */
 /** @typedef {{ kind: 'keep', id: number, ticket: string } | { kind: 'release', ids: number[] } | { kind: 'stop' }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
@@ -98,11 +99,13 @@ async function extend(id) {
     if (connection !== undefined && connected) {
       await connection.request(claim.ticket, WORK_IN_PROGRESS, { timeout: settings.extendMs });
       if (kept.get(id) !== claim) return;
+      Atomics.add(settings.counts, 0, 1);
       claim.confirmedAt = Math.max(asked, claim.confirmedAt);
       setWatch(id);
       nextMs = settings.extendMs;
     }
   } catch {
+    Atomics.add(settings.counts, 1, 1);
     // Not confirmed: the watch runs on, the next turn comes soon.
   }
   clearTimeout(claim.turn);
@@ -134,6 +137,7 @@ function isLost(id, claim) {
   if (kept.get(id) !== claim) return true;
   if (nowMs() - claim.confirmedAt < settings.giveUpMs) return false;
   drop(id);
+  Atomics.add(settings.counts, 2, 1);
   parentPort?.postMessage({ kind: 'lost', id });
   return true;
 }

@@ -35,10 +35,11 @@ import { JetStreamRunLog } from './jetstream-run-log.ts';
 import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
+import { type QueueDepths, queueDepths } from './queue-depths.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
 import { type RelayOptions, RelayTransport } from './relay-transport.ts';
-import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
+import { type LeaseCounts, ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
 /** All ports of one connection. */
 export interface Mesh {
@@ -54,6 +55,8 @@ export interface Mesh {
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
+  /** How the extensions of claims went. */
+  leaseCounts(): LeaseCounts;
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
@@ -62,6 +65,8 @@ export interface Mesh {
   readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
+  /** Messages in the queues of all peers, waiting or claimed. */
+  queueDepths(): Promise<QueueDepths>;
   /** Gives the peer's bytes to such others until the signal aborts. */
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
   /** Ends the lease thread and the relay's connection; the connection stays the caller's. Harmless when called twice. */
@@ -105,6 +110,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     everywhere: new MeshArtifacts({ objects, finder, transport }),
     liveLog: new JetStreamLiveLog(connection),
     leases,
+    leaseCounts: () => leases.counts(),
     pins: new JetStreamInputPins(connection, runLog),
     boxes: new JetStreamSecretBoxes(connection),
     finder,
@@ -112,6 +118,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
+    queueDepths: () => queueDepths(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);

@@ -16,6 +16,7 @@ const PASSED_ON = [
   'runtime',
   'serve',
   'registry-port',
+  'metrics-port',
 ] as const;
 
 /** `podmesh up`: the daemon in the foreground, or detached. */

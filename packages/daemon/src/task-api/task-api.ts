@@ -162,8 +162,8 @@ export class TaskApi implements AttemptDesk {
   ): void {
     const error = toTaskApiError(thrown);
     if (error.code === 'internal' && !response.destroyed) {
-      const { run, task: id } = task?.offer ?? {};
-      const about = { run, task: id, method, url: url?.slice(0, 200), err: thrown };
+      const { run, task: id, attempt } = task?.offer ?? {};
+      const about = { run, task: id, attempt, method, url: url?.slice(0, 200), err: thrown };
       this.#parts.logger.warn(about, 'could not answer a task');
     }
     sendError(response, error);
