@@ -19,7 +19,7 @@ export type { EnsureStreamsOptions } from './mesh-streams.ts';
 export { refuseUnlikePeers } from './mesh-version.ts';
 export { findNatsServer, type NatsServerBinary } from './nats-server-binary.ts';
 export { type Mesh, type OpenMeshOptions, openMesh } from './open-mesh.ts';
-export { PeerDiscovery, type DiscoveredFacts } from './peer-discovery.ts';
+export { type DiscoveredFacts, PeerDiscovery } from './peer-discovery.ts';
 export type { QueueDepths } from './queue-depths.ts';
 export { type BoxAddress, openBox, publicKeyText, sealBox } from './sealed-box.ts';
 export type { LeaseCounts } from './threaded-lease-keeper.ts';
