@@ -14,9 +14,11 @@ import type {
   OutputKeepers,
   PeerDirectory,
   PeerId,
+  PeerOrders,
   ResultCache,
   RunLog,
   SecretBoxes,
+  SleepingPeers,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
@@ -30,9 +32,11 @@ import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
+import { JetStreamPeerOrders } from './jetstream-peer-orders.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
 import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
+import { JetStreamSleepingPeers } from './jetstream-sleeping-peers.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { type QueueDepths, queueDepths } from './queue-depths.ts';
@@ -48,6 +52,8 @@ export interface Mesh {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly peers: PeerDirectory;
+  readonly orders: PeerOrders;
+  readonly sleepers: SleepingPeers;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
   /** The same, and what only disks of peers have, which comes through the relay. */
@@ -105,6 +111,8 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     drives: new JetStreamDriveQueue(connection, lease),
     lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
     peers,
+    orders: new JetStreamPeerOrders(connection),
+    sleepers: new JetStreamSleepingPeers(connection),
     results: new JetStreamResultCache(connection, appends),
     artifacts: objects,
     everywhere: new MeshArtifacts({ objects, finder, transport }),

@@ -33,6 +33,8 @@ export const SECRET_STREAM = `KV_${SECRET_BUCKET}`;
 export const IMAGE_BUCKET = 'pm-images';
 export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
 export const PEER_STREAM = `KV_${PEER_BUCKET}`;
+export const SLEEPER_BUCKET = 'pm-sleepers';
+export const SLEEPER_STREAM = `KV_${SLEEPER_BUCKET}`;
 export const LANE_STREAM = `KV_${LANE_BUCKET}`;
 export const RESULT_STREAM = `KV_${RESULT_BUCKET}`;
 export const ARTIFACT_STREAM = `OBJ_${ARTIFACT_BUCKET}`;
@@ -126,6 +128,8 @@ export function parseLogSubject(subject: string): { run: RunId; task: TaskId; at
 export const WHO_HAS_SUBJECT = 'pm.who';
 /** Here a peer is asked to keep outputs of others. */
 export const keepSubject = (peer: PeerId): string => `pm.keep.${peer}`;
+/** Here a peer is told to drain, or to wake another. */
+export const orderSubject = (peer: PeerId): string => `pm.order.${peer}`;
 /** Everybody is told here which outputs need no pins any more. */
 export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
@@ -174,6 +178,7 @@ export const statusSubject = (peer: PeerId): string => `pm.status.${peer}`;
 export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
 export const peerKey = (peer: PeerId): string => peer;
+export const sleeperKey = (peer: PeerId): string => peer;
 export const laneOfSubject = (subject: string): LaneId => laneId(lastToken(subject));
 
 export const resultKey = (action: ActionDigest): string => action.slice('sha256:'.length);

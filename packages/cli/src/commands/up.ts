@@ -17,6 +17,7 @@ const PASSED_ON = [
   'serve',
   'registry-port',
   'metrics-port',
+  'grace',
 ] as const;
 
 /** `podmesh up`: the daemon in the foreground, or detached. */
