@@ -61,6 +61,7 @@ export * from './run/spawn-line.ts';
 export * from './run/spawn-tasks.ts';
 export type * from './run/spawns.ts';
 export * from './run/spent-outputs.ts';
+export * from './run/task-questions.ts';
 export * from './run/task-report.ts';
 export * from './run/task-state.ts';
 export * from './run/unknown-fact-error.ts';

@@ -1,6 +1,7 @@
 import {
   type ActionDigest,
   type ArtifactId,
+  type AskingAttempt,
   actionDigest,
   artifactId,
   type LaneId,
@@ -174,6 +175,24 @@ export const serviceSubjects = (peer: PeerId): readonly string[] => [
 ];
 /** Here a peer tells how it does. */
 export const statusSubject = (peer: PeerId): string => `pm.status.${peer}`;
+/** Here the peer that makes an attempt is asked by it; a later attempt of the task has another claim. */
+export const taskApiSubject = ({ run, task, claim }: AskingAttempt): string =>
+  `pm.task.${run}.${task}.${claim}`;
+export const taskApiSubjects = (attempt: AskingAttempt): string =>
+  `${taskApiSubject(attempt)}.*.v1.>`;
+/** Where an attempt listens for its answers; nobody else may. */
+export const taskInbox = (attempt: AskingAttempt): string => `${taskApiSubject(attempt)}.inbox`;
+
+/** Method and path of `pm.task.<run>.<task>.<claim>.GET.v1.tasks.<id>`; undefined for what asks nothing. */
+export function parseTaskApiSubject(subject: string): { method: string; path: string } | undefined {
+  const [, , , , , method = '', ...path] = subject.split('.');
+  if (!/^[A-Z]{1,10}$/.test(method) || path.length === 0) return undefined;
+  // The one path that has a dot in it.
+  return {
+    method,
+    path: `/${path.join('/')}`.replace(/^\/v1\/openapi\/json$/, '/v1/openapi.json'),
+  };
+}
 
 export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
