@@ -27,6 +27,8 @@ export interface Configuration {
   readonly cloud?: CloudName | 'auto';
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
+  /** Where metrics are told to programs of this machine; absent: nowhere. */
+  readonly metricsPort?: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
   readonly serve?: 'none' | ServeAddress;
 }
@@ -99,6 +101,10 @@ export function parseConfiguration(
   const registryPort = port === undefined ? undefined : parsePort(port);
   if (port !== undefined && registryPort === undefined)
     problems.push(`--registry-port ${port}: give a port of this machine, or 0 for none`);
+  const metrics = values['metrics-port'];
+  const metricsPort = metrics === undefined ? undefined : parsePort(metrics);
+  if (metrics !== undefined && metricsPort === undefined)
+    problems.push(`--metrics-port ${metrics}: give a port of this machine, or 0 for none`);
   const duration = (name: 'grace' | 'exit-when-idle'): number | undefined => {
     const text = values[name];
     if (text === undefined) return undefined;
@@ -136,6 +142,7 @@ export function parseConfiguration(
     ...(cloud === undefined ? {} : { cloud }),
     ...(serve === undefined ? {} : { serve }),
     ...(registryPort === undefined ? {} : { registryPort }),
+    ...(metricsPort === undefined || metricsPort === 0 ? {} : { metricsPort }),
   });
 }
 
@@ -154,6 +161,7 @@ function parseWords(argv: readonly string[]) {
         runtime: { type: 'string' },
         serve: { type: 'string' },
         'registry-port': { type: 'string' },
+        'metrics-port': { type: 'string' },
         grace: { type: 'string' },
         'exit-when-idle': { type: 'string' },
         cloud: { type: 'string' },

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type {
   ArtifactFinder,
   ArtifactStore,
@@ -19,6 +20,7 @@ import type {
   RunLog,
   SecretBoxes,
   SleepingPeers,
+  TaskQuestions,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
@@ -37,12 +39,15 @@ import { JetStreamResultCache } from './jetstream-result-cache.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
 import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
 import { JetStreamSleepingPeers } from './jetstream-sleeping-peers.ts';
+import { JetStreamTaskQuestions } from './jetstream-task-questions.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
+import { type QueueDepths, queueDepths } from './queue-depths.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
 import { type RelayOptions, RelayTransport } from './relay-transport.ts';
-import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
+import { ServerDoor } from './server-door.ts';
+import { type LeaseCounts, ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
 /** All ports of one connection. */
 export interface Mesh {
@@ -60,16 +65,24 @@ export interface Mesh {
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
+  /** How the extensions of claims went. */
+  leaseCounts(): LeaseCounts;
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
   readonly keepers: OutputKeepers;
+  /** What tasks with network ask of their peers. */
+  readonly questions: TaskQuestions;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
+  /** Messages in the queues of all peers, waiting or claimed. */
+  queueDepths(): Promise<QueueDepths>;
   /** Gives the peer's bytes to such others until the signal aborts. */
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
+  /** Lets what a task inside of its container opens through to the server, until the signal aborts. */
+  letIn(inside: Socket, signal: AbortSignal): void;
   /** Ends the lease thread and the relay's connection; the connection stays the caller's. Harmless when called twice. */
   stop(): Promise<void>;
 }
@@ -96,6 +109,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
   const peers = new JetStreamPeerDirectory(connection);
   const relayConnection = new RelayConnection(connection.address);
   const relaySource = new RelaySource(connection, relayConnection, relay);
+  const door = new ServerDoor(connection);
   const runLog = new JetStreamRunLog(connection, appends);
   const objects = new JetStreamArtifactStore(connection);
   const finder = new JetStreamArtifactFinder(connection, peers);
@@ -113,14 +127,18 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     everywhere: new MeshArtifacts({ objects, finder, transport }),
     liveLog: new JetStreamLiveLog(connection),
     leases,
+    leaseCounts: () => leases.counts(),
     pins: new JetStreamInputPins(connection, runLog),
     boxes: new JetStreamSecretBoxes(connection),
     finder,
     keepers: new JetStreamOutputKeepers(connection),
+    questions: new JetStreamTaskQuestions(connection),
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
+    queueDepths: () => queueDepths(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
+    letIn: (inside, signal) => door.letIn(inside, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);
     },

@@ -55,6 +55,9 @@ describe('podmesh policy', () => {
     expect(await world.run(['policy', '--defaults', '--battery'])).toBe(0);
     const laptop = parse(world.terminal.stdout);
     expect(laptop.rules.length).toBeGreaterThan(desktop.rules.length);
-    expect(laptop).toMatchObject({ version: 1, rules: [{ when: { onBattery: true } }, {}, {}, {}, {}] });
+    expect(laptop).toMatchObject({
+      version: 1,
+      rules: [{ when: { onBattery: true } }, {}, {}, {}, {}],
+    });
   });
 });

@@ -25,11 +25,7 @@ function linesOf({ home }: World, told: Answer): readonly string[] {
   const file =
     told.file === undefined ? `the defaults; there is no ${home.at('policy.yaml')}` : told.file;
   const rules = listOf(told.rules).map(({ rule, isOn, because }) =>
-    [
-      isOn === true ? '  holds  ' : '  -      ',
-      `${rule}`,
-      ` (${because})`,
-    ].join(''),
+    [isOn === true ? '  holds  ' : '  -      ', `${rule}`, ` (${because})`].join(''),
   );
   const problems = listOf(told.problems).map(
     ({ path, problem, advice }) => `  ${path}: ${problem}. ${advice}`,
