@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module';
-
 /** A call that nobody answers fails after this. */
 const CALL_MS_MAX = 3_000;
 const CONNECT_MS_MAX = 3_000;
@@ -95,7 +93,7 @@ export class SystemBus {
 
   async #connect(): Promise<Bus> {
     try {
-      const bus = openBus(this.#address);
+      const bus = await openBus(this.#address);
       const broken = (): void => this.#break();
       await within(CONNECT_MS_MAX, 'the system bus', (resolve, reject) => {
         bus.connection.once('connect', resolve);
@@ -121,8 +119,10 @@ export class SystemBus {
 }
 
 /** Loaded when it is first needed: most machines that test have no bus. */
-function openBus(busAddress: string): Bus {
-  const library = createRequire(import.meta.url)('@homebridge/dbus-native') as Library;
+async function openBus(busAddress: string): Promise<Bus> {
+  const { default: library } = (await import('@homebridge/dbus-native')) as unknown as {
+    readonly default: Library;
+  };
   return library.createClient({ busAddress });
 }
 
