@@ -91,7 +91,7 @@ it(
     await run(PODMESH, ['run', graph, '--json'], { env });
     const said = await run(PODMESH, ['get', 'last/a/said', '-o', '-'], { env });
     expect(said.stdout).toBe('from the host and answered\n');
-    await run('podman', ['kube', 'down', pod]);
+    await run('podman', ['pod', 'stop', '--time', '120', 'podmesh-pod-test']);
     // It ended as a daemon should: nobody finds it any more.
     await expect(access(file)).rejects.toThrow('ENOENT');
   },
