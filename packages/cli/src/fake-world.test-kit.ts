@@ -104,7 +104,7 @@ export class FakeWorld {
 
   client(url = 'nats://fake:4222'): Client {
     const ports = this.#ports('cli');
-    const { log: runLog, drives, peers, artifacts: objects, finder } = ports;
+    const { log: runLog, drives, peers, artifacts: objects, shelf, finder } = ports;
     const { imageTags, liveLog, boxes, relay } = ports;
     const artifacts = new MeshArtifacts({ objects, finder, transport: relay });
     return {
@@ -113,6 +113,7 @@ export class FakeWorld {
       peers,
       artifacts,
       objects,
+      shelf,
       finder,
       imageTags,
       liveLog,

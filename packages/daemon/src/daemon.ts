@@ -30,6 +30,7 @@ import { StartedParts } from './started-parts.ts';
 import { sha256 } from './store/local-task-files.ts';
 import { openFiles } from './store/open-files.ts';
 import { RollCall } from './store/roll-call.ts';
+import { openSweep } from './sweep/open-sweep.ts';
 import { systemClock } from './system-clock.ts';
 import { openTaskApi } from './task-api/open-task-api.ts';
 import { hostOf, pretendMeasures } from './test-hooks.ts';
@@ -240,6 +241,7 @@ export class Daemon {
       },
       capacity,
     );
+    openSweep(this.#parts, this.#started, mesh, () => desk.held());
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());
     return peer;

@@ -1,5 +1,6 @@
 import type {
   ArtifactFinder,
+  ArtifactShelf,
   ArtifactStore,
   ChunkSource,
   ChunkTransport,
@@ -10,16 +11,19 @@ import type {
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
+  MeshReferences,
   OfferQueue,
   OutputKeepers,
   PeerDirectory,
   PeerId,
   ResultCache,
+  Retention,
   RunLog,
   SecretBoxes,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
+import { JetStreamArtifactShelf } from './jetstream-artifact-shelf.ts';
 import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
 import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
 import { JetStreamImageManifests } from './jetstream-image-manifests.ts';
@@ -27,10 +31,12 @@ import { JetStreamImageTags } from './jetstream-image-tags.ts';
 import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
+import { JetStreamMeshReferences } from './jetstream-mesh-references.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
+import { JetStreamRetention } from './jetstream-retention.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
 import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
@@ -51,6 +57,10 @@ export interface Mesh {
   readonly artifacts: ArtifactStore;
   /** The same, and what only disks of peers have, which comes through the relay. */
   readonly everywhere: ArtifactStore;
+  /** What the sweep of the object store works on. */
+  readonly shelf: ArtifactShelf;
+  readonly references: MeshReferences;
+  readonly retention: Retention;
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
@@ -103,6 +113,9 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     results: new JetStreamResultCache(connection, appends),
     artifacts: objects,
     everywhere: new MeshArtifacts({ objects, finder, transport }),
+    shelf: new JetStreamArtifactShelf(connection),
+    references: new JetStreamMeshReferences(connection),
+    retention: new JetStreamRetention(connection),
     liveLog: new JetStreamLiveLog(connection),
     leases,
     pins: new JetStreamInputPins(connection, runLog),

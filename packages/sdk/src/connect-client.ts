@@ -17,6 +17,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     peers: mesh.peers,
     artifacts: mesh.everywhere,
     objects: mesh.artifacts,
+    shelf: mesh.shelf,
     finder: mesh.finder,
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,

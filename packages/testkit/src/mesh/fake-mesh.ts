@@ -1,6 +1,7 @@
 import type {
   ArtifactFinder,
   ArtifactId,
+  ArtifactShelf,
   ArtifactStore,
   ChunkSource,
   ChunkTransport,
@@ -26,7 +27,8 @@ import type { FakeProcess } from '../process/fake-process.ts';
 import { Random } from '../random.ts';
 import type { Scheduler } from '../time/scheduler.ts';
 import { FakeArtifactFinder, FinderServer } from './fake-artifact-finder.ts';
-import { type ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts';
+import { FakeArtifactShelf } from './fake-artifact-shelf.ts';
+import { ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts';
 import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
@@ -54,6 +56,7 @@ export interface MeshPorts {
   readonly peers: PeerDirectory;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
+  readonly shelf: ArtifactShelf;
   readonly liveLog: LiveLog;
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
@@ -73,7 +76,7 @@ export class FakeMesh {
   readonly lanes = new LaneServer();
   readonly peers: PeerServer;
   readonly results: ResultServer = new Map();
-  readonly artifacts: ArtifactServer = new Map();
+  readonly artifacts: ArtifactServer;
   readonly liveLog = new LiveLogServer();
   readonly images: ImageServer;
   readonly finder = new FinderServer();
@@ -85,6 +88,7 @@ export class FakeMesh {
   constructor(scheduler: Scheduler, random: Random = new Random('mesh')) {
     const nowMs = () => scheduler.nowMs();
     this.random = random;
+    this.artifacts = new ArtifactServer(nowMs);
     this.log = new LogServer(nowMs);
     this.peers = new PeerServer(nowMs);
     this.images = new ImageServer(nowMs);
@@ -108,6 +112,7 @@ export class FakeMesh {
       peers: new FakePeerDirectory(process, this.peers),
       results: new FakeResultCache(process, this.results),
       artifacts: new FakeArtifactStore(process, this.artifacts),
+      shelf: new FakeArtifactShelf(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
       pins: new FakeInputPins(process, this.log),
