@@ -1,4 +1,4 @@
-/** Directions between packages (DESIGN §11): core ← {jetstream, podman, registry, stores, testkit} ← {daemon, sdk ← cli}. */
+/** Directions between packages (DESIGN §11): core ← {authority, jetstream, podman, registry, stores, testkit} ← {daemon, sdk ← cli}. */
 const npm = (name) => `node_modules/${name}`;
 
 module.exports = {
@@ -15,7 +15,7 @@ module.exports = {
       comment: 'adapters never import each other',
       severity: 'error',
       from: {
-        path: '^packages/(jetstream|podman|registry|stores|testkit)/src',
+        path: '^packages/(authority|jetstream|podman|registry|stores|testkit)/src',
         pathNot: '\\.test(-kit)?\\.ts$',
       },
       to: { path: '^packages/', pathNot: ['^packages/core/', '^packages/$1/'] },
@@ -32,7 +32,7 @@ module.exports = {
       comment: 'what a program of somebody else gets: core and the public client only',
       severity: 'error',
       from: { path: '^packages/sdk/src', pathNot: '\\.test(-kit)?\\.ts$' },
-      to: { path: '^packages/', pathNot: '^packages/(core|jetstream|sdk)/' },
+      to: { path: '^packages/', pathNot: '^packages/(authority|core|jetstream|sdk)/' },
     },
     {
       name: 'daemon-does-not-know-the-cli',
@@ -44,7 +44,13 @@ module.exports = {
       name: 'one-package-knows-nats',
       severity: 'error',
       from: { path: '^(packages|test)/', pathNot: '^packages/jetstream/' },
-      to: { path: npm('@nats-io/') },
+      to: { path: npm('@nats-io/'), pathNot: npm('@nats-io/(jwt|nkeys)/') },
+    },
+    {
+      name: 'one-package-makes-credentials',
+      severity: 'error',
+      from: { path: '^(packages|test)/', pathNot: '^packages/authority/' },
+      to: { path: npm('@nats-io/(jwt|nkeys)/') },
     },
     {
       name: 'one-package-knows-dockerode',
