@@ -31,6 +31,7 @@ export * from './graph/task-index.ts';
 export type * from './image/image-directory.ts';
 export * from './image/image-manifest.ts';
 export * from './image/mesh-reference.ts';
+export * from './image/mirrors.ts';
 export * from './placement/choose-keepers.ts';
 export * from './placement/lane.ts';
 export * from './placement/others-for.ts';

@@ -192,6 +192,7 @@ export class Daemon {
       runtime: podman,
       images,
       arch: facts.machine.arch,
+      mirrors: configuration.mirrors,
       port,
     });
     const capacity = await offeredCapacity(facts, home.path, configuration);

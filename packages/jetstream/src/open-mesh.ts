@@ -12,6 +12,7 @@ import type {
   LeaseKeeper,
   LiveLog,
   MeshReferences,
+  MirrorClaims,
   OfferQueue,
   OutputKeepers,
   PeerDirectory,
@@ -32,6 +33,7 @@ import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamMeshReferences } from './jetstream-mesh-references.ts';
+import { JetStreamMirrorClaims } from './jetstream-mirror-claims.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
@@ -70,6 +72,7 @@ export interface Mesh {
   readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
+  readonly mirrorClaims: MirrorClaims;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
   /** Gives the peer's bytes to such others until the signal aborts. */
@@ -125,6 +128,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
+    mirrorClaims: new JetStreamMirrorClaims(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);

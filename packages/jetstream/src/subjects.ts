@@ -182,6 +182,9 @@ export const manifestKey = (repository: string, digest: ArtifactId): string =>
 export const manifestSubjects = (repository: string): string =>
   `$KV.${IMAGE_BUCKET}.manifest.${base64Url(repository)}.*`;
 
+/** Who asks elsewhere for an image: no part of any list of tags or manifests. */
+export const mirrorKey = (image: string): string => `mirror.${base64Url(image)}`;
+
 /** The parts of a `$KV.<bucket>.tag.<repository>.<tag>` subject. */
 export function parseTagSubject(subject: string): { repository: string; tag: string } {
   const [, , , repository = '', tag = ''] = subject.split('.');

@@ -13,6 +13,7 @@ import type {
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
+  MirrorClaims,
   Offer,
   OfferQueue,
   OutputKeepers,
@@ -32,7 +33,7 @@ import { ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts';
 import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
-import { FakeImageManifests, FakeImageTags, ImageServer } from './fake-images.ts';
+import { FakeImageManifests, FakeImageTags, FakeMirrorClaims, ImageServer } from './fake-images.ts';
 import { FakeInputPins } from './fake-input-pins.ts';
 import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
@@ -64,6 +65,7 @@ export interface MeshPorts {
   readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
+  readonly mirrorClaims: MirrorClaims;
   readonly relay: ChunkTransport;
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
 }
@@ -120,6 +122,7 @@ export class FakeMesh {
       keepers: new FakeOutputKeepers(process, this.keepers),
       imageTags: new FakeImageTags(process, this.images),
       imageManifests: new FakeImageManifests(process, this.images),
+      mirrorClaims: new FakeMirrorClaims(process, this.images),
       relay: new FakeChunkTransport(process, this.chunks),
       serveRelay: (peer, source, signal) => this.chunks.serve(peer, { process, source }, signal),
     };
