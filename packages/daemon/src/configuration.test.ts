@@ -34,6 +34,8 @@ it.each([
   '--mirror https://docker.io',
   '--surprise',
   '--home',
+  '--grace soon',
+  '--grace 25h',
 ])('%s is refused', (text) => {
   expect(parse(text).ok).toBe(false);
 });
@@ -41,7 +43,7 @@ it.each([
 it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
-    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle' +
+    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m' +
     ' --mirror docker.io --mirror quay.io=quay';
   expect(parse(text)).toEqual({
     ok: true,
@@ -61,12 +63,16 @@ it('everything that can be told is understood', () => {
       ],
       allowRoot: true,
       untilIdle: true,
+      graceMs: 90_000,
     },
   });
 });
 
 it('nothing told means a daemon with the defaults, and the mesh of the environment', () => {
-  const told = { runtime: 'auto', labels: [], mirrors: [], allowRoot: false, untilIdle: false };
+  const told = {
+    ...{ runtime: 'auto', labels: [], mirrors: [] },
+    ...{ allowRoot: false, untilIdle: false, graceMs: 10_000 },
+  };
   const defaults = { command: 'up', home: '/h', ...told };
   expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
   const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };

@@ -6,12 +6,15 @@ import {
   type Mesh,
   type MeshConnection,
   openMesh,
+  PeerDiscovery,
+  refuseUnlikePeers,
 } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
 import { customAlphabet, nanoid } from 'nanoid';
 import type { DaemonParts } from './daemon-parts.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
+import { HandOver } from './keep/hand-over.ts';
 import { openKeeping } from './keep/open-keeping.ts';
 import { LocalApi } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
@@ -19,7 +22,11 @@ import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
+import { discoveredFacts } from './observe/discovered-facts.ts';
+import { observe } from './observe/observation.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
+import { DrainDesk } from './owner/drain-desk.ts';
+import { HearOrders } from './owner/hear-orders.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
 import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
@@ -38,6 +45,8 @@ import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 /** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
 const CONNECT_MS = 30_000;
+/** A daemon that was told to stop waits so long for others to get what only it has. */
+const STOP_HAND_OVER_MS = 30_000;
 
 /** Claims become names of files, cgroups and containers: letters and digits alone offend nobody. */
 const newClaimText = customAlphabet(
@@ -55,6 +64,7 @@ export class Daemon {
   #localApi: LocalApi | undefined;
   #registry: ImageRegistry | undefined;
   #url = '';
+  #reconnects = 0;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -89,12 +99,17 @@ export class Daemon {
     this.#started.add('connection', () => connection.close());
     connection.onStatus((status) => {
       if (status.kind === 'disconnected') logger.warn('lost the mesh; trying to reconnect');
-      if (status.kind === 'connected') logger.info('reconnected to the mesh');
+      if (status.kind === 'connected') {
+        this.#reconnects += 1;
+        logger.info('reconnected to the mesh');
+      }
       if (status.kind === 'trouble') logger.warn(status.message);
     });
     // Whoever names three servers or more has a cluster, and its facts belong on three of them.
     const replicas = connection.address.servers.length >= 3 ? 3 : 1;
-    await connection.ensureStreams({ replicas });
+    const { peer, version } = this.#parts;
+    await refuseUnlikePeers(connection, peer, version);
+    await connection.ensureStreams({ replicas, version });
     this.#peer = await this.#buildPeer(connection);
     await this.#peer.start();
   }
@@ -114,6 +129,23 @@ export class Daemon {
   async hasWork(): Promise<boolean> {
     const work = this.#workInSight();
     return work !== undefined && (await isWorkLeft(work));
+  }
+
+  /** What runs gets no more time; to be stopped then. */
+  endAtOnce(): void {
+    this.#peer?.endAtOnce();
+  }
+
+  /** Whether anything is in hand that ends better if it is waited for. */
+  get isBusy(): boolean {
+    return this.#peer?.isBusy ?? false;
+  }
+
+  /** Takes nothing more; resolves when what runs has ended, or was given back after its grace, and is safe elsewhere. */
+  async drainToStop(graceMs: number): Promise<void> {
+    const order = { by: 'its daemon was told to stop', deadlineMs: graceMs };
+    const handOverMs = STOP_HAND_OVER_MS;
+    await this.#peer?.drain({ ...order, why: 'was stopped by its owner', handOverMs });
   }
 
   #workInSight(): WorkInSight | undefined {
@@ -145,10 +177,10 @@ export class Daemon {
     const mesh = openMesh(connection);
     this.#mesh = mesh;
     this.#started.add('mesh', () => mesh.stop());
-    const service = new PodmanService({ directory: home.path, env: process.env });
-    this.#started.add('podman service', () => service.stop());
-    await service.start();
-    const podman = await openContainerRuntime(this.#parts, this.#started, service.socketPath);
+    const podmanService = new PodmanService({ directory: home.path, env: process.env });
+    this.#started.add('podman service', () => podmanService.stop());
+    await podmanService.start();
+    const podman = await openContainerRuntime(this.#parts, this.#started, podmanService.socketPath);
     const boot = await readBoot();
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
@@ -164,7 +196,14 @@ export class Daemon {
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
-    const apiParts = { home: home.path, env: process.env, store, peer: ownPeer, version, logger };
+    const { runLog, peers, keepers } = mesh;
+    const pins = store.runPins;
+    const found = { peer: ownPeer, pins, log: runLog, peers, keepers, sha256, logger };
+    const handOver = new HandOver(found);
+    const drains = new DrainDesk({ file: home.at('drained.json'), logger });
+    const drained = await drains.load();
+    const env = process.env;
+    const apiParts = { home: home.path, env, store, peer: ownPeer, version, drains, logger };
     const localApi = new LocalApi(apiParts);
     this.#localApi = localApi;
     this.#started.add('local API', () => localApi.stop());
@@ -211,7 +250,9 @@ export class Daemon {
     await source.start();
     this.#started.add('machine facts', () => source.stop());
     const { artifacts: objects, finder } = mesh;
-    const peer = new Peer(
+    const observed = await observe(
+      this.#parts,
+      this.#started,
       {
         ...mesh,
         artifacts: mesh.everywhere,
@@ -229,6 +270,8 @@ export class Daemon {
         logger,
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
         external,
+        handOver,
+        ...(drained === undefined ? {} : { drained }),
         describe: () => ({ ...source.current(), sealingKey }),
         host: pretendMeasures(
           {
@@ -240,11 +283,42 @@ export class Daemon {
         ),
         onStep,
       },
-      capacity,
+      {
+        version,
+        load: () => peer.load(),
+        queues: () => mesh.queueDepths(),
+        leases: () => mesh.leaseCounts(),
+        moved: () => exchange.moved,
+        storeBytes: () => store.index.storeBytes(),
+        freeDiskBytes: () => readFreeDisk(home.path),
+        connection: () => ({
+          isConnected: connection.isConnected,
+          reconnects: this.#reconnects,
+        }),
+      },
     );
     openSweep(this.#parts, this.#started, mesh, () => desk.held());
+    const peer: Peer = new Peer(observed, capacity);
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());
+    const status = () => ({ ...peer.load(), paused: source.current().paused });
+    const discovery = new PeerDiscovery(connection, ownPeer, {
+      version,
+      metadata: discoveredFacts(source.current()),
+      status,
+    });
+    this.#started.add('discovery', () => discovery.stop());
+    await discovery.start();
+    drains.open(peer);
+    const orders = new HearOrders({
+      ...mesh,
+      peer: ownPeer,
+      obey: drains.obey,
+      clock: systemClock,
+      logger,
+    });
+    this.#started.add('orders', () => orders.stop());
+    orders.start();
     return peer;
   }
 }

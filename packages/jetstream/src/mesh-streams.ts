@@ -9,8 +9,9 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import { OBJECT_STORE_BYTES_MAX, PEER_TTL_MS } from '@podmesh/core';
+import { OBJECT_STORE_BYTES_MAX, PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
 import { StreamMismatchError } from './mesh-errors.ts';
+import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
 import {
   ALL_CONTROLS,
   ARTIFACT_STREAM,
@@ -36,6 +37,8 @@ import {
   RUN_SUBJECTS,
   SECRET_BUCKET,
   SECRET_STREAM,
+  SLEEPER_BUCKET,
+  SLEEPER_STREAM,
 } from './subjects.ts';
 
 export interface EnsureStreamsOptions {
@@ -43,6 +46,8 @@ export interface EnsureStreamsOptions {
   readonly replicas: 1 | 3 | 5;
   /** Overrides `PEER_TTL_MS`; tests shorten it. */
   readonly peerTtlMs?: number;
+  /** Of the program that is going to write there. Absent: whatever the mesh's is, it is not looked at. */
+  readonly version?: string;
 }
 
 type Wanted = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
@@ -65,11 +70,14 @@ export async function ensureStreams(
   jsm: JetStreamManager,
   options: EnsureStreamsOptions,
 ): Promise<void> {
+  const { version } = options;
+  if (version !== undefined) await refuseOtherMesh(jsm, version);
   for (const wanted of wantedStreams(options)) {
     const config = await createOrRead(jsm, wanted);
     const problems = mismatches(wanted, config);
     if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
   }
+  if (version !== undefined) await noteMeshVersion(jsm, version);
 }
 
 /** Every stream with its settings. Buckets follow the layouts of ADR-8 and ADR-20, so the nats tool reads them. */
@@ -116,6 +124,15 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...bucket,
       max_age: nanos(peerTtlMs ?? PEER_TTL_MS),
       duplicate_window: nanos(Math.min(peerTtlMs ?? PEER_TTL_MS, 5_000)),
+    },
+    {
+      name: SLEEPER_STREAM,
+      subjects: [bucketSubjects(SLEEPER_BUCKET)],
+      ...file,
+      ...bucket,
+      max_age: nanos(SLEEPER_MS_MAX),
+      max_msgs: SLEEPERS_MAX,
+      discard: DiscardPolicy.Old,
     },
     {
       name: LANE_STREAM,

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type {
   ArtifactFinder,
   ArtifactShelf,
@@ -17,10 +18,13 @@ import type {
   OutputKeepers,
   PeerDirectory,
   PeerId,
+  PeerOrders,
   ResultCache,
   Retention,
   RunLog,
   SecretBoxes,
+  SleepingPeers,
+  TaskQuestions,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
@@ -37,16 +41,21 @@ import { JetStreamMirrorClaims } from './jetstream-mirror-claims.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
+import { JetStreamPeerOrders } from './jetstream-peer-orders.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
 import { JetStreamRetention } from './jetstream-retention.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
 import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
+import { JetStreamSleepingPeers } from './jetstream-sleeping-peers.ts';
+import { JetStreamTaskQuestions } from './jetstream-task-questions.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
+import { type QueueDepths, queueDepths } from './queue-depths.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
 import { type RelayOptions, RelayTransport } from './relay-transport.ts';
-import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
+import { ServerDoor } from './server-door.ts';
+import { type LeaseCounts, ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
 /** All ports of one connection. */
 export interface Mesh {
@@ -55,6 +64,8 @@ export interface Mesh {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly peers: PeerDirectory;
+  readonly orders: PeerOrders;
+  readonly sleepers: SleepingPeers;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
   /** The same, and what only disks of peers have, which comes through the relay. */
@@ -66,17 +77,25 @@ export interface Mesh {
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
+  /** How the extensions of claims went. */
+  leaseCounts(): LeaseCounts;
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
   readonly keepers: OutputKeepers;
+  /** What tasks with network ask of their peers. */
+  readonly questions: TaskQuestions;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
   readonly mirrorClaims: MirrorClaims;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
+  /** Messages in the queues of all peers, waiting or claimed. */
+  queueDepths(): Promise<QueueDepths>;
   /** Gives the peer's bytes to such others until the signal aborts. */
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
+  /** Lets what a task inside of its container opens through to the server, until the signal aborts. */
+  letIn(inside: Socket, signal: AbortSignal): void;
   /** Ends the lease thread and the relay's connection; the connection stays the caller's. Harmless when called twice. */
   stop(): Promise<void>;
 }
@@ -103,6 +122,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
   const peers = new JetStreamPeerDirectory(connection);
   const relayConnection = new RelayConnection(connection.address);
   const relaySource = new RelaySource(connection, relayConnection, relay);
+  const door = new ServerDoor(connection);
   const runLog = new JetStreamRunLog(connection, appends);
   const objects = new JetStreamArtifactStore(connection);
   const finder = new JetStreamArtifactFinder(connection, peers);
@@ -113,6 +133,8 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     drives: new JetStreamDriveQueue(connection, lease),
     lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
     peers,
+    orders: new JetStreamPeerOrders(connection),
+    sleepers: new JetStreamSleepingPeers(connection),
     results: new JetStreamResultCache(connection, appends),
     artifacts: objects,
     everywhere: new MeshArtifacts({ objects, finder, transport }),
@@ -121,15 +143,19 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     retention: new JetStreamRetention(connection),
     liveLog: new JetStreamLiveLog(connection),
     leases,
+    leaseCounts: () => leases.counts(),
     pins: new JetStreamInputPins(connection, runLog),
     boxes: new JetStreamSecretBoxes(connection),
     finder,
     keepers: new JetStreamOutputKeepers(connection),
+    questions: new JetStreamTaskQuestions(connection),
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
     mirrorClaims: new JetStreamMirrorClaims(connection),
+    queueDepths: () => queueDepths(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
+    letIn: (inside, signal) => door.letIn(inside, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);
     },

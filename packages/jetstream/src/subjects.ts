@@ -1,6 +1,7 @@
 import {
   type ActionDigest,
   type ArtifactId,
+  type AskingAttempt,
   actionDigest,
   artifactId,
   type LaneId,
@@ -33,6 +34,8 @@ export const SECRET_STREAM = `KV_${SECRET_BUCKET}`;
 export const IMAGE_BUCKET = 'pm-images';
 export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
 export const PEER_STREAM = `KV_${PEER_BUCKET}`;
+export const SLEEPER_BUCKET = 'pm-sleepers';
+export const SLEEPER_STREAM = `KV_${SLEEPER_BUCKET}`;
 export const LANE_STREAM = `KV_${LANE_BUCKET}`;
 export const RESULT_STREAM = `KV_${RESULT_BUCKET}`;
 export const ARTIFACT_STREAM = `OBJ_${ARTIFACT_BUCKET}`;
@@ -136,6 +139,8 @@ export function parseLogSubject(subject: string): { run: RunId; task: TaskId; at
 export const WHO_HAS_SUBJECT = 'pm.who';
 /** Here a peer is asked to keep outputs of others. */
 export const keepSubject = (peer: PeerId): string => `pm.keep.${peer}`;
+/** Here a peer is told to drain, or to wake another. */
+export const orderSubject = (peer: PeerId): string => `pm.order.${peer}`;
 /** Everybody is told here which outputs need no pins any more. */
 export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
@@ -161,9 +166,48 @@ export const partOfInbox = (subject: string): number => Number(lastToken(subject
 export const askerOfInbox = (inbox: string | undefined): string | undefined =>
   /^_INBOX\.([A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){1,2}$/.exec(inbox ?? '')?.[1];
 
+/**
+ * The same of an asker that is no podmesh: tools have inboxes of their own shapes. What they have in common is
+ * the beginning, which no stream's subjects have.
+ */
+export const anyAskerOfInbox = (inbox: string | undefined): string | undefined =>
+  /^(_INBOX[A-Za-z0-9_-]{0,64}\.[A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){0,4}$/.exec(
+    inbox ?? '',
+  )?.[1];
+
+/** By this name the discovery of NATS micro-services (ADR-32) knows peers. */
+export const SERVICE_NAME = 'podmesh-peer';
+/** Where everybody, all peers, and this peer are asked; the token in between is PING, INFO or STATS. */
+export const serviceSubjects = (peer: PeerId): readonly string[] => [
+  '$SRV.*',
+  `$SRV.*.${SERVICE_NAME}`,
+  `$SRV.*.${SERVICE_NAME}.${peer}`,
+];
+/** Here a peer tells how it does. */
+export const statusSubject = (peer: PeerId): string => `pm.status.${peer}`;
+/** Here the peer that makes an attempt is asked by it; a later attempt of the task has another claim. */
+export const taskApiSubject = ({ run, task, claim }: AskingAttempt): string =>
+  `pm.task.${run}.${task}.${claim}`;
+export const taskApiSubjects = (attempt: AskingAttempt): string =>
+  `${taskApiSubject(attempt)}.*.v1.>`;
+/** Where an attempt listens for its answers; nobody else may. */
+export const taskInbox = (attempt: AskingAttempt): string => `${taskApiSubject(attempt)}.inbox`;
+
+/** Method and path of `pm.task.<run>.<task>.<claim>.GET.v1.tasks.<id>`; undefined for what asks nothing. */
+export function parseTaskApiSubject(subject: string): { method: string; path: string } | undefined {
+  const [, , , , , method = '', ...path] = subject.split('.');
+  if (!/^[A-Z]{1,10}$/.test(method) || path.length === 0) return undefined;
+  // The one path that has a dot in it.
+  return {
+    method,
+    path: `/${path.join('/')}`.replace(/^\/v1\/openapi\/json$/, '/v1/openapi.json'),
+  };
+}
+
 export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
 export const peerKey = (peer: PeerId): string => peer;
+export const sleeperKey = (peer: PeerId): string => peer;
 export const laneOfSubject = (subject: string): LaneId => laneId(lastToken(subject));
 
 export const resultKey = (action: ActionDigest): string => action.slice('sha256:'.length);

@@ -16,6 +16,8 @@ const PASSED_ON = [
   'runtime',
   'serve',
   'registry-port',
+  'metrics-port',
+  'grace',
 ] as const;
 
 /** `podmesh up`: the daemon in the foreground, or detached. */

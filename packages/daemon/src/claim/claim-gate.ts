@@ -13,6 +13,7 @@ import type { JournalEntry } from '../execute/attempt-journal.ts';
 import type { Ending } from '../execute/container-run-parts.ts';
 import type { Executor } from '../execute/executor.ts';
 import { HostGuard, type HostMeasures } from '../machine/host-guard.ts';
+import type { Circuit } from './circuit.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 
 export interface ClaimGateParts {
@@ -23,6 +24,8 @@ export interface ClaimGateParts {
   readonly executor: Pick<Executor, 'claims' | 'running' | 'holds' | 'end'>;
   /** Why the machine itself can claim nothing; undefined while it can. */
   readonly machinePaused: () => string | undefined;
+  /** What the owner of the machine has against it; absent: never anything. */
+  readonly ownerReasons?: () => readonly string[];
   /** Absent: nothing is measured. */
   readonly host?: HostMeasures;
   /** Called when a reason came or went. */
@@ -78,6 +81,10 @@ export class ClaimGate {
     return reasons.length === 0 ? undefined : reasons.join('; and ');
   }
 
+  get circuit(): Circuit['kind'] {
+    return this.#breaker.kind;
+  }
+
   /** What is left to others at present, and why; the newest last. */
   get rations(): readonly Ration[] {
     return this.#breaker.rationed.map(({ job, reason }) => ({ ...partsOf(job), reason }));
@@ -105,6 +112,7 @@ export class ClaimGate {
     const machine = this.#parts.machinePaused();
     const circuit = this.#breaker.reason;
     return [
+      ...(this.#parts.ownerReasons?.() ?? []),
       ...(machine === undefined ? [] : [machine]),
       ...(this.#guard?.reasons() ?? []),
       ...(circuit === undefined ? [] : [circuit]),
