@@ -3,6 +3,7 @@ export * from './artifact/artifact-exchange.ts';
 export * from './artifact/artifact-shelf.ts';
 export * from './artifact/chunk-map.ts';
 export * from './artifact/digest-set.ts';
+export * from './artifact/object-store-full-error.ts';
 export * from './artifact/output-keepers.ts';
 export * from './artifact/plan-eviction.ts';
 export * from './artifact/sequence-list.ts';

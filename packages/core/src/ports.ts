@@ -48,23 +48,6 @@ export class ArtifactMissingError extends PortError {
   }
 }
 
-/** The object store of the mesh takes no more of this size. */
-export class ObjectStoreFullError extends PortError {
-  constructor(
-    artifact: ArtifactId,
-    seen: { readonly bytes: number; readonly usedBytes?: number; readonly maxBytes?: number },
-    cause?: unknown,
-  ) {
-    const { bytes, usedBytes, maxBytes } = seen;
-    const held = maxBytes === undefined ? '' : ` (${usedBytes} of ${maxBytes} bytes are taken)`;
-    super(
-      `the object store of the mesh has no room for the ${bytes} bytes of ${artifact}${held}: ` +
-        'wait until the runs that need it are forgotten, or give it more ("nats stream edit --max-bytes")',
-      { retryable: false, cause },
-    );
-  }
-}
-
 /** A container of ours is not there any more, or never ran: somebody removed it, or the machine restarted. */
 export class ContainerLostError extends PortError {
   constructor(container: string, what: string, cause?: unknown) {

@@ -38,7 +38,7 @@ export const UP: CommandShape = {
     },
     mirror: {
       kind: 'texts',
-      value: 'HOST[=PREFIX]',
+      value: 'HOST[=AS]',
       help: 'a registry to ask, once for all peers, for images the mesh lacks; repeatable',
     },
     'metrics-port': {
@@ -60,7 +60,7 @@ export const UP: CommandShape = {
     'asked for copies of what others make. Images that are pushed to its registry',
     '(podman push localhost:5055/me/tool:1; on loopback, for everybody on this machine) can be run by all',
     'peers: "container": "mesh/me/tool:1". With --mirror docker.io an image such as docker.io/library/debian:13 comes',
-    'through the mesh: the first peer that needs it fetches it, as mesh/docker.io/library/debian:13, the others from that.',
+    'through the mesh: one peer fetches it, as mesh/docker.io/library/debian:13 (quay.io=AS: mesh/AS/…), others from it.',
     'It stays what it was until its tag is removed from the mesh. Without --mirror nobody asks another registry for the mesh.',
   ],
   examples: [
