@@ -42,11 +42,12 @@ import { JetStreamSleepingPeers } from './jetstream-sleeping-peers.ts';
 import { JetStreamTaskQuestions } from './jetstream-task-questions.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
+import { type QueueDepths, queueDepths } from './queue-depths.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
 import { type RelayOptions, RelayTransport } from './relay-transport.ts';
 import { ServerDoor } from './server-door.ts';
-import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
+import { type LeaseCounts, ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
 /** All ports of one connection. */
 export interface Mesh {
@@ -64,6 +65,8 @@ export interface Mesh {
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
+  /** How the extensions of claims went. */
+  leaseCounts(): LeaseCounts;
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
@@ -74,6 +77,8 @@ export interface Mesh {
   readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
+  /** Messages in the queues of all peers, waiting or claimed. */
+  queueDepths(): Promise<QueueDepths>;
   /** Gives the peer's bytes to such others until the signal aborts. */
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
   /** Lets what a task inside of its container opens through to the server, until the signal aborts. */
@@ -122,6 +127,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     everywhere: new MeshArtifacts({ objects, finder, transport }),
     liveLog: new JetStreamLiveLog(connection),
     leases,
+    leaseCounts: () => leases.counts(),
     pins: new JetStreamInputPins(connection, runLog),
     boxes: new JetStreamSecretBoxes(connection),
     finder,
@@ -130,6 +136,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
+    queueDepths: () => queueDepths(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     letIn: (inside, signal) => door.letIn(inside, signal),
     stop: async () => {
