@@ -1,7 +1,6 @@
 import { sessionId } from '@podmesh/core';
 import {
   connectMesh,
-  EmbeddedNatsServer,
   loadGraph,
   type Mesh,
   type MeshConnection,
@@ -19,6 +18,8 @@ import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
+import { type Membership, openMembership } from './membership/open-membership.ts';
+import { ReleaseDesk } from './membership/release-desk.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
@@ -60,7 +61,7 @@ export class Daemon {
     this.#secretFiles = new SecretFiles(process.env, parts.home.path);
   }
 
-  /** Where the mesh is, with its token. */
+  /** How programs of this user find the mesh. */
   get natsUrl(): string {
     return this.#url;
   }
@@ -79,10 +80,14 @@ export class Daemon {
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
   async start(): Promise<void> {
     const { configuration, logger } = this.#parts;
-    this.#url = configuration.nats ?? (await this.#startServer());
+    const { home, peer } = this.#parts;
+    const { nats } = configuration;
+    const parts = { home, peer, nats, env: process.env, logger };
+    const membership = await openMembership(parts, this.#started);
+    this.#url = membership.url;
     const connection = await connectMesh({
-      url: this.#url,
-      name: this.#parts.peer,
+      url: membership.address,
+      name: peer,
       timeoutMs: CONNECT_MS,
     });
     this.#started.add('connection', () => connection.close());
@@ -94,7 +99,7 @@ export class Daemon {
     // Whoever names three servers or more has a cluster, and its facts belong on three of them.
     const replicas = connection.address.servers.length >= 3 ? 3 : 1;
     await connection.ensureStreams({ replicas });
-    this.#peer = await this.#buildPeer(connection);
+    this.#peer = await this.#buildPeer(connection, membership);
     await this.#peer.start();
   }
 
@@ -127,19 +132,7 @@ export class Daemon {
     };
   }
 
-  async #startServer(): Promise<string> {
-    const { home, logger } = this.#parts;
-    const server = new EmbeddedNatsServer({
-      directory: home.at('nats'),
-      env: process.env,
-      onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
-    });
-    this.#started.add('nats-server', () => server.stop());
-    await server.start();
-    return server.url;
-  }
-
-  async #buildPeer(connection: MeshConnection): Promise<Peer> {
+  async #buildPeer(connection: MeshConnection, { isAnchor }: Membership): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
     this.#mesh = mesh;
@@ -159,7 +152,7 @@ export class Daemon {
       {
         host: hostOf(boot.id, process.env),
         labels: configuration.labels,
-        isAnchor: configuration.nats === undefined,
+        isAnchor,
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
@@ -193,6 +186,14 @@ export class Daemon {
       arch: facts.machine.arch,
       port,
     });
+    const releases = new ReleaseDesk({
+      mesh,
+      log: mesh.runLog,
+      loadGraph: (published) => loadGraph(mesh.artifacts, published),
+      logger,
+    });
+    this.#started.add('releases', () => releases.stop());
+    releases.start();
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
     const source = new PeerFactsSource({

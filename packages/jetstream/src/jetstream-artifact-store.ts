@@ -13,6 +13,7 @@ import { decodeJson } from './json-codec.ts';
 import { lastMessages } from './last-messages.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { ArtifactCorruptError } from './mesh-errors.ts';
+import { objectWriter } from './object-writer.ts';
 import { asking } from './port-error.ts';
 import { readStream } from './stream-reader.ts';
 import {
@@ -43,7 +44,7 @@ export class JetStreamArtifactStore implements ArtifactStore {
 
   constructor(mesh: MeshConnection) {
     this.#mesh = mesh;
-    this.#bucket = new Objm(mesh.js).open(ARTIFACT_BUCKET, false);
+    this.#bucket = new Objm(objectWriter(mesh)).open(ARTIFACT_BUCKET, false);
   }
 
   async stat(artifacts: readonly ArtifactId[]): Promise<ReadonlyMap<ArtifactId, ArtifactRef>> {

@@ -9,7 +9,8 @@ import {
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { PEER_TTL_MS } from '@podmesh/core';
-import { StreamMismatchError } from './mesh-errors.ts';
+import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
+import { pause } from './pause.ts';
 import {
   ALL_CONTROLS,
   ARTIFACT_STREAM,
@@ -65,6 +66,31 @@ export async function ensureStreams(
 ): Promise<void> {
   for (const wanted of wantedStreams(options)) {
     const config = await createOrRead(jsm, wanted);
+    const problems = mismatches(wanted, config);
+    if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
+  }
+}
+
+/** A new mesh's anchor makes all of them in this time, after its server answers. */
+const STREAMS_MS = 15_000;
+const LOOK_MS = 250;
+
+/** As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. */
+export async function findStreams(
+  jsm: JetStreamManager,
+  options: EnsureStreamsOptions,
+): Promise<void> {
+  const deadline = performance.now() + STREAMS_MS;
+  for (const wanted of wantedStreams(options)) {
+    let config = await readConfig(jsm, wanted.name);
+    while (config === undefined && performance.now() < deadline) {
+      await pause(LOOK_MS);
+      config = await readConfig(jsm, wanted.name);
+    }
+    if (config === undefined)
+      throw new MeshSilentError(
+        `the mesh has no stream ${wanted.name}, and only the machine that made it may make one`,
+      );
     const problems = mismatches(wanted, config);
     if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
   }

@@ -38,6 +38,7 @@ import type { MeshConnection } from './mesh-connection.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
 import { type RelayOptions, RelayTransport } from './relay-transport.ts';
+import { ReleaseRequests, type ReleaseTask } from './release-requests.ts';
 import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
 /** All ports of one connection. */
@@ -64,6 +65,8 @@ export interface Mesh {
   readonly relay: ChunkTransport;
   /** Gives the peer's bytes to such others until the signal aborts. */
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
+  /** Writes releases for users, who may not, until the signal aborts. */
+  serveReleases(release: ReleaseTask, signal: AbortSignal): Promise<void>;
   /** Ends the lease thread and the relay's connection; the connection stays the caller's. Harmless when called twice. */
   stop(): Promise<void>;
 }
@@ -113,6 +116,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
+    serveReleases: (release, signal) => new ReleaseRequests(connection).serve(release, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);
     },

@@ -6,7 +6,7 @@ import {
   type Lease,
   type LeaseKeeper,
 } from '@podmesh/core';
-import { connectionOptions } from './connect-mesh.ts';
+import { plainOptions } from './connect-mesh.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 
 export interface LeaseKeeperOptions {
@@ -47,7 +47,8 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
       name: 'podmesh-leases',
       execArgv: [],
       workerData: {
-        connection: connectionOptions(this.#mesh.address, name ?? 'podmesh-leases'),
+        connection: plainOptions(this.#mesh.address, name ?? 'podmesh-leases'),
+        credentials: this.#mesh.address.member?.credentials,
         extendMs: extendMs ?? LEASE_EXTEND_MS,
         giveUpMs: giveUpMs ?? LEASE_GIVE_UP_MS,
       },
