@@ -41,12 +41,16 @@ export class CopyWatch {
     for (let index = 0; index < count; index += 1) {
       this.#world.sometime([0, untilMs], () => {
         const victim = this.#world.random.pick(this.#world.machines);
-        if (victim === undefined) return;
-        this.#world.note('world', 'wipe-disk', victim.name);
-        SimDisk.wipe(victim);
-        this.#wipedAtMs.set(peerId(victim.name), this.#world.nowMs());
+        if (victim !== undefined) this.wipe(victim);
       });
     }
+  }
+
+  /** All large artifacts of the machine are lost. */
+  wipe(victim: SimMachine): void {
+    this.#world.note('world', 'wipe-disk', victim.name);
+    SimDisk.wipe(victim);
+    this.#wipedAtMs.set(peerId(victim.name), this.#world.nowMs());
   }
 
   check(entries: readonly Logged[]): readonly Violation[] {

@@ -8,8 +8,10 @@ import {
   type KeepOrder,
   type PeerId,
   type RunId,
+  runId,
   SMALL_ARTIFACT_BYTES_MAX,
   type TaskId,
+  taskId,
 } from '@podmesh/core';
 import { readTree } from '@podmesh/jetstream';
 import type { SimMachine, SimProcess } from '@podmesh/testkit';
@@ -53,6 +55,15 @@ export class SimDisk {
   static holds({ disk }: SimMachine, run: RunId, task: TaskId): boolean {
     const held = disk.get(`held ${run} ${task}`) as readonly ArtifactId[] | undefined;
     return held?.every((artifact) => disk.has(`artifact ${artifact}`)) === true;
+  }
+
+  /** Successes of which anything is held here, as the real store pins them. */
+  get successes(): readonly { readonly run: RunId; readonly task: TaskId }[] {
+    return [...this.#parts.machine.disk.keys()].flatMap((name) => {
+      const [kind, run, task] = name.split(' ');
+      if (kind !== 'held' || run === undefined || task === undefined) return [];
+      return [{ run: runId(run), task: taskId(task) }];
+    });
   }
 
   /** What a daemon that is dead writes reaches no disk. */

@@ -1,5 +1,7 @@
 import { type Clock, type KeepOrder, type PeerId, peerId, sessionId } from '@podmesh/core';
 import {
+  type DrainOrder,
+  HandOver,
   KeepOrders,
   Peer,
   type PeerFacts,
@@ -29,13 +31,15 @@ export interface SimPlace {
   /** Told of each confirmation that all of a success's outputs are here. */
   readonly onKept?: (peer: PeerId, order: KeepOrder) => void;
   readonly onStep?: PeerParts['onStep'];
+  /** Told of the peer of each new process. */
+  readonly onPeer?: (peer: Peer, machine: SimMachine) => void;
 }
 
 /** Boots the real daemon's `Peer` in a simulated process, over the fakes and in virtual time. */
 export async function bootPeer(
   mesh: FakeMesh,
   host: ContainerHost,
-  { process, machine, machineOf, onKept, web, onStep }: SimPlace,
+  { process, machine, machineOf, onKept, web, onStep, onPeer }: SimPlace,
 ): Promise<void> {
   const ports = mesh.portsFor(process);
   const { artifacts: objects, finder } = ports;
@@ -85,11 +89,24 @@ export async function bootPeer(
       logger: silent,
       loadGraph: (published) => loadGraph(ports.artifacts, published),
       describe: () => facts,
+      ...(disk === undefined ? {} : { handOver: handOverOf(ports, name, disk) }),
+      ...drainedBefore(machine),
       onStep,
     },
     capacity,
   );
+  onPeer?.(peer, machine);
   await peer.start();
+}
+
+/** What the real daemon reads in its home. */
+function drainedBefore({ disk }: SimMachine): Pick<PeerParts, 'drained'> {
+  const drained = disk.get('drained') as DrainOrder | undefined;
+  return drained === undefined ? {} : { drained };
+}
+
+function handOverOf({ log, peers, keepers }: MeshPorts, peer: PeerId, disk: SimDisk): HandOver {
+  return new HandOver({ peer, pins: disk, log, peers, keepers, sha256, logger: silent });
 }
 
 /** Answers who has what and keeps outputs for others, for as long as the process lives. */

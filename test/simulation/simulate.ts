@@ -20,12 +20,14 @@ import {
   FakeMesh,
   type FaultPlan,
   Random,
+  type SimMachine,
   scheduleChaos,
   stormyPlan,
   type Violation,
   World,
 } from '@podmesh/testkit';
 import { CopyWatch } from './copy-watch.ts';
+import { DrainStorm } from './drain-storm.ts';
 import { randomGraph, randomScript } from './random-run.ts';
 import { bootPeer } from './sim-peer.ts';
 import { checkPins, type SimWeb, webGraph } from './sim-web.ts';
@@ -70,6 +72,10 @@ export interface SimulationOptions {
   readonly chaos?: number;
   /** So often a share of all artifacts is lost, besides. */
   readonly losses?: number;
+  /** So many drains, besides. */
+  readonly drains?: number;
+  /** One machine that was drained is taken away, with its disk. */
+  readonly vanish?: boolean;
   /** Runs read of it, instead of what is drawn from the seed. */
   readonly web?: SimWeb;
 }
@@ -87,6 +93,11 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
   const broken = random.chance(0.15) ? 1 : 0;
   const isBulk = random.chance(0.3);
   const copies = new CopyWatch(world);
+  const takeAway = (machine: SimMachine): void => {
+    copies.wipe(machine);
+    machine.crash({ forGood: true });
+  };
+  const drains = new DrainStorm(world, options.vanish === true ? takeAway : undefined);
   const hosts: ContainerHost[] = [];
   for (let number = 1; number <= (options.peers ?? 3); number += 1) {
     const host = new ContainerHost(world, `peer${number}`, {
@@ -95,7 +106,13 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     hosts.push(host);
     world
       .machine(host.name, (process, machine) =>
-        bootPeer(mesh, host, { process, machine, web, ...(isBulk ? copies.place : {}) }),
+        bootPeer(mesh, host, {
+          process,
+          machine,
+          web,
+          ...(isBulk || options.vanish ? copies.place : {}),
+          ...drains.place,
+        }),
       )
       .start();
   }
@@ -106,6 +123,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     scheduleChaos(world, mesh, options.losses, ['lose-artifacts', 'duplicate-drives']);
     if (isBulk) copies.scheduleWipes(options.losses / 4, plan.faultsUntilMs);
   }
+  if (options.drains !== undefined) drains.schedule(options.drains, STORM_MS);
   scheduleSpawns(world, mesh, random.pick([0, 0, 3, 8]) ?? 0, () => foldRuns(mesh.log.entries));
   const cancelMs = isLossy ? STORM_MS : STORM_MS / 2;
   if (random.chance(0.2)) world.sometime([0, cancelMs], () => cancelFirst(mesh));
@@ -129,6 +147,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
       ...(web === undefined ? [] : checkPins(entries)),
       ...checkWorkIsBounded(entries, hosts),
       ...copies.check(entries),
+      ...drains.check(entries, plan === CALM),
     ],
     log: entries.map((entry) => JSON.stringify(entry)).join('\n'),
     trace: world.trace,

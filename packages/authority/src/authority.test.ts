@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decode, fromPublic, fromSeed } from '@nats-io/jwt';
-import { runId, taskId } from '@podmesh/core';
+import { claimId, runId, taskId } from '@podmesh/core';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Authority, type AuthorityOptions } from './authority.ts';
 import { openCredentials } from './credentials.ts';
@@ -143,9 +143,12 @@ test('tasks are signed for by the key that peers have', async () => {
   const authority = await Authority.make('home', options);
   const signer = new TaskSigner(authority.taskSigning);
   const [run, task] = [runId('r1abcdefghij'), taskId('align:3')];
-  const opened = openCredentials(await signer.mint({ run, task, expiresAtMs: 60_001 }));
+  const attempt = { run, task, claim: claimId('Claim1') };
+  const opened = openCredentials(await signer.mint({ ...attempt, expiresAtMs: 60_001 }));
   expect(opened.expiresAtMs).toBe(61_000);
-  expect(said(opened.token).nats).toMatchObject({ tags: ['run:r1abcdefghij', 'task:align:3'] });
+  expect(said(opened.token).nats).toMatchObject({
+    tags: ['run:r1abcdefghij', 'task:align:3', 'claim:Claim1'],
+  });
 });
 
 test('credentials of another are refused', async () => {

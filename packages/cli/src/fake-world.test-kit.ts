@@ -105,12 +105,14 @@ export class FakeWorld {
   client(url = 'nats://fake:4222'): Client {
     const ports = this.#ports('cli');
     const { log: runLog, drives, peers, artifacts: objects, finder } = ports;
-    const { imageTags, liveLog, boxes, relay } = ports;
+    const { imageTags, liveLog, boxes, relay, orders, sleepers } = ports;
     const artifacts = new MeshArtifacts({ objects, finder, transport: relay });
     return {
       runLog,
       drives,
       peers,
+      orders,
+      sleepers,
       artifacts,
       objects,
       finder,

@@ -7,6 +7,7 @@ import { cancel } from './commands/cancel.ts';
 import { completion } from './commands/completion.ts';
 import { doctor } from './commands/doctor.ts';
 import { down } from './commands/down.ts';
+import { drain, undrain } from './commands/drain.ts';
 import { explain } from './commands/explain.ts';
 import { get } from './commands/get.ts';
 import { image } from './commands/image.ts';
@@ -40,6 +41,8 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   image,
   cache,
   peers,
+  drain,
+  undrain,
   explain,
   doctor,
   completion,

@@ -273,6 +273,11 @@ export interface ContainerSpec {
    * `/run/podmesh.sock` leads into it. The socket may be made anew while the container runs, the directory may not.
    */
   readonly socketDir?: string;
+  /**
+   * Called with the id of a process of it, where tasks with a network are made ready: its namespaces are there, and its
+   * command does not run yet. Must not throw.
+   */
+  readonly onReady?: (pid: number) => Promise<void>;
 }
 
 /** A container of ours, from its start until it is removed. */
@@ -291,6 +296,8 @@ export interface RunningContainer {
   stop(graceMs: number): Promise<void>;
   /** After the end: what the task left at a declared output. */
   readOutput(output: OutputRef): Promise<Result<AsyncIterable<OutputEntry>, OutputProblem>>;
+  /** Id of a process of it, as this machine's kernel counts; undefined when none runs. Absent: it has no network. */
+  pid?(): Promise<number | undefined>;
   /** What it uses at this moment; a member that cannot be measured here, or not any more, is absent. Never throws. */
   sample(): Promise<ContainerSample>;
   /** Removes it and its anonymous volumes; stops it if needed; harmless when it is gone. */

@@ -33,6 +33,8 @@ it.each([
   '--label =x',
   '--surprise',
   '--home',
+  '--grace soon',
+  '--grace 25h',
 ])('%s is refused', (text) => {
   expect(parse(text).ok).toBe(false);
 });
@@ -40,7 +42,7 @@ it.each([
 it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
-    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle';
+    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m';
   expect(parse(text)).toEqual({
     ok: true,
     value: {
@@ -55,12 +57,13 @@ it('everything that can be told is understood', () => {
       labels: ['room=kitchen', 'a/b=c:d'],
       allowRoot: true,
       untilIdle: true,
+      graceMs: 90_000,
     },
   });
 });
 
 it('nothing told means a daemon with the defaults, and the mesh of the environment', () => {
-  const told = { runtime: 'auto', labels: [], allowRoot: false, untilIdle: false };
+  const told = { runtime: 'auto', labels: [], allowRoot: false, untilIdle: false, graceMs: 10_000 };
   const defaults = { command: 'up', home: '/h', ...told };
   expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
   const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { bytesOf, ok, type Result, type RuntimeName, refused } from '@podmesh/core';
+import { bytesOf, millisecondsOf, ok, type Result, type RuntimeName, refused } from '@podmesh/core';
 import { defaultHome } from './home.ts';
 import { mebibytes } from './machine/mebibytes.ts';
 
@@ -19,6 +19,8 @@ export interface Configuration {
   readonly allowRoot: boolean;
   /** A temporary peer: ends when no run is left to be done. */
   readonly untilIdle: boolean;
+  /** After a signal what runs has so long to end by itself, before it is given back. */
+  readonly graceMs: number;
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
@@ -38,6 +40,9 @@ export interface MachineSize {
   readonly memoryBytes: number;
 }
 
+const GRACE_MS_DEFAULT = 10_000;
+/** Longer than anybody's patience; a drain before the signal has no such bound. */
+const GRACE_MS_MAX = 24 * 60 * 60_000;
 const RUNTIMES = ['auto', 'podman', 'crun'] as const;
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/:-]{0,128}$/;
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
@@ -86,6 +91,17 @@ export function parseConfiguration(
   const registryPort = port === undefined ? undefined : parsePort(port);
   if (port !== undefined && registryPort === undefined)
     problems.push(`--registry-port ${port}: give a port of this machine, or 0 for none`);
+  const duration = (name: 'grace'): number | undefined => {
+    const text = values[name];
+    if (text === undefined) return undefined;
+    const ms = /^\d+(\.\d+)?[smhd]?$/.test(text)
+      ? millisecondsOf(/\d$/.test(text) ? `${text}s` : text)
+      : Number.NaN;
+    if (!(ms <= GRACE_MS_MAX))
+      problems.push(`--${name} ${text}: give a time such as 30s or 15m, at most 24h`);
+    return ms;
+  };
+  const graceMs = duration('grace') ?? GRACE_MS_DEFAULT;
   const serve = values.serve === undefined ? undefined : parseServe(values.serve);
   if (values.serve !== undefined && serve === undefined)
     problems.push(`--serve ${values.serve}: give an address of this machine, ADDR[:PORT], or none`);
@@ -103,6 +119,7 @@ export function parseConfiguration(
     labels,
     allowRoot: values['allow-root'] ?? false,
     untilIdle: values['until-idle'] ?? false,
+    graceMs,
     ...(serve === undefined ? {} : { serve }),
     ...(registryPort === undefined ? {} : { registryPort }),
   });
@@ -123,6 +140,7 @@ function parseWords(argv: readonly string[]) {
         runtime: { type: 'string' },
         serve: { type: 'string' },
         'registry-port': { type: 'string' },
+        grace: { type: 'string' },
         label: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },
         'until-idle': { type: 'boolean' },

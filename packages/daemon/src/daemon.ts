@@ -11,6 +11,7 @@ import { customAlphabet, nanoid } from 'nanoid';
 import type { DaemonParts } from './daemon-parts.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
+import { HandOver } from './keep/hand-over.ts';
 import { openKeeping } from './keep/open-keeping.ts';
 import { LocalApi } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
@@ -21,6 +22,8 @@ import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { type Membership, openMembership } from './membership/open-membership.ts';
 import { ReleaseDesk } from './membership/release-desk.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
+import { DrainDesk } from './owner/drain-desk.ts';
+import { HearOrders } from './owner/hear-orders.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
 import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
@@ -38,6 +41,8 @@ import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 /** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
 const CONNECT_MS = 30_000;
+/** A daemon that was told to stop waits so long for others to get what only it has. */
+const STOP_HAND_OVER_MS = 30_000;
 
 /** Claims become names of files, cgroups and containers: letters and digits alone offend nobody. */
 const newClaimText = customAlphabet(
@@ -120,6 +125,23 @@ export class Daemon {
     return work !== undefined && (await isWorkLeft(work));
   }
 
+  /** What runs gets no more time; to be stopped then. */
+  endAtOnce(): void {
+    this.#peer?.endAtOnce();
+  }
+
+  /** Whether anything is in hand that ends better if it is waited for. */
+  get isBusy(): boolean {
+    return this.#peer?.isBusy ?? false;
+  }
+
+  /** Takes nothing more; resolves when what runs has ended, or was given back after its grace, and is safe elsewhere. */
+  async drainToStop(graceMs: number): Promise<void> {
+    const order = { by: 'its daemon was told to stop', deadlineMs: graceMs };
+    const handOverMs = STOP_HAND_OVER_MS;
+    await this.#peer?.drain({ ...order, why: 'was stopped by its owner', handOverMs });
+  }
+
   #workInSight(): WorkInSight | undefined {
     const [mesh, peer] = [this.#mesh, this.#peer];
     if (mesh === undefined || peer === undefined) return undefined;
@@ -156,7 +178,14 @@ export class Daemon {
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
-    const apiParts = { home: home.path, env: process.env, store, peer: ownPeer, version, logger };
+    const { runLog, peers, keepers } = mesh;
+    const pins = store.runPins;
+    const found = { peer: ownPeer, pins, log: runLog, peers, keepers, sha256, logger };
+    const handOver = new HandOver(found);
+    const drains = new DrainDesk({ file: home.at('drained.json'), logger });
+    const drained = await drains.load();
+    const env = process.env;
+    const apiParts = { home: home.path, env, store, peer: ownPeer, version, drains, logger };
     const localApi = new LocalApi(apiParts);
     this.#localApi = localApi;
     this.#started.add('local API', () => localApi.stop());
@@ -228,6 +257,8 @@ export class Daemon {
         logger,
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
         external,
+        handOver,
+        ...(drained === undefined ? {} : { drained }),
         describe: () => ({ ...source.current(), sealingKey }),
         host: pretendMeasures(
           {
@@ -243,6 +274,16 @@ export class Daemon {
     );
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());
+    drains.open(peer);
+    const orders = new HearOrders({
+      ...mesh,
+      peer: ownPeer,
+      obey: drains.obey,
+      clock: systemClock,
+      logger,
+    });
+    this.#started.add('orders', () => orders.stop());
+    orders.start();
     return peer;
   }
 }

@@ -34,6 +34,8 @@ export interface DaemonFile {
   readonly socket?: string;
   /** Where programs of this machine push and pull images, `localhost:PORT`; absent where they cannot. */
   readonly registry?: string;
+  /** What runs when it is told to stop has so long to end. */
+  readonly graceMs?: number;
 }
 
 /** `PODMESH_HOME`, and what a user expects without it. */

@@ -1,4 +1,5 @@
 export * from './claim/capacity-ledger.ts';
+export type { DrainOrder } from './claim/drain.ts';
 export * from './claim/offer-intake.ts';
 export * from './drive/driver.ts';
 export * from './drive/drives.ts';
@@ -9,6 +10,7 @@ export * from './execute/executor.ts';
 export * from './execute/task-files.ts';
 export { type ExternalParts, newFetches } from './external/attempt-externals.ts';
 export * from './home.ts';
+export * from './keep/hand-over.ts';
 export * from './keep/keep-orders.ts';
 export * from './peer.ts';
 export * from './store/disk-store.ts';

@@ -1,9 +1,11 @@
 import type { IncomingMessage } from 'node:http';
-import { type ArtifactId, artifactId, isDigest } from '@podmesh/core';
+import { type ArtifactId, artifactId, isDigest, type PeerOrder } from '@podmesh/core';
 
 /** Of one request, all of it: some 13,000 digests. */
 const BODY_BYTES_MAX = 1024 * 1024;
 const DRAINED_BYTES_MAX = 16 * BODY_BYTES_MAX;
+/** A week: whoever wants longer drains again. */
+const DEADLINE_MS_MAX = 7 * 24 * 60 * 60_000;
 /** Artifacts of one request. */
 export const ARTIFACTS_MAX = 10_000;
 
@@ -95,6 +97,24 @@ export function parsePrune(body: unknown): { readonly to?: number } {
   if (typeof toBytes === 'number' && Number.isSafeInteger(toBytes) && toBytes >= 0)
     return { to: toBytes };
   throw wrong(`"toBytes" is ${shown(toBytes)}; give a whole number of bytes`);
+}
+
+/** `{deadlineMs: number, by: text}` */
+export function parseDrain(body: unknown): PeerOrder {
+  const { deadlineMs, by } = membersOf(body, ['deadlineMs', 'by']);
+  if (typeof deadlineMs !== 'number' || !(deadlineMs >= 0) || deadlineMs > DEADLINE_MS_MAX)
+    throw wrong(`"deadlineMs" is ${shown(deadlineMs)}; give milliseconds, at most a week`);
+  return { kind: 'drain', deadlineMs, by: parseBy(by) };
+}
+
+/** `{by: text}` */
+export function parseUndrain(body: unknown): PeerOrder {
+  return { kind: 'undrain', by: parseBy(membersOf(body, ['by']).by) };
+}
+
+function parseBy(by: unknown): string {
+  if (typeof by === 'string' && by !== '' && by.length <= SHOWN_CHARACTERS_MAX) return by;
+  throw wrong(`"by" is ${shown(by)}; say who wants it`);
 }
 
 /** A member that is not known is refused: what it was meant to do would be left undone. */

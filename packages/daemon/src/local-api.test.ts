@@ -11,6 +11,7 @@ import { silent } from './daemon.test-kit.ts';
 import { LocalApi, type LocalApiParts } from './local-api.ts';
 import { LocalCache } from './local-api-cache.ts';
 import { ARTIFACTS_MAX } from './local-api-request.ts';
+import { DrainDesk } from './owner/drain-desk.ts';
 import {
   chunkedArtifact,
   namesIn,
@@ -25,7 +26,9 @@ async function newCase(changes: Partial<LocalApiParts> = {}) {
   const { store } = await newStore();
   const home = await temporaryFolder();
   const peer = peerId('oak');
-  const parts = { home, env: {}, store, peer, version: '1.2.3', logger: silent, ...changes };
+  const drains = new DrainDesk({ file: join(home, 'drained.json'), logger: silent });
+  const given = { home, env: {}, store, peer, version: '1.2.3', drains, logger: silent };
+  const parts = { ...given, ...changes };
   const newApi = () => {
     const api = new LocalApi(parts);
     onTestFinished(() => api.stop());

@@ -1,6 +1,6 @@
 import { chmod, rm, rmdir } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { PeerId } from '@podmesh/core';
+import type { PeerId, PeerOrder } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { isTaken } from './is-taken.ts';
 import { LocalCache } from './local-api-cache.ts';
@@ -8,12 +8,15 @@ import {
   ApiRefusal,
   parseArtifacts,
   parseBody,
+  parseDrain,
   parseNamedArtifacts,
   parseNothing,
   parsePrune,
+  parseUndrain,
   readBytes,
 } from './local-api-request.ts';
 import { clearStaleSocket, prepareSocketPlace, type SocketPlace } from './local-api-socket.ts';
+import type { DrainDesk } from './owner/drain-desk.ts';
 import type { DiskStore } from './store/disk-store.ts';
 
 /** Connections at the same time: people and their scripts. */
@@ -33,6 +36,7 @@ export interface LocalApiParts {
   readonly store: DiskStore;
   readonly peer: PeerId;
   readonly version: string;
+  readonly drains: Pick<DrainDesk, 'obey' | 'drained'>;
   readonly logger: Logger;
 }
 
@@ -161,7 +165,7 @@ export class LocalApi {
   }
 }
 
-function routesOf({ store, peer, version }: LocalApiParts) {
+function routesOf({ store, peer, version, drains }: LocalApiParts) {
   const cache = new LocalCache(store);
   const health: Route = async (body) => {
     parseNothing(body);
@@ -171,8 +175,20 @@ function routesOf({ store, peer, version }: LocalApiParts) {
     parseNothing(body);
     return cache.list();
   };
+  const told: Route = async (body) => {
+    parseNothing(body);
+    return { peer, ...(drains.drained === undefined ? {} : { drain: drains.drained }) };
+  };
+  const tell = async (order: PeerOrder): Promise<object> => {
+    const answer = await drains.obey(order);
+    if (answer.kind === 'refused')
+      throw new ApiRefusal(409, answer.message, 'Try again in a moment; daemon.log says more.');
+    return { peer, ...(drains.drained === undefined ? {} : { drain: drains.drained }) };
+  };
   return new Map<string, Readonly<Record<string, Route>>>([
     ['/v1/health', { GET: health }],
+    ['/v1/drain', { GET: told, POST: (body) => tell(parseDrain(body)) }],
+    ['/v1/undrain', { POST: (body) => tell(parseUndrain(body)) }],
     ['/v1/cache', { GET: list }],
     ['/v1/cache/pin', { POST: (body) => cache.pin(parseNamedArtifacts(body)) }],
     ['/v1/cache/unpin', { POST: (body) => cache.unpin(parseNamedArtifacts(body)) }],

@@ -8,6 +8,7 @@ import type { AttemptStep } from './execute/attempt-step.ts';
 import { type DaemonFile, Home } from './home.ts';
 import { type ImageVoice, runImageOrder } from './image/image-command.ts';
 import { parseImageOrder } from './image/image-order.ts';
+import { type StopSignals, stopSignals } from './stop-signals.ts';
 import { killOnceAt, machineSize, parseKillStep } from './test-hooks.ts';
 
 const VERSION = (
@@ -52,7 +53,7 @@ async function runImage(words: readonly string[]): Promise<number> {
     tell: (line) => process.stdout.write(`${JSON.stringify(line)}\n`),
     show: (bytes) => process.stderr.write(bytes),
   };
-  const stop = stopSignal();
+  const { stop } = stopSignals();
   try {
     await runImageOrder(parsed.value, process.env, voice, stop);
     return 0;
@@ -78,12 +79,6 @@ function refusalOfRoot(command: string): string {
   );
 }
 
-function stopSignal(): AbortSignal {
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
-  return stop.signal;
-}
-
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -91,7 +86,8 @@ function messageOf(error: unknown): string {
 async function run(configuration: Configuration, killAt?: AttemptStep): Promise<number> {
   await mkdir(configuration.home, { recursive: true, mode: 0o700 });
   const home = new Home(configuration.home);
-  const stop = stopSignal();
+  const signals = stopSignals();
+  const { stop } = signals;
   let daemon: Daemon | undefined;
   try {
     await home.take();
@@ -111,6 +107,7 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
       nats,
       version: VERSION,
       temporary,
+      graceMs: configuration.graceMs,
       ...(socket === undefined ? {} : { socket }),
       ...(registry === undefined ? {} : { registry }),
     };
@@ -120,6 +117,7 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
     if (temporary) await untilIdle(home, daemon, announcement, stop);
     else await aborted(stop);
     logger.info('stopping');
+    await drain(daemon, configuration, signals);
     return 0;
   } catch (error) {
     if (stop.aborted) return 0;
@@ -130,6 +128,23 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
     await daemon?.stop();
     await home.release();
   }
+}
+
+/** A temporary peer's work is done; else what runs has its grace, unless somebody signals once more. */
+async function drain(
+  daemon: Daemon,
+  { graceMs, untilIdle: temporary }: Configuration,
+  { atOnce }: StopSignals,
+): Promise<void> {
+  if (temporary || atOnce.aborted) return;
+  if (daemon.isBusy) {
+    const seconds = graceMs / 1_000;
+    process.stderr.write(
+      `podmesh: what runs has ${seconds} s to end, and is given back then; signal once more to end at once\n`,
+    );
+  }
+  await Promise.race([daemon.drainToStop(graceMs), aborted(atOnce)]);
+  if (atOnce.aborted) daemon.endAtOnce();
 }
 
 /**

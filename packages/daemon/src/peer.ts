@@ -2,6 +2,7 @@ import {
   type ArtifactFinder,
   type ArtifactStore,
   type Capacity,
+  type DrainTold,
   type DriveQueue,
   type Graph,
   HEARTBEAT_MS,
@@ -18,12 +19,15 @@ import {
 import { Announcements } from './announcements.ts';
 import { CapacityLedger } from './claim/capacity-ledger.ts';
 import { ClaimGate } from './claim/claim-gate.ts';
+import { Drain, type DrainOrder } from './claim/drain.ts';
 import { OfferIntake } from './claim/offer-intake.ts';
 import { type DriveEnding, Driver, type RunOutlook } from './drive/driver.ts';
 import { Drives } from './drive/drives.ts';
 import { ImageFinder } from './drive/image-finder.ts';
 import { Executor, type ExecutorParts } from './execute/executor.ts';
 import { Leftovers } from './execute/leftovers.ts';
+import { DRAINED } from './execute/stop-order.ts';
+import type { HandOver } from './keep/hand-over.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
 import { LostFromStore } from './store/lost-outputs.ts';
 import { WakeUp } from './wake-up.ts';
@@ -36,7 +40,7 @@ const RETRY_MS = 1_000;
 const RECONCILE_MS = 60_000;
 
 export interface PeerParts
-  extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding' | 'isDirectoryWhole'> {
+  extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding' | 'isOpen' | 'isDirectoryWhole'> {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly keepers: OutputKeepers;
@@ -49,6 +53,10 @@ export interface PeerParts
   readonly describe: () => PeerFacts;
   /** Absent: a machine that nothing can happen to. */
   readonly host?: HostMeasures;
+  /** Absent: what is here alone is lost with this peer. */
+  readonly handOver?: HandOver;
+  /** An earlier session was drained, and nobody has ended that. */
+  readonly drained?: DrainOrder;
 }
 
 /** What a heartbeat says besides the peer's own load. */
@@ -69,6 +77,7 @@ export class Peer {
   readonly #gate: ClaimGate;
   readonly #intake: OfferIntake;
   readonly #drives: Drives;
+  readonly #drain: Drain;
   readonly #drivers = new Map<RunId, Driver>();
   readonly #leftovers: Leftovers;
   readonly #announcements: Announcements;
@@ -89,12 +98,14 @@ export class Peer {
       machine,
       limits: () => parts.describe().limits,
       isDirectoryWhole: () => this.#announcements.isSteady(),
+      isOpen: () => this.#gate.isOpen(),
       onEnding: (attempt, ending) => this.#gate.note(attempt, ending),
     });
     this.#gate = new ClaimGate({
       ...parts,
       executor: this.#executor,
       machinePaused: () => parts.describe().paused,
+      ownerReasons: () => this.#ownerReasons(),
       onChange: () => {
         this.#changed.ring();
         this.#rest.abort('changed');
@@ -118,6 +129,13 @@ export class Peer {
       drive: (run, signal) => this.#drive(run, signal),
       parked: () => this.#parked(),
     });
+    const [executor, drives] = [this.#executor, this.#drives];
+    this.#drain = new Drain({ ...parts, executor, drives, onChange: () => this.notice() });
+  }
+
+  #ownerReasons(): readonly string[] {
+    const { reason } = this.#drain;
+    return reason === undefined ? [] : [reason];
   }
 
   #parked(): number {
@@ -139,6 +157,7 @@ export class Peer {
     await this.#leftovers.reconcile();
     await this.#gate.start();
     if (this.#stop.signal.aborted) return;
+    if (this.#parts.drained !== undefined) void this.drain(this.#parts.drained);
     this.#intake.start();
     this.#drives.start();
     this.#loops = Promise.all([
@@ -149,10 +168,36 @@ export class Peer {
     ]);
   }
 
+  /** Takes nothing more and comes to its end; resolves when it may go, or somebody changed their mind. */
+  async drain(order: DrainOrder): Promise<void> {
+    await this.#drain.begin(order);
+  }
+
+  /** Claims again. Harmless when it was not drained. */
+  undrain(): void {
+    this.#drain.end();
+  }
+
+  /** Ends what runs without leaving it time to tidy up. */
+  endAtOnce(): void {
+    this.#executor.endAll({ ...DRAINED, isUrgent: true });
+  }
+
+  /** Whether it has anything in hand. */
+  get isBusy(): boolean {
+    return this.#executor.claims().length > 0;
+  }
+
+  /** How far it is; undefined while nobody drains it. */
+  get drained(): DrainTold | undefined {
+    return this.#drain.told;
+  }
+
   /** Hands over drives, ends attempts as `drained`, and says goodbye. Works at any time, and twice. */
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#rest.abort();
+    await this.#drain.stop();
     // What it adopts at its start must be there to be drained.
     await this.#starting;
     await this.#intake.stop();
@@ -189,7 +234,7 @@ export class Peer {
 
   #suits(requirements: Requirements): boolean {
     const { labels, machine, runtimes } = this.#parts.describe();
-    const capacity = this.#ledger.capacity;
+    const capacity = this.#ledger.full;
     return satisfies(requirements, { capacity, arch: machine.arch, labels, runtimes }).length === 0;
   }
 
@@ -204,9 +249,11 @@ export class Peer {
   async #announce(): Promise<void> {
     const { paused: _, ...facts } = this.#parts.describe();
     const { paused, rations } = this.#gate;
+    const drain = this.#drain.told;
     await this.#parts.peers.announce({
       ...facts,
       ...(paused === undefined ? {} : { paused }),
+      ...(drain === undefined ? {} : { drain }),
       ...toldRations(rations),
       peer: this.#parts.peer,
       session: this.#parts.session,

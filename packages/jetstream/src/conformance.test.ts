@@ -50,7 +50,9 @@ describeMesh('JetStream, as peers with credentials', async (): Promise<MeshBench
 function anyPeersName(): ReturnType<typeof rolePermissions> {
   const roles = rolePermissions();
   const wide = (subjects: readonly string[]): readonly string[] =>
-    subjects.map((subject) => subject.replace(/^(\$KV\.pm-peers|pm\.keep|pm\.relay)\..*$/, '$1.*'));
+    subjects.map((subject) =>
+      subject.replace(/^(\$KV\.pm-peers|pm\.keep|pm\.relay|pm\.order)\..*$/, '$1.*'),
+    );
   const { publish, subscribe } = roles.peer;
   return { ...roles, peer: { publish: wide(publish), subscribe: wide(subscribe) } };
 }

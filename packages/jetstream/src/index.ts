@@ -20,7 +20,7 @@ export { findNatsServer, type NatsServerBinary } from './nats-server-binary.ts';
 export { type Mesh, type OpenMeshOptions, openMesh } from './open-mesh.ts';
 export { rolePermissions } from './permissions.ts';
 export { pushTrust } from './push-trust.ts';
-export { type BoxAddress, openBox, publicKeyText, sealBox } from './sealed-box.ts';
 export type { ReleaseTask } from './release-requests.ts';
+export { type BoxAddress, openBox, publicKeyText, sealBox } from './sealed-box.ts';
 export type { ServerTrust, TrustedServer } from './server-guard.ts';
 export { makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';

@@ -7,6 +7,7 @@
 import { uptime } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
+import { LeaseTable } from './lease-table.js';
 
 /**
  * @typedef {object} WorkerSettings
@@ -14,22 +15,30 @@ import { connect, credsAuthenticator } from '@nats-io/transport-node';
  * @property {string} [credentials] a key cannot be given to a thread as anything but its text
  * @property {number} extendMs
  * @property {number} giveUpMs
+ * @property {SharedArrayBuffer} table
  */
-/** @typedef {{ kind: 'keep', id: number, ticket: string } | { kind: 'release', ids: number[] } | { kind: 'stop' }} Order */
+/** @typedef {{ kind: 'look' } | { kind: 'stop' }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
 
 const WORK_IN_PROGRESS = '+WPI';
 const RECONNECT_MS = 250;
 /** The queue has just handed the claim out: most tasks' claims are settled before they need extending. */
 const FIRST_MS = Math.min(1_000, workerData.extendMs / 4);
+/** How soon a new claim is seen here; many are settled by then. */
+const LOOK_MS = FIRST_MS / 4;
 
 /** Milliseconds that go on while the machine sleeps, which those of `performance.now()` do not on Linux. */
 const nowMs = () => uptime() * 1000;
 
 /** @type {WorkerSettings} */
 const settings = workerData;
+const table = new LeaseTable(settings.table);
 /** @type {Map<number, Kept>} */
 const kept = new Map();
+/** The id that was last seen in each slot. @type {number[]} */
+const seen = [];
+/** @type {NodeJS.Timeout | undefined} */
+let looking;
 /** @type {import('@nats-io/transport-node').NatsConnection | undefined} */
 let connection;
 let connected = false;
@@ -75,18 +84,43 @@ async function watchConnection(nc) {
 /** @param {Order} order */
 function obey(order) {
   switch (order.kind) {
-    case 'keep':
-      kept.set(order.id, { ticket: order.ticket, confirmedAt: nowMs() });
-      setWatch(order.id);
-      setTimeout(() => void extend(order.id), FIRST_MS);
-      return;
-    case 'release':
-      for (const id of order.ids) drop(id);
+    case 'look':
+      if (!stopping) look();
       return;
     case 'stop':
       stopping = true;
+      clearTimeout(looking);
       for (const id of [...kept.keys()]) drop(id);
       void leave();
+  }
+}
+
+/** Looks again while there is something to keep, and when it is woken. */
+function look() {
+  clearTimeout(looking);
+  takeNew();
+  if (kept.size === 0) {
+    table.sleep();
+    takeNew();
+    if (kept.size === 0) return;
+    table.stayAwake();
+  }
+  looking = setTimeout(look, LOOK_MS);
+}
+
+/** What came since the last look, and what went. */
+function takeNew() {
+  for (const { slot, id } of table.ids()) {
+    const before = seen[slot] ?? 0;
+    if (before === id) continue;
+    drop(before);
+    seen[slot] = 0;
+    const entry = id === 0 ? undefined : table.read(slot, id);
+    if (entry === undefined) continue;
+    seen[slot] = id;
+    kept.set(id, { ticket: entry.ticket, confirmedAt: entry.atMs });
+    setWatch(id);
+    setTimeout(() => void extend(id), FIRST_MS);
   }
 }
 

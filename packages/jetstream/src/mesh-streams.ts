@@ -8,7 +8,7 @@ import {
   type StreamConfig,
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import { PEER_TTL_MS } from '@podmesh/core';
+import { PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
 import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
 import { pause } from './pause.ts';
 import {
@@ -36,6 +36,8 @@ import {
   RUN_SUBJECTS,
   SECRET_BUCKET,
   SECRET_STREAM,
+  SLEEPER_BUCKET,
+  SLEEPER_STREAM,
 } from './subjects.ts';
 
 export interface EnsureStreamsOptions {
@@ -140,6 +142,15 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...bucket,
       max_age: nanos(peerTtlMs ?? PEER_TTL_MS),
       duplicate_window: nanos(Math.min(peerTtlMs ?? PEER_TTL_MS, 5_000)),
+    },
+    {
+      name: SLEEPER_STREAM,
+      subjects: [bucketSubjects(SLEEPER_BUCKET)],
+      ...file,
+      ...bucket,
+      max_age: nanos(SLEEPER_MS_MAX),
+      max_msgs: SLEEPERS_MAX,
+      discard: DiscardPolicy.Old,
     },
     {
       name: LANE_STREAM,

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type {
   ArtifactFinder,
   ArtifactStore,
@@ -14,9 +15,12 @@ import type {
   OutputKeepers,
   PeerDirectory,
   PeerId,
+  PeerOrders,
   ResultCache,
   RunLog,
   SecretBoxes,
+  SleepingPeers,
+  TaskQuestions,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
@@ -30,15 +34,19 @@ import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
+import { JetStreamPeerOrders } from './jetstream-peer-orders.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
 import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
+import { JetStreamSleepingPeers } from './jetstream-sleeping-peers.ts';
+import { JetStreamTaskQuestions } from './jetstream-task-questions.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
 import { type RelayOptions, RelayTransport } from './relay-transport.ts';
 import { ReleaseRequests, type ReleaseTask } from './release-requests.ts';
+import { ServerDoor } from './server-door.ts';
 import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
 /** All ports of one connection. */
@@ -48,6 +56,8 @@ export interface Mesh {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly peers: PeerDirectory;
+  readonly orders: PeerOrders;
+  readonly sleepers: SleepingPeers;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
   /** The same, and what only disks of peers have, which comes through the relay. */
@@ -59,6 +69,8 @@ export interface Mesh {
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
   readonly keepers: OutputKeepers;
+  /** What tasks with network ask of their peers. */
+  readonly questions: TaskQuestions;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
@@ -67,6 +79,8 @@ export interface Mesh {
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
   /** Writes releases for users, who may not, until the signal aborts. */
   serveReleases(release: ReleaseTask, signal: AbortSignal): Promise<void>;
+  /** Lets what a task inside of its container opens through to the server, until the signal aborts. */
+  letIn(inside: Socket, signal: AbortSignal): void;
   /** Ends the lease thread and the relay's connection; the connection stays the caller's. Harmless when called twice. */
   stop(): Promise<void>;
 }
@@ -93,6 +107,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
   const peers = new JetStreamPeerDirectory(connection);
   const relayConnection = new RelayConnection(connection.address);
   const relaySource = new RelaySource(connection, relayConnection, relay);
+  const door = new ServerDoor(connection);
   const runLog = new JetStreamRunLog(connection, appends);
   const objects = new JetStreamArtifactStore(connection);
   const finder = new JetStreamArtifactFinder(connection, peers);
@@ -103,6 +118,8 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     drives: new JetStreamDriveQueue(connection, lease),
     lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
     peers,
+    orders: new JetStreamPeerOrders(connection),
+    sleepers: new JetStreamSleepingPeers(connection),
     results: new JetStreamResultCache(connection, appends),
     artifacts: objects,
     everywhere: new MeshArtifacts({ objects, finder, transport }),
@@ -112,11 +129,13 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     boxes: new JetStreamSecretBoxes(connection),
     finder,
     keepers: new JetStreamOutputKeepers(connection),
+    questions: new JetStreamTaskQuestions(connection),
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     serveReleases: (release, signal) => new ReleaseRequests(connection).serve(release, signal),
+    letIn: (inside, signal) => door.letIn(inside, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);
     },

@@ -1,6 +1,6 @@
 import { connect } from '@nats-io/transport-node';
 import { TaskSigner } from '@podmesh/authority';
-import { runId, taskId } from '@podmesh/core';
+import { claimId, runId, taskId } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectMesh } from './connect-mesh.ts';
 import { PlainClient } from './plain-client.test-kit.ts';
@@ -277,34 +277,43 @@ const JOINER: readonly Pair[] = [
   ],
 ];
 
+const OWN = `pm.task.${RUN}.A_b-c:2.C1`;
 const TASK: readonly Pair[] = [
   [
-    ['publish', `pm.task.${RUN}.b:3.note`],
-    ['publish', `pm.task.${RUN}.A_b-c:2.note`],
+    ['publish', `pm.task.${RUN}.b:3.C1.note`],
+    ['publish', `${OWN}.GET.v1.me`],
   ],
   [
-    ['publish', `pm.task.${OTHER_RUN}.A_b-c:2.note`],
-    ['subscribe', `pm.task.${RUN}.A_b-c:2.>`],
+    ['publish', `pm.task.${RUN}.A_b-c:2.C2.GET.v1.me`],
+    ['publish', `${OWN}.POST.v1.progress`],
+  ],
+  [
+    ['publish', `pm.task.${OTHER_RUN}.A_b-c:2.C1.note`],
+    ['subscribe', `${OWN}.inbox.>`],
   ],
   [
     ['subscribe', `pm.task.${RUN}.>`],
-    ['subscribe', `pm.task.${RUN}.A_b-c:2.inbox.x`],
+    ['subscribe', `${OWN}.inbox.x`],
+  ],
+  [
+    ['subscribe', `${OWN}.>`],
+    ['subscribe', `${OWN}.inbox.y`],
   ],
   [
     ['subscribe', '_INBOX.>'],
-    ['subscribe', `pm.task.${RUN}.A_b-c:2.inbox.y`],
+    ['subscribe', `${OWN}.inbox.x.*`],
   ],
   [
     ['publish', `pm.run.${RUN}.task.A_b-c:2`],
-    ['publish', `pm.task.${RUN}.A_b-c:2.more.note`],
+    ['publish', `${OWN}.GET.v1.tasks.a`],
   ],
   [
     ['api', '$JS.API.INFO'],
-    ['publish', `pm.task.${RUN}.A_b-c:2.a`],
+    ['publish', `${OWN}.GET.v1.a`],
   ],
   [
     ['api', '$JS.API.STREAM.INFO.PM_RUN'],
-    ['publish', `pm.task.${RUN}.A_b-c:2.b`],
+    ['publish', `${OWN}.GET.v1.b`],
   ],
 ];
 
@@ -358,9 +367,10 @@ describe('a task', () => {
     const identity = {
       run: runId(RUN),
       task: taskId('A_b-c:2'),
+      claim: claimId('C1'),
       expiresAtMs: Date.now() + 600_000,
     };
-    own = await client(await signer.mint(identity), `pm.task.${RUN}.A_b-c:2.inbox`);
+    own = await client(await signer.mint(identity), `${OWN}.inbox`);
   });
 
   test.each(TASK)('may not %j, but %j', async ([how, subject], [howElse, allowed]) => {

@@ -29,6 +29,8 @@ import {
   LOG_SUBJECTS,
   OFFER_STREAM,
   OFFER_SUBJECTS,
+  ORDER_SUBJECTS,
+  orderSubject,
   PEER_BUCKET,
   PEER_STREAM,
   RELAY_SUBJECTS,
@@ -39,6 +41,8 @@ import {
   relaySubject,
   SECRET_BUCKET,
   SECRET_STREAM,
+  SLEEPER_BUCKET,
+  SLEEPER_STREAM,
   TASK_SUBJECTS,
   taskSubjects,
   WHO_HAS_SUBJECT,
@@ -56,6 +60,11 @@ type RoleName = 'peer' | 'user' | 'anchor' | 'task' | 'joiner' | 'system';
 
 /** The server puts the member's name here, which is one token by its shape; peers are named by their id. */
 const SELF = '{{name()}}';
+const ATTEMPT = taskSubjects({
+  run: '{{tag(run)}}',
+  task: '{{tag(task)}}',
+  claim: '{{tag(claim)}}',
+});
 const TASK_PAYLOAD_BYTES_MAX = 1024 * 1024;
 const TASK_SUBSCRIPTIONS_MAX = 100;
 const JOINER_SUBSCRIPTIONS_MAX = 4;
@@ -78,8 +87,8 @@ export function rolePermissions(): Readonly<Record<RoleName, RolePermissions>> {
       subscribe: [...peer.subscribe, JOIN_SUBJECTS, '$JS.SNAPSHOT.ACK.>'],
     },
     task: {
-      publish: [taskSubjects('{{tag(run)}}', '{{tag(task)}}')],
-      subscribe: [taskSubjects('{{tag(run)}}', '{{tag(task)}}')],
+      publish: [ATTEMPT.says],
+      subscribe: [ATTEMPT.hears],
       payloadBytesMax: TASK_PAYLOAD_BYTES_MAX,
       subscriptionsMax: TASK_SUBSCRIPTIONS_MAX,
     },
@@ -105,6 +114,7 @@ const ALL_STREAMS = [
   RESULT_STREAM,
   SECRET_STREAM,
   IMAGE_STREAM,
+  SLEEPER_STREAM,
   ARTIFACT_STREAM,
 ];
 
@@ -118,10 +128,12 @@ function userPublishes(): readonly string[] {
     ...ARTIFACT_SUBJECTS,
     // Sealed for peers before they leave; nobody but the peer named in the key can open one.
     bucketSubjects(SECRET_BUCKET),
+    bucketSubjects(SLEEPER_BUCKET),
     WHO_HAS_SUBJECT,
     RELAY_SUBJECTS,
+    ORDER_SUBJECTS,
     ...[RUN_STREAM, LOG_STREAM, IMAGE_STREAM, ARTIFACT_STREAM].flatMap(mayRead),
-    ...mayLookUp(PEER_STREAM),
+    ...[PEER_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),
     // Which runs are waited for, and whether a bucket is there.
     ...[DRIVE_STREAM, LANE_STREAM, RESULT_STREAM, SECRET_STREAM].map(mayLookAt),
   ];
@@ -139,20 +151,23 @@ function peerPublishes(): readonly string[] {
     LOG_SUBJECTS,
     // Its own line in the list of peers.
     `$KV.${PEER_BUCKET}.${SELF}`,
-    ...[LANE_BUCKET, RESULT_BUCKET, SECRET_BUCKET, IMAGE_BUCKET].map(bucketSubjects),
+    ...[LANE_BUCKET, RESULT_BUCKET, SECRET_BUCKET, IMAGE_BUCKET, SLEEPER_BUCKET].map(
+      bucketSubjects,
+    ),
     ...ARTIFACT_SUBJECTS,
     ANSWERS,
     WHO_HAS_SUBJECT,
     KEEP_SUBJECTS,
     KEEP_RELEASE_SUBJECT,
     RELAY_SUBJECTS,
+    ORDER_SUBJECTS,
     BOX_SUBJECT,
     TASK_SUBJECTS,
     ...[OFFER_STREAM, DRIVE_STREAM].flatMap(mayClaim),
     ...[RUN_STREAM, LOG_STREAM, LANE_STREAM, SECRET_STREAM, IMAGE_STREAM, ARTIFACT_STREAM].flatMap(
       mayRead,
     ),
-    ...[PEER_STREAM, RESULT_STREAM].flatMap(mayLookUp),
+    ...[PEER_STREAM, RESULT_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),
     `$JS.API.STREAM.PURGE.${OFFER_STREAM}`,
   ];
 }
@@ -164,6 +179,7 @@ function peerSubscribes(): readonly string[] {
     memberSubject(keepSubject),
     KEEP_RELEASE_SUBJECT,
     memberSubject(relaySubject),
+    memberSubject(orderSubject),
     BOX_SUBJECT,
     RELEASE_REQUESTS,
     CANCELLED_HINTS,

@@ -1,5 +1,5 @@
 import { NatsKey, openCredentials, TaskSigner } from '@podmesh/authority';
-import { runId, taskId } from '@podmesh/core';
+import { claimId, runId, taskId } from '@podmesh/core';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { connectMesh } from './connect-mesh.ts';
 import type { MeshConnection } from './mesh-connection.ts';
@@ -98,9 +98,9 @@ test('a token does not help without its key', async () => {
 
 test('credentials of a task end by themselves', async () => {
   const signer = new TaskSigner(server.authority.taskSigning);
-  const [run, task] = [runId('aaaaaaaaaaaa'), taskId('a')];
-  const creds = await signer.mint({ run, task, expiresAtMs: Date.now() + 1_500 });
-  const { nc } = await PlainClient.connect(server.port, creds, 'pm.task.aaaaaaaaaaaa.a.inbox');
+  const attempt = { run: runId('aaaaaaaaaaaa'), task: taskId('a'), claim: claimId('C1') };
+  const creds = await signer.mint({ ...attempt, expiresAtMs: Date.now() + 1_500 });
+  const { nc } = await PlainClient.connect(server.port, creds, 'pm.task.aaaaaaaaaaaa.a.C1.inbox');
   await nc.closed();
   const again = (): Promise<string> =>
     PlainClient.connect(server.port, creds, '_INBOX.x').then(
@@ -117,7 +117,7 @@ test('credentials of a task end by themselves', async () => {
 test('whoever has the key that signs for tasks reaches tasks with it, and nothing else', async () => {
   const signer = new TaskSigner(server.authority.taskSigning);
   const expiresAtMs = Date.now() + 600_000;
-  const wide = { run: '*' as never, task: '>' as never, expiresAtMs };
+  const wide = { run: '*' as never, task: '*' as never, claim: '>' as never, expiresAtMs };
   const client = await PlainClient.connect(server.port, await signer.mint(wide), '_INBOX.x');
   for (const subject of ['pm.run.aaaaaaaaaaaa.task.a', '$JS.API.INFO', 'pm.drive.x'])
     expect(await client.publish(subject)).toBe('refused');

@@ -1,6 +1,7 @@
 import {
   type ActionDigest,
   type ArtifactId,
+  type AskingAttempt,
   actionDigest,
   artifactId,
   type LaneId,
@@ -33,6 +34,8 @@ export const SECRET_STREAM = `KV_${SECRET_BUCKET}`;
 export const IMAGE_BUCKET = 'pm-images';
 export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
 export const PEER_STREAM = `KV_${PEER_BUCKET}`;
+export const SLEEPER_BUCKET = 'pm-sleepers';
+export const SLEEPER_STREAM = `KV_${SLEEPER_BUCKET}`;
 export const LANE_STREAM = `KV_${LANE_BUCKET}`;
 export const RESULT_STREAM = `KV_${RESULT_BUCKET}`;
 export const ARTIFACT_STREAM = `OBJ_${ARTIFACT_BUCKET}`;
@@ -130,8 +133,11 @@ export const releaseRequestSubject = (run: RunId): string => `pm.release.${run}`
 export const RELEASE_REQUESTS = 'pm.release.*';
 export const runOfReleaseRequest = (subject: string): RunId => runId(lastToken(subject));
 
-/** Everything that a task says and hears, its inbox among it; `<run>` and `<task>` may be placeholders. */
-export const taskSubjects = (run: string, task: string): string => `pm.task.${run}.${task}.>`;
+/** Everything that an attempt may say and hear; its parts may be placeholders. */
+export const taskSubjects = ({ run, task, claim }: Record<'run' | 'task' | 'claim', string>) => ({
+  says: `pm.task.${run}.${task}.${claim}.>`,
+  hears: `pm.task.${run}.${task}.${claim}.inbox.>`,
+});
 export const TASK_SUBJECTS = 'pm.task.>';
 
 /** Here somebody with an invitation asks to be let in. */
@@ -143,6 +149,9 @@ export const WHO_HAS_SUBJECT = 'pm.who';
 /** Here a peer is asked to keep outputs of others. */
 export const keepSubject = (peer: PeerId): string => `pm.keep.${peer}`;
 export const KEEP_SUBJECTS = 'pm.keep.*';
+/** Here a peer is told to drain, or to wake another. */
+export const orderSubject = (peer: PeerId): string => `pm.order.${peer}`;
+export const ORDER_SUBJECTS = 'pm.order.*';
 /** Everybody is told here which outputs need no pins any more. */
 export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
@@ -180,9 +189,29 @@ export const askerOfInbox = (inbox: string | undefined): string | undefined =>
     inbox ?? '',
   )?.[1];
 
+/** Here the peer that makes an attempt is asked by it; a later attempt of the task has another claim. */
+export const taskApiSubject = ({ run, task, claim }: AskingAttempt): string =>
+  `pm.task.${run}.${task}.${claim}`;
+export const taskApiSubjects = (attempt: AskingAttempt): string =>
+  `${taskApiSubject(attempt)}.*.v1.>`;
+/** Where an attempt listens for its answers; nobody else may. */
+export const taskInbox = (attempt: AskingAttempt): string => `${taskApiSubject(attempt)}.inbox`;
+
+/** Method and path of `pm.task.<run>.<task>.<claim>.GET.v1.tasks.<id>`; undefined for what asks nothing. */
+export function parseTaskApiSubject(subject: string): { method: string; path: string } | undefined {
+  const [, , , , , method = '', ...path] = subject.split('.');
+  if (!/^[A-Z]{1,10}$/.test(method) || path.length === 0) return undefined;
+  // The one path that has a dot in it.
+  return {
+    method,
+    path: `/${path.join('/')}`.replace(/^\/v1\/openapi\/json$/, '/v1/openapi.json'),
+  };
+}
+
 export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
 export const peerKey = (peer: PeerId): string => peer;
+export const sleeperKey = (peer: PeerId): string => peer;
 export const laneOfSubject = (subject: string): LaneId => laneId(lastToken(subject));
 
 export const resultKey = (action: ActionDigest): string => action.slice('sha256:'.length);

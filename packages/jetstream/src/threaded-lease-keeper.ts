@@ -1,3 +1,4 @@
+import { uptime } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import {
   type ClaimTicket,
@@ -7,6 +8,7 @@ import {
   type LeaseKeeper,
 } from '@podmesh/core';
 import { plainOptions } from './connect-mesh.ts';
+import { LeaseTable } from './lease-table.js';
 import type { MeshConnection } from './mesh-connection.ts';
 
 export interface LeaseKeeperOptions {
@@ -21,6 +23,7 @@ export interface LeaseKeeperOptions {
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./lease-worker.js', import.meta.url);
 const STOP_MS = 2_000;
+const ID_MAX = 2 ** 31 - 1;
 
 /**
  * Extends claims from a thread with its own connection, so that nothing the main thread does can let
@@ -29,10 +32,10 @@ const STOP_MS = 2_000;
 export class ThreadedLeaseKeeper implements LeaseKeeper {
   readonly #mesh: MeshConnection;
   readonly #options: LeaseKeeperOptions;
-  readonly #onLost = new Map<number, () => void>();
+  readonly #table = LeaseTable.create();
+  readonly #kept = new Map<number, { readonly slot: number; readonly onLost: () => void }>();
   #worker: Worker | undefined;
   #lastId = 0;
-  #released: number[] = [];
 
   constructor(mesh: MeshConnection, options: LeaseKeeperOptions = {}) {
     this.#mesh = mesh;
@@ -51,19 +54,21 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
         credentials: this.#mesh.address.member?.credentials,
         extendMs: extendMs ?? LEASE_EXTEND_MS,
         giveUpMs: giveUpMs ?? LEASE_GIVE_UP_MS,
+        table: this.#table.memory,
       },
     });
     worker.on('message', ({ id }: { kind: 'lost'; id: number }) => this.#lost(id));
     worker.on('error', () => this.#died(worker));
     worker.on('exit', () => this.#died(worker));
     this.#worker = worker;
+    worker.postMessage({ kind: 'look' });
   }
 
   /** Forgets all claims and ends the thread. Harmless when never started, or called twice. */
   async stop(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;
-    this.#onLost.clear();
+    for (const id of [...this.#kept.keys()]) this.#take(id);
     if (worker === undefined) return;
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     worker.postMessage({ kind: 'stop' });
@@ -72,38 +77,38 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
     clearTimeout(late);
   }
 
+  /** Throws a `RangeError` beyond 8,192 claims at the same time. */
   keep(ticket: ClaimTicket, onLost: () => void): Lease {
     this.start();
-    const id = ++this.#lastId;
-    this.#onLost.set(id, onLost);
+    const id = this.#newId();
+    const slot = this.#table.put({ id, ticket, atMs: uptime() * 1000 });
+    this.#kept.set(id, { slot, onLost });
     // At once: the caller may block this thread in the same breath.
-    this.#worker?.postMessage({ kind: 'keep', id, ticket });
-    return {
-      release: () => {
-        if (this.#onLost.delete(id)) this.#release(id);
-      },
-    };
+    if (this.#table.wakes()) this.#worker?.postMessage({ kind: 'look' });
+    return { release: () => void this.#take(id) };
   }
 
-  /** Releases have time: those of one turn travel together, a message to a thread is not cheap. */
-  #release(id: number): void {
-    this.#released.push(id);
-    if (this.#released.length > 1) return;
-    setImmediate(() => {
-      this.#worker?.postMessage({ kind: 'release', ids: this.#released });
-      this.#released = [];
-    });
+  /** Of 32 bits, as the table has them; by the time that one comes again nobody remembers it. */
+  #newId(): number {
+    this.#lastId = (this.#lastId % ID_MAX) + 1;
+    return this.#lastId;
+  }
+
+  #take(id: number): (() => void) | undefined {
+    const kept = this.#kept.get(id);
+    if (kept === undefined) return undefined;
+    this.#kept.delete(id);
+    this.#table.clear(kept.slot);
+    return kept.onLost;
   }
 
   #lost(id: number): void {
-    const onLost = this.#onLost.get(id);
-    this.#onLost.delete(id);
-    onLost?.();
+    this.#take(id)?.();
   }
 
   #died(worker: Worker): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
-    for (const id of [...this.#onLost.keys()]) this.#lost(id);
+    for (const id of [...this.#kept.keys()]) this.#lost(id);
   }
 }

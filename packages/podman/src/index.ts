@@ -1,5 +1,6 @@
 export { answeringSocket } from './answering-socket.ts';
 export * from './container-labels.ts';
+export { listenInContainer } from './container-port.ts';
 export { checkCrunLane } from './crun/crun-check.ts';
 export { CrunUnavailableError } from './crun/crun-errors.ts';
 export * from './doctor-checks.ts';

@@ -1,5 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
-
 /** What this daemon sends to end a container. */
 export type OwnSignal = 'SIGTERM' | 'SIGKILL';
 
@@ -11,15 +9,13 @@ export function signalBehind(code: number, sent: ReadonlySet<OwnSignal>): OwnSig
 }
 
 /** Whether what is waited for came in that time, or failed. */
-export async function settlesWithin(wait: Promise<unknown>, ms: number): Promise<boolean> {
-  const abort = new AbortController();
-  const settled = () => true;
-  try {
-    return await Promise.race([
-      wait.then(settled, settled),
-      pause(ms, false, { signal: abort.signal }),
-    ]);
-  } finally {
-    abort.abort();
-  }
+export function settlesWithin(wait: Promise<unknown>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const late = setTimeout(() => resolve(false), ms);
+    const settled = (): void => {
+      clearTimeout(late);
+      resolve(true);
+    };
+    wait.then(settled, settled);
+  });
 }

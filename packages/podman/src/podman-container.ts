@@ -93,6 +93,10 @@ export class PodmanContainer implements RunningContainer {
     }
   }
 
+  async pid(): Promise<number | undefined> {
+    return (await placeOf(this.#api, this.#origin.id))?.pid;
+  }
+
   async sample(): Promise<ContainerSample> {
     const { id, cgroup, fdDirectory } = this.#origin;
     this.#place ??= await placeOf(this.#api, id);

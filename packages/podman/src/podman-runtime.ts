@@ -106,7 +106,7 @@ export class PodmanRuntime implements ContainerRuntime {
       }
       // From here on crun knows the container.
       const stream = await this.api.attach(id, signal);
-      if (spec.socketDir !== undefined) await this.#linkSocket(id);
+      await this.#makeReady(id, spec);
       await this.#startOrDetach(id, stream, signal);
       const container = new PodmanContainer(this.api, {
         id,
@@ -210,9 +210,12 @@ export class PodmanRuntime implements ContainerRuntime {
     return ok({ ...(await prepareFdLaunch(spec.scratchDir, fds, command, spec)), busybox });
   }
 
-  async #linkSocket(id: string): Promise<void> {
-    const answer = await this.api.inspect(id);
-    if (answer !== undefined && answer.State.Pid > 0) await linkTaskSocket(answer.State.Pid);
+  async #makeReady(id: string, { socketDir, onReady }: ContainerSpec): Promise<void> {
+    if (socketDir === undefined && onReady === undefined) return;
+    const { Pid: pid = 0 } = (await this.api.inspect(id))?.State ?? {};
+    if (pid === 0) return;
+    if (socketDir !== undefined) await linkTaskSocket(pid);
+    await onReady?.(pid);
   }
 
   async #startOrDetach(id: string, attached: Readable, signal: AbortSignal): Promise<void> {

@@ -5,8 +5,10 @@ import type {
   ImageTags,
   LiveLog,
   PeerDirectory,
+  PeerOrders,
   RunLog,
   SecretBoxes,
+  SleepingPeers,
 } from '@podmesh/core';
 
 /** What a program uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
@@ -14,6 +16,8 @@ export interface Client {
   readonly runLog: RunLog;
   readonly drives: DriveQueue;
   readonly peers: PeerDirectory;
+  readonly orders: Pick<PeerOrders, 'ask'>;
+  readonly sleepers: Pick<SleepingPeers, 'list' | 'forget'>;
   /** All that can be had, from whatever place. */
   readonly artifacts: ArtifactStore;
   /** What is in the server's object store. */

@@ -19,6 +19,8 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     runLog: mesh.runLog,
     drives: mesh.drives,
     peers: mesh.peers,
+    orders: mesh.orders,
+    sleepers: mesh.sleepers,
     artifacts: mesh.everywhere,
     objects: mesh.artifacts,
     finder: mesh.finder,

@@ -16,7 +16,8 @@ export type OperandKind =
   | 'shell'
   | 'image-action'
   | 'cache-action'
-  | 'digest';
+  | 'digest'
+  | 'peer';
 
 /** A word that is no option. */
 export interface OperandShape {

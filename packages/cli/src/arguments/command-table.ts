@@ -1,6 +1,7 @@
 import { CACHE } from './cache-commands.ts';
 import type { CommandShape } from './command-shape.ts';
 import { IMAGE } from './image-commands.ts';
+import { DRAIN, UNDRAIN } from './owner-commands.ts';
 import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
 import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, RELEASE, SHOW, WAIT } from './run-commands.ts';
 
@@ -20,6 +21,8 @@ export const COMMANDS = {
   image: IMAGE,
   cache: CACHE,
   peers: PEERS,
+  drain: DRAIN,
+  undrain: UNDRAIN,
   explain: EXPLAIN,
   doctor: DOCTOR,
   completion: COMPLETION,

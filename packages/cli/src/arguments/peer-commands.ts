@@ -36,6 +36,11 @@ export const UP: CommandShape = {
       value: 'PORT',
       help: 'where programs of this machine push and pull images, 0: nowhere (default: 5055)',
     },
+    grace: {
+      kind: 'text',
+      value: 'TIME',
+      help: 'what runs when it is told to stop has so long to end by itself (default: 10s)',
+    },
     label: { kind: 'texts', value: 'K=V', help: 'a label that tasks may ask for; may be repeated' },
     'allow-root': ALLOW_ROOT,
   },
@@ -59,7 +64,9 @@ export const DOWN: CommandShape = {
   options: {},
   details: [
     'Asks the daemon of PODMESH_HOME to stop, waits until it is gone, and clears away what a killed one',
-    'left behind. What it was running goes on elsewhere, or when it is up again.',
+    'left behind. What runs has the --grace of "podmesh up" to end, and is then given back without using up',
+    'attempts; outputs of unfinished runs that only it has go to other peers first, for 30 s at most. To',
+    'give it more time: podmesh drain && podmesh down. A second signal to the daemon ends it at once.',
   ],
   examples: ['podmesh down'],
 };

@@ -7,15 +7,15 @@ import { hasGone, sendSignal } from '../home/live-process.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
 
-/** A daemon gives back its claims, stops its containers (10 s grace) and its server. */
-const STOP_MS = 60_000;
+/** A daemon hands outputs over (30 s), gives back its claims, stops its containers (10 s grace) and its server. */
+const STOP_MS = 90_000;
 const LEFTOVER_MS = 10_000;
 
 /** `podmesh down`: stops the daemon of this home and clears away what a killed one left. */
 export async function down(world: World, { options }: Invocation): Promise<ExitCode> {
   const { home, terminal } = world;
   const daemon = await home.daemon();
-  if (daemon !== undefined) await stopDaemon(daemon.pid);
+  if (daemon !== undefined) await stopDaemon(daemon.pid, STOP_MS + daemon.graceMs);
   await home.forgetDaemon();
   const cleared = await clearLeftovers(home);
   const stopped = daemon?.peer;
@@ -30,12 +30,12 @@ export async function down(world: World, { options }: Invocation): Promise<ExitC
   return EXIT.success;
 }
 
-async function stopDaemon(pid: number): Promise<void> {
+async function stopDaemon(pid: number, stopMs: number): Promise<void> {
   sendSignal(pid, 'SIGTERM');
-  if (await hasGone(pid, STOP_MS)) return;
+  if (await hasGone(pid, stopMs)) return;
   throw new CliError(
     'daemon',
-    `the daemon (process ${pid}) is still there after ${STOP_MS / 1_000} s`,
+    `the daemon (process ${pid}) is still there after ${stopMs / 1_000} s`,
     {
       advice: `Its log says why. To end it at once: kill -9 ${pid}; podmesh down`,
     },

@@ -18,6 +18,8 @@ export interface DaemonFile {
   readonly socket?: string;
   /** Where programs of this machine push and pull images, `localhost:PORT`; absent where they cannot. */
   readonly registry?: string;
+  /** What runs when it is told to stop has so long to end; 0 of versions that did not say. */
+  readonly graceMs: number;
 }
 
 /** A process that a daemon started and that outlives one that is killed. */
@@ -127,7 +129,7 @@ export function homePath(env: Readonly<Record<string, string | undefined>>): str
 function readDaemonFile(text: string): DaemonFile | undefined {
   try {
     const said = JSON.parse(text) as Partial<DaemonFile>;
-    const { pid, peer, nats, version, temporary, socket, registry } = said;
+    const { pid, peer, nats, version, temporary, socket, registry, graceMs } = said;
     if (typeof pid !== 'number' || typeof nats !== 'string') return undefined;
     return {
       pid,
@@ -135,6 +137,7 @@ function readDaemonFile(text: string): DaemonFile | undefined {
       peer: String(peer ?? ''),
       version: String(version ?? ''),
       temporary: temporary === true,
+      graceMs: typeof graceMs === 'number' ? graceMs : 0,
       ...(typeof socket === 'string' ? { socket } : {}),
       ...(typeof registry === 'string' ? { registry } : {}),
     };

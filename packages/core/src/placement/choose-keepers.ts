@@ -12,9 +12,9 @@ export interface KeeperCandidate {
   readonly roles?: readonly ('store' | 'anchor')[];
 }
 
-/** Peers as they tell of themselves. */
+/** Peers as they tell of themselves; one that is about to go gets nothing more to keep. */
 export const keeperCandidates = (entries: readonly PeerEntry[]): readonly KeeperCandidate[] =>
-  entries.map(({ peer, keeps }) => ({ peer, ...keeps }));
+  entries.map(({ peer, keeps, drain }) => ({ peer, ...(drain === undefined ? keeps : {}) }));
 
 export interface KeepNeed {
   /** The artifact, or the first of several that belong together. */

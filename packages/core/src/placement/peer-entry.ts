@@ -25,6 +25,10 @@ export interface PeerEntry {
   readonly runtimes: readonly RuntimeName[];
   /** Why it claims nothing at present; absent while it claims. */
   readonly paused?: string;
+  /** Its owner wants it to come to its end; absent while nobody does. */
+  readonly drain?: DrainTold;
+  /** It offers less than it would, and why; absent while it does not. */
+  readonly lowered?: Lowered;
   /**
    * Jobs that it leaves to others although it claims, because they fail here by themselves; bounded.
    * Absent when there are none, and from peers of a version that did not tell.
@@ -36,6 +40,22 @@ export interface PeerEntry {
   readonly bulk?: BulkAddress;
   /** What it would keep for others; absent: nothing, and from peers of a version that could not. */
   readonly keeps?: KeepOffering;
+}
+
+/** How far a peer is that takes nothing more. What runs and what it drives stands in its entry. */
+export interface DrainTold {
+  /** Who asked for it, or what did. */
+  readonly by: string;
+  /** `draining`: something is in hand still. `drained`: it may go. */
+  readonly state: 'draining' | 'drained';
+  /** Successes of unfinished runs whose outputs no other peer is known to have. */
+  readonly unkept: number;
+}
+
+export interface Lowered {
+  readonly reason: string;
+  /** What it would offer otherwise. */
+  readonly full: Capacity;
 }
 
 /** A peer as one that keeps outputs of others. */

@@ -45,7 +45,7 @@ const FENCES_AT_ONCE = 2_000;
  */
 export function decide(
   state: RunState,
-  offered: ReadonlySet<number>,
+  offered: Pick<ReadonlySet<number>, 'has' | 'size'>,
   offersMax: number = OFFERS_PER_RUN_MAX,
 ): readonly Decision[] {
   if (state.ended !== undefined) return [];

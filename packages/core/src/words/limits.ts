@@ -113,6 +113,12 @@ export const WHO_HAS_ARTIFACTS_MAX = 512;
 
 /** How long a peer that is asked to keep something is waited for: it answers at once, and works on beside. */
 export const KEEP_ANSWER_MS = 2_000;
+/** How long a peer that is told something is waited for: it says that it will, and does it beside. */
+export const PEER_ORDER_ANSWER_MS = 3_000;
+/** Peers that sleep, and are remembered… */
+export const SLEEPERS_MAX = 1_000;
+/** …for so long. */
+export const SLEEPER_MS_MAX = 30 * 24 * 60 * 60 * 1_000;
 /** A run waits so long for a copy that nobody is at work on; then it goes on with fewer, and says so. */
 export const KEEP_PATIENCE_MS = 60_000;
 /** It waits no longer than this, whoever is at work: a run must come to its end. */

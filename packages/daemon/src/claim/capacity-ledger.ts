@@ -14,17 +14,32 @@ export interface Reservation {
 
 /** Keeps count of what of the offered capacity is taken. Every reservation is made before work starts. */
 export class CapacityLedger {
-  readonly #capacity: Capacity;
+  /** All that may ever be offered. */
+  readonly full: Capacity;
+  #capacity: Capacity;
   readonly #changed: WakeUp;
   readonly #taken = new Set<Requirements>();
   /** Entries whose cores are lent. */
   readonly #lent = new Set<Requirements>();
 
   constructor(capacity: Capacity, changed: WakeUp) {
+    this.full = capacity;
     this.#capacity = capacity;
     this.#changed = changed;
   }
 
+  /** Offers these shares (0 to 1) of cores and memory from now on; what is taken stays taken. */
+  offer({ cpus, memory }: { readonly cpus: number; readonly memory: number }): void {
+    this.#capacity = {
+      ...this.full,
+      // Quarters, as requirements are counted (`toRequirements`).
+      cpus: cpus === 1 ? this.full.cpus : Math.floor(this.full.cpus * cpus * 4) / 4,
+      memoryBytes: Math.floor(this.full.memoryBytes * memory),
+    };
+    this.#changed.ring();
+  }
+
+  /** What is offered at present. */
   get capacity(): Capacity {
     return this.#capacity;
   }
@@ -41,8 +56,8 @@ export class CapacityLedger {
       diskBytes -= taken.diskBytes;
       gpus -= taken.gpus;
     }
-    // Less than none while tasks that waited have taken their cores back.
-    return { cpus: Math.max(0, cpus), memoryBytes, diskBytes, gpus };
+    // Less than none while tasks that waited have taken their cores back, or less is offered than was.
+    return { cpus: Math.max(0, cpus), memoryBytes: Math.max(0, memoryBytes), diskBytes, gpus };
   }
 
   /** How many more such tasks fit now. */

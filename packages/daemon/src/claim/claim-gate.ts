@@ -23,6 +23,8 @@ export interface ClaimGateParts {
   readonly executor: Pick<Executor, 'claims' | 'running' | 'holds' | 'end'>;
   /** Why the machine itself can claim nothing; undefined while it can. */
   readonly machinePaused: () => string | undefined;
+  /** What the owner of the machine has against it; absent: never anything. */
+  readonly ownerReasons?: () => readonly string[];
   /** Absent: nothing is measured. */
   readonly host?: HostMeasures;
   /** Called when a reason came or went. */
@@ -105,6 +107,7 @@ export class ClaimGate {
     const machine = this.#parts.machinePaused();
     const circuit = this.#breaker.reason;
     return [
+      ...(this.#parts.ownerReasons?.() ?? []),
       ...(machine === undefined ? [] : [machine]),
       ...(this.#guard?.reasons() ?? []),
       ...(circuit === undefined ? [] : [circuit]),

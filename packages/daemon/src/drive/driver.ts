@@ -19,6 +19,7 @@ import { WakeUp } from '../wake-up.ts';
 import { endRun, endUnreadable } from './end-run.ts';
 import { Growth, isOfferable } from './growth.ts';
 import { Losses, type LossesParts, type Suspect } from './losses.ts';
+import { MovedTasks } from './moved-tasks.ts';
 import { Offerer, type OffererParts } from './offerer.ts';
 import { OutputKeeper, type OutputKeeperParts } from './output-keeper.ts';
 import { SpentReleases } from './spent-releases.ts';
@@ -62,6 +63,7 @@ export class Driver {
   readonly #wake = new WakeUp();
   /** Tasks whose offer is believed to be in the queue; a hint. */
   readonly #offered: Offered = new Map();
+  readonly #moved = new MovedTasks();
   #published: { event: RunPublished; at: string } | undefined;
   #state: RunState | undefined;
   #isOver = false;
@@ -118,7 +120,9 @@ export class Driver {
           this.#published = { event: logged.event, at: logged.at };
           this.#state = await this.#begin(logged.event);
         }
-        if (this.#state !== undefined) applyEvent(this.#state, logged);
+        if (this.#state === undefined) continue;
+        applyEvent(this.#state, logged);
+        this.#moved.note(this.#state, logged.event);
       }
       if (this.#state === undefined || this.#state.ended !== undefined) return;
       this.#wake.ring();
@@ -160,7 +164,7 @@ export class Driver {
     const tasks: number[] = [];
     const suspects: Suspect[] = [];
     const appends: Promise<unknown>[] = [];
-    for (const decision of decide(state, new Set(this.#offered.keys()))) {
+    for (const decision of decide(state, this.#offered)) {
       switch (decision.kind) {
         case 'offer-task':
           tasks.push(decision.task);
@@ -239,8 +243,9 @@ export class Driver {
   }
 
   #forgetStarted(state: RunState): void {
-    for (const [task, { attempt }] of this.#offered) {
+    for (const task of this.#moved.take(this.#offered)) {
       const now = state.tasks[task];
+      const attempt = this.#offered.get(task)?.attempt;
       if (now?.kind !== 'ready' || now.past.length + 1 !== attempt) this.#offered.delete(task);
     }
   }

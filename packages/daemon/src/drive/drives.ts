@@ -35,6 +35,8 @@ export class Drives {
   readonly #stop = new AbortController();
   readonly #driving = new Map<RunId, Promise<void>>();
   readonly #roomMade = new WakeUp();
+  /** Aborted while drives are for others. */
+  #open = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DrivesParts) {
@@ -49,6 +51,19 @@ export class Drives {
     this.#loops = Promise.all([this.#pull(), this.#readoptOrphans()]);
   }
 
+  /** Gives all drives back to the queue now, and claims none before `resume`; resolves when they are given back. */
+  async hold(): Promise<void> {
+    this.#open.abort();
+    await Promise.all(this.#driving.values());
+  }
+
+  /** Harmless when nothing was held. */
+  resume(): void {
+    if (!this.#open.signal.aborted) return;
+    this.#open = new AbortController();
+    this.#roomMade.ring();
+  }
+
   /** Gives all drives back to the queue, without waiting for their runs. */
   async stop(): Promise<void> {
     this.#stop.abort();
@@ -59,13 +74,15 @@ export class Drives {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       const room = DRIVES_PER_PEER_MAX - (this.#driving.size - this.#parts.parked());
-      if (room <= 0) {
+      const open = this.#open.signal;
+      if (room <= 0 || open.aborted) {
         await this.#untilRoom(signal);
         continue;
       }
       try {
         // One at a time, so that the runs of a burst spread over the peers.
-        for await (const claimed of this.#parts.queue.pull(1, PULL_WAIT_MS, signal)) {
+        const asking = AbortSignal.any([signal, open]);
+        for await (const claimed of this.#parts.queue.pull(1, PULL_WAIT_MS, asking)) {
           await this.#take(claimed);
         }
       } catch (error) {
@@ -88,7 +105,7 @@ export class Drives {
 
   async #take(claimed: Claimed<RunId>): Promise<void> {
     const run = claimed.value;
-    if (this.#stop.signal.aborted) return claimed.giveBack(0);
+    if (this.#stop.signal.aborted || this.#open.signal.aborted) return claimed.giveBack(0);
     // A copy of a drive that is at work here: one is enough.
     if (this.#driving.has(run)) return claimed.ack();
     const work = this.#drive(claimed)
@@ -108,7 +125,7 @@ export class Drives {
     const lease = this.#parts.leases.keep(claimed.ticket, () => lost.abort());
     try {
       this.#parts.logger.info({ run }, 'driving');
-      const signal = AbortSignal.any([this.#stop.signal, lost.signal]);
+      const signal = AbortSignal.any([this.#stop.signal, this.#open.signal, lost.signal]);
       const ending = await this.#parts.drive(run, signal);
       this.#parts.logger.info({ run, ending }, 'no longer driving');
       if (ending !== 'stopped') await claimed.ack();

@@ -282,7 +282,7 @@ export class OutputKeeper {
 const SILENT: KeepAnswer = { kind: 'silent' };
 
 /** A listing is in the object store, what it lists may not be. */
-const isOnDisksAlone = ({ kind, bytes }: ArtifactRef): boolean =>
+export const isOnDisksAlone = ({ kind, bytes }: ArtifactRef): boolean =>
   kind === 'dir' || bytes > SMALL_ARTIFACT_BYTES_MAX;
 
 function onOneMachine(

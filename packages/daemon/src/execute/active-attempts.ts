@@ -94,9 +94,14 @@ export class ActiveAttempts {
     for (const { offer, stop } of this.#active.values()) if (offer.run === run) stop.abort(order);
   }
 
+  /** Ends everything that is at work now. */
+  endAll(order: StopOrder): void {
+    for (const { stop } of this.#active.values()) stop.abort(order);
+  }
+
   /** Ends everything that is at work, and at once whatever comes. */
   drain(): void {
     this.#draining = true;
-    for (const { stop } of this.#active.values()) stop.abort(DRAINED);
+    this.endAll(DRAINED);
   }
 }

@@ -102,6 +102,7 @@ export class ContainerRun {
       this.#offer = await this.#patiently(() => this.#externals.resume());
       // Not before it is known what must not be told.
       this.#openDesk();
+      await this.#attach(container);
       if (log !== undefined) container.replayLog(this.#externals.masked(log));
       this.#image = image ?? (await this.#patiently(() => this.resolveImage()));
       return await this.#finish(container);
@@ -163,12 +164,13 @@ export class ContainerRun {
     this.#throwIfStopped();
     this.#step('inputs-ready');
     const socketDir = this.#openDesk();
+    const line = await this.#parts.desk?.line(this.#claim);
     const started = await runtime.start(
       {
         labels,
         image: this.#image,
         ...(command === undefined ? {} : { command }),
-        env,
+        env: { ...env, ...line?.env },
         inputs: { ...inputs, ...secrets.inputs },
         mountAt: { ...mountAt, ...secrets.mountAt },
         ...(secrets.secretEnv === undefined ? {} : { secretEnv: secrets.secretEnv }),
@@ -177,6 +179,7 @@ export class ContainerRun {
         requirements,
         scratchDir: files.scratch(labels.claim),
         ...(socketDir === undefined ? {} : { socketDir }),
+        ...(line === undefined ? {} : { onReady: line.attach }),
       },
       this.#externals.masked(log),
       this.#stop,
@@ -194,6 +197,13 @@ export class ContainerRun {
     const [offer, claim, startedSequence] = [this.#offer, this.#claim, this.#startedSequence];
     const maskText = (text: string): string => this.#externals.maskText(text);
     return desk.open({ offer, claim, startedSequence, reservation, maskText });
+  }
+
+  /** What led from inside to the mesh was the daemon's that is gone. */
+  async #attach(container: RunningContainer): Promise<void> {
+    const line = await this.#parts.desk?.line(this.#claim);
+    const pid = line === undefined ? undefined : await container.pid?.();
+    if (pid !== undefined) await line?.attach(pid);
   }
 
   async #finish(container: RunningContainer): Promise<Ending> {

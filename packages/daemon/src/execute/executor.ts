@@ -56,9 +56,14 @@ export interface ExecutorParts extends ContainerRunParts {
   readonly logger: Logger;
   /** See {@link RefusedOffers}. */
   readonly isDirectoryWhole?: () => boolean;
+  /** Whether anything may begin at present; absent: always. */
+  readonly isOpen?: () => boolean;
   /** Told how each attempt of this peer ended, published or not. */
   readonly onEnding?: (attempt: JournalEntry, ending: Ending) => void;
 }
+
+/** What came when nothing may begin any more is somebody else's after this. */
+const GIVE_BACK_MS = 50;
 
 /** Why the journal has no entry of an attempt. */
 interface JournalTrouble {
@@ -193,6 +198,16 @@ export class Executor {
     }
   }
 
+  /** Ends all that is at work now; what comes later is another matter. */
+  endAll(order: StopOrder): void {
+    this.#active.endAll(order);
+  }
+
+  /** Resolves when nothing is in hand, were it for a moment. */
+  async idle(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.all(this.#pending);
+  }
+
   /** Ends all attempts as `drained` and waits until each is settled. */
   async drain(): Promise<void> {
     this.#active.drain();
@@ -215,9 +230,12 @@ export class Executor {
   async #handle(claimed: Claimed<Offer>, reservation: Reservation): Promise<void> {
     const offer = claimed.value;
     if (this.#active.draining) return claimed.giveBack(0);
+    if (!this.#isOpen()) return claimed.giveBack(GIVE_BACK_MS);
     const restMs = await this.#othersFirst.restMs(offer);
     if (restMs > 0) return claimed.giveBack(restMs);
     if (await this.#runsOver.has(offer.run)) return claimed.ack();
+    // It may have closed while others were asked; what begins after this is in hand, and can be ended.
+    if (!this.#isOpen()) return claimed.giveBack(GIVE_BACK_MS);
     const claim = claimId(this.#parts.randomId());
     const { ticket } = claimed;
     await this.#active.keep({ claim, offer, ticket }, async (stop) => {
@@ -359,6 +377,10 @@ export class Executor {
     await this.#parts.log.append({ kind: 'task-cached', run, task, ...found }, offer.sequence);
     await claimed.ack();
     return true;
+  }
+
+  #isOpen(): boolean {
+    return this.#parts.isOpen?.() ?? true;
   }
 
   #step(step: AttemptStep): void {

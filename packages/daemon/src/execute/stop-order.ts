@@ -16,6 +16,8 @@ export interface StopOrder {
   >;
   /** What a person reads: what happened and what to do. */
   readonly message: string;
+  /** No time is left for the task to tidy up, whatever the kind. */
+  readonly isUrgent?: true;
 }
 
 export const LEASE_LOST: StopOrder = {
@@ -25,13 +27,20 @@ export const LEASE_LOST: StopOrder = {
 export const CANCELLED: StopOrder = { kind: 'cancelled', message: 'the run was cancelled' };
 export const DRAINED: StopOrder = { kind: 'drained', message: 'the peer was stopped by its owner' };
 
+/** The owner wants the machine back; `why` follows "its machine ". */
+export const handedBack = (why: string): StopOrder => ({
+  kind: 'drained',
+  message: `given back by no fault of its own: its machine ${why}`,
+});
+
 export function timedOut({ timeoutMs }: Offer): StopOrder {
   const message = `ran longer than its ${timeoutMs / 1_000} s; give it more with timeout`;
   return { kind: 'timeout', message };
 }
 
 /** Whether the task may tidy up first; what exceeds a limit, or may be somebody else's already, may not. */
-export function leavesGrace({ kind }: StopOrder): boolean {
+export function leavesGrace({ kind, isUrgent }: StopOrder): boolean {
+  if (isUrgent === true) return false;
   return kind === 'timeout' || kind === 'cancelled' || kind === 'drained';
 }
 

@@ -48,10 +48,7 @@ export class ReleaseDesk {
     await this.#serving;
   }
 
-  async release(
-    event: TaskReleased,
-    expected: Sequence,
-  ): Promise<Result<Sequence, StaleAppend>> {
+  async release(event: TaskReleased, expected: Sequence): Promise<Result<Sequence, StaleAppend>> {
     const { log, logger } = this.#parts;
     if (!this.#isHeld(event, expected)) {
       this.#known = { run: event.run, state: await this.#read(event.run) };

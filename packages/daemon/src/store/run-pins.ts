@@ -75,6 +75,11 @@ export class RunPins {
     return new Set([...this.#held.values()].map(({ run }) => run));
   }
 
+  /** All of which anything is held. */
+  get successes(): readonly Success[] {
+    return [...this.#held.values()].map(({ run, task }) => ({ run, task }));
+  }
+
   isHolding(success: Success): boolean {
     return this.#held.has(nameOf(success));
   }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
 import {
   ARTIFACT_BYTES_MAX,
   type ArtifactId,
@@ -16,7 +15,13 @@ import {
 } from '@podmesh/core';
 import type { TaskFiles } from '../execute/task-files.ts';
 import { parseByteRange } from '../transfer/byte-range.js';
-import { json, type TaskApiAnswer, type TaskApiCall, type TaskApiRoute } from './task-api-call.ts';
+import {
+  json,
+  type TaskApiAnswer,
+  type TaskApiCall,
+  type TaskApiRequest,
+  type TaskApiRoute,
+} from './task-api-call.ts';
 import { TaskApiError } from './task-api-error.ts';
 import { STALL_MS, TASK_STREAMS_MAX } from './task-api-limits.ts';
 
@@ -79,7 +84,7 @@ async function readArtifact(
 }
 
 interface Reading {
-  readonly request: IncomingMessage;
+  readonly request: TaskApiRequest;
   readonly reader: ClaimId;
   readonly signal: AbortSignal;
   readonly onEnd: () => void;
@@ -129,7 +134,7 @@ function digestIn(text: string): ArtifactId {
 }
 
 /** The body as it comes. Ends with an error when nothing comes for long, or the task is over. */
-async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* bodyOf(request: TaskApiRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   const stalled = () =>
     request.destroy(new TaskApiError('timeout', `nothing came for ${STALL_MS / 1_000} s`));

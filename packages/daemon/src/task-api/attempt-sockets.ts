@@ -18,6 +18,8 @@ interface OpenSocket<T> {
   attempt: T | undefined;
   readonly server: Server;
   readonly connections: Set<Socket>;
+  /** Whoever connected before is known: what the kernel still had in its queue was taken from it. */
+  isDrained: boolean;
 }
 
 /**
@@ -67,7 +69,7 @@ export class AttemptSockets<T> {
       this.#silence(open);
       this.#open.delete(claim);
       if (this.#rename(open, `idle-${this.#names++}`)) {
-        this.#idle.push(open);
+        this.#rest(open);
         return;
       }
       open.server.close();
@@ -103,10 +105,25 @@ export class AttemptSockets<T> {
     }
   }
 
+  /**
+   * What connected last may wait in the kernel's queue, with a request of the container that is gone: it is taken, and sent
+   * away, in the round of the event loop after this one, before the next attempt can have the socket.
+   */
+  #rest(open: OpenSocket<T>): void {
+    open.isDrained = false;
+    this.#idle.push(open);
+    setImmediate(() =>
+      setImmediate(() => {
+        open.isDrained = true;
+      }),
+    );
+  }
+
   /** Not where the attempt has a directory already: its container has that one mounted. */
   #reuse(claim: ClaimId): OpenSocket<T> | undefined {
-    if (this.#idle.length === 0 || this.#place.has(claim)) return undefined;
-    const idle = this.#idle.pop();
+    const at = this.#idle.findLastIndex(({ isDrained }) => isDrained);
+    if (at < 0 || this.#place.has(claim)) return undefined;
+    const [idle] = this.#idle.splice(at, 1);
     if (idle === undefined || this.#rename(idle, claim)) return idle;
     idle.server.close();
     this.#place.remove(idle.name);
@@ -128,7 +145,10 @@ export class AttemptSockets<T> {
     const server = createSocketServer({ allowHalfOpen: true }, (socket) =>
       this.#welcome(open, socket),
     );
-    const open: OpenSocket<T> = { name: claim, attempt: undefined, server, connections: new Set() };
+    const open: OpenSocket<T> = {
+      ...{ name: claim, attempt: undefined, server },
+      ...{ connections: new Set(), isDrained: true },
+    };
     server.maxConnections = TASK_CONNECTIONS_MAX;
     let problem: unknown;
     server.on('error', (error) => {

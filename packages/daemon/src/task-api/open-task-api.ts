@@ -1,10 +1,13 @@
+import { MeshFolder, TaskSigner } from '@podmesh/authority';
 import { loadGraph, type Mesh } from '@podmesh/jetstream';
+import { listenInContainer } from '@podmesh/podman';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { AttemptJournal } from '../execute/attempt-journal.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { type LocalTaskFiles, sha256 } from '../store/local-task-files.ts';
 import { systemClock } from '../system-clock.ts';
 import { TaskApi } from './task-api.ts';
+import { TaskLines } from './task-lines.ts';
 
 export interface TaskApiPlace {
   readonly mesh: Mesh;
@@ -25,10 +28,29 @@ export async function openTaskApi(
     artifacts: mesh.everywhere,
     ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
     loadGraph: (published) => loadGraph(mesh.artifacts, published),
+    lines: await openLines(parts, mesh),
     home: home.path,
     env: process.env,
   });
   started.add('task API', () => desk.stop());
   await desk.start(new Set((await journal.list()).map(({ claim }) => claim)));
   return desk;
+}
+
+/** Undefined in a mesh without an authority: whoever has its token may do everything, so no task gets it. */
+async function openLines(
+  { home, logger }: DaemonParts,
+  mesh: Mesh,
+): Promise<TaskLines | undefined> {
+  const signing = await new MeshFolder(home.at('mesh')).taskSigning();
+  if (signing === undefined) return undefined;
+  const signer = new TaskSigner(signing);
+  return new TaskLines({
+    questions: mesh.questions,
+    mint: (attempt, expiresAtMs) => signer.mint({ ...attempt, expiresAtMs }),
+    listen: listenInContainer,
+    letIn: (inside, signal) => mesh.letIn(inside, signal),
+    nowMs: Date.now,
+    logger,
+  });
 }

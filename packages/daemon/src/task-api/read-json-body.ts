@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { TaskApiRequest } from './task-api-call.ts';
 import { TaskApiError } from './task-api-error.ts';
 import { BODY_MS, JSON_BYTES_MAX } from './task-api-limits.ts';
 
@@ -7,7 +7,7 @@ import { BODY_MS, JSON_BYTES_MAX } from './task-api-limits.ts';
  * too slow, or no JSON object.
  */
 export async function readJsonBody(
-  request: IncomingMessage,
+  request: TaskApiRequest,
   deadlineMs = BODY_MS,
 ): Promise<Readonly<Record<string, unknown>> | undefined> {
   const bytes = await readBody(request, deadlineMs);
@@ -23,7 +23,7 @@ export async function readJsonBody(
   throw new TaskApiError('bad-request', 'the body is no JSON object');
 }
 
-function readBody(request: IncomingMessage, deadlineMs: number): Promise<Buffer> {
+function readBody(request: TaskApiRequest, deadlineMs: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
     let bytes = 0;

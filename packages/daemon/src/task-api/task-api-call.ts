@@ -1,10 +1,17 @@
-import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
 import type { TaskAtWork } from './task-at-work.ts';
+
+/** What came: an HTTP request, or a message with all of one in it. */
+export interface TaskApiRequest extends Readable {
+  readonly headers: { readonly range?: string | undefined };
+  /** Nothing of the body is missing, once it has ended. */
+  readonly complete: boolean;
+}
 
 /** One request of a task. */
 export interface TaskApiCall {
   readonly task: TaskAtWork;
-  readonly request: IncomingMessage;
+  readonly request: TaskApiRequest;
   /** What stands in the path where the route has a name in braces. */
   readonly path: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;

@@ -46,3 +46,7 @@ export const FEED_RETRY_MS = 1_000;
 export const APPEND_MS_MAX = 30_000;
 /** How often a spawn is begun again because the task's log was written to meanwhile. */
 export const SPAWN_TRIES_MAX = 20;
+/** Connections of one attempt to NATS at the same time; further ones are closed. */
+export const TASK_DOOR_CONNECTIONS_MAX = 16;
+/** Credentials of an attempt are good for its time limit, and this long: clocks of machines differ. */
+export const CREDENTIALS_LATE_MS = 600_000;

@@ -77,9 +77,10 @@ describe('who asks', () => {
     const before = await made(one.socket);
     const kept = connect(one.socket);
     await once(kept, 'connect');
+    const closed = once(kept, 'close');
     api.remove(one.claim, true);
     expect(await namesIn(one.directory)).toEqual([]);
-    await once(kept, 'close');
+    await closed;
     const two = open();
     expect(await made(two.socket)).toBe(before);
     expect((await ask(two.socket, 'GET', '/v1/me')).body).toMatchObject({ run: two.offer.run });
@@ -91,6 +92,25 @@ describe('who asks', () => {
     api.remove(three.claim, true);
     await api.stop();
     expect(await namesIn(home)).toEqual([]);
+  });
+
+  it('is nobody whose connection waited in the queue when the next attempt came', async () => {
+    const { api, open } = await newApiCase();
+    const one = open();
+    // In the queue of the kernel, with its request: this process has taken nothing from it yet.
+    const waiting = connect(one.socket);
+    waiting.on('error', () => undefined);
+    waiting.write('GET /v1/me HTTP/1.1\r\nhost: task\r\n\r\n');
+    let said = '';
+    waiting.on('data', (piece) => {
+      said += piece.toString();
+    });
+    const closed = new Promise<void>((resolve) => waiting.once('close', resolve));
+    api.remove(one.claim, true);
+    const two = open();
+    await closed;
+    expect(said).toBe('');
+    expect((await ask(two.socket, 'GET', '/v1/me')).body).toMatchObject({ run: two.offer.run });
   });
 
   it('may be any user of the image, whatever the daemon was started with', async () => {

@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { ClaimId, LiveLog, Sha256 } from '@podmesh/core';
+import type { ClaimId, LiveLog, Sha256, TaskQuestion, TaskReply } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { type AboutRouteParts, AboutRoutes } from './about-routes.ts';
 import { type ArtifactRouteParts, artifactRoutes } from './artifact-routes.ts';
@@ -21,6 +21,8 @@ import {
   TASK_REQUESTS_MAX,
 } from './task-api-limits.ts';
 import { type AttemptAtWork, TaskAtWork } from './task-at-work.ts';
+import type { TaskLine, TaskLines } from './task-lines.ts';
+import { errorReply, MessageRequest, replyOf } from './task-message.ts';
 import { taskRoutes } from './task-routes.ts';
 
 export interface TaskApiParts
@@ -34,6 +36,8 @@ export interface TaskApiParts
   readonly env: NodeJS.ProcessEnv;
   readonly liveLog: LiveLog;
   readonly logger: Logger;
+  /** How tasks with a network reach the mesh; absent: they do not. */
+  readonly lines?: TaskLines | undefined;
   /** Overrides `HEAD_MS` in tests. */
   readonly headMs?: number;
 }
@@ -42,6 +46,8 @@ export interface TaskApiParts
 export interface AttemptDesk {
   /** The directory for the container, with its socket in it; the same one for a container that is adopted. */
   open(attempt: AttemptAtWork): string;
+  /** How an attempt that is open, and has a network, speaks NATS; undefined where it cannot. */
+  line(claim: ClaimId): Promise<TaskLine | undefined>;
   /** Nobody is answered any more. Harmless when it was never open. */
   close(claim: ClaimId): void;
   /** The directory goes. `isGone`: a container had it, has ended, and was removed. */
@@ -109,6 +115,21 @@ export class TaskApi implements AttemptDesk {
     return directory;
   }
 
+  async line(claim: ClaimId): Promise<TaskLine | undefined> {
+    const task = this.#tasks.get(claim);
+    const { lines } = this.#parts;
+    if (lines === undefined || this.#place === undefined || !task?.offer.net) return undefined;
+    const answer = (question: TaskQuestion) => this.#reply(task, question);
+    try {
+      return await lines.open(task, this.#place.directory(claim), answer);
+    } catch (error) {
+      // It has its socket, and most tasks want no more.
+      const { run, task: id } = task.offer;
+      this.#parts.logger.warn({ run, task: id, err: error }, 'a task gets no credentials for NATS');
+      return undefined;
+    }
+  }
+
   close(claim: ClaimId): void {
     const task = this.#tasks.get(claim);
     if (task === undefined) return;
@@ -161,12 +182,34 @@ export class TaskApi implements AttemptDesk {
     thrown: unknown,
   ): void {
     const error = toTaskApiError(thrown);
-    if (error.code === 'internal' && !response.destroyed) {
-      const { run, task: id } = task?.offer ?? {};
-      const about = { run, task: id, method, url: url?.slice(0, 200), err: thrown };
-      this.#parts.logger.warn(about, 'could not answer a task');
-    }
+    if (!response.destroyed) this.#note(error, task, { method, url: url?.slice(0, 200) });
     sendError(response, error);
+  }
+
+  /** The same, asked in a message. Never throws. */
+  async #reply(task: TaskAtWork, question: TaskQuestion): Promise<TaskReply> {
+    const { method, path: asked, query } = question;
+    try {
+      const { signal } = task.over;
+      if (signal.aborted) throw new TaskApiError('attempt-over', 'this attempt is over');
+      return await task.asRequest(TASK_REQUESTS_MAX, async () => {
+        const { route, path } = this.#table.find(method, asked);
+        const request = new MessageRequest(question);
+        const call = { task, request, path, query: new URLSearchParams(query), signal };
+        return await replyOf(await route.answer(call));
+      });
+    } catch (thrown) {
+      const error = toTaskApiError(thrown);
+      this.#note(error, task, { method, url: asked.slice(0, 200) });
+      return errorReply(error);
+    }
+  }
+
+  #note(error: TaskApiError, task: TaskAtWork | undefined, asked: object): void {
+    if (error.code !== 'internal') return;
+    const { run, task: id } = task?.offer ?? {};
+    const about = { run, task: id, ...asked, err: error.cause ?? error };
+    this.#parts.logger.warn(about, 'could not answer a task');
   }
 }
 

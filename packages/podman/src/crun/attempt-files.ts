@@ -167,6 +167,8 @@ export class AttemptFiles {
 
   /** The end of the chain, if it wrote all of it. */
   readExit(): ExitNote | undefined {
+    // Looked for as often before it is there as after: an exception would cost ten times the look.
+    if (!existsSync(this.exit)) return undefined;
     const text = readOr(this.exit);
     const match = /^(\d{1,3})\n.*\n(?:(\d+)m([\d.]+)s (\d+)m([\d.]+)s)\nend\n$/.exec(text);
     if (match === null) return undefined;

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CGROUP_ROOT, type CgroupUsage, findCgroupBase, statField } from '../container-cgroup.ts';
@@ -64,7 +64,7 @@ export function makeCgroup(home: CgroupHome, cgroup: string): void {
 
 /**
  * What a container used, after its end. Synchronous: three files of the kernel's memory. Without
- * memory's controller there is only the time.
+ * memory's controller, which has files only where there are limits, there is only the time.
  */
 export function readCgroup(cgroup: string): CgroupUsage | undefined {
   const read = (name: string) => {
@@ -77,6 +77,9 @@ export function readCgroup(cgroup: string): CgroupUsage | undefined {
   const usec = statField(read('cpu.stat'), 'usage_usec');
   if (usec === undefined) return undefined;
   const cpuMs = Math.round(usec / 1_000);
+  const events = join(CGROUP_ROOT, cgroup, 'memory.events');
+  // Asked first: an exception for each task would cost more than the three files together.
+  if (!existsSync(events)) return { cpuMs, oomKilled: false };
   const peak = Number.parseInt(read('memory.peak'), 10);
   return {
     cpuMs,

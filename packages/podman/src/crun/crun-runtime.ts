@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type {
   ContainerRuntime,
   ContainerSpec,
@@ -182,13 +181,28 @@ function isPodmansOwn(error: unknown, { requirements }: ContainerSpec): boolean 
 }
 
 /** Whether the command runs; false when the chain ended without running it. */
-async function untilStarted(watch: ChainWatch, signal: AbortSignal): Promise<boolean> {
-  const late = AbortSignal.any([signal, AbortSignal.timeout(START_MS_MAX)]);
-  const aborted = once(late, 'abort');
-  const runs = await Promise.race([watch.started, aborted.then(() => undefined)]);
-  if (runs !== undefined) return runs;
-  if (signal.aborted) throw new PodmanAbortedError('start a container', signal.reason);
-  throw new CrunFailedError('start a container', `it took more than ${START_MS_MAX / 1_000} s`);
+function untilStarted(watch: ChainWatch, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      clearTimeout(late);
+      signal.removeEventListener('abort', onAbort);
+    };
+    const fail = (error: Error): void => {
+      end();
+      reject(error);
+    };
+    const onAbort = (): void => fail(new PodmanAbortedError('start a container', signal.reason));
+    const late = setTimeout(() => {
+      const limit = `it took more than ${START_MS_MAX / 1_000} s`;
+      fail(new CrunFailedError('start a container', limit));
+    }, START_MS_MAX);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    void watch.started.then((runs) => {
+      end();
+      resolve(runs);
+    });
+  });
 }
 
 function isDiskFull(error: unknown): boolean {

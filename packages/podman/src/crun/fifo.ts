@@ -93,9 +93,14 @@ export function tell(path: string, text: string): boolean {
 
 /** 0 when it is empty (the kernel says `EAGAIN` then), or nobody writes to it any more. */
 function readNow(fd: number, piece: Buffer): number {
+  const { stackTraceLimit } = Error;
+  // The exception is the answer that is expected, and its stack is what it costs.
+  Error.stackTraceLimit = 0;
   try {
     return readSync(fd, piece);
   } catch {
     return 0;
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }

@@ -11,6 +11,7 @@ import { describeLeaseKeeper, type LeaseBench } from './describe-lease-keeper.ts
 import { describeLiveLog } from './describe-live-log.ts';
 import { describeOfferQueue } from './describe-offer-queue.ts';
 import { describeOutputKeepers } from './describe-output-keepers.ts';
+import { describePeerOrders } from './describe-peer-orders.ts';
 import { describeRunLog } from './describe-run-log.ts';
 import { describeArtifactStore, describeResultCache } from './describe-stores.ts';
 
@@ -27,6 +28,7 @@ export function describeMesh(name: string, make: MakeBench<MeshBench>): void {
   describeDriveQueue(name, make);
   describeLeaseKeeper(name, make);
   describePeerDirectory(name, make);
+  describePeerOrders(name, make);
   describeLaneDirectory(name, make);
   describeResultCache(name, make);
   describeArtifactStore(name, make);

@@ -17,10 +17,12 @@ import type {
   OutputKeepers,
   PeerDirectory,
   PeerId,
+  PeerOrders,
   ResultCache,
   RunId,
   RunLog,
   SecretBoxes,
+  SleepingPeers,
 } from '@podmesh/core';
 import type { FakeProcess } from '../process/fake-process.ts';
 import { Random } from '../random.ts';
@@ -38,9 +40,11 @@ import { FakeLiveLog, LiveLogServer } from './fake-live-log.ts';
 import { FakeOfferQueue } from './fake-offer-queue.ts';
 import { FakeOutputKeepers, KeepServer } from './fake-output-keepers.ts';
 import { FakePeerDirectory, PeerServer } from './fake-peer-directory.ts';
+import { FakePeerOrders, OrderServer } from './fake-peer-orders.ts';
 import { FakeResultCache, type ResultServer } from './fake-result-cache.ts';
 import { FakeRunLog } from './fake-run-log.ts';
 import { BoxServer, FakeSecretBoxes } from './fake-secret-boxes.ts';
+import { FakeSleepingPeers, type SleeperServer } from './fake-sleeping-peers.ts';
 import { LogServer } from './log-server.ts';
 import { QueueServer } from './queue-server.ts';
 
@@ -52,6 +56,8 @@ export interface MeshPorts {
   readonly leases: LeaseKeeper;
   readonly lanes: LaneDirectory;
   readonly peers: PeerDirectory;
+  readonly orders: PeerOrders;
+  readonly sleepers: SleepingPeers;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
   readonly liveLog: LiveLog;
@@ -78,6 +84,8 @@ export class FakeMesh {
   readonly images: ImageServer;
   readonly finder = new FinderServer();
   readonly keepers = new KeepServer();
+  readonly orders = new OrderServer();
+  readonly sleepers: SleeperServer = new Map();
   readonly chunks = new ChunkServer();
   readonly boxes = new BoxServer();
   private readonly random: Random;
@@ -106,6 +114,8 @@ export class FakeMesh {
       leases: new FakeLeaseKeeper(process, (ticket) => this.extend(ticket)),
       lanes: new FakeLaneDirectory(process, this.lanes),
       peers: new FakePeerDirectory(process, this.peers),
+      orders: new FakePeerOrders(process, this.orders),
+      sleepers: new FakeSleepingPeers(process, this.sleepers),
       results: new FakeResultCache(process, this.results),
       artifacts: new FakeArtifactStore(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),

@@ -1,0 +1,85 @@
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import type { Server, Socket } from 'node:net';
+import { join } from 'node:path';
+import type { AskingAttempt, TaskQuestion, TaskQuestions, TaskReply } from '@podmesh/core';
+import type { Logger } from 'pino';
+import { CREDENTIALS_LATE_MS, TASK_DOOR_CONNECTIONS_MAX } from './task-api-limits.ts';
+import type { TaskAtWork } from './task-at-work.ts';
+
+/** In the attempt's directory, which its container has at `/run/podmesh`. */
+const CREDENTIALS = 'nats.creds';
+const CREDENTIALS_INSIDE = `/run/podmesh/${CREDENTIALS}`;
+/** On the container's own loopback; not the usual one, where a task may want a server of its own. */
+const PORT_INSIDE = 14_222;
+
+export interface TaskLineParts {
+  readonly questions: TaskQuestions;
+  /** Credentials that reach the questions of this attempt and nothing else. */
+  readonly mint: (attempt: AskingAttempt, expiresAtMs: number) => Promise<string>;
+  /** Listens in the network of a container, by a process of it. */
+  readonly listen: (pid: number, port: number) => Promise<Server>;
+  /** To the mesh's server. */
+  readonly letIn: (inside: Socket, signal: AbortSignal) => void;
+  readonly nowMs: () => number;
+  readonly logger: Logger;
+}
+
+/** How one attempt reaches the mesh. */
+export interface TaskLine {
+  readonly env: Readonly<Record<string, string>>;
+  /** Opens the way, for a container that is there. Never throws: a task may do without. */
+  readonly attach: (pid: number) => Promise<void>;
+}
+
+/** Tasks with a network speak NATS: to their peer, and to nobody else. What an attempt got ends with it. */
+export class TaskLines {
+  readonly #parts: TaskLineParts;
+
+  constructor(parts: TaskLineParts) {
+    this.#parts = parts;
+  }
+
+  async open(
+    task: TaskAtWork,
+    directory: string,
+    answer: (question: TaskQuestion) => Promise<TaskReply>,
+  ): Promise<TaskLine> {
+    const { questions, mint, nowMs } = this.#parts;
+    const { run, task: id, timeoutMs } = task.offer;
+    const attempt = { run, task: id, claim: task.claim };
+    const credentials = await mint(attempt, nowMs() + timeoutMs + CREDENTIALS_LATE_MS);
+    const { signal } = task.over;
+    if (!signal.aborted) {
+      const file = join(directory, CREDENTIALS);
+      writeFileSync(file, credentials);
+      // Any user that the image has; outside nobody else can enter the directory.
+      chmodSync(file, 0o444);
+      signal.addEventListener('abort', () => rmSync(file, { force: true }), { once: true });
+    }
+    questions.answer(attempt, answer, signal);
+    const { subject, inbox } = questions.placesOf(attempt);
+    return {
+      env: {
+        PODMESH_NATS_URL: `nats://127.0.0.1:${PORT_INSIDE}`,
+        PODMESH_NATS_CREDS: CREDENTIALS_INSIDE,
+        PODMESH_NATS_SUBJECT: subject,
+        PODMESH_NATS_INBOX: inbox,
+      },
+      attach: (pid) => this.#attach(task, pid),
+    };
+  }
+
+  async #attach({ over: { signal }, offer }: TaskAtWork, pid: number): Promise<void> {
+    try {
+      const server = await this.#parts.listen(pid, PORT_INSIDE);
+      const close = (): void => void server.close();
+      if (signal.aborted) close();
+      else signal.addEventListener('abort', close, { once: true });
+      server.maxConnections = TASK_DOOR_CONNECTIONS_MAX;
+      server.on('connection', (inside: Socket) => this.#parts.letIn(inside, signal));
+    } catch (error) {
+      const { run, task } = offer;
+      this.#parts.logger.warn({ run, task, err: error }, 'a task cannot reach NATS from inside');
+    }
+  }
+}

@@ -1,0 +1,43 @@
+import type { PeerOrder } from '@podmesh/core';
+import { describe, expect, it } from 'vitest';
+import { decodePeerOrder, decodePeerOrderAnswer, encodePeerOrder } from './peer-order-message.ts';
+
+const bytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
+
+describe('an order to a peer', () => {
+  it.each<PeerOrder>([
+    { kind: 'drain', deadlineMs: 0, by: 'ann' },
+    { kind: 'undrain', by: 'ann' },
+    { kind: 'wake', macs: ['00:11:22:33:44:ff'], by: 'ann' },
+  ])('comes as it went: %j', (order) => {
+    expect(decodePeerOrder(encodePeerOrder(order))).toEqual(order);
+  });
+
+  it.each([
+    ['nothing', undefined],
+    ['a number', 7],
+    ['an unknown kind', { kind: 'format', by: 'ann' }],
+    ['nobody who gives it', { kind: 'undrain' }],
+    ['no deadline', { kind: 'drain', by: 'ann' }],
+    ['a deadline in the past', { kind: 'drain', by: 'ann', deadlineMs: -1 }],
+    ['a deadline of a year', { kind: 'drain', by: 'ann', deadlineMs: 4e10 }],
+    ['no cards', { kind: 'wake', by: 'ann', macs: [] }],
+    ['too many cards', { kind: 'wake', by: 'ann', macs: Array(17).fill('00:11:22:33:44:55') }],
+    ['a card that is none', { kind: 'wake', by: 'ann', macs: ['00:11:22:33:44:zz'] }],
+  ])('is none: %s', (_, value) => {
+    expect(decodePeerOrder(value === undefined ? Buffer.from('{') : bytes(value))).toBeUndefined();
+  });
+
+  it('says what fits on one line of a terminal', () => {
+    const by = `ann\u001b[2J\n${'x'.repeat(500)}`;
+    const order = decodePeerOrder(bytes({ kind: 'undrain', by }));
+    expect(order?.by).toHaveLength(100);
+    expect(order?.by).toMatch(/^ann \[2J xxx/);
+    const refused = decodePeerOrderAnswer(bytes({ kind: 'refused', message: by }));
+    expect(refused).toMatchObject({ message: expect.stringMatching(/^ann \[2J x+$/) });
+  });
+
+  it.each([{}, { kind: 'silent' }, { kind: 'refused' }, 'done'])('has no answer in %j', (value) => {
+    expect(decodePeerOrderAnswer(bytes(value))).toBeUndefined();
+  });
+});
