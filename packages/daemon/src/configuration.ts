@@ -23,6 +23,8 @@ export interface Configuration {
   readonly graceMs: number;
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
+  /** Where metrics are told to programs of this machine; absent: nowhere. */
+  readonly metricsPort?: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
   readonly serve?: 'none' | ServeAddress;
 }
@@ -91,6 +93,10 @@ export function parseConfiguration(
   const registryPort = port === undefined ? undefined : parsePort(port);
   if (port !== undefined && registryPort === undefined)
     problems.push(`--registry-port ${port}: give a port of this machine, or 0 for none`);
+  const metrics = values['metrics-port'];
+  const metricsPort = metrics === undefined ? undefined : parsePort(metrics);
+  if (metrics !== undefined && metricsPort === undefined)
+    problems.push(`--metrics-port ${metrics}: give a port of this machine, or 0 for none`);
   const duration = (name: 'grace'): number | undefined => {
     const text = values[name];
     if (text === undefined) return undefined;
@@ -122,6 +128,7 @@ export function parseConfiguration(
     graceMs,
     ...(serve === undefined ? {} : { serve }),
     ...(registryPort === undefined ? {} : { registryPort }),
+    ...(metricsPort === undefined || metricsPort === 0 ? {} : { metricsPort }),
   });
 }
 
@@ -140,6 +147,7 @@ function parseWords(argv: readonly string[]) {
         runtime: { type: 'string' },
         serve: { type: 'string' },
         'registry-port': { type: 'string' },
+        'metrics-port': { type: 'string' },
         grace: { type: 'string' },
         label: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },

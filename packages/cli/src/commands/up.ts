@@ -16,6 +16,7 @@ const PASSED_ON = [
   'runtime',
   'serve',
   'registry-port',
+  'metrics-port',
   'grace',
 ] as const;
 
