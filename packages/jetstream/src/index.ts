@@ -11,6 +11,7 @@ export {
   type EmbeddedNatsServerOptions,
   type EmbeddedServerEvent,
 } from './embedded-nats-server.ts';
+export { referencesIn } from './jetstream-mesh-references.ts';
 export * from './load-graph.ts';
 export { largeFiles, MeshArtifacts, type MeshArtifactsParts } from './mesh-artifacts.ts';
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';
