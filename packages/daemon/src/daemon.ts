@@ -1,7 +1,6 @@
 import { sessionId } from '@podmesh/core';
 import {
   connectMesh,
-  EmbeddedNatsServer,
   loadGraph,
   type Mesh,
   type MeshConnection,
@@ -22,6 +21,8 @@ import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
+import { type Membership, openMembership } from './membership/open-membership.ts';
+import { ReleaseDesk } from './membership/release-desk.ts';
 import { discoveredFacts } from './observe/discovered-facts.ts';
 import { observe } from './observe/observation.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
@@ -75,7 +76,7 @@ export class Daemon {
     this.#secretFiles = new SecretFiles(process.env, parts.home.path);
   }
 
-  /** Where the mesh is, with its token. */
+  /** How programs of this user find the mesh. */
   get natsUrl(): string {
     return this.#url;
   }
@@ -94,10 +95,14 @@ export class Daemon {
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
   async start(): Promise<void> {
     const { configuration, logger } = this.#parts;
-    this.#url = configuration.nats ?? (await this.#startServer());
+    const { home, peer } = this.#parts;
+    const { nats } = configuration;
+    const parts = { home, peer, nats, env: process.env, logger };
+    const membership = await openMembership(parts, this.#started);
+    this.#url = membership.url;
     const connection = await connectMesh({
-      url: this.#url,
-      name: this.#parts.peer,
+      url: membership.address,
+      name: peer,
       timeoutMs: CONNECT_MS,
     });
     this.#started.add('connection', () => connection.close());
@@ -111,10 +116,10 @@ export class Daemon {
     });
     // Whoever names three servers or more has a cluster, and its facts belong on three of them.
     const replicas = connection.address.servers.length >= 3 ? 3 : 1;
-    const { peer, version } = this.#parts;
+    const { version } = this.#parts;
     await refuseUnlikePeers(connection, peer, version);
     await connection.ensureStreams({ replicas, version });
-    this.#peer = await this.#buildPeer(connection);
+    this.#peer = await this.#buildPeer(connection, membership);
     await this.#peer.start();
   }
 
@@ -172,19 +177,7 @@ export class Daemon {
     };
   }
 
-  async #startServer(): Promise<string> {
-    const { home, logger } = this.#parts;
-    const server = new EmbeddedNatsServer({
-      directory: home.at('nats'),
-      env: process.env,
-      onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
-    });
-    this.#started.add('nats-server', () => server.stop());
-    await server.start();
-    return server.url;
-  }
-
-  async #buildPeer(connection: MeshConnection): Promise<Peer> {
+  async #buildPeer(connection: MeshConnection, { isAnchor }: Membership): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
     this.#mesh = mesh;
@@ -204,7 +197,7 @@ export class Daemon {
       {
         host: hostOf(boot.id, process.env),
         labels: configuration.labels,
-        isAnchor: configuration.nats === undefined,
+        isAnchor,
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
@@ -246,6 +239,14 @@ export class Daemon {
       mirrors: configuration.mirrors,
       port,
     });
+    const releases = new ReleaseDesk({
+      mesh,
+      log: mesh.runLog,
+      loadGraph: (published) => loadGraph(mesh.artifacts, published),
+      logger,
+    });
+    this.#started.add('releases', () => releases.stop());
+    releases.start();
     const { owner, bus } = await openOwner(this.#parts, this.#started, facts.hardware.battery);
     localApi.tellPolicy(owner);
     const capacity = await offeredCapacity(facts, home.path, configuration);
@@ -312,7 +313,8 @@ export class Daemon {
         }),
       },
     );
-    openSweep(this.#parts, this.#started, mesh, () => desk.held());
+    // Nobody else may remove anything.
+    if (connection.isKeeper) openSweep(this.#parts, this.#started, mesh, () => desk.held());
     const peer: Peer = new Peer(observed, capacity);
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());

@@ -27,7 +27,7 @@ export class HomeBusyError extends Error {
 export interface DaemonFile {
   readonly pid: number;
   readonly peer: PeerId;
-  /** With its token, therefore mode 600. */
+  /** `mesh:FOLDER` of a member; or an address with its token, therefore mode 600. */
   readonly nats: string;
   readonly version: string;
   readonly temporary: boolean;

@@ -13,8 +13,17 @@ import { lastMessages } from './last-messages.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { ArtifactCorruptError } from './mesh-errors.ts';
 import { isFull, ObjectRoom } from './object-room.ts';
+import { objectWriter } from './object-writer.ts';
 import { asking } from './port-error.ts';
-import { findEntry, hasAllChunks, kindMetadata, refOf, type ShelfEntry } from './shelf-entry.ts';
+import {
+  findEntry,
+  hasAllChunks,
+  kindMetadata,
+  refOf,
+  type ShelfEntry,
+  sequenceBehind,
+  takeBackEntry,
+} from './shelf-entry.ts';
 import { readStream } from './stream-reader.ts';
 import {
   ARTIFACT_BUCKET,
@@ -40,7 +49,7 @@ export class JetStreamArtifactStore implements ArtifactStore {
 
   constructor(mesh: MeshConnection) {
     this.#mesh = mesh;
-    this.#bucket = new Objm(mesh.js).open(ARTIFACT_BUCKET, false);
+    this.#bucket = new Objm(objectWriter(mesh)).open(ARTIFACT_BUCKET, false);
     this.#room = new ObjectRoom(mesh);
   }
 
@@ -73,10 +82,11 @@ export class JetStreamArtifactStore implements ArtifactStore {
     };
     await asking(`store ${artifact.digest}`, async () => {
       try {
-        const options = { timeout: CHUNK_ANSWER_MS, previousRevision: 0 };
+        const previousRevision = await sequenceBehind(this.#mesh, artifact.digest);
+        const options = { timeout: CHUNK_ANSWER_MS, previousRevision };
         const stored = await bucket.put(meta, readableStream(verified(artifact, bytes)), options);
         if (await hasAllChunks(this.#mesh, stored.nuid, stored.chunks)) return;
-        await this.#mesh.jsm.streams.deleteMessage(ARTIFACT_STREAM, stored.revision, false);
+        await takeBackEntry(this.#mesh, artifact.digest, stored);
         throw new ArtifactCorruptError(artifact.digest, 'storing them took too long; try again');
       } catch (error) {
         // Somebody else stored the same bytes meanwhile; the client has removed ours.

@@ -6,12 +6,13 @@
  */
 import { uptime } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { connect } from '@nats-io/transport-node';
+import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { LeaseTable } from './lease-table.js';
 
 /**
  * @typedef {object} WorkerSettings
  * @property {import('@nats-io/transport-node').ConnectionOptions} connection
+ * @property {string} [credentials] a key cannot be given to a thread as anything but its text
  * @property {number} extendMs
  * @property {number} giveUpMs
 <<<<<<< HEAD
@@ -53,7 +54,7 @@ void dial();
 async function dial() {
   while (!stopping && connection === undefined) {
     try {
-      connection = await connect(settings.connection);
+      connection = await connect({ ...settings.connection, ...proof() });
       connected = true;
       void watchConnection(connection);
       for (const id of kept.keys()) void extend(id);
@@ -62,6 +63,11 @@ async function dial() {
     }
   }
   if (stopping) await leave();
+}
+
+function proof() {
+  if (settings.credentials === undefined) return {};
+  return { authenticator: credsAuthenticator(new TextEncoder().encode(settings.credentials)) };
 }
 
 /**

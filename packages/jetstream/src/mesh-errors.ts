@@ -20,6 +20,17 @@ export class MeshRefusedError extends PortError {
   }
 }
 
+/** The role of these credentials does not include it: trying again changes nothing. */
+export class MeshForbiddenError extends PortError {
+  constructor(what: string, cause?: unknown) {
+    super(
+      `${what}: the role of this member does not allow it${because(cause)}; ` +
+        'use a member of the right role, or ask whoever made the mesh',
+      { retryable: false, cause },
+    );
+  }
+}
+
 /** The server is older than what the run log needs (atomic batches, strict API). */
 export class ServerTooOldError extends PortError {
   constructor(where: string, found: string, wanted: string) {

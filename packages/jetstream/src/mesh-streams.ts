@@ -10,8 +10,9 @@ import {
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { OBJECT_STORE_BYTES_MAX, PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
-import { StreamMismatchError } from './mesh-errors.ts';
+import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
 import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
+import { pause } from './pause.ts';
 import {
   ALL_CONTROLS,
   ARTIFACT_STREAM,
@@ -78,6 +79,33 @@ export async function ensureStreams(
     if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
   }
   if (version !== undefined) await noteMeshVersion(jsm, version);
+}
+
+/** A new mesh's anchor makes all of them in this time, after its server answers. */
+const STREAMS_MS = 15_000;
+const LOOK_MS = 250;
+
+/** As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. */
+export async function findStreams(
+  jsm: JetStreamManager,
+  options: EnsureStreamsOptions,
+): Promise<void> {
+  const { version } = options;
+  if (version !== undefined) await refuseOtherMesh(jsm, version);
+  const deadline = performance.now() + STREAMS_MS;
+  for (const wanted of wantedStreams(options)) {
+    let config = await readConfig(jsm, wanted.name);
+    while (config === undefined && performance.now() < deadline) {
+      await pause(LOOK_MS);
+      config = await readConfig(jsm, wanted.name);
+    }
+    if (config === undefined)
+      throw new MeshSilentError(
+        `the mesh has no stream ${wanted.name}, and only the machine that made it may make one`,
+      );
+    const problems = mismatches(wanted, config);
+    if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
+  }
 }
 
 /** Every stream with its settings. Buckets follow the layouts of ADR-8 and ADR-20, so the nats tool reads them. */

@@ -54,6 +54,7 @@ import { type QueueDepths, queueDepths } from './queue-depths.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
 import { type RelayOptions, RelayTransport } from './relay-transport.ts';
+import { ReleaseRequests, type ReleaseTask } from './release-requests.ts';
 import { ServerDoor } from './server-door.ts';
 import { type LeaseCounts, ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
@@ -94,6 +95,8 @@ export interface Mesh {
   queueDepths(): Promise<QueueDepths>;
   /** Gives the peer's bytes to such others until the signal aborts. */
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
+  /** Writes releases for users, who may not, until the signal aborts. */
+  serveReleases(release: ReleaseTask, signal: AbortSignal): Promise<void>;
   /** Lets what a task inside of its container opens through to the server, until the signal aborts. */
   letIn(inside: Socket, signal: AbortSignal): void;
   /** Ends the lease thread and the relay's connection; the connection stays the caller's. Harmless when called twice. */
@@ -155,6 +158,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     mirrorClaims: new JetStreamMirrorClaims(connection),
     queueDepths: () => queueDepths(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
+    serveReleases: (release, signal) => new ReleaseRequests(connection).serve(release, signal),
     letIn: (inside, signal) => door.letIn(inside, signal),
     stop: async () => {
       await Promise.all([leases.stop(), relayConnection.stop()]);

@@ -51,6 +51,32 @@ export async function findEntry(
   return entry.deleted === true ? undefined : { entry, sequence: last.seq };
 }
 
+/** Takes the entry back; where removing is for others it is marked as gone, and whoever stores it anew writes behind that. */
+export async function takeBackEntry(
+  mesh: MeshConnection,
+  artifact: ArtifactId,
+  stored: { readonly revision: Sequence },
+): Promise<void> {
+  if (mesh.isKeeper) await mesh.jsm.streams.deleteMessage(ARTIFACT_STREAM, stored.revision, false);
+  else {
+    const entry = { ...stored, deleted: true };
+    await writeEntry(mesh, artifactMetaSubject(artifact), entry, stored.revision);
+  }
+}
+
+/** What a new entry has to be written behind: 0, or the mark that an earlier one is gone. */
+export async function sequenceBehind(
+  mesh: MeshConnection,
+  artifact: ArtifactId,
+): Promise<Sequence> {
+  const query = { last_by_subj: artifactMetaSubject(artifact) };
+  const last = await mesh.jsm.streams.getMessage(ARTIFACT_STREAM, query);
+  if (last === null) return 0;
+  return decodeJson<ShelfEntry>(last.data, `${ARTIFACT_STREAM} ${last.seq}`).deleted === true
+    ? last.seq
+    : 0;
+}
+
 /** Writes an entry where only `behind` is; throws the server's refusal when something else is. */
 export async function writeEntry(
   mesh: MeshConnection,

@@ -47,6 +47,9 @@ export const LOG_SUBJECTS = 'pm.log.>';
 export const ALL_GRAPHS = 'pm.run.*.graph';
 export const ALL_CONTROLS = 'pm.run.*.control';
 export const ALL_ENDS = 'pm.run.*.end';
+export const ALL_TASKS = 'pm.run.*.task.*';
+export const ALL_SPAWNS = 'pm.run.*.spawn.*';
+export const ALL_PINS = 'pm.run.*.pin.*';
 
 /** The server repeats cancellations and new lanes here once they are stored: hints for core subscribers. */
 export const CANCELLED_HINTS = 'pm.hint.cancelled.*';
@@ -135,16 +138,35 @@ export function parseLogSubject(subject: string): { run: RunId; task: TaskId; at
   return { run: runId(run), task: taskId(task), attempt: Number(attempt) };
 }
 
+/** Here peers are asked to release tasks that are held, by those who may not write what tasks do. */
+export const releaseRequestSubject = (run: RunId): string => `pm.release.${run}`;
+export const RELEASE_REQUESTS = 'pm.release.*';
+export const runOfReleaseRequest = (subject: string): RunId => runId(lastToken(subject));
+
+/** Everything that an attempt may say and hear; its parts may be placeholders. */
+export const taskSubjects = ({ run, task, claim }: Record<'run' | 'task' | 'claim', string>) => ({
+  says: `pm.task.${run}.${task}.${claim}.>`,
+  hears: `pm.task.${run}.${task}.${claim}.inbox.>`,
+});
+export const TASK_SUBJECTS = 'pm.task.>';
+
+/** Here somebody with an invitation asks to be let in. */
+export const joinSubject = (joiner: string): string => `pm.join.${joiner}`;
+export const JOIN_SUBJECTS = 'pm.join.*';
+
 /** Everybody is asked here at once who has an artifact; answers go to the asker's inbox. */
 export const WHO_HAS_SUBJECT = 'pm.who';
 /** Here a peer is asked to keep outputs of others. */
 export const keepSubject = (peer: PeerId): string => `pm.keep.${peer}`;
+export const KEEP_SUBJECTS = 'pm.keep.*';
 /** Here a peer is told to drain, or to wake another. */
 export const orderSubject = (peer: PeerId): string => `pm.order.${peer}`;
+export const ORDER_SUBJECTS = 'pm.order.*';
 /** Everybody is told here which outputs need no pins any more. */
 export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
 export const relaySubject = (peer: PeerId): string => `pm.relay.${peer}`;
+export const RELAY_SUBJECTS = 'pm.relay.*';
 
 /** Peers that have secrets of a run are asked here for a sealed box of them. */
 export const BOX_SUBJECT = 'pm.box';
@@ -152,9 +174,18 @@ export const BOX_SUBJECT = 'pm.box';
 export const boxKey = (run: RunId, peer: PeerId): string => `${run}.${peer}`;
 export const boxKeys = (run: RunId): string => `${run}.*`;
 
-/** Inbox of one question; below it one subject for each part of the answer. */
-export const inboxSubject = (asker: string, question: number): string =>
-  `_INBOX.${asker}.${question}`;
+/** Where a member's requests are answered by the server; nobody else may publish or listen there. */
+export const inboxPrefix = (member: string | undefined): string =>
+  member === undefined ? '_INBOX' : `_INBOX.${member}`;
+
+/** Who is asked for in a mesh without members: one with a token, where all may do all. */
+const NOBODY = 'all';
+/** All that peers may answer to; apart from inboxes, so that no peer can answer in the server's place. */
+export const ANSWERS = 'pm.answer.>';
+export const answersTo = (member: string): string => `pm.answer.${member}.>`;
+/** Inbox of one question to peers; below it one subject for each part of the answer. */
+export const inboxSubject = (member: string | undefined, asker: string, question: number): string =>
+  `pm.answer.${member ?? NOBODY}.${asker}.${question}`;
 export const inboxPartSubject = (inbox: string, part: number): string => `${inbox}.${part}`;
 export const inboxPartSubjects = (inbox: string): string => `${inbox}.*`;
 export const partOfInbox = (subject: string): number => Number(lastToken(subject));
@@ -164,7 +195,9 @@ export const partOfInbox = (subject: string): number => Number(lastToken(subject
  * there could be made to write into a stream.
  */
 export const askerOfInbox = (inbox: string | undefined): string | undefined =>
-  /^_INBOX\.([A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){1,2}$/.exec(inbox ?? '')?.[1];
+  /^pm\.answer\.[A-Za-z0-9_-]{1,64}\.([A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){1,2}$/.exec(
+    inbox ?? '',
+  )?.[1];
 
 /**
  * The same of an asker that is no podmesh: tools have inboxes of their own shapes. What they have in common is
@@ -185,6 +218,8 @@ export const serviceSubjects = (peer: PeerId): readonly string[] => [
 ];
 /** Here a peer tells how it does. */
 export const statusSubject = (peer: PeerId): string => `pm.status.${peer}`;
+/** Everything that discovery asks of peers. */
+export const SERVICE_QUESTIONS = ['$SRV.>', 'pm.status.*'];
 /** Here the peer that makes an attempt is asked by it; a later attempt of the task has another claim. */
 export const taskApiSubject = ({ run, task, claim }: AskingAttempt): string =>
   `pm.task.${run}.${task}.${claim}`;

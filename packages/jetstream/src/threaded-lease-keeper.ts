@@ -7,7 +7,7 @@ import {
   type Lease,
   type LeaseKeeper,
 } from '@podmesh/core';
-import { connectionOptions } from './connect-mesh.ts';
+import { plainOptions } from './connect-mesh.ts';
 import { LeaseTable } from './lease-table.js';
 import type { MeshConnection } from './mesh-connection.ts';
 
@@ -66,7 +66,8 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
       name: 'podmesh-leases',
       execArgv: [],
       workerData: {
-        connection: connectionOptions(this.#mesh.address, name ?? 'podmesh-leases'),
+        connection: plainOptions(this.#mesh.address, name ?? 'podmesh-leases'),
+        credentials: this.#mesh.address.member?.credentials,
         extendMs: extendMs ?? LEASE_EXTEND_MS,
         giveUpMs: giveUpMs ?? LEASE_GIVE_UP_MS,
         counts: this.#counts,

@@ -61,13 +61,19 @@ async function tellReady(
   if (options.flag('json')) return printJson(world.terminal, { peer, nats, registry });
   await printLines(world.terminal, [
     `peer ${peer} is up`,
-    `its mesh is at ${withoutToken(nats)}; the address with its token is in ${world.home.at('daemon.json')}`,
+    whereMesh(world, nats),
     ...(registry === undefined
       ? []
       : [
           `images for all its peers: podman push ${registry}/NAME:TAG, then mesh/NAME:TAG in documents`,
         ]),
   ]);
+}
+
+function whereMesh({ home }: World, nats: string): string {
+  return nats.startsWith('mesh:')
+    ? `what it needs to be in its mesh is in ${nats.slice('mesh:'.length)}, for you only`
+    : `its mesh is at ${withoutToken(nats)}; the address with its token is in ${home.at('daemon.json')}`;
 }
 
 /** Standard output may end in a journal that others can read. */
