@@ -1,4 +1,4 @@
-import { credentialsText, isOfSystem, signUser } from './credentials.ts';
+import { credentialsText, isOfSystem, openCredentials, signUser } from './credentials.ts';
 import { type KeyRing, openKeyRing, readKeyRing } from './key-ring.ts';
 import { type Member, MemberBook } from './member-book.ts';
 import { isUserKey, NatsKey } from './nats-key.ts';
@@ -105,6 +105,22 @@ export class Authority {
   /** Everybody who ever got credentials, but tasks. */
   members(): Promise<readonly Member[]> {
     return this.#book.all();
+  }
+
+  /** Whether the credentials are of a member that was not revoked, and not expired. */
+  async isGood(credentials: string): Promise<boolean> {
+    try {
+      const { key, expiresAtMs = Number.POSITIVE_INFINITY } = openCredentials(credentials);
+      const member = (await this.members()).find(({ publicKey }) => publicKey === key.publicText);
+      return (
+        member !== undefined &&
+        member.revokedAtMs === undefined &&
+        expiresAtMs > this.#options.now()
+      );
+    } catch (error) {
+      if (error instanceof TypeError) return false;
+      throw error;
+    }
   }
 
   /**

@@ -6,6 +6,13 @@ export {
   type WishWithKey,
 } from './authority.ts';
 export { credentialsText, type OpenedCredentials, openCredentials } from './credentials.ts';
+export {
+  folderOfMeshUrl,
+  type MemberAddress,
+  memberAddress,
+  meshUrl,
+  NotAMemberError,
+} from './member-address.ts';
 export type { Member } from './member-book.ts';
 export { type MemberCertificates, MeshFolder, type MeshPlace } from './mesh-folder.ts';
 export { NatsKey } from './nats-key.ts';

@@ -93,6 +93,7 @@ export class FakeWorld {
       home: this.home,
       daemon: NO_DAEMON,
       images: NO_IMAGES,
+      program: async () => ({ code: 127, out: '', err: 'no such program' }),
       connect: async (url) => this.client(url),
       onInterrupt: (listener) => {
         this.#interrupts.add(listener);
@@ -104,7 +105,7 @@ export class FakeWorld {
 
   client(url = 'nats://fake:4222'): Client {
     const ports = this.#ports('cli');
-    const { log: runLog, drives, peers, artifacts: objects, finder } = ports;
+    const { log: runLog, drives, peers, artifacts: objects, shelf, finder } = ports;
     const { imageTags, liveLog, boxes, relay, orders, sleepers } = ports;
     const artifacts = new MeshArtifacts({ objects, finder, transport: relay });
     return {
@@ -115,6 +116,7 @@ export class FakeWorld {
       sleepers,
       artifacts,
       objects,
+      shelf,
       finder,
       imageTags,
       liveLog,

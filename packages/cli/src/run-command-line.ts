@@ -13,12 +13,14 @@ import { get } from './commands/get.ts';
 import { image } from './commands/image.ts';
 import { logs } from './commands/logs.ts';
 import { peers } from './commands/peers.ts';
+import { policy } from './commands/policy.ts';
 import { ps } from './commands/ps.ts';
 import { put } from './commands/put.ts';
 import { release } from './commands/release.ts';
 import { run } from './commands/run.ts';
 import { show } from './commands/show.ts';
 import { up } from './commands/up.ts';
+import { service } from './commands/user-unit.ts';
 import { wait } from './commands/wait.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { errorJson, errorText } from './render/error-text.ts';
@@ -43,7 +45,9 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   peers,
   drain,
   undrain,
+  policy,
   explain,
+  service,
   doctor,
   completion,
 };

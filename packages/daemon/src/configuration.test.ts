@@ -31,9 +31,12 @@ it.each([
   '--memory 1.2.3',
   '--disk 1pound',
   '--label =x',
+  '--mirror https://docker.io',
   '--surprise',
   '--home',
   '--grace soon',
+  '--exit-when-idle later',
+  '--cloud mine',
   '--grace 25h',
 ])('%s is refused', (text) => {
   expect(parse(text).ok).toBe(false);
@@ -42,7 +45,8 @@ it.each([
 it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
-    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m';
+    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m' +
+    ' --exit-when-idle 15m --cloud auto --mirror docker.io --mirror quay.io=quay';
   expect(parse(text)).toEqual({
     ok: true,
     value: {
@@ -55,15 +59,24 @@ it('everything that can be told is understood', () => {
       diskBytes: 1024,
       runtime: 'crun',
       labels: ['room=kitchen', 'a/b=c:d'],
+      mirrors: [
+        { host: 'docker.io', prefix: 'docker.io' },
+        { host: 'quay.io', prefix: 'quay' },
+      ],
       allowRoot: true,
       untilIdle: true,
       graceMs: 90_000,
+      exitWhenIdleMs: 900_000,
+      cloud: 'auto',
     },
   });
 });
 
 it('nothing told means a daemon with the defaults, and the mesh of the environment', () => {
-  const told = { runtime: 'auto', labels: [], allowRoot: false, untilIdle: false, graceMs: 10_000 };
+  const told = {
+    ...{ runtime: 'auto', labels: [], mirrors: [] },
+    ...{ allowRoot: false, untilIdle: false, graceMs: 10_000 },
+  };
   const defaults = { command: 'up', home: '/h', ...told };
   expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
   const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };

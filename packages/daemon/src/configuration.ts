@@ -1,5 +1,14 @@
 import { parseArgs } from 'node:util';
-import { bytesOf, millisecondsOf, ok, type Result, type RuntimeName, refused } from '@podmesh/core';
+import {
+  bytesOf,
+  type Mirror,
+  millisecondsOf,
+  ok,
+  parseMirror,
+  type Result,
+  type RuntimeName,
+  refused,
+} from '@podmesh/core';
 import { defaultHome } from './home.ts';
 import { mebibytes } from './machine/mebibytes.ts';
 
@@ -21,11 +30,23 @@ export interface Configuration {
   readonly untilIdle: boolean;
   /** After a signal what runs has so long to end by itself, before it is given back. */
   readonly graceMs: number;
+  /** A machine that is paid by the hour: ends when nothing was done for so long. */
+  readonly exitWhenIdleMs?: number;
+  /** Whose notice that the machine will be taken away is listened for; absent: nobody's. */
+  readonly cloud?: CloudName | 'auto';
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
+  /** Registries that this peer may ask for images which the mesh does not have. */
+  readonly mirrors: readonly Mirror[];
+  /** Where metrics are told to programs of this machine; absent: nowhere. */
+  readonly metricsPort?: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
   readonly serve?: 'none' | ServeAddress;
 }
+
+/** Clouds whose notices are understood. */
+const CLOUDS = ['aws', 'gcp', 'azure'] as const;
+export type CloudName = (typeof CLOUDS)[number];
 
 export interface ServeAddress {
   /** A name or an address of this machine. */
@@ -91,7 +112,11 @@ export function parseConfiguration(
   const registryPort = port === undefined ? undefined : parsePort(port);
   if (port !== undefined && registryPort === undefined)
     problems.push(`--registry-port ${port}: give a port of this machine, or 0 for none`);
-  const duration = (name: 'grace'): number | undefined => {
+  const metrics = values['metrics-port'];
+  const metricsPort = metrics === undefined ? undefined : parsePort(metrics);
+  if (metrics !== undefined && metricsPort === undefined)
+    problems.push(`--metrics-port ${metrics}: give a port of this machine, or 0 for none`);
+  const duration = (name: 'grace' | 'exit-when-idle'): number | undefined => {
     const text = values[name];
     if (text === undefined) return undefined;
     const ms = /^\d+(\.\d+)?[smhd]?$/.test(text)
@@ -101,10 +126,22 @@ export function parseConfiguration(
       problems.push(`--${name} ${text}: give a time such as 30s or 15m, at most 24h`);
     return ms;
   };
+  const exitWhenIdleMs = duration('exit-when-idle');
+  const cloud = (['auto', ...CLOUDS] as const).find((known) => known === values.cloud);
+  if (values.cloud !== undefined && cloud === undefined)
+    problems.push(`--cloud ${values.cloud}: give auto or one of ${CLOUDS.join(', ')}`);
   const graceMs = duration('grace') ?? GRACE_MS_DEFAULT;
   const serve = values.serve === undefined ? undefined : parseServe(values.serve);
   if (values.serve !== undefined && serve === undefined)
     problems.push(`--serve ${values.serve}: give an address of this machine, ADDR[:PORT], or none`);
+  const mirrors = (values.mirror ?? []).flatMap((text) => {
+    const mirror = parseMirror(text);
+    if (mirror === undefined)
+      problems.push(
+        `--mirror ${text}: give a registry, HOST[=PREFIX], such as docker.io or quay.io=quay`,
+      );
+    return mirror ?? [];
+  });
   if (problems.length > 0 || runtime === undefined) return refused(problems);
   const nats = values.nats || env.PODMESH_NATS || undefined;
   return ok({
@@ -117,11 +154,15 @@ export function parseConfiguration(
     ...(diskBytes === undefined ? {} : { diskBytes }),
     runtime,
     labels,
+    mirrors,
     allowRoot: values['allow-root'] ?? false,
     untilIdle: values['until-idle'] ?? false,
     graceMs,
+    ...(exitWhenIdleMs === undefined ? {} : { exitWhenIdleMs }),
+    ...(cloud === undefined ? {} : { cloud }),
     ...(serve === undefined ? {} : { serve }),
     ...(registryPort === undefined ? {} : { registryPort }),
+    ...(metricsPort === undefined || metricsPort === 0 ? {} : { metricsPort }),
   });
 }
 
@@ -140,8 +181,12 @@ function parseWords(argv: readonly string[]) {
         runtime: { type: 'string' },
         serve: { type: 'string' },
         'registry-port': { type: 'string' },
+        'metrics-port': { type: 'string' },
         grace: { type: 'string' },
+        'exit-when-idle': { type: 'string' },
+        cloud: { type: 'string' },
         label: { type: 'string', multiple: true },
+        mirror: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },
         'until-idle': { type: 'boolean' },
       },

@@ -1,11 +1,12 @@
 import { sessionId } from '@podmesh/core';
 import {
   connectMesh,
-  EmbeddedNatsServer,
   loadGraph,
   type Mesh,
   type MeshConnection,
   openMesh,
+  PeerDiscovery,
+  refuseUnlikePeers,
 } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
 import { customAlphabet, nanoid } from 'nanoid';
@@ -20,9 +21,17 @@ import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
+import { type Membership, openMembership } from './membership/open-membership.ts';
+import { ReleaseDesk } from './membership/release-desk.ts';
+import { discoveredFacts } from './observe/discovered-facts.ts';
+import { observe } from './observe/observation.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
 import { DrainDesk } from './owner/drain-desk.ts';
 import { HearOrders } from './owner/hear-orders.ts';
+import { idleFor } from './owner/idle-for.ts';
+import { openCloudWatch } from './owner/open-cloud-watch.ts';
+import { openOwner } from './owner/open-owner.ts';
+import { SleepWatch } from './owner/sleep-watch.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
 import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
@@ -33,6 +42,7 @@ import { StartedParts } from './started-parts.ts';
 import { sha256 } from './store/local-task-files.ts';
 import { openFiles } from './store/open-files.ts';
 import { RollCall } from './store/roll-call.ts';
+import { openSweep } from './sweep/open-sweep.ts';
 import { systemClock } from './system-clock.ts';
 import { openTaskApi } from './task-api/open-task-api.ts';
 import { hostOf, pretendMeasures } from './test-hooks.ts';
@@ -59,13 +69,14 @@ export class Daemon {
   #localApi: LocalApi | undefined;
   #registry: ImageRegistry | undefined;
   #url = '';
+  #reconnects = 0;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
     this.#secretFiles = new SecretFiles(process.env, parts.home.path);
   }
 
-  /** Where the mesh is, with its token. */
+  /** How programs of this user find the mesh. */
   get natsUrl(): string {
     return this.#url;
   }
@@ -84,22 +95,31 @@ export class Daemon {
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
   async start(): Promise<void> {
     const { configuration, logger } = this.#parts;
-    this.#url = configuration.nats ?? (await this.#startServer());
+    const { home, peer } = this.#parts;
+    const { nats } = configuration;
+    const parts = { home, peer, nats, env: process.env, logger };
+    const membership = await openMembership(parts, this.#started);
+    this.#url = membership.url;
     const connection = await connectMesh({
-      url: this.#url,
-      name: this.#parts.peer,
+      url: membership.address,
+      name: peer,
       timeoutMs: CONNECT_MS,
     });
     this.#started.add('connection', () => connection.close());
     connection.onStatus((status) => {
       if (status.kind === 'disconnected') logger.warn('lost the mesh; trying to reconnect');
-      if (status.kind === 'connected') logger.info('reconnected to the mesh');
+      if (status.kind === 'connected') {
+        this.#reconnects += 1;
+        logger.info('reconnected to the mesh');
+      }
       if (status.kind === 'trouble') logger.warn(status.message);
     });
     // Whoever names three servers or more has a cluster, and its facts belong on three of them.
     const replicas = connection.address.servers.length >= 3 ? 3 : 1;
-    await connection.ensureStreams({ replicas });
-    this.#peer = await this.#buildPeer(connection);
+    const { version } = this.#parts;
+    await refuseUnlikePeers(connection, peer, version);
+    await connection.ensureStreams({ replicas, version });
+    this.#peer = await this.#buildPeer(connection, membership);
     await this.#peer.start();
   }
 
@@ -112,6 +132,14 @@ export class Daemon {
   async untilIdle(signal: AbortSignal): Promise<void> {
     const work = this.#workInSight();
     if (work !== undefined) await untilIdle(work, systemClock, signal);
+  }
+
+  /** Resolves when this peer had nothing to do for so long. Whoever carries the mesh waits for all of it. */
+  async untilIdleFor(ms: number, signal: AbortSignal): Promise<void> {
+    const isServer = this.#parts.configuration.nats === undefined;
+    const isIdle = async (): Promise<boolean> =>
+      this.#peer?.isIdle === true && !(isServer && (await this.hasWork().catch(() => true)));
+    await idleFor(ms, { isIdle, clock: systemClock, signal });
   }
 
   /** Whether something is left to do that waits for no person. */
@@ -149,27 +177,15 @@ export class Daemon {
     };
   }
 
-  async #startServer(): Promise<string> {
-    const { home, logger } = this.#parts;
-    const server = new EmbeddedNatsServer({
-      directory: home.at('nats'),
-      env: process.env,
-      onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
-    });
-    this.#started.add('nats-server', () => server.stop());
-    await server.start();
-    return server.url;
-  }
-
-  async #buildPeer(connection: MeshConnection): Promise<Peer> {
+  async #buildPeer(connection: MeshConnection, { isAnchor }: Membership): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
     this.#mesh = mesh;
     this.#started.add('mesh', () => mesh.stop());
-    const service = new PodmanService({ directory: home.path, env: process.env });
-    this.#started.add('podman service', () => service.stop());
-    await service.start();
-    const podman = await openContainerRuntime(this.#parts, this.#started, service.socketPath);
+    const podmanService = new PodmanService({ directory: home.path, env: process.env });
+    this.#started.add('podman service', () => podmanService.stop());
+    await podmanService.start();
+    const podman = await openContainerRuntime(this.#parts, this.#started, podmanService.socketPath);
     const boot = await readBoot();
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
@@ -181,7 +197,7 @@ export class Daemon {
       {
         host: hostOf(boot.id, process.env),
         labels: configuration.labels,
-        isAnchor: configuration.nats === undefined,
+        isAnchor,
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
@@ -220,8 +236,19 @@ export class Daemon {
       runtime: podman,
       images,
       arch: facts.machine.arch,
+      mirrors: configuration.mirrors,
       port,
     });
+    const releases = new ReleaseDesk({
+      mesh,
+      log: mesh.runLog,
+      loadGraph: (published) => loadGraph(mesh.artifacts, published),
+      logger,
+    });
+    this.#started.add('releases', () => releases.stop());
+    releases.start();
+    const { owner, bus } = await openOwner(this.#parts, this.#started, facts.hardware.battery);
+    localApi.tellPolicy(owner);
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
     const source = new PeerFactsSource({
@@ -238,7 +265,9 @@ export class Daemon {
     await source.start();
     this.#started.add('machine facts', () => source.stop());
     const { artifacts: objects, finder } = mesh;
-    const peer = new Peer(
+    const observed = await observe(
+      this.#parts,
+      this.#started,
       {
         ...mesh,
         artifacts: mesh.everywhere,
@@ -257,6 +286,7 @@ export class Daemon {
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
         external,
         handOver,
+        owner,
         ...(drained === undefined ? {} : { drained }),
         describe: () => ({ ...source.current(), sealingKey }),
         host: pretendMeasures(
@@ -269,11 +299,46 @@ export class Daemon {
         ),
         onStep,
       },
-      capacity,
+      {
+        version,
+        load: () => peer.load(),
+        queues: () => mesh.queueDepths(),
+        leases: () => mesh.leaseCounts(),
+        moved: () => exchange.moved,
+        storeBytes: () => store.index.storeBytes(),
+        freeDiskBytes: () => readFreeDisk(home.path),
+        connection: () => ({
+          isConnected: connection.isConnected,
+          reconnects: this.#reconnects,
+        }),
+      },
     );
+    // Nobody else may remove anything.
+    if (connection.isKeeper) openSweep(this.#parts, this.#started, mesh, () => desk.held());
+    const peer: Peer = new Peer(observed, capacity);
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());
+    const status = () => ({ ...peer.load(), paused: source.current().paused });
+    const discovery = new PeerDiscovery(connection, ownPeer, {
+      version,
+      metadata: discoveredFacts(source.current()),
+      status,
+    });
+    this.#started.add('discovery', () => discovery.stop());
+    await discovery.start();
     drains.open(peer);
+    const sleep = new SleepWatch({
+      bus,
+      uptimeMs: boot.uptimeMs,
+      goodNight: () => peer.goodNight(),
+      goodMorning: () => peer.goodMorning(),
+      clock: systemClock,
+      logger,
+      env: process.env,
+    });
+    this.#started.add('sleep of the machine', () => sleep.stop());
+    sleep.start();
+    openCloudWatch(this.#parts, this.#started, peer);
     const orders = new HearOrders({
       ...mesh,
       peer: ownPeer,

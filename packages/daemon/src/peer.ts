@@ -4,10 +4,12 @@ import {
   type Capacity,
   type DrainTold,
   type DriveQueue,
+  FREE,
   type Graph,
   HEARTBEAT_MS,
   type LaneDirectory,
   type OutputKeepers,
+  type OwnerVerdict,
   type PeerEntry,
   type Requirements,
   type RunId,
@@ -26,9 +28,11 @@ import { Drives } from './drive/drives.ts';
 import { ImageFinder } from './drive/image-finder.ts';
 import { Executor, type ExecutorParts } from './execute/executor.ts';
 import { Leftovers } from './execute/leftovers.ts';
-import { DRAINED } from './execute/stop-order.ts';
+import { DRAINED, handedBack } from './execute/stop-order.ts';
 import type { HandOver } from './keep/hand-over.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
+import type { PeerLoad } from './observe/metric-sources.ts';
+import type { OwnerWatch } from './owner/owner-watch.ts';
 import { LostFromStore } from './store/lost-outputs.ts';
 import { WakeUp } from './wake-up.ts';
 
@@ -40,7 +44,7 @@ const RETRY_MS = 1_000;
 const RECONCILE_MS = 60_000;
 
 export interface PeerParts
-  extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding' | 'isOpen' | 'isDirectoryWhole'> {
+  extends Omit<ExecutorParts, 'machine' | 'limits' | 'isOpen' | 'isDirectoryWhole'> {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly keepers: OutputKeepers;
@@ -53,6 +57,8 @@ export interface PeerParts
   readonly describe: () => PeerFacts;
   /** Absent: a machine that nothing can happen to. */
   readonly host?: HostMeasures;
+  /** Absent: nobody has wishes that would stop it. */
+  readonly owner?: OwnerWatch;
   /** Absent: what is here alone is lost with this peer. */
   readonly handOver?: HandOver;
   /** An earlier session was drained, and nobody has ended that. */
@@ -86,6 +92,7 @@ export class Peer {
   #rest = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
   #started = false;
+  #isAsleep = false;
   #starting: Promise<void> = Promise.resolve();
 
   constructor(parts: PeerParts, capacity: Capacity) {
@@ -98,8 +105,11 @@ export class Peer {
       machine,
       limits: () => parts.describe().limits,
       isDirectoryWhole: () => this.#announcements.isSteady(),
+      onEnding: (attempt, ending) => {
+        this.#gate.note(attempt, ending);
+        parts.onEnding?.(attempt, ending);
+      },
       isOpen: () => this.#gate.isOpen(),
-      onEnding: (attempt, ending) => this.#gate.note(attempt, ending),
     });
     this.#gate = new ClaimGate({
       ...parts,
@@ -135,7 +145,29 @@ export class Peer {
 
   #ownerReasons(): readonly string[] {
     const { reason } = this.#drain;
-    return reason === undefined ? [] : [reason];
+    const { stance, reasons } = this.#parts.owner?.verdict ?? FREE;
+    const isPaused = stance === 'paused' || stance === 'handing-back';
+    return [
+      ...(reason === undefined ? [] : [reason]),
+      ...(this.#isAsleep ? ['its machine goes to sleep'] : []),
+      ...(isPaused ? [`its owner wants it so: ${reasons.join('; ')}`] : []),
+    ];
+  }
+
+  /** The owner's wishes as they are from now on. */
+  #obey({ stance, cpus, memory, reasons }: OwnerVerdict): void {
+    this.#ledger.offer({ cpus, memory });
+    if (stance === 'handing-back') {
+      const why = `is wanted by its owner (${reasons.join('; ')})`;
+      this.#executor.endAll(handedBack(why));
+    }
+    this.notice();
+  }
+
+  #lowered(): Pick<PeerEntry, 'lowered'> {
+    const { stance, reasons } = this.#parts.owner?.verdict ?? FREE;
+    if (stance !== 'lowered') return {};
+    return { lowered: { reason: reasons.join('; '), full: this.#ledger.full } };
   }
 
   #parked(): number {
@@ -157,6 +189,10 @@ export class Peer {
     await this.#leftovers.reconcile();
     await this.#gate.start();
     if (this.#stop.signal.aborted) return;
+    await this.#parts.owner?.start({
+      ownCores: () => this.#ledger.takenCores,
+      onVerdict: (verdict) => this.#obey(verdict),
+    });
     if (this.#parts.drained !== undefined) void this.drain(this.#parts.drained);
     this.#intake.start();
     this.#drives.start();
@@ -178,9 +214,31 @@ export class Peer {
     this.#drain.end();
   }
 
+  /** The machine is about to sleep: everything is for others, at once; resolves when it is. */
+  async goodNight(): Promise<void> {
+    this.#isAsleep = true;
+    this.notice();
+    this.#executor.endAll({ ...handedBack('goes to sleep'), isUrgent: true });
+    await Promise.all([this.#drives.hold(), this.#executor.idle()]);
+  }
+
+  /** It is awake, whether it said that it would sleep or not: what passed on meanwhile is ended, and claims go on. */
+  async goodMorning(): Promise<void> {
+    this.#isAsleep = false;
+    if (this.#drain.told === undefined) this.#drives.resume();
+    this.notice();
+    await this.#executor.endSettled();
+    await this.#leftovers.reconcile();
+  }
+
   /** Ends what runs without leaving it time to tidy up. */
   endAtOnce(): void {
     this.#executor.endAll({ ...DRAINED, isUrgent: true });
+  }
+
+  /** Whether it has nothing in hand, and drives nothing but what waits for a person. */
+  get isIdle(): boolean {
+    return !this.isBusy && this.#drives.driving <= this.#parked();
   }
 
   /** Whether it has anything in hand. */
@@ -197,7 +255,7 @@ export class Peer {
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#rest.abort();
-    await this.#drain.stop();
+    await Promise.all([this.#drain.stop(), this.#parts.owner?.stop()]);
     // What it adopts at its start must be there to be drained.
     await this.#starting;
     await this.#intake.stop();
@@ -209,6 +267,20 @@ export class Peer {
   /** Of a run that is driven elsewhere, or not yet: unknown. */
   outlookOf(run: RunId): RunOutlook {
     return this.#drivers.get(run)?.outlook ?? 'unknown';
+  }
+
+  /** What it has in hand at this moment. */
+  load(): PeerLoad {
+    return {
+      claims: this.#executor.claims().length,
+      containers: this.#executor.running().length,
+      driving: this.#drives.driving,
+      isClaiming: this.#gate.isOpen(),
+      circuit: this.#gate.circuit,
+      lanes: this.#intake.lanes,
+      capacity: this.#ledger.capacity,
+      free: this.#ledger.free(),
+    };
   }
 
   /** Call when something that `describe` tells has changed. */
@@ -257,6 +329,8 @@ export class Peer {
       ...toldRations(rations),
       peer: this.#parts.peer,
       session: this.#parts.session,
+      capacity: this.#ledger.capacity,
+      ...this.#lowered(),
       free: this.#ledger.free(),
       claims: this.#executor.claims(),
       driving: this.#drives.driving,

@@ -1,6 +1,7 @@
 import {
   type ConnectionOptions,
   connect,
+  credsAuthenticator,
   errors,
   type NatsConnection,
 } from '@nats-io/transport-node';
@@ -12,10 +13,14 @@ import {
   ServerTooOldError,
 } from './mesh-errors.ts';
 import { pause } from './pause.ts';
+import { inboxPrefix } from './subjects.ts';
 
 export interface ConnectMeshOptions {
-  /** `nats://[token@|user:pass@]host:port`, several separated by commas; `tls://` for TLS. */
-  readonly url: string;
+  /**
+   * `nats://[token@|user:pass@]host:port`, several separated by commas; `tls://` for TLS. An address where a
+   * member proves who it is.
+   */
+  readonly url: string | MeshAddress;
   /** Shown in the server's monitoring: who this is. */
   readonly name: string;
   /** How long to try before `MeshUnreachableError`. */
@@ -33,7 +38,8 @@ const DIAL_AGAIN_MS = 50;
  * Throws `MeshUnreachableError`, `MeshRefusedError`, `ServerTooOldError` or `JetStreamDisabledError`.
  */
 export async function connectMesh(options: ConnectMeshOptions): Promise<MeshConnection> {
-  const address = parseMeshUrl(options.url);
+  const { url } = options;
+  const address = typeof url === 'string' ? parseMeshUrl(url) : url;
   const deadline = monotonicMs() + (options.timeoutMs ?? CONNECT_MS);
   const nc = await dial(address, options.name, deadline);
   try {
@@ -83,14 +89,17 @@ function parseOne(text: string): URL {
   return parsed;
 }
 
-/** What both the main connection and the lease worker's own give to the client. */
-export function connectionOptions(address: MeshAddress, name: string): ConnectionOptions {
+/** All that is given to the client but the credentials, which are no plain value. */
+export function plainOptions(address: MeshAddress, name: string): ConnectionOptions {
+  const { ca, certificate: cert, key } = address.certificates ?? {};
+  const own = cert === undefined || key === undefined ? {} : { cert, key };
   return {
     servers: [...address.servers],
     name,
+    inboxPrefix: inboxPrefix(address.member?.name),
     ...(address.token === undefined ? {} : { token: address.token }),
     ...(address.user === undefined ? {} : { user: address.user, pass: address.pass ?? '' }),
-    ...(address.tls ? { tls: {} } : {}),
+    ...(address.tls ? { tls: { ...(ca === undefined ? {} : { ca }), ...own } } : {}),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
@@ -102,6 +111,14 @@ export function connectionOptions(address: MeshAddress, name: string): Connectio
     // Else each request makes two exceptions in advance, for the stack of an error that hardly ever comes.
     noAsyncTraces: true,
   };
+}
+
+/** How to connect; options are for one connection in this thread. */
+export function connectionOptions(address: MeshAddress, name: string): ConnectionOptions {
+  const { member } = address;
+  if (member === undefined) return plainOptions(address, name);
+  const creds = new TextEncoder().encode(member.credentials);
+  return { ...plainOptions(address, name), authenticator: credsAuthenticator(creds) };
 }
 
 /** `connect()` can hang (NATS.md §1), so the wait is ours; a connection that comes too late is closed. */

@@ -1,9 +1,11 @@
-import { monotonicMs } from './mesh-connection.ts';
+import { type MeshAddress, monotonicMs } from './mesh-connection.ts';
 import { EmbeddedServerError } from './mesh-errors.ts';
+import { moveStore } from './move-store.ts';
 import { findNatsServer } from './nats-server-binary.ts';
 import { freePort, isFree, NatsServerFiles } from './nats-server-files.ts';
 import { adoptProcess, answers, type ServerProcess, spawnServer } from './nats-server-process.ts';
 import { pause } from './pause.ts';
+import { guardAddress, type TrustedServer } from './server-guard.ts';
 
 /** What happens to an embedded server while it should be running. */
 export type EmbeddedServerEvent =
@@ -17,6 +19,8 @@ export interface EmbeddedNatsServerOptions {
   readonly directory: string;
   /** Where to look for the program; `process.env` of the caller. */
   readonly env: NodeJS.ProcessEnv;
+  /** Of a mesh with roles; absent: one token is all that it asks for. */
+  readonly trusted?: TrustedServer;
   readonly onEvent?: (event: EmbeddedServerEvent) => void;
 }
 
@@ -37,7 +41,7 @@ export class EmbeddedNatsServer {
   readonly #options: EmbeddedNatsServerOptions;
   readonly #files: NatsServerFiles;
   #process: ServerProcess | undefined;
-  #url: string | undefined;
+  #address: MeshAddress | undefined;
   #starting: Promise<void> | undefined;
   #stopped = new AbortController();
 
@@ -46,11 +50,18 @@ export class EmbeddedNatsServer {
     this.#files = new NatsServerFiles(options.directory);
   }
 
-  /** Address with the token in it; only when started. */
-  get url(): string {
-    if (this.#url === undefined)
+  /** How its daemon connects; only when started. */
+  get address(): MeshAddress {
+    if (this.#address === undefined)
       throw new EmbeddedServerError('the embedded server is not started');
-    return this.#url;
+    return this.#address;
+  }
+
+  /** Address for others of this user: with the token in it where there is one, without any secret where there are roles. */
+  get url(): string {
+    const { token, tls, servers } = this.address;
+    const scheme = tls ? 'tls' : 'nats';
+    return `${scheme}://${token === undefined ? '' : `${token}@`}${servers[0]}`;
   }
 
   get pid(): number | undefined {
@@ -89,20 +100,20 @@ export class EmbeddedNatsServer {
     void this.#supervise();
   }
 
-  /** A server of an earlier daemon that still answers to our token; one that does not answer is ended. */
+  /** A server of an earlier daemon that still lets us in; one that does not is ended. */
   async #takeOver(): Promise<ServerProcess | undefined> {
-    const [pid, port, token] = await Promise.all([
+    const [pid, port, guard] = await Promise.all([
       this.#files.pid(),
       this.#files.port(),
-      this.#files.token(),
+      this.#files.guard(this.#options.trusted),
     ]);
     if (pid === undefined || port === undefined) return undefined;
     const left = await adoptProcess(pid, this.#files.config);
     if (left === undefined) return undefined;
     const deadline = monotonicMs() + TAKE_OVER_MS;
     while (!left.hasExited && monotonicMs() < deadline) {
-      if (await answers(port, token)) {
-        this.#url = urlOf(port, token);
+      if (await answers(port, guard)) {
+        this.#address = guardAddress(guard, port);
         return left;
       }
       await pause(100);
@@ -114,15 +125,17 @@ export class EmbeddedNatsServer {
 
   async #launch(): Promise<void> {
     const { path } = await findNatsServer(this.#options.env);
-    const token = await this.#files.token();
+    const { trusted } = this.#options;
+    const guard = await this.#files.guard(trusted);
+    if (trusted !== undefined) await moveStore(this.#files.store, trusted.trust.account);
     const port = await this.#choosePort();
-    await this.#files.writeConfig(port, token);
+    await this.#files.writeConfig(port, guard);
     const child = await spawnServer(path, this.#files);
     this.#process = child;
     const deadline = monotonicMs() + READY_MS;
     while (!child.hasExited && monotonicMs() < deadline && !this.#stopped.signal.aborted) {
-      if (await answers(port, token)) {
-        this.#url = urlOf(port, token);
+      if (await answers(port, guard)) {
+        this.#address = guardAddress(guard, port);
         return;
       }
       await pause(25, this.#stopped.signal);
@@ -179,5 +192,3 @@ export class EmbeddedNatsServer {
     this.#options.onEvent?.(event);
   }
 }
-
-const urlOf = (port: number, token: string): string => `nats://${token}@127.0.0.1:${port}`;

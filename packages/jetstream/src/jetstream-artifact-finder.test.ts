@@ -98,7 +98,7 @@ test('garbage is dropped, by who answers and by who asks', async () => {
   await joinAs('a');
   const drives: string[] = [];
   asking.nc.subscribe(DRIVE_SUBJECTS, { callback: (_, { subject }) => void drives.push(subject) });
-  const inbox = inboxSubject('rogue', 1);
+  const inbox = inboxSubject(undefined, 'rogue', 1);
   const { nc } = answering;
   for (const junk of ['', 'x', '{"peer":"a"}', 'x'.repeat(100_000)]) {
     nc.publish(WHO_HAS_SUBJECT, junk);
@@ -123,13 +123,15 @@ test('garbage is dropped, by who answers and by who asks', async () => {
 test('who asks too often is answered no more, others are', async () => {
   await joinAs('a', () => 0);
   let answers = 0;
-  asking.nc.subscribe(`${inboxSubject('greedy', 0)}.*`, {
+  asking.nc.subscribe(`${inboxSubject(undefined, 'greedy', 0)}.*`, {
     callback: () => {
       answers += 1;
     },
   });
   for (let at = 0; at < 300; at++)
-    asking.nc.publish(WHO_HAS_SUBJECT, question, { reply: `${inboxSubject('greedy', 0)}.${at}` });
+    asking.nc.publish(WHO_HAS_SUBJECT, question, {
+      reply: `${inboxSubject(undefined, 'greedy', 0)}.${at}`,
+    });
   // Questions are answered in order, so by then all of the greedy one were seen.
   const { found } = await finderOf(asking).whoHas([digest(1)], 'first', stop.signal);
   expect(found.size).toBe(1);

@@ -84,7 +84,7 @@ export class JetStreamArtifactFinder implements ArtifactFinder {
     if (wanted.length === 0) return { found: new Map(), silent: [] };
     const rollCall = until === 'roll-call';
     const listed = rollCall ? await this.#listed(signal) : undefined;
-    const inbox = inboxSubject(this.#asker, ++this.#questions);
+    const inbox = inboxSubject(this.#mesh.member, this.#asker, ++this.#questions);
     const box = await asking('ask who has artifacts', async () => this.#box(inbox));
     const sheet = new WhoHasSheet(wanted, listed, until === 'everybody');
     const question = { artifacts: wanted, rollCall };

@@ -1,4 +1,4 @@
-import type { Msg } from '@nats-io/transport-node';
+import { type Msg, nuid } from '@nats-io/transport-node';
 import {
   KEEP_ANSWER_MS,
   type KeepAnswer,
@@ -19,7 +19,7 @@ import type { MeshConnection } from './mesh-connection.ts';
 import { MessageBox } from './message-box.ts';
 import { isAborted } from './pause.ts';
 import { asking } from './port-error.ts';
-import { askerOfInbox, KEEP_RELEASE_SUBJECT, keepSubject } from './subjects.ts';
+import { askerOfInbox, inboxSubject, KEEP_RELEASE_SUBJECT, keepSubject } from './subjects.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 /** Orders and hints that wait for this thread; whose order is dropped asks again. */
@@ -36,7 +36,8 @@ export class JetStreamOutputKeepers implements OutputKeepers {
   async keep(peer: PeerId, order: KeepOrder, signal: AbortSignal): Promise<KeepAnswer> {
     signal.throwIfAborted();
     try {
-      const options = { timeoutMs: KEEP_ANSWER_MS };
+      const reply = inboxSubject(this.#mesh.member, nuid.next(), 0);
+      const options = { timeoutMs: KEEP_ANSWER_MS, reply };
       const asked = this.#mesh.request(keepSubject(peer), encodeKeep(order), options);
       const { data } = await unlessAborted(asked, signal);
       return decodeKeepAnswer(data) ?? { kind: 'silent' };

@@ -1,4 +1,4 @@
-import type { Msg } from '@nats-io/transport-node';
+import { type Msg, nuid } from '@nats-io/transport-node';
 import {
   type ObeyOrder,
   PEER_ORDER_ANSWER_MS,
@@ -12,7 +12,7 @@ import { MessageBox } from './message-box.ts';
 import { isAborted } from './pause.ts';
 import { decodePeerOrder, decodePeerOrderAnswer, encodePeerOrder } from './peer-order-message.ts';
 import { asking } from './port-error.ts';
-import { askerOfInbox, orderSubject } from './subjects.ts';
+import { askerOfInbox, inboxSubject, orderSubject } from './subjects.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 /** Orders that wait for this thread; whose order is dropped asks again. */
@@ -29,7 +29,8 @@ export class JetStreamPeerOrders implements PeerOrders {
   async ask(peer: PeerId, order: PeerOrder, signal: AbortSignal): Promise<PeerOrderAnswer> {
     signal.throwIfAborted();
     try {
-      const options = { timeoutMs: PEER_ORDER_ANSWER_MS };
+      const reply = inboxSubject(this.#mesh.member, nuid.next(), 0);
+      const options = { timeoutMs: PEER_ORDER_ANSWER_MS, reply };
       const asked = this.#mesh.request(orderSubject(peer), encodePeerOrder(order), options);
       const { data } = await unlessAborted(asked, signal);
       return decodePeerOrderAnswer(data) ?? { kind: 'silent' };

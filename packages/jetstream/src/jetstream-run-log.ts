@@ -18,6 +18,7 @@ import { GroupAppender, type GroupAppenderOptions } from './group-appender.ts';
 import { decodeJson, encodeJson } from './json-codec.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
+import { ReleaseRequests } from './release-requests.ts';
 import { readStream, type StreamMessage } from './stream-reader.ts';
 import {
   ALL_CONTROLS,
@@ -41,13 +42,17 @@ const SUMMARY_HEADER = 'Podmesh-Summary';
 export class JetStreamRunLog implements RunLog {
   readonly #mesh: MeshConnection;
   readonly #appender: GroupAppender;
+  readonly #releases: ReleaseRequests;
 
   constructor(mesh: MeshConnection, options: GroupAppenderOptions = {}) {
     this.#mesh = mesh;
     this.#appender = new GroupAppender(mesh, RUN_STREAM, options);
+    this.#releases = new ReleaseRequests(mesh);
   }
 
   append(event: RunEvent, expected: Sequence): Promise<Result<Sequence, StaleAppend>> {
+    if (event.kind === 'task-released' && this.#mesh.address.member?.role === 'user')
+      return this.#releases.ask(event, expected);
     return this.#appender.append({
       subject: eventSubject(event),
       payload: encodeJson(event),

@@ -59,7 +59,7 @@ export class JetStreamSecretBoxes implements SecretBoxes {
 
   async ask(question: BoxQuestion, signal: AbortSignal): Promise<string | undefined> {
     await this.#mesh.untilConnected(REACH_MS, signal);
-    const inbox = inboxSubject(this.#asker, ++this.#questions);
+    const inbox = inboxSubject(this.#mesh.member, this.#asker, ++this.#questions);
     const box = new MessageBox(this.#mesh, inbox, WAITING_MAX);
     try {
       await asking('ask for secrets', async () =>

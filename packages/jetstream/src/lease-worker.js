@@ -6,15 +6,20 @@
  */
 import { uptime } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { connect } from '@nats-io/transport-node';
+import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { LeaseTable } from './lease-table.js';
 
 /**
  * @typedef {object} WorkerSettings
  * @property {import('@nats-io/transport-node').ConnectionOptions} connection
+ * @property {string} [credentials] a key cannot be given to a thread as anything but its text
  * @property {number} extendMs
  * @property {number} giveUpMs
+<<<<<<< HEAD
+ * @property {Int32Array} counts of extensions confirmed and unanswered, and of claims lost, in this order
+=======
  * @property {SharedArrayBuffer} table
+>>>>>>> 3e795d31470db67f31787566b3e6f9d50ee947a6
  */
 /** @typedef {{ kind: 'look' } | { kind: 'stop' }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
@@ -49,7 +54,7 @@ void dial();
 async function dial() {
   while (!stopping && connection === undefined) {
     try {
-      connection = await connect(settings.connection);
+      connection = await connect({ ...settings.connection, ...proof() });
       connected = true;
       void watchConnection(connection);
       for (const id of kept.keys()) void extend(id);
@@ -58,6 +63,11 @@ async function dial() {
     }
   }
   if (stopping) await leave();
+}
+
+function proof() {
+  if (settings.credentials === undefined) return {};
+  return { authenticator: credsAuthenticator(new TextEncoder().encode(settings.credentials)) };
 }
 
 /**
@@ -132,11 +142,13 @@ async function extend(id) {
     if (connection !== undefined && connected) {
       await connection.request(claim.ticket, WORK_IN_PROGRESS, { timeout: settings.extendMs });
       if (kept.get(id) !== claim) return;
+      Atomics.add(settings.counts, 0, 1);
       claim.confirmedAt = Math.max(asked, claim.confirmedAt);
       setWatch(id);
       nextMs = settings.extendMs;
     }
   } catch {
+    Atomics.add(settings.counts, 1, 1);
     // Not confirmed: the watch runs on, the next turn comes soon.
   }
   clearTimeout(claim.turn);
@@ -168,6 +180,7 @@ function isLost(id, claim) {
   if (kept.get(id) !== claim) return true;
   if (nowMs() - claim.confirmedAt < settings.giveUpMs) return false;
   drop(id);
+  Atomics.add(settings.counts, 2, 1);
   parentPort?.postMessage({ kind: 'lost', id });
   return true;
 }

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { type JetStreamClient, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { MeshSilentError } from './mesh-errors.ts';
-import { type EnsureStreamsOptions, ensureStreams } from './mesh-streams.ts';
+import { type EnsureStreamsOptions, ensureStreams, findStreams } from './mesh-streams.ts';
 import { onAbort } from './on-abort.ts';
 
 /** What happens to a connection, for logs and loops; `closed` is the end of it. */
@@ -20,6 +20,26 @@ export interface MeshAddress {
   readonly token?: string;
   readonly user?: string;
   readonly pass?: string;
+  /** Of a member of a mesh with roles. */
+  readonly member?: MeshMember;
+  /** PEM texts; whoever has the CA speaks TLS and trusts nobody else. */
+  readonly certificates?: MeshCertificates;
+}
+
+/** Who connects, and how it proves so. */
+export interface MeshMember {
+  /** The name in the credentials: subjects of its own are made of it. */
+  readonly name: string;
+  /** An anchor makes streams and tidies them; nobody else may. */
+  readonly role: 'peer' | 'user' | 'anchor' | 'system';
+  /** Text of a `.creds` file. */
+  readonly credentials: string;
+}
+
+export interface MeshCertificates {
+  readonly ca: string;
+  readonly certificate?: string;
+  readonly key?: string;
 }
 
 /** One request's time; a busy 3-server mesh answers late after an election (NATS.md §0.6). */
@@ -57,6 +77,17 @@ export class MeshConnection {
     return shownUrl(this.address);
   }
 
+  /** Own name in a mesh with roles. */
+  get member(): string | undefined {
+    return this.address.member?.name;
+  }
+
+  /** Whether streams may be made, and messages removed: without roles everybody may. */
+  get isKeeper(): boolean {
+    const { member } = this.address;
+    return member === undefined || member.role === 'anchor';
+  }
+
   /** Bytes of the largest message the server takes, headers included. */
   get messageBytesMax(): number {
     return this.nc.info?.max_payload ?? 1024 * 1024;
@@ -76,9 +107,12 @@ export class MeshConnection {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Creates what is missing and verifies what is there; called once by each daemon, safe at any time. */
+  /**
+   * Creates what is missing, where this connection may, and verifies what is there; called once by each daemon, safe at
+   * any time. Without the right to, it waits a while for whoever has it.
+   */
   async ensureStreams(options: EnsureStreamsOptions): Promise<void> {
-    await ensureStreams(this.jsm, options);
+    await (this.isKeeper ? ensureStreams(this.jsm, options) : findStreams(this.jsm, options));
   }
 
   /** Resolves when connected; throws a retryable error after `waitMs`, when closed, or when the signal aborts. */
@@ -110,17 +144,23 @@ export class MeshConnection {
   request(
     subject: string,
     payload: Uint8Array | string,
-    options: { readonly timeoutMs: number; readonly headers?: MsgHdrs },
+    options: {
+      readonly timeoutMs: number;
+      readonly headers?: MsgHdrs;
+      /** Where the answer comes, if it is a peer that answers and not the server. */
+      readonly reply?: string;
+    },
   ): Promise<Msg> {
     if (!this.#connected)
       return Promise.reject(new MeshSilentError(`not connected to ${this.url}`));
-    const { timeoutMs, headers } = options;
+    const { timeoutMs, headers, reply } = options;
     return new Promise((resolve, reject) => {
       this.#inFlight.add(reject);
       this.nc
         .request(subject, payload, {
           timeout: timeoutMs,
           ...(headers === undefined ? {} : { headers }),
+          ...(reply === undefined ? {} : { reply, noMux: true }),
         })
         .then(resolve, reject)
         .finally(() => this.#inFlight.delete(reject));

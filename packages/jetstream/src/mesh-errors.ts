@@ -20,6 +20,17 @@ export class MeshRefusedError extends PortError {
   }
 }
 
+/** The role of these credentials does not include it: trying again changes nothing. */
+export class MeshForbiddenError extends PortError {
+  constructor(what: string, cause?: unknown) {
+    super(
+      `${what}: the role of this member does not allow it${because(cause)}; ` +
+        'use a member of the right role, or ask whoever made the mesh',
+      { retryable: false, cause },
+    );
+  }
+}
+
 /** The server is older than what the run log needs (atomic batches, strict API). */
 export class ServerTooOldError extends PortError {
   constructor(where: string, found: string, wanted: string) {
@@ -48,6 +59,28 @@ export class StreamMismatchError extends PortError {
     super(`stream ${stream} of this mesh has unusable settings: ${problems.join('; ')}`, {
       retryable: false,
     });
+  }
+}
+
+/** The mesh's state was written by programs that are too far ahead of ours; nothing was changed. */
+export class MeshTooNewError extends PortError {
+  constructor(found: string, ours: string) {
+    super(
+      `this mesh is of podmesh ${found}, and this is ${ours}, which could damage it: install podmesh ${found} here ` +
+        '(versions that are one minor version apart work together)',
+      { retryable: false },
+    );
+  }
+}
+
+/** Peers are at work in the mesh whose version is too far from ours; nothing was changed. */
+export class UnlikePeersError extends PortError {
+  constructor(others: readonly string[], ours: string) {
+    super(
+      `this is podmesh ${ours}, and peers of the mesh are too far from it: ${others.join(', ')}; upgrade one minor ` +
+        'version at a time, all peers before the next one ("podmesh peers" lists them)',
+      { retryable: false },
+    );
   }
 }
 

@@ -6,10 +6,13 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamConfig,
+  type StreamInfo,
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import { PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
-import { StreamMismatchError } from './mesh-errors.ts';
+import { OBJECT_STORE_BYTES_MAX, PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
+import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
+import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
+import { pause } from './pause.ts';
 import {
   ALL_CONTROLS,
   ARTIFACT_STREAM,
@@ -44,6 +47,8 @@ export interface EnsureStreamsOptions {
   readonly replicas: 1 | 3 | 5;
   /** Overrides `PEER_TTL_MS`; tests shorten it. */
   readonly peerTtlMs?: number;
+  /** Of the program that is going to write there. Absent: whatever the mesh's is, it is not looked at. */
+  readonly version?: string;
 }
 
 type Wanted = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
@@ -55,6 +60,7 @@ const LIVE_LOG_AGE_MS_MAX = 60 * 60 * 1_000;
 const SECRETS_AGE_MS_MAX = 90 * 24 * 60 * 60 * 1_000;
 /** What a tag has meant; a bucket's longest history (ADR-8). */
 const TAG_HISTORY_MAX = 64;
+const OBJECT_STORE_BYTES_MIN = 1024 * 1024 * 1024;
 
 /**
  * Creates the streams that are missing and verifies those that are there. This is the only place that
@@ -65,8 +71,38 @@ export async function ensureStreams(
   jsm: JetStreamManager,
   options: EnsureStreamsOptions,
 ): Promise<void> {
+  const { version } = options;
+  if (version !== undefined) await refuseOtherMesh(jsm, version);
   for (const wanted of wantedStreams(options)) {
     const config = await createOrRead(jsm, wanted);
+    const problems = mismatches(wanted, config);
+    if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
+  }
+  if (version !== undefined) await noteMeshVersion(jsm, version);
+}
+
+/** A new mesh's anchor makes all of them in this time, after its server answers. */
+const STREAMS_MS = 15_000;
+const LOOK_MS = 250;
+
+/** As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. */
+export async function findStreams(
+  jsm: JetStreamManager,
+  options: EnsureStreamsOptions,
+): Promise<void> {
+  const { version } = options;
+  if (version !== undefined) await refuseOtherMesh(jsm, version);
+  const deadline = performance.now() + STREAMS_MS;
+  for (const wanted of wantedStreams(options)) {
+    let config = await readConfig(jsm, wanted.name);
+    while (config === undefined && performance.now() < deadline) {
+      await pause(LOOK_MS);
+      config = await readConfig(jsm, wanted.name);
+    }
+    if (config === undefined)
+      throw new MeshSilentError(
+        `the mesh has no stream ${wanted.name}, and only the machine that made it may make one`,
+      );
     const problems = mismatches(wanted, config);
     if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
   }
@@ -161,6 +197,7 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       allow_rollup_hdrs: true,
       allow_direct: true,
       discard: DiscardPolicy.New,
+      max_bytes: OBJECT_STORE_BYTES_MAX,
     },
   ];
 }
@@ -170,7 +207,7 @@ async function createOrRead(jsm: JetStreamManager, wanted: Wanted): Promise<Stre
   const found = await readConfig(jsm, wanted.name);
   if (found !== undefined) return found;
   try {
-    return (await jsm.streams.add(wanted)).config;
+    return (await add(jsm, wanted)).config;
   } catch (error) {
     const other = await readConfig(jsm, wanted.name);
     if (other === undefined) throw error;
@@ -178,7 +215,22 @@ async function createOrRead(jsm: JetStreamManager, wanted: Wanted): Promise<Stre
   }
 }
 
+/** A bound that the server's disk or the account has no room for is halved until it has, down to a gibibyte. */
+async function add(jsm: JetStreamManager, wanted: Wanted): Promise<StreamInfo> {
+  try {
+    return await jsm.streams.add(wanted);
+  } catch (error) {
+    const bytes = (wanted.max_bytes ?? 0) / 2;
+    const isTooMuch = error instanceof JetStreamApiError && NO_ROOM_CODES.has(error.code);
+    if (!isTooMuch || wanted.name !== ARTIFACT_STREAM || bytes < OBJECT_STORE_BYTES_MIN)
+      throw error;
+    return await add(jsm, { ...wanted, max_bytes: bytes });
+  }
+}
+
 const STREAM_NOT_FOUND = 10059;
+/** nats-server errors.json: the memory, storage, or account has not so much. */
+const NO_ROOM_CODES: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047]);
 
 async function readConfig(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
   try {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { guardLines, type ServerGuard, serverName, type TrustedServer } from './server-guard.ts';
 
 /** The files of an embedded server, all in one private directory. */
 export class NatsServerFiles {
@@ -20,6 +21,11 @@ export class NatsServerFiles {
     return join(this.directory, 'nats.log');
   }
 
+  /** Everything that the mesh knows; the server makes a folder `jetstream` in it, with one for each account. */
+  get store(): string {
+    return join(this.directory, 'jetstream');
+  }
+
   /** What it prints before it can log, and when it panics; overwritten by each start. */
   get errors(): string {
     return join(this.directory, 'nats.err');
@@ -30,13 +36,10 @@ export class NatsServerFiles {
     await chmod(this.directory, 0o700);
   }
 
-  /** Made once; whoever can read the file can use the mesh. */
-  async token(): Promise<string> {
-    const known = await this.#read('token');
-    if (known !== undefined && known !== '') return known;
-    const token = randomBytes(24).toString('hex');
-    await this.#write('token', token);
-    return token;
+  /** A token of its own where there is no trust. Made once; whoever can read the file can use the mesh. */
+  async guard(server: TrustedServer | undefined): Promise<ServerGuard> {
+    if (server === undefined) return { kind: 'token', token: await this.#random('token') };
+    return { kind: 'trust', server, name: await this.#random('name') };
   }
 
   async port(): Promise<number | undefined> {
@@ -65,11 +68,11 @@ export class NatsServerFiles {
    * Every acknowledged fact is on disk (`sync_interval: always`: the only copy may not be lost to a power
    * cut), silent clients are found in 10 s, and consumers are not capped at 1000 (NATS.md §0.3).
    */
-  async writeConfig(port: number, token: string): Promise<void> {
+  async writeConfig(port: number, guard: ServerGuard): Promise<void> {
     const lines = [
       `listen: "127.0.0.1:${port}"`,
-      `server_name: ${JSON.stringify(serverName(token))}`,
-      `authorization { token: ${JSON.stringify(token)} }`,
+      `server_name: ${JSON.stringify(serverName(guard))}`,
+      ...guardLines(guard, join(this.directory, 'accounts')),
       'ping_interval: "5s"',
       'ping_max: 2',
       'write_deadline: "5s"',
@@ -78,7 +81,7 @@ export class NatsServerFiles {
       'logfile_size_limit: 8388608',
       'logfile_max_num: 2',
       'jetstream {',
-      `  store_dir: ${JSON.stringify(join(this.directory, 'jetstream'))}`,
+      `  store_dir: ${JSON.stringify(this.store)}`,
       '  sync_interval: always',
       '  limits { default_max_consumers: 20000 }',
       '}',
@@ -98,6 +101,14 @@ export class NatsServerFiles {
       .join('\n');
   }
 
+  async #random(name: string): Promise<string> {
+    const known = await this.#read(name);
+    if (known !== undefined && known !== '') return known;
+    const text = randomBytes(24).toString('hex');
+    await this.#write(name, text);
+    return text;
+  }
+
   async #read(name: string): Promise<string | undefined> {
     const text = await readFile(join(this.directory, name), 'utf8').catch(() => undefined);
     return text?.trim();
@@ -110,9 +121,6 @@ export class NatsServerFiles {
     await rename(`${path}.new`, path);
   }
 }
-
-/** Tells our server from a stranger on the same port, without giving the token away. */
-export const serverName = (token: string): string => `podmesh-${token.slice(0, 12)}`;
 
 /** Whether nobody listens on the loopback port. */
 export function isFree(port: number): Promise<boolean> {

@@ -2,9 +2,11 @@ import { execFile, spawn } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { connect } from '@nats-io/transport-node';
+import { connectionOptions } from './connect-mesh.ts';
 import { EmbeddedServerError } from './mesh-errors.ts';
-import { type NatsServerFiles, serverName } from './nats-server-files.ts';
+import type { NatsServerFiles } from './nats-server-files.ts';
 import { pause } from './pause.ts';
+import { guardAddress, type ServerGuard, serverName } from './server-guard.ts';
 
 /** A nats-server that runs, be it our child or the child of a daemon that is gone. */
 export interface ServerProcess {
@@ -80,17 +82,15 @@ export async function adoptProcess(
   };
 }
 
-/** Whether our server (not a stranger's) answers there with our token. */
-export async function answers(port: number, token: string): Promise<boolean> {
+/** Whether our server (not a stranger's) answers there and lets us in. */
+export async function answers(port: number, guard: ServerGuard): Promise<boolean> {
   try {
     const nc = await connect({
-      servers: `127.0.0.1:${port}`,
-      token,
-      name: 'podmesh-ready-check',
+      ...connectionOptions(guardAddress(guard, port), 'podmesh-ready-check'),
       timeout: ANSWER_MS,
       reconnect: false,
     });
-    const ours = nc.info?.server_name === serverName(token) && nc.info.jetstream === true;
+    const ours = nc.info?.server_name === serverName(guard) && nc.info.jetstream === true;
     await nc.close();
     return ours;
   } catch {

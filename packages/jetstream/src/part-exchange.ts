@@ -54,7 +54,7 @@ export class PartExchange {
   readonly #connection: MeshConnection;
   readonly #wanted: WantedParts;
   readonly #limits: PartExchangeLimits;
-  readonly #inbox = inboxSubject(nuid.next(), 0);
+  readonly #inbox: string;
   readonly #box: MessageBox;
   readonly #line: PartLine;
   /** Part → when it may be asked for (again). */
@@ -69,6 +69,7 @@ export class PartExchange {
     this.#wanted = wanted;
     this.#limits = limits;
     this.#waiting = new Map(wanted.parts.map((part) => [part, 0]));
+    this.#inbox = inboxSubject(connection.member, nuid.next(), 0);
     this.#box = new MessageBox(connection, inboxPartSubjects(this.#inbox), WAITING_MAX);
     this.#line = limits.window.join(() => this.#box.wake());
   }

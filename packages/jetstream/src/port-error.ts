@@ -1,7 +1,7 @@
 import { JetStreamApiError, JetStreamError } from '@nats-io/jetstream';
 import { errors } from '@nats-io/transport-node';
 import { PortError } from '@podmesh/core';
-import { MeshAnswerError, MeshSilentError } from './mesh-errors.ts';
+import { MeshAnswerError, MeshForbiddenError, MeshSilentError } from './mesh-errors.ts';
 
 /**
  * Error codes of a server that cannot answer *now*: no leader, still starting, too busy
@@ -28,10 +28,18 @@ export function portError(what: string, error: unknown): PortError {
     if (isPassing(error.code)) return new MeshSilentError(what, error);
     return new MeshAnswerError(what, answer, error);
   }
+  const violation = violationIn(error);
+  if (violation !== undefined) return new MeshForbiddenError(what, violation);
   if (isSilence(error)) return new MeshSilentError(what, error);
   if (error instanceof Error)
     return new MeshAnswerError(what, { code: 0, description: error.message }, error);
   throw new TypeError(`${what}: thrown value is no error`, { cause: error });
+}
+
+/** The client hides what the server refused behind the request that failed by it. */
+function violationIn(error: unknown): Error | undefined {
+  if (error instanceof errors.PermissionViolationError) return error;
+  return error instanceof Error && error.cause !== undefined ? violationIn(error.cause) : undefined;
 }
 
 /** No answer, for whatever reason: no responders, timeout, connection closed or broken. */

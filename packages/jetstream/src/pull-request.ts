@@ -1,5 +1,6 @@
 import { createInbox, type Msg, nanos, type Subscription } from '@nats-io/transport-node';
 import { type MeshConnection, monotonicMs } from './mesh-connection.ts';
+import { inboxPrefix } from './subjects.ts';
 
 /**
  * Why a pull is over. `done`: all that was asked for came. `expired`: the time is up. `missing`:
@@ -52,7 +53,7 @@ export class PullRequest {
     this.#heartbeatMs =
       expiresMs >= HEARTBEAT_FROM_MS ? Math.min(HEARTBEAT_MS_MAX, expiresMs / 2) : 0;
     this.#deadline = monotonicMs() + expiresMs + SILENCE_GRACE_MS;
-    const inbox = createInbox();
+    const inbox = createInbox(inboxPrefix(mesh.member));
     this.#subscription = mesh.nc.subscribe(inbox, {
       callback: (error, message) =>
         error === null ? this.#onMessage(message) : this.#finish('broken'),

@@ -115,7 +115,7 @@ test('a slow reader has a window on its way and no more, and holds up no control
       onTheirWay = Math.max(onTheirWay, asked - answered);
     },
   });
-  spy.nc.subscribe('_INBOX.>', {
+  spy.nc.subscribe('pm.answer.>', {
     callback: (_, { data }) => {
       if (data.length === RELAY_PART_BYTES) answered += 1;
     },
@@ -280,7 +280,7 @@ test('garbage is dropped, by the source and by who fetches', async () => {
   near.nc.subscribe(RUN_SUBJECTS, { callback: (_, { subject }) => void runs.push(subject) });
   const question = encodeRelayQuestion({ kind: 'chunk', chunk: place, part: 0 });
   for (const junk of ['', 'x', 'x'.repeat(44), 'x'.repeat(100_000)])
-    near.nc.publish(relaySubject(PEER), junk, { reply: inboxSubject('rogue', 1) });
+    near.nc.publish(relaySubject(PEER), junk, { reply: inboxSubject(undefined, 'rogue', 1) });
   near.nc.publish(relaySubject(PEER), question);
   near.nc.publish(relaySubject(PEER), question, { reply: 'pm.run.run000000001.end' });
   await near.nc.flush();

@@ -47,6 +47,9 @@ export const LOG_SUBJECTS = 'pm.log.>';
 export const ALL_GRAPHS = 'pm.run.*.graph';
 export const ALL_CONTROLS = 'pm.run.*.control';
 export const ALL_ENDS = 'pm.run.*.end';
+export const ALL_TASKS = 'pm.run.*.task.*';
+export const ALL_SPAWNS = 'pm.run.*.spawn.*';
+export const ALL_PINS = 'pm.run.*.pin.*';
 
 /** The server repeats cancellations and new lanes here once they are stored: hints for core subscribers. */
 export const CANCELLED_HINTS = 'pm.hint.cancelled.*';
@@ -57,7 +60,7 @@ export const LANE_HINTS = 'pm.hint.lane.>';
 export function eventSubject(event: RunEvent): string {
   switch (event.kind) {
     case 'run-published':
-      return `pm.run.${event.run}.graph`;
+      return graphSubject(event.run);
     case 'run-cancel-requested':
       return controlSubject(event.run);
     case 'input-pinned':
@@ -94,6 +97,16 @@ export const pinSubject = (run: RunId, source: string): string => `pm.run.${run}
 /** Apart from the task's own facts, so that who makes an attempt may spawn beside whoever tells how it goes. */
 export const spawnSubject = (run: RunId, parent: TaskId): string => `pm.run.${run}.spawn.${parent}`;
 export const runSubjects = (run: RunId): string => `pm.run.${run}.>`;
+const graphSubject = (run: RunId): string => `pm.run.${run}.graph`;
+export const isGraphSubject = (subject: string): boolean => lastToken(subject) === 'graph';
+/** Everything of a run but its end; the graph last, because by it a run with a log is known. */
+export const runLogSubjects = (run: RunId): readonly string[] => [
+  `pm.run.${run}.task.*`,
+  `pm.run.${run}.pin.*`,
+  `pm.run.${run}.spawn.*`,
+  controlSubject(run),
+  graphSubject(run),
+];
 
 /** The run a `pm.run.<run>.…`, `pm.drive.<run>` or `pm.hint.cancelled.<run>` subject speaks of. */
 export function runOfSubject(subject: string): RunId {
@@ -125,16 +138,35 @@ export function parseLogSubject(subject: string): { run: RunId; task: TaskId; at
   return { run: runId(run), task: taskId(task), attempt: Number(attempt) };
 }
 
+/** Here peers are asked to release tasks that are held, by those who may not write what tasks do. */
+export const releaseRequestSubject = (run: RunId): string => `pm.release.${run}`;
+export const RELEASE_REQUESTS = 'pm.release.*';
+export const runOfReleaseRequest = (subject: string): RunId => runId(lastToken(subject));
+
+/** Everything that an attempt may say and hear; its parts may be placeholders. */
+export const taskSubjects = ({ run, task, claim }: Record<'run' | 'task' | 'claim', string>) => ({
+  says: `pm.task.${run}.${task}.${claim}.>`,
+  hears: `pm.task.${run}.${task}.${claim}.inbox.>`,
+});
+export const TASK_SUBJECTS = 'pm.task.>';
+
+/** Here somebody with an invitation asks to be let in. */
+export const joinSubject = (joiner: string): string => `pm.join.${joiner}`;
+export const JOIN_SUBJECTS = 'pm.join.*';
+
 /** Everybody is asked here at once who has an artifact; answers go to the asker's inbox. */
 export const WHO_HAS_SUBJECT = 'pm.who';
 /** Here a peer is asked to keep outputs of others. */
 export const keepSubject = (peer: PeerId): string => `pm.keep.${peer}`;
+export const KEEP_SUBJECTS = 'pm.keep.*';
 /** Here a peer is told to drain, or to wake another. */
 export const orderSubject = (peer: PeerId): string => `pm.order.${peer}`;
+export const ORDER_SUBJECTS = 'pm.order.*';
 /** Everybody is told here which outputs need no pins any more. */
 export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
 export const relaySubject = (peer: PeerId): string => `pm.relay.${peer}`;
+export const RELAY_SUBJECTS = 'pm.relay.*';
 
 /** Peers that have secrets of a run are asked here for a sealed box of them. */
 export const BOX_SUBJECT = 'pm.box';
@@ -142,9 +174,18 @@ export const BOX_SUBJECT = 'pm.box';
 export const boxKey = (run: RunId, peer: PeerId): string => `${run}.${peer}`;
 export const boxKeys = (run: RunId): string => `${run}.*`;
 
-/** Inbox of one question; below it one subject for each part of the answer. */
-export const inboxSubject = (asker: string, question: number): string =>
-  `_INBOX.${asker}.${question}`;
+/** Where a member's requests are answered by the server; nobody else may publish or listen there. */
+export const inboxPrefix = (member: string | undefined): string =>
+  member === undefined ? '_INBOX' : `_INBOX.${member}`;
+
+/** Who is asked for in a mesh without members: one with a token, where all may do all. */
+const NOBODY = 'all';
+/** All that peers may answer to; apart from inboxes, so that no peer can answer in the server's place. */
+export const ANSWERS = 'pm.answer.>';
+export const answersTo = (member: string): string => `pm.answer.${member}.>`;
+/** Inbox of one question to peers; below it one subject for each part of the answer. */
+export const inboxSubject = (member: string | undefined, asker: string, question: number): string =>
+  `pm.answer.${member ?? NOBODY}.${asker}.${question}`;
 export const inboxPartSubject = (inbox: string, part: number): string => `${inbox}.${part}`;
 export const inboxPartSubjects = (inbox: string): string => `${inbox}.*`;
 export const partOfInbox = (subject: string): number => Number(lastToken(subject));
@@ -154,8 +195,31 @@ export const partOfInbox = (subject: string): number => Number(lastToken(subject
  * there could be made to write into a stream.
  */
 export const askerOfInbox = (inbox: string | undefined): string | undefined =>
-  /^_INBOX\.([A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){1,2}$/.exec(inbox ?? '')?.[1];
+  /^pm\.answer\.[A-Za-z0-9_-]{1,64}\.([A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){1,2}$/.exec(
+    inbox ?? '',
+  )?.[1];
 
+/**
+ * The same of an asker that is no podmesh: tools have inboxes of their own shapes. What they have in common is
+ * the beginning, which no stream's subjects have.
+ */
+export const anyAskerOfInbox = (inbox: string | undefined): string | undefined =>
+  /^(_INBOX[A-Za-z0-9_-]{0,64}\.[A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){0,4}$/.exec(
+    inbox ?? '',
+  )?.[1];
+
+/** By this name the discovery of NATS micro-services (ADR-32) knows peers. */
+export const SERVICE_NAME = 'podmesh-peer';
+/** Where everybody, all peers, and this peer are asked; the token in between is PING, INFO or STATS. */
+export const serviceSubjects = (peer: PeerId): readonly string[] => [
+  '$SRV.*',
+  `$SRV.*.${SERVICE_NAME}`,
+  `$SRV.*.${SERVICE_NAME}.${peer}`,
+];
+/** Here a peer tells how it does. */
+export const statusSubject = (peer: PeerId): string => `pm.status.${peer}`;
+/** Everything that discovery asks of peers. */
+export const SERVICE_QUESTIONS = ['$SRV.>', 'pm.status.*'];
 /** Here the peer that makes an attempt is asked by it; a later attempt of the task has another claim. */
 export const taskApiSubject = ({ run, task, claim }: AskingAttempt): string =>
   `pm.task.${run}.${task}.${claim}`;
@@ -197,6 +261,9 @@ export const manifestKey = (repository: string, digest: ArtifactId): string =>
 export const manifestSubjects = (repository: string): string =>
   `$KV.${IMAGE_BUCKET}.manifest.${base64Url(repository)}.*`;
 
+/** Who asks elsewhere for an image: no part of any list of tags or manifests. */
+export const mirrorKey = (image: string): string => `mirror.${base64Url(image)}`;
+
 /** The parts of a `$KV.<bucket>.tag.<repository>.<tag>` subject. */
 export function parseTagSubject(subject: string): { repository: string; tag: string } {
   const [, , , repository = '', tag = ''] = subject.split('.');
@@ -208,10 +275,19 @@ export const artifactName = (artifact: ArtifactId): string => artifact.slice('sh
 export const artifactOfName = (name: string): ArtifactId => artifactId(`sha256:${name}`);
 export const artifactMetaSubject = (artifact: ArtifactId): string =>
   `$O.${ARTIFACT_BUCKET}.M.${paddedBase64Url(artifactName(artifact))}`;
+export const isArtifactName = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
+/** Beside the artifacts, as an empty object: what a sweep announces has to be in the order of what it is about. */
+export const SWEEP_NAME = 'podmesh-sweep';
+export const sweepSubject = `$O.${ARTIFACT_BUCKET}.M.${paddedBase64Url(SWEEP_NAME)}`;
+export const ARTIFACT_METAS = `$O.${ARTIFACT_BUCKET}.M.>`;
+export const ARTIFACT_CHUNKS = `$O.${ARTIFACT_BUCKET}.C.>`;
+export const nuidOfChunkSubject = (subject: string): string => lastToken(subject);
 export const artifactChunkSubject = (nuid: string): string => `$O.${ARTIFACT_BUCKET}.C.${nuid}`;
-export const ARTIFACT_SUBJECTS = [`$O.${ARTIFACT_BUCKET}.C.>`, `$O.${ARTIFACT_BUCKET}.M.>`];
+export const ARTIFACT_SUBJECTS = [ARTIFACT_CHUNKS, ARTIFACT_METAS];
 
-const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
+function lastToken(subject: string): string {
+  return subject.slice(subject.lastIndexOf('.') + 1);
+}
 
 /** ADR-20 wants base64url *with* padding, which Node's own encoding leaves out. */
 function paddedBase64Url(text: string): string {

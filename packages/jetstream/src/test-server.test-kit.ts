@@ -3,10 +3,13 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Authority } from '@podmesh/authority';
 import { connectMesh } from './connect-mesh.ts';
-import type { MeshConnection } from './mesh-connection.ts';
+import type { MeshAddress, MeshConnection, MeshMember } from './mesh-connection.ts';
 import { findNatsServer } from './nats-server-binary.ts';
 import { freePort } from './nats-server-files.ts';
+import { rolePermissions } from './permissions.ts';
+import { guardLines } from './server-guard.ts';
 
 /** A real nats-server for one test file: loopback, a port and a directory of its own, durable like ours. */
 export class TestServer {
@@ -15,6 +18,7 @@ export class TestServer {
   readonly #binary: string;
   #child: ChildProcess | undefined;
   #removed = false;
+  #authority: Authority | undefined;
 
   private constructor(binary: string, port: number, directory: string) {
     this.#binary = binary;
@@ -23,11 +27,37 @@ export class TestServer {
   }
 
   static async start(): Promise<TestServer> {
-    const { path } = await findNatsServer(process.env);
-    const directory = await mkdtemp(join(tmpdir(), 'podmesh-nats-'));
-    const server = new TestServer(path, await freePort(), directory);
+    const server = await TestServer.#create();
     await server.run();
     return server;
+  }
+
+  /** One of a mesh with roles. */
+  static async startTrusted(permissions = rolePermissions()): Promise<TestServer> {
+    const server = await TestServer.#create();
+    const directory = join(server.directory, 'authority');
+    const options = { directory, permissions, now: Date.now };
+    server.#authority = await Authority.make('test', options);
+    await server.run();
+    return server;
+  }
+
+  static async #create(): Promise<TestServer> {
+    const { path } = await findNatsServer(process.env);
+    const directory = await mkdtemp(join(tmpdir(), 'podmesh-nats-'));
+    return new TestServer(path, await freePort(), directory);
+  }
+
+  /** Of a server with roles. */
+  get authority(): Authority {
+    if (this.#authority === undefined) throw new Error('this test server has no roles');
+    return this.#authority;
+  }
+
+  /** A new member of it, at another port where something stands in between. */
+  async address(role: MeshMember['role'], name: string, port = this.port): Promise<MeshAddress> {
+    const credentials = await this.authority.mint({ role, name });
+    return { servers: [`127.0.0.1:${port}`], tls: false, member: { name, role, credentials } };
   }
 
   get url(): string {
@@ -43,12 +73,21 @@ export class TestServer {
       config,
       [
         `listen: "127.0.0.1:${this.port}"`,
-        'authorization { token: "secret" }',
+        ...(await this.#guard()),
         `jetstream { store_dir: ${JSON.stringify(this.directory)}, sync_interval: always }`,
       ].join('\n'),
     );
     this.#child = spawn(this.#binary, ['-c', config], { stdio: 'ignore' });
-    await (await this.connect()).close();
+    const url = this.#authority === undefined ? this.url : await this.address('user', 'ready');
+    await (await connectMesh({ url, name: 'ready', timeoutMs: 20_000 })).close();
+  }
+
+  async #guard(): Promise<readonly string[]> {
+    if (this.#authority === undefined) return ['authorization { token: "secret" }'];
+    const trust = await this.#authority.serverTrust();
+    const member: MeshMember = { name: 'none', role: 'peer', credentials: '' };
+    const guard = { kind: 'trust', name: 'test', server: { trust, member } } as const;
+    return guardLines(guard, join(this.directory, 'accounts'));
   }
 
   /** As a power cut for the process: SIGKILL. */

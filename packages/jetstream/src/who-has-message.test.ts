@@ -78,16 +78,18 @@ test('what is no answer is none', () => {
 });
 
 test('only an inbox is answered: anything else might be stored in a stream', () => {
-  const inbox = inboxSubject('AbC123', 7);
+  const inbox = inboxSubject('lab-1', 'AbC123', 7);
   expect(askerOfInbox(inbox)).toBe('AbC123');
   expect(askerOfInbox(inboxPartSubject(inbox, 3))).toBe('AbC123');
   for (const subject of [
     undefined,
     '',
     'pm.drive.x',
-    '_INBOX.a',
-    '_INBOX.>',
-    '_INBOX.a.*',
+    'pm.answer.a',
+    'pm.answer.a.b',
+    '_INBOX.a.b.1',
+    'pm.answer.>',
+    'pm.answer.a.b.*',
     '$KV.x.y',
   ])
     expect(askerOfInbox(subject)).toBeUndefined();

@@ -12,6 +12,7 @@ import {
 } from '@podmesh/core';
 import type { Exchange } from './exchange.ts';
 import { forEachAtOnce } from './for-each-at-once.ts';
+import { UpstreamError } from './mirror/upstream-registry.ts';
 import { RegistryError } from './registry-error.ts';
 import { PARTS_AT_ONCE_MAX, TAGS_PER_PUSH_MAX } from './registry-limits.ts';
 import type { RegistryParts } from './registry-parts.ts';
@@ -37,7 +38,7 @@ export class ManifestEndpoint {
   /** `GET` and `HEAD` */
   async send(repository: string, name: ManifestName, exchange: Exchange): Promise<void> {
     const { blobs } = this.#parts;
-    const { digest, mediaType, bytes } = await this.#find(repository, name);
+    const { digest, mediaType, bytes } = await this.#find(repository, name, exchange.signal);
     const headers = {
       'Content-Type': mediaType,
       'Content-Length': bytes,
@@ -100,14 +101,27 @@ export class ManifestEndpoint {
     exchange.answer(202);
   }
 
-  async #find(repository: string, name: ManifestName): Promise<ManifestRecord> {
+  /** With a signal also what another registry may have. */
+  async #find(
+    repository: string,
+    name: ManifestName,
+    elsewhere?: AbortSignal,
+  ): Promise<ManifestRecord> {
     const { tags, manifests } = this.#parts;
     const digest =
       name.kind === 'digest' ? name.digest : (await tags.find(repository, name.tag))?.digest;
     const found = digest === undefined ? undefined : await manifests.find(repository, digest);
     if (found !== undefined) return found;
+    const { mirror } = this.#parts;
     const what = name.kind === 'digest' ? `@${name.digest}` : `:${name.tag}`;
     const message = `this mesh has no image ${repository}${what}`;
+    const brought = elsewhere === undefined ? false : mirror?.bring(repository, name, elsewhere);
+    const isBrought = await Promise.resolve(brought).catch((error: unknown) => {
+      // Of 400s clients show the words.
+      if (!(error instanceof UpstreamError)) throw error;
+      throw new RegistryError(404, 'MANIFEST_UNKNOWN', `${message}, and ${error.message}`);
+    });
+    if (isBrought === true) return await this.#find(repository, name);
     throw new RegistryError(404, 'MANIFEST_UNKNOWN', message);
   }
 

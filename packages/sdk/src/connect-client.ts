@@ -1,3 +1,4 @@
+import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
 import { connectMesh, openMesh } from '@podmesh/jetstream';
 import type { Client } from './client.ts';
 
@@ -5,11 +6,14 @@ import type { Client } from './client.ts';
 const CONNECT_MS = 5_000;
 
 /**
- * A client over JetStream; `name` is shown to who looks after the server. Throws a `PortError`, or a `TypeError` for
- * what is no address.
+ * A client over JetStream; `url`: `nats://…`, or `mesh:FOLDER` of a member, which connects as its user; `name` is shown to who looks after the server. Throws a `PortError`, or a `TypeError` for
+ * what is no address, or a `NotAMemberError`.
  */
 export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<Client> {
-  const connection = await connectMesh({ url, name, timeoutMs: CONNECT_MS });
+  const folder = folderOfMeshUrl(url);
+  const address =
+    folder === undefined ? url : await memberAddress(new MeshFolder(folder), ['user']);
+  const connection = await connectMesh({ url: address, name, timeoutMs: CONNECT_MS });
   const mesh = openMesh(connection);
   return {
     runLog: mesh.runLog,
@@ -19,6 +23,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     sleepers: mesh.sleepers,
     artifacts: mesh.everywhere,
     objects: mesh.artifacts,
+    shelf: mesh.shelf,
     finder: mesh.finder,
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,

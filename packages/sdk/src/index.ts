@@ -1,3 +1,4 @@
+export { NotAMemberError } from '@podmesh/authority';
 export type { Client } from './client.ts';
 export { connectClient } from './connect-client.ts';
 export { followRun, type RunListener } from './follow-run.ts';

@@ -16,7 +16,10 @@ const PASSED_ON = [
   'runtime',
   'serve',
   'registry-port',
+  'metrics-port',
   'grace',
+  'exit-when-idle',
+  'cloud',
 ] as const;
 
 /** `podmesh up`: the daemon in the foreground, or detached. */
@@ -44,8 +47,10 @@ function daemonWords(options: Options): readonly string[] {
     const value = options.text(name);
     return value === undefined ? [] : [`--${name}`, value];
   });
-  const labels = options.texts('label').flatMap((label) => ['--label', label]);
-  return [...words, ...labels, ...(options.flag('allow-root') ? ['--allow-root'] : [])];
+  const repeated = (['label', 'mirror'] as const).flatMap((name) =>
+    options.texts(name).flatMap((text) => [`--${name}`, text]),
+  );
+  return [...words, ...repeated, ...(options.flag('allow-root') ? ['--allow-root'] : [])];
 }
 
 async function tellReady(
@@ -56,13 +61,19 @@ async function tellReady(
   if (options.flag('json')) return printJson(world.terminal, { peer, nats, registry });
   await printLines(world.terminal, [
     `peer ${peer} is up`,
-    `its mesh is at ${withoutToken(nats)}; the address with its token is in ${world.home.at('daemon.json')}`,
+    whereMesh(world, nats),
     ...(registry === undefined
       ? []
       : [
           `images for all its peers: podman push ${registry}/NAME:TAG, then mesh/NAME:TAG in documents`,
         ]),
   ]);
+}
+
+function whereMesh({ home }: World, nats: string): string {
+  return nats.startsWith('mesh:')
+    ? `what it needs to be in its mesh is in ${nats.slice('mesh:'.length)}, for you only`
+    : `its mesh is at ${withoutToken(nats)}; the address with its token is in ${home.at('daemon.json')}`;
 }
 
 /** Standard output may end in a journal that others can read. */

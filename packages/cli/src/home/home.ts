@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { commandOf } from './live-process.ts';
 export interface DaemonFile {
   readonly pid: number;
   readonly peer: string;
-  /** With its token. */
+  /** Its mesh: `mesh:FOLDER`, or an address with its token. */
   readonly nats: string;
   readonly version: string;
   /** A peer that a `podmesh run` started; it leaves by itself. */
@@ -73,6 +73,19 @@ export class Home {
       if (daemon !== undefined || performance.now() >= endMs) return daemon;
       await pause(LOOK_MS);
     }
+  }
+
+  /** `mesh:FOLDER` of a mesh that lives without this machine's daemon; undefined where there is none. */
+  async joinedMesh(): Promise<string | undefined> {
+    const isThere = (...names: readonly string[]): Promise<boolean> =>
+      access(this.at(...names)).then(
+        () => true,
+        () => false,
+      );
+    // The server of a mesh that was made here is there when the daemon is.
+    const isJoined =
+      (await isThere('mesh', 'mesh.json')) && !(await isThere('authority', 'keys.json'));
+    return isJoined ? `mesh:${this.at('mesh')}` : undefined;
   }
 
   async forgetDaemon(): Promise<void> {

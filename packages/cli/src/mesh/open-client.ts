@@ -1,16 +1,19 @@
 import { PortError } from '@podmesh/core';
-import type { Client } from '@podmesh/sdk';
+import { type Client, NotAMemberError } from '@podmesh/sdk';
 import { CliError } from '../cli-error.ts';
 import type { World } from '../world.ts';
 
-/** Where the mesh is, as far as anybody said: `--nats`, `PODMESH_NATS`, or the daemon of this machine. */
+/**
+ * Where the mesh is, as far as anybody said: `--nats`, `PODMESH_NATS`, the daemon of this machine, or the mesh that this
+ * home has joined and whose servers run elsewhere.
+ */
 export async function meshUrl(
   world: World,
   given: string | undefined,
 ): Promise<string | undefined> {
   const named = given ?? world.env.PODMESH_NATS;
   if (named !== undefined && named !== '') return named;
-  return (await world.home.daemon())?.nats;
+  return (await world.home.daemon())?.nats ?? (await world.home.joinedMesh());
 }
 
 /** Runs `use` with a client of the mesh and closes it. Throws a `CliError` when no mesh can be reached. */
@@ -40,7 +43,8 @@ export async function openClient(world: World, url: string): Promise<Client> {
         cause: error,
       });
     }
-    if (error instanceof PortError) throw new CliError('no-mesh', error.message, { cause: error });
+    if (error instanceof PortError || error instanceof NotAMemberError)
+      throw new CliError('no-mesh', error.message, { cause: error });
     throw error;
   }
 }

@@ -13,6 +13,7 @@ import type { DiskStore } from '../store/disk-store.ts';
 import { StoreDisk } from '../store/store-disk.ts';
 import { EitherTransport } from './either-transport.ts';
 import { HttpTransport } from './http-transport.ts';
+import { MovedBytes } from './moved-bytes.ts';
 import { ServeThread } from './serve-thread.ts';
 import { TransferTally } from './transfer-tally.ts';
 import { Transfers } from './transfers.ts';
@@ -41,6 +42,7 @@ const RETRY_MS = 1_000;
 /** This peer's side of bytes between peers: it gets from others, and others get from it. */
 export class BulkExchange {
   readonly transfers: Transfers;
+  readonly moved = new MovedBytes();
   readonly #parts: BulkExchangeParts;
   readonly #disk: StoreDisk;
   readonly #direct: HttpTransport;
@@ -60,9 +62,10 @@ export class BulkExchange {
       disk: this.#disk,
       finder: mesh.finder,
       peers: mesh.peers,
-      transport: new EitherTransport(this.#direct, mesh.relay, (source, chunk, way) =>
-        tally.note(source, chunk, way),
-      ),
+      transport: new EitherTransport(this.#direct, mesh.relay, (source, chunk, way) => {
+        tally.note(source, chunk, way);
+        this.moved.received[way] += chunk.bytes;
+      }),
       clock,
       onEnd: (artifact, error) => {
         const counts = { artifact, ...tally.take(artifact) };
@@ -83,7 +86,8 @@ export class BulkExchange {
     if (listen !== undefined) {
       // A new key for each session: a restart takes it back from whoever knew the last.
       const key = randomBytes(32).toString('base64url');
-      const server = new ServeThread({ peer, key, store: this.#disk, clock, logger, ...listen });
+      const served = this.moved.countingDirect(this.#disk);
+      const server = new ServeThread({ peer, key, store: served, clock, logger, ...listen });
       this.#server = server;
       try {
         this.#bulk = await server.start();
@@ -93,11 +97,12 @@ export class BulkExchange {
       }
     }
     const { signal } = this.#stop;
+    const relayed = this.moved.countingRelayed(this.#disk);
     this.#loops = Promise.all([
       this.#keep('question who has what', () =>
         mesh.finder.answer(peer, (artifacts) => store.index.holds(artifacts), signal),
       ),
-      this.#keep('relay', () => mesh.serveRelay(peer, this.#disk, signal)),
+      this.#keep('relay', () => mesh.serveRelay(peer, relayed, signal)),
     ]);
   }
 

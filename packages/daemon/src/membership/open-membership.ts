@@ -1,0 +1,133 @@
+import {
+  type Authority,
+  folderOfMeshUrl,
+  MeshFolder,
+  memberAddress,
+  meshUrl,
+  NotAMemberError,
+} from '@podmesh/authority';
+import type { PeerId } from '@podmesh/core';
+import {
+  EmbeddedNatsServer,
+  type MeshAddress,
+  parseMeshUrl,
+  pushTrust,
+  type TrustedServer,
+} from '@podmesh/jetstream';
+import type { Logger } from 'pino';
+import type { Home } from '../home.ts';
+import type { StartedParts } from '../started-parts.ts';
+import { authorityBeside, foundMesh, meshFolder, openAuthority } from './mesh-authority.ts';
+
+export interface MembershipParts {
+  readonly home: Home;
+  readonly peer: PeerId;
+  /** What `--nats` or `PODMESH_NATS` said. */
+  readonly nats?: string | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+}
+
+/** How this daemon is in its mesh. */
+export interface Membership {
+  readonly address: MeshAddress;
+  /** For programs of this machine: with a token where the mesh has one, without any secret where it has roles. */
+  readonly url: string;
+  /** Whether the server of the mesh runs here. */
+  readonly isAnchor: boolean;
+}
+
+/**
+ * Finds the mesh of this home: the one that somebody named, the one that it has joined, or its own, whose authority
+ * and server are made at the first time. What was started is in `started`. Throws a sentence for a person.
+ */
+export async function openMembership(
+  parts: MembershipParts,
+  started: StartedParts,
+): Promise<Membership> {
+  const { home, nats } = parts;
+  const named = nats === undefined ? undefined : folderOfMeshUrl(nats);
+  if (named !== undefined) return joined(new MeshFolder(named), parts);
+  if (nats !== undefined) return { address: parseMeshUrl(nats), url: nats, isAnchor: false };
+  const folder = meshFolder(home);
+  const isMember = (await folder.place()) !== undefined;
+  const isJoined = isMember && (await openAuthority(home)) === undefined;
+  return isJoined ? joined(folder, parts) : ownMesh(folder, parts, started);
+}
+
+/** A mesh that another machine, or another home of this one, made. */
+async function joined(folder: MeshFolder, { home, peer }: MembershipParts): Promise<Membership> {
+  const name = (await folder.place())?.member;
+  const isOther = folder.path !== meshFolder(home).path;
+  if (isOther && name !== peer) {
+    const authority = await authorityBeside(folder);
+    if (authority !== undefined) return neighbour(authority, folder, { home, peer });
+  }
+  const address = await memberAddress(folder, ['anchor', 'peer']);
+  if (name !== peer)
+    throw new NotAMemberError(
+      `${folder.path} is that of the member ${name}, not of ${peer}: start it without --name, or with --name ${name}`,
+    );
+  return { address, url: meshUrl(folder.path), isAnchor: false };
+}
+
+/** Whoever can read the keys of a mesh is its authority: a second home of the same user needs no invitation. */
+async function neighbour(
+  authority: Authority,
+  folder: MeshFolder,
+  { home, peer }: Pick<MembershipParts, 'home' | 'peer'>,
+): Promise<Membership> {
+  const own = meshFolder(home);
+  const place = await folder.place();
+  if (place === undefined) throw new NotAMemberError(`${folder.path} is that of no mesh`);
+  const known = await own.place();
+  for (const role of ['peer', 'user'] as const) {
+    const isKept = known?.mesh === place.mesh && known.member === peer;
+    const kept = isKept ? await own.credentials(role) : undefined;
+    if (kept !== undefined && (await authority.isGood(kept))) continue;
+    await own.setCredentials(role, await authority.mint({ role, name: peer }));
+  }
+  await own.setTaskSigning(authority.taskSigning);
+  const certificates = await folder.certificates();
+  if (certificates !== undefined) await own.setCertificates({ ca: certificates.ca });
+  await own.setPlace({ ...place, member: peer });
+  const address = await memberAddress(own, ['peer']);
+  return { address, url: meshUrl(own.path), isAnchor: false };
+}
+
+/** The mesh that this home made, on the server that runs here. */
+async function ownMesh(
+  folder: MeshFolder,
+  parts: MembershipParts,
+  started: StartedParts,
+): Promise<Membership> {
+  const { home, peer, env, logger } = parts;
+  const authority = await foundMesh(home, peer);
+  const trusted = await trustedServer(authority, folder);
+  const server = new EmbeddedNatsServer({
+    directory: home.at('nats'),
+    env,
+    trusted,
+    onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
+  });
+  started.add('nats-server', () => server.stop());
+  await server.start();
+  const { servers } = server.address;
+  await folder.setPlace({ mesh: authority.mesh, member: peer, servers });
+  // One that was taken over knows what was true when it was started.
+  await pushTrust(await memberAddress(folder, ['system']), trusted.trust);
+  return {
+    address: await memberAddress(folder, ['anchor']),
+    url: meshUrl(folder.path),
+    isAnchor: true,
+  };
+}
+
+async function trustedServer(authority: Authority, folder: MeshFolder): Promise<TrustedServer> {
+  const trust = await authority.serverTrust();
+  await folder.setTrust(trust);
+  const credentials = await folder.credentials('anchor');
+  const name = authority.mesh;
+  if (credentials === undefined) throw new NotAMemberError(`${folder.path} lost its anchor.creds`);
+  return { trust, member: { name, role: 'anchor', credentials } };
+}
