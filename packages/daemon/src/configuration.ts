@@ -5,7 +5,7 @@ import { mebibytes } from './machine/mebibytes.ts';
 
 /** Everything a daemon can be told, parsed once. */
 export interface Configuration {
-  readonly command: 'up' | 'doctor';
+  readonly command: 'up' | 'doctor' | 'discover';
   readonly home: string;
   /** Absent: this daemon runs the mesh's server itself. */
   readonly nats?: string;
@@ -23,6 +23,12 @@ export interface Configuration {
   readonly graceMs: number;
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
+  /** Where the server of this machine lets others in; absent: as it was told before, or on loopback. */
+  readonly listen?: ServeAddress;
+  /** Whether the local network is told (mDNS) that there is a mesh. */
+  readonly discovery: boolean;
+  /** Of `discover`: how long to look. */
+  readonly waitMs: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
   readonly serve?: 'none' | ServeAddress;
 }
@@ -43,6 +49,8 @@ export interface MachineSize {
 const GRACE_MS_DEFAULT = 10_000;
 /** Longer than anybody's patience; a drain before the signal has no such bound. */
 const GRACE_MS_MAX = 24 * 60 * 60_000;
+const COMMANDS = ['up', 'doctor', 'discover'] as const;
+const WAIT_MS = 2_000;
 const RUNTIMES = ['auto', 'podman', 'crun'] as const;
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/:-]{0,128}$/;
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
@@ -57,8 +65,9 @@ export function parseConfiguration(
   if (!parsed.ok) return parsed;
   const { values, positionals } = parsed.value;
   const problems: string[] = [];
-  const command = positionals[0] ?? 'up';
-  if (command !== 'up' && command !== 'doctor') problems.push(`unknown command ${command}`);
+  const word = positionals[0] ?? 'up';
+  const command = COMMANDS.find((known) => known === word);
+  if (command === undefined) problems.push(`unknown command ${word}`);
   if (positionals.length > 1) problems.push(`unexpected words: ${positionals.slice(1).join(' ')}`);
   const amount = (name: 'memory' | 'disk'): number | undefined => {
     const text = values[name];
@@ -105,10 +114,14 @@ export function parseConfiguration(
   const serve = values.serve === undefined ? undefined : parseServe(values.serve);
   if (values.serve !== undefined && serve === undefined)
     problems.push(`--serve ${values.serve}: give an address of this machine, ADDR[:PORT], or none`);
-  if (problems.length > 0 || runtime === undefined) return refused(problems);
+  const listen = values.listen === undefined ? undefined : parseServe(values.listen);
+  if (values.listen !== undefined && (listen === undefined || listen === 'none'))
+    problems.push(`--listen ${values.listen}: give an address of this machine, ADDR[:PORT]`);
+  if (problems.length > 0 || runtime === undefined || command === undefined)
+    return refused(problems);
   const nats = values.nats || env.PODMESH_NATS || undefined;
   return ok({
-    command: command === 'doctor' ? 'doctor' : 'up',
+    command,
     home: values.home || defaultHome(env),
     ...(nats === undefined ? {} : { nats }),
     ...(name === undefined ? {} : { name }),
@@ -121,6 +134,9 @@ export function parseConfiguration(
     untilIdle: values['until-idle'] ?? false,
     graceMs,
     ...(serve === undefined ? {} : { serve }),
+    ...(listen === undefined || listen === 'none' ? {} : { listen }),
+    discovery: values['no-discovery'] !== true,
+    waitMs: Number(values['wait-ms'] ?? WAIT_MS) || WAIT_MS,
     ...(registryPort === undefined ? {} : { registryPort }),
   });
 }
@@ -139,6 +155,9 @@ function parseWords(argv: readonly string[]) {
         disk: { type: 'string' },
         runtime: { type: 'string' },
         serve: { type: 'string' },
+        listen: { type: 'string' },
+        'no-discovery': { type: 'boolean' },
+        'wait-ms': { type: 'string' },
         'registry-port': { type: 'string' },
         grace: { type: 'string' },
         label: { type: 'string', multiple: true },

@@ -38,6 +38,8 @@ export interface LocalApiParts {
   readonly version: string;
   readonly drains: Pick<DrainDesk, 'obey' | 'drained'>;
   readonly logger: Logger;
+  /** More paths, by method. */
+  readonly routes?: ReadonlyMap<string, Readonly<Record<string, Route>>>;
 }
 
 /** What is answered at one path: JSON, or text in pieces as it comes. Throws `ApiRefusal`. */
@@ -165,7 +167,7 @@ export class LocalApi {
   }
 }
 
-function routesOf({ store, peer, version, drains }: LocalApiParts) {
+function routesOf({ store, peer, version, drains, routes = new Map() }: LocalApiParts) {
   const cache = new LocalCache(store);
   const health: Route = async (body) => {
     parseNothing(body);
@@ -186,6 +188,7 @@ function routesOf({ store, peer, version, drains }: LocalApiParts) {
     return { peer, ...(drains.drained === undefined ? {} : { drain: drains.drained }) };
   };
   return new Map<string, Readonly<Record<string, Route>>>([
+    ...routes,
     ['/v1/health', { GET: health }],
     ['/v1/drain', { GET: told, POST: (body) => tell(parseDrain(body)) }],
     ['/v1/undrain', { POST: (body) => tell(parseUndrain(body)) }],

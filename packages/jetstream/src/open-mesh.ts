@@ -11,6 +11,7 @@ import type {
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
+  MemberDirectory,
   OfferQueue,
   OutputKeepers,
   PeerDirectory,
@@ -31,6 +32,7 @@ import { JetStreamImageTags } from './jetstream-image-tags.ts';
 import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
+import { JetStreamMemberDirectory } from './jetstream-member-directory.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
@@ -58,6 +60,7 @@ export interface Mesh {
   readonly peers: PeerDirectory;
   readonly orders: PeerOrders;
   readonly sleepers: SleepingPeers;
+  readonly members: MemberDirectory;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
   /** The same, and what only disks of peers have, which comes through the relay. */
@@ -120,6 +123,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     peers,
     orders: new JetStreamPeerOrders(connection),
     sleepers: new JetStreamSleepingPeers(connection),
+    members: new JetStreamMemberDirectory(connection),
     results: new JetStreamResultCache(connection, appends),
     artifacts: objects,
     everywhere: new MeshArtifacts({ objects, finder, transport }),

@@ -17,7 +17,8 @@ export type OperandKind =
   | 'image-action'
   | 'cache-action'
   | 'digest'
-  | 'peer';
+  | 'peer'
+  | 'word';
 
 /** A word that is no option. */
 export interface OperandShape {

@@ -1,6 +1,7 @@
 import { CACHE } from './cache-commands.ts';
 import type { CommandShape } from './command-shape.ts';
 import { IMAGE } from './image-commands.ts';
+import { INVITE, INVITES, JOIN, MEMBERS, REVOKE } from './membership-commands.ts';
 import { DRAIN, UNDRAIN } from './owner-commands.ts';
 import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
 import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, RELEASE, SHOW, WAIT } from './run-commands.ts';
@@ -9,6 +10,11 @@ import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, RELEASE, SHOW, WAIT } from './run-
 export const COMMANDS = {
   up: UP,
   down: DOWN,
+  join: JOIN,
+  invite: INVITE,
+  invites: INVITES,
+  members: MEMBERS,
+  revoke: REVOKE,
   run: RUN,
   ps: PS,
   show: SHOW,

@@ -13,6 +13,7 @@ import type { DiskStore } from '../store/disk-store.ts';
 import { StoreDisk } from '../store/store-disk.ts';
 import { EitherTransport } from './either-transport.ts';
 import { HttpTransport } from './http-transport.ts';
+import type { OwnCertificate } from './peer-certificates.js';
 import { ServeThread } from './serve-thread.ts';
 import { TransferTally } from './transfer-tally.ts';
 import { Transfers } from './transfers.ts';
@@ -33,6 +34,8 @@ export interface BulkExchangeParts {
   readonly logger: Logger;
   /** Where this peer serves others directly; undefined: through the server only. */
   readonly listen: { readonly host: string; readonly port: number } | undefined;
+  /** Absent in a mesh without certificates: then nothing is encrypted. */
+  readonly own?: OwnCertificate | undefined;
 }
 
 /** Rest after an answering loop broke. */
@@ -50,11 +53,11 @@ export class BulkExchange {
   #bulk: BulkAddress | undefined;
 
   constructor(parts: BulkExchangeParts) {
-    const { peer, mesh, store, clock, logger } = parts;
+    const { peer, mesh, store, clock, logger, own } = parts;
     const tally = new TransferTally();
     this.#parts = parts;
     this.#disk = new StoreDisk(store);
-    this.#direct = new HttpTransport({ peers: mesh.peers, clock });
+    this.#direct = new HttpTransport({ peers: mesh.peers, clock, own });
     this.transfers = new Transfers({
       peer,
       disk: this.#disk,
@@ -79,11 +82,12 @@ export class BulkExchange {
 
   /** An address that cannot be had is no reason not to take part: there is the relay. */
   async start(): Promise<void> {
-    const { peer, listen, logger, mesh, store, clock } = this.#parts;
+    const { peer, listen, logger, mesh, store, clock, own } = this.#parts;
     if (listen !== undefined) {
       // A new key for each session: a restart takes it back from whoever knew the last.
       const key = randomBytes(32).toString('base64url');
-      const server = new ServeThread({ peer, key, store: this.#disk, clock, logger, ...listen });
+      const served = { peer, key, store: this.#disk, clock, logger, own, ...listen };
+      const server = new ServeThread(served);
       this.#server = server;
       try {
         this.#bulk = await server.start();
@@ -99,6 +103,12 @@ export class BulkExchange {
       ),
       this.#keep('relay', () => mesh.serveRelay(peer, this.#disk, signal)),
     ]);
+  }
+
+  /** All certificates of this mesh that were taken back. */
+  revoke(fingerprints: readonly string[]): void {
+    this.#direct.revoke(fingerprints);
+    this.#server?.revoke(fingerprints);
   }
 
   /** Harmless when never started, or twice. */
