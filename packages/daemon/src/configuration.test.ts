@@ -35,6 +35,8 @@ it.each([
   '--home',
   '--grace soon',
   '--grace 25h',
+  '--listen none',
+  '--listen a/b',
 ])('%s is refused', (text) => {
   expect(parse(text).ok).toBe(false);
 });
@@ -42,7 +44,8 @@ it.each([
 it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
-    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m';
+    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m' +
+    ' --listen 0.0.0.0:4223 --no-discovery';
   expect(parse(text)).toEqual({
     ok: true,
     value: {
@@ -58,13 +61,17 @@ it('everything that can be told is understood', () => {
       allowRoot: true,
       untilIdle: true,
       graceMs: 90_000,
+      listen: { host: '0.0.0.0', port: 4223 },
+      discovery: false,
+      waitMs: 2_000,
     },
   });
 });
 
 it('nothing told means a daemon with the defaults, and the mesh of the environment', () => {
   const told = { runtime: 'auto', labels: [], allowRoot: false, untilIdle: false, graceMs: 10_000 };
-  const defaults = { command: 'up', home: '/h', ...told };
+  const network = { discovery: true, waitMs: 2_000 };
+  const defaults = { command: 'up', home: '/h', ...told, ...network };
   expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
   const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };
   expect(parse('up', env)).toEqual({ ok: true, value: { ...defaults, nats: 'nats://there' } });

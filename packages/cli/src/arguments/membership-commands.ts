@@ -9,7 +9,7 @@ export const INVITE: CommandShape = {
     role: {
       kind: 'text',
       value: 'ROLE',
-      help: 'peer (runs tasks), user (publishes and reads) or anchor (may carry the mesh); default: peer',
+      help: 'peer (runs tasks), user (publishes, reads) or anchor (default: peer)',
     },
     expires: {
       kind: 'text',
@@ -53,7 +53,7 @@ export const JOIN: CommandShape = {
     wait: {
       kind: 'text',
       value: 'TIME',
-      help: 'without LINE: how long to look for meshes (default: 2s)',
+      help: 'without LINE: how long to look (default: 2s)',
     },
   },
   details: [

@@ -34,12 +34,12 @@ export const UP: CommandShape = {
     join: {
       kind: 'text',
       value: 'LINE',
-      help: 'join the mesh that the line invites to first, if this machine is in none (-: standard input)',
+      help: 'first join the mesh that the line invites to (-: standard input)',
     },
     listen: {
       kind: 'text',
       value: 'ADDR[:PORT]',
-      help: 'where its server lets other machines in, 0.0.0.0 for all addresses; kept (default: 127.0.0.1)',
+      help: 'where its server lets others in, such as 0.0.0.0; kept (default: 127.0.0.1)',
     },
     'no-discovery': {
       kind: 'flag',

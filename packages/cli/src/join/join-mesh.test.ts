@@ -97,6 +97,7 @@ type Wish = Partial<Parameters<MembershipOffice['invite']>[0]>;
 
 async function lineFor(wish: Wish = {}): Promise<string> {
   const whole = { role: 'user' as const, lifeMs: HOUR_MS, usesMax: 1, ...wish };
+  nowMs += 1;
   return (await first.office.invite(whole)).line;
 }
 
@@ -216,6 +217,7 @@ async function secondMesh() {
 
 describe('whoever has the keys', () => {
   it('lists invitations without their secrets, and takes back members and invitations by name', async () => {
+    nowMs += 1;
     const { line, invitation } = await first.office.invite({
       role: 'anchor',
       lifeMs: HOUR_MS,
