@@ -60,8 +60,9 @@ export const UP: CommandShape = {
   },
   details: [
     'Runs the daemon in the foreground; Ctrl-C stops it. On a machine that joined a mesh it is a peer of that;',
-    'elsewhere it makes a mesh of its own, or with --nats takes part in the one at that address. --label role=store makes it the first to be',
-    'asked for copies of what others make. Images that are pushed to its registry',
+    'elsewhere it makes a mesh of its own, or with --nats takes part in the one at that address.',
+    '--label role=store makes it the first to be asked for copies of what others make. Images that are',
+    'pushed to its registry',
     '(podman push localhost:5055/me/tool:1; on loopback, for everybody on this machine) can be run by all',
     'peers: "container": "mesh/me/tool:1".',
   ],
