@@ -81,6 +81,11 @@ export class EmbeddedNatsServer {
     return this.#starting;
   }
 
+  /** Takes new certificates, and what else its configuration says anew, without losing a client. */
+  reload(): void {
+    this.#process?.signal('SIGHUP');
+  }
+
   /** Ends the server, with force after 10 s. Harmless when never started, or called twice. */
   async stop(): Promise<void> {
     this.#stopped.abort();

@@ -29,6 +29,8 @@ import {
   openCertificates,
 } from './own-certificates.ts';
 
+const DAY_MS = 24 * 60 * 60_000;
+
 export interface MembershipParts {
   readonly home: Home;
   readonly peer: PeerId;
@@ -136,6 +138,16 @@ async function ownMesh(
   });
   started.add('nats-server', () => server.stop());
   await server.start();
+  // A daemon may be up for longer than a certificate is good.
+  const daily = setInterval(async () => {
+    const own = { folder, certificates, name: peer, nowMs: Date.now() };
+    const renewed = await ensureOwnCertificates(own).catch((error: unknown) =>
+      logger.warn({ err: error }, 'could not renew the certificate of the server; tries tomorrow'),
+    );
+    if (renewed?.isNew === true) server.reload();
+  }, DAY_MS);
+  daily.unref();
+  started.add('renewal of certificates', async () => clearInterval(daily));
   const { servers } = server.address;
   await folder.setPlace({ mesh: authority.mesh, member: peer, servers });
   // One that was taken over knows what was true when it was started.

@@ -27,16 +27,17 @@ export interface OwnCertificates {
 
 /**
  * Certificates of the machine with the keys, for itself and its server: made when there are none, when they are of
- * another name, and long before they end.
+ * another name, and long before they end. `isNew`: the server has to read its own.
  */
-export async function ensureOwnCertificates(own: OwnCertificates): Promise<void> {
+export async function ensureOwnCertificates(own: OwnCertificates): Promise<{ isNew: boolean }> {
   const { folder, certificates: ca, name } = own;
   await ensureOwnCertificate(own);
   const server = await folder.serverCertificate();
-  if (!(await isOld(server?.certificate, own))) return;
+  if (!(await isOld(server?.certificate, own))) return { isNew: false };
   const { request, key } = await newRequest(name);
   const certificate = await ca.signServer({ name, request, addresses: ownAddresses() });
   await folder.setServerCertificate({ certificate, key });
+  return { isNew: true };
 }
 
 /** Of a member on the machine with the keys. */
