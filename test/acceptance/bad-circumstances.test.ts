@@ -80,7 +80,7 @@ describe('a daemon in bad circumstances', () => {
       const fake = await fakeNatsServer(cluster.folder);
       const daemon = lonely('old-first', { PATH: `${join(fake, '..')}:${process.env.PATH}` });
       await daemon.start();
-      expect(daemon.nats).toMatch(/^nats:\/\//);
+      expect(daemon.nats).toMatch(/^mesh:\//);
       await daemon.stop();
     },
     3 * MINUTES,
