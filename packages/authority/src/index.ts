@@ -28,6 +28,7 @@ export {
   invitationIdOf,
   invitationState,
   isInvitationId,
+  isReservedName,
   type JoinRefusalKind,
   LIFE_MS_MAX,
   newInvitation,

@@ -55,6 +55,7 @@ describe('an invitation', () => {
   it('has a name that no member can have', () => {
     expect(() => guestName(invitationIdOf(secret))).toThrow(/invitations are called so/);
     expect(() => guestName('a.b')).toThrow(/no name of a member/);
+    expect(() => guestName('Joiner')).toThrow(/the mesh itself uses it/);
     expect(guestName('inv-table')).toBe('inv-table');
   });
 });

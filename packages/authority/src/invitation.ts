@@ -69,10 +69,20 @@ export function invitationIdOf(secret: Buffer): string {
 
 export const isInvitationId = (text: string): boolean => ID.test(text);
 
+/** Whoever is called so would hear what is meant for others, or take others along when it is revoked. */
+const RESERVED: readonly string[] = ['joiner', 'task', 'system', 'all'];
+
+/** Whether the mesh itself is meant by it, and no member. */
+export const isReservedName = (text: string): boolean => RESERVED.includes(text.toLowerCase());
+
 /** Names of members are not taken for invitations. Throws a `TypeError` that says what a name is. */
 export function guestName(text: string): string {
-  if (!isInvitationId(text)) return memberName(text);
-  throw new TypeError(`${JSON.stringify(text)} is no name of a member: invitations are called so`);
+  const quoted = JSON.stringify(text.slice(0, 80));
+  if (isInvitationId(text))
+    throw new TypeError(`${quoted} is no name of a member: invitations are called so`);
+  if (isReservedName(text))
+    throw new TypeError(`${quoted} is no name of a member: the mesh itself uses it`);
+  return memberName(text);
 }
 
 export function newInvitation(secret: Buffer, wish: InvitationWish, nowMs: number): Invitation {

@@ -248,6 +248,8 @@ describe('whoever has the keys', () => {
   it('is told what cannot be: no such member, itself, a name that is taken', async () => {
     await expect(first.office.revoke('nobody')).rejects.toThrow(/has no member nobody/);
     await expect(first.office.revoke('inv-0123456789')).rejects.toThrow(/no invitation/);
+    await expect(first.office.revoke('joiner')).rejects.toThrow(/has no member joiner/);
+    expect((await joining(await lineFor())).refused).toBe('');
     await expect(first.office.revoke('first')).rejects.toThrow(/is this machine itself/);
     const wish = { role: 'peer' as const, lifeMs: 1, usesMax: 1 };
     await expect(first.office.invite({ ...wish, name: 'FIRST' })).rejects.toThrow(/has a member/);

@@ -113,8 +113,18 @@ async function ask(
   if (token === undefined) throw otherAuthority(server);
   const credentials = credentialsText(token, joinerKey(line.joinerSecret));
   try {
-    const bytes = Buffer.from(JSON.stringify(request));
-    return answerOf(await askToJoin({ server, ca, credentials, request: bytes }));
+    const question = {
+      server,
+      ca,
+      credentials,
+      request: Buffer.from(JSON.stringify(request)),
+    };
+    // An answer may be lost on its way. With the same keys the line is not used a second time.
+    const again = (error: unknown): Promise<Uint8Array> => {
+      if (error instanceof NoJoinAnswerError && error.kind === 'nobody') return askToJoin(question);
+      throw error;
+    };
+    return answerOf(await askToJoin(question).catch(again));
   } catch (error) {
     if (!(error instanceof NoJoinAnswerError)) throw error;
     const advice =

@@ -15,7 +15,8 @@ const ADVICE: Readonly<Record<JoinRefusalKind, string>> = {
   'key-revoked': 'Try again: each try makes new keys.',
   malformed: 'Use the same version of podmesh here and there.',
   'other-version': 'Use the same version of podmesh here and there.',
-  unavailable: 'Try the same line again in a while; it is not used up by this.',
+  unavailable:
+    'Try the same line again in a while; if it counts as used by then, ask for a new one.',
 };
 
 export function refusedJoin(why: JoinRefusalKind, message: string): CliError {

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import {
   type Authority,
   type CertificateAuthority,
@@ -121,7 +122,8 @@ export class JoinDesk {
     role: Invitation['role'],
   ): Promise<Result<Welcome, JoinRefusalKind>> {
     const { authority, certificates, servers } = this.#parts;
-    const { addresses } = request;
+    // What is no address cannot be certified, and nobody needs it.
+    const addresses = request.addresses.filter((address) => isIP(address) !== 0);
     const roles = role === 'user' ? (['user'] as const) : rolesOf(role);
     try {
       const tokens: Record<string, string> = {};

@@ -6,6 +6,7 @@ import {
   type InvitationWish,
   invitationState,
   isInvitationId,
+  isReservedName,
   joinLineText,
   newInvitation,
   newInvitationSecret,
@@ -104,7 +105,7 @@ export class MembershipOffice {
       const advice = 'It holds the keys of the mesh. To end the mesh here: podmesh down';
       throw new ApiRefusal(409, `${name} is this machine itself`, advice);
     }
-    const keys = await authority.revoke(name);
+    const keys = isReservedName(name) ? [] : await authority.revoke(name);
     const record = await this.#parts.members.find(name);
     if (keys.length === 0 && record === undefined) {
       const advice = 'Those that there are: podmesh members. Invitations: podmesh invites';
