@@ -14,7 +14,7 @@ export interface ServerProcess {
   readonly hasExited: boolean;
   /** How it ended, in words. */
   readonly exited: Promise<string>;
-  signal(name: 'SIGTERM' | 'SIGKILL'): void;
+  signal(name: 'SIGTERM' | 'SIGKILL' | 'SIGHUP'): void;
 }
 
 const ANSWER_MS = 1_000;
