@@ -12,6 +12,8 @@ export type Role = (typeof ROLES)[number];
 export interface RolePermissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
+  /** May answer, once, where whoever asked it wants the answer, for so long. */
+  readonly answersMs?: number;
   /** Bytes of one message; the server's own limit where absent. */
   readonly payloadBytesMax?: number;
   /** Subscriptions at a time; unbounded where absent. */

@@ -1,4 +1,4 @@
-import { encodeAccount, encodeOperator, newScopedSigner, type OperatorLimits } from '@nats-io/jwt';
+import { encodeAccount, encodeOperator, type OperatorLimits, type SigningKey } from '@nats-io/jwt';
 import { isOfSystem } from './credentials.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Member } from './member-book.ts';
@@ -15,6 +15,7 @@ export interface ServerTrust {
   readonly accounts: Readonly<Record<string, string>>;
 }
 
+const NS_PER_MS = 1_000_000;
 const UNLIMITED = {
   conn: -1,
   leaf: -1,
@@ -63,13 +64,22 @@ export async function signServerTrust(
 }
 
 function scope(ring: KeyRing, role: Role, permissions: PermissionsOfRoles) {
-  const { publish, subscribe, payloadBytesMax, subscriptionsMax } = permissions[role];
-  return newScopedSigner(ring.signers[role], role, {
-    pub: { allow: [...publish] },
-    sub: { allow: [...subscribe] },
-    ...(payloadBytesMax === undefined ? {} : { payload: payloadBytesMax }),
-    ...(subscriptionsMax === undefined ? {} : { subs: subscriptionsMax }),
-  });
+  const { publish, subscribe, answersMs, payloadBytesMax, subscriptionsMax } = permissions[role];
+  // By hand: the library's own makes room for an answer to everything in every role.
+  const scoped: SigningKey = {
+    kind: 'user_scope',
+    key: ring.signers[role].publicText,
+    role,
+    template: {
+      pub: { allow: [...publish] },
+      sub: { allow: [...subscribe] },
+      ...(answersMs === undefined ? {} : { resp: { max: 1, ttl: answersMs * NS_PER_MS } }),
+      data: -1,
+      payload: payloadBytesMax ?? -1,
+      subs: subscriptionsMax ?? -1,
+    },
+  };
+  return scoped;
 }
 
 /** A server refuses tokens of the key that were made before a time in seconds: here, all there will ever be. */

@@ -69,5 +69,6 @@ export * from './run/unknown-fact-error.ts';
 export * from './words/digest.ts';
 export * from './words/ids.ts';
 export * from './words/limits.ts';
+export * from './words/release.ts';
 export * from './words/result.ts';
 export * from './words/unreachable.ts';

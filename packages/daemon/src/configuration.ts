@@ -29,6 +29,8 @@ export interface Configuration {
   readonly discovery: boolean;
   /** Of `discover`: how long to look. */
   readonly waitMs: number;
+  /** Where metrics are told to programs of this machine; absent: nowhere. */
+  readonly metricsPort?: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
   readonly serve?: 'none' | ServeAddress;
 }
@@ -100,6 +102,10 @@ export function parseConfiguration(
   const registryPort = port === undefined ? undefined : parsePort(port);
   if (port !== undefined && registryPort === undefined)
     problems.push(`--registry-port ${port}: give a port of this machine, or 0 for none`);
+  const metrics = values['metrics-port'];
+  const metricsPort = metrics === undefined ? undefined : parsePort(metrics);
+  if (metrics !== undefined && metricsPort === undefined)
+    problems.push(`--metrics-port ${metrics}: give a port of this machine, or 0 for none`);
   const duration = (name: 'grace'): number | undefined => {
     const text = values[name];
     if (text === undefined) return undefined;
@@ -138,6 +144,7 @@ export function parseConfiguration(
     discovery: values['no-discovery'] !== true,
     waitMs: Number(values['wait-ms'] ?? WAIT_MS) || WAIT_MS,
     ...(registryPort === undefined ? {} : { registryPort }),
+    ...(metricsPort === undefined || metricsPort === 0 ? {} : { metricsPort }),
   });
 }
 
@@ -159,6 +166,7 @@ function parseWords(argv: readonly string[]) {
         'no-discovery': { type: 'boolean' },
         'wait-ms': { type: 'string' },
         'registry-port': { type: 'string' },
+        'metrics-port': { type: 'string' },
         grace: { type: 'string' },
         label: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },

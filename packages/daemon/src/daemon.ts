@@ -5,6 +5,8 @@ import {
   type Mesh,
   type MeshConnection,
   openMesh,
+  PeerDiscovery,
+  refuseUnlikePeers,
 } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
 import { customAlphabet, nanoid } from 'nanoid';
@@ -23,6 +25,8 @@ import { membershipRoutes } from './membership/membership-routes.ts';
 import { openMemberOffice } from './membership/open-member-office.ts';
 import { type Membership, openMembership } from './membership/open-membership.ts';
 import { ReleaseDesk } from './membership/release-desk.ts';
+import { discoveredFacts } from './observe/discovered-facts.ts';
+import { observe } from './observe/observation.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
 import { DrainDesk } from './owner/drain-desk.ts';
 import { HearOrders } from './owner/hear-orders.ts';
@@ -62,6 +66,7 @@ export class Daemon {
   #localApi: LocalApi | undefined;
   #registry: ImageRegistry | undefined;
   #url = '';
+  #reconnects = 0;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -101,12 +106,17 @@ export class Daemon {
     this.#started.add('connection', () => connection.close());
     connection.onStatus((status) => {
       if (status.kind === 'disconnected') logger.warn('lost the mesh; trying to reconnect');
-      if (status.kind === 'connected') logger.info('reconnected to the mesh');
+      if (status.kind === 'connected') {
+        this.#reconnects += 1;
+        logger.info('reconnected to the mesh');
+      }
       if (status.kind === 'trouble') logger.warn(status.message);
     });
     // Whoever names three servers or more has a cluster, and its facts belong on three of them.
     const replicas = connection.address.servers.length >= 3 ? 3 : 1;
-    await connection.ensureStreams({ replicas });
+    const { version } = this.#parts;
+    await refuseUnlikePeers(connection, peer, version);
+    await connection.ensureStreams({ replicas, version });
     this.#peer = await this.#buildPeer(connection, membership);
     await this.#peer.start();
   }
@@ -162,10 +172,10 @@ export class Daemon {
     const mesh = openMesh(connection);
     this.#mesh = mesh;
     this.#started.add('mesh', () => mesh.stop());
-    const service = new PodmanService({ directory: home.path, env: process.env });
-    this.#started.add('podman service', () => service.stop());
-    await service.start();
-    const podman = await openContainerRuntime(this.#parts, this.#started, service.socketPath);
+    const podmanService = new PodmanService({ directory: home.path, env: process.env });
+    this.#started.add('podman service', () => podmanService.stop());
+    await podmanService.start();
+    const podman = await openContainerRuntime(this.#parts, this.#started, podmanService.socketPath);
     const boot = await readBoot();
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
@@ -265,7 +275,9 @@ export class Daemon {
     await source.start();
     this.#started.add('machine facts', () => source.stop());
     const { artifacts: objects, finder } = mesh;
-    const peer = new Peer(
+    const observed = await observe(
+      this.#parts,
+      this.#started,
       {
         ...mesh,
         artifacts: mesh.everywhere,
@@ -296,10 +308,31 @@ export class Daemon {
         ),
         onStep,
       },
-      capacity,
+      {
+        version,
+        load: () => peer.load(),
+        queues: () => mesh.queueDepths(),
+        leases: () => mesh.leaseCounts(),
+        moved: () => exchange.moved,
+        storeBytes: () => store.index.storeBytes(),
+        freeDiskBytes: () => readFreeDisk(home.path),
+        connection: () => ({
+          isConnected: connection.isConnected,
+          reconnects: this.#reconnects,
+        }),
+      },
     );
+    const peer: Peer = new Peer(observed, capacity);
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());
+    const status = () => ({ ...peer.load(), paused: source.current().paused });
+    const discovery = new PeerDiscovery(connection, ownPeer, {
+      version,
+      metadata: discoveredFacts(source.current()),
+      status,
+    });
+    this.#started.add('discovery', () => discovery.stop());
+    await discovery.start();
     drains.open(peer);
     const orders = new HearOrders({
       ...mesh,

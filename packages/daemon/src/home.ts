@@ -7,6 +7,7 @@ import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { type PeerId, peerId } from '@podmesh/core';
 import { nanoid } from 'nanoid';
+import { enterHome } from './home-version.ts';
 
 /** flock's exit status when somebody else has the lock. */
 const FLOCK_BUSY = 1;
@@ -55,8 +56,11 @@ export class Home {
     this.path = path;
   }
 
-  /** Makes the folder and takes it for this process; throws `HomeBusyError`. The kernel frees it when we die. */
-  async take(): Promise<void> {
+  /**
+   * Makes the folder and takes it for this process of that version; throws `HomeBusyError` or `HomeVersionError`, and then
+   * nothing in it was touched. The kernel frees it when we die.
+   */
+  async take(version?: string): Promise<void> {
     await mkdir(this.path, { recursive: true, mode: 0o700 });
     const name = createHash('sha256')
       .update(await realpath(this.path))
@@ -70,12 +74,16 @@ export class Home {
       lock.listen({ path: `\0podmesh-home-${name}` }, resolve);
     });
     lock.unref();
+    let folder: number | undefined;
     try {
-      this.#folder = lockFolder(this.path);
+      folder = lockFolder(this.path);
+      if (version !== undefined) await enterHome(this.path, version);
     } catch (error) {
       lock.close();
+      if (folder !== undefined) closeSync(folder);
       throw error;
     }
+    this.#folder = folder;
     this.#lock = lock;
   }
 

@@ -96,7 +96,7 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
   const { stop } = signals;
   let daemon: Daemon | undefined;
   try {
-    await home.take();
+    await home.take(VERSION);
     const peer = await home.peer(configuration.name);
     const logger = openDaemonLog(home.at('daemon.log'), { peer });
     const onStep = killAt && killOnceAt(killAt, home.path);

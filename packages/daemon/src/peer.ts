@@ -29,6 +29,7 @@ import { Leftovers } from './execute/leftovers.ts';
 import { DRAINED } from './execute/stop-order.ts';
 import type { HandOver } from './keep/hand-over.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
+import type { PeerLoad } from './observe/metric-sources.ts';
 import { LostFromStore } from './store/lost-outputs.ts';
 import { WakeUp } from './wake-up.ts';
 
@@ -40,7 +41,7 @@ const RETRY_MS = 1_000;
 const RECONCILE_MS = 60_000;
 
 export interface PeerParts
-  extends Omit<ExecutorParts, 'machine' | 'limits' | 'onEnding' | 'isOpen' | 'isDirectoryWhole'> {
+  extends Omit<ExecutorParts, 'machine' | 'limits' | 'isOpen' | 'isDirectoryWhole'> {
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly keepers: OutputKeepers;
@@ -98,8 +99,11 @@ export class Peer {
       machine,
       limits: () => parts.describe().limits,
       isDirectoryWhole: () => this.#announcements.isSteady(),
+      onEnding: (attempt, ending) => {
+        this.#gate.note(attempt, ending);
+        parts.onEnding?.(attempt, ending);
+      },
       isOpen: () => this.#gate.isOpen(),
-      onEnding: (attempt, ending) => this.#gate.note(attempt, ending),
     });
     this.#gate = new ClaimGate({
       ...parts,
@@ -209,6 +213,20 @@ export class Peer {
   /** Of a run that is driven elsewhere, or not yet: unknown. */
   outlookOf(run: RunId): RunOutlook {
     return this.#drivers.get(run)?.outlook ?? 'unknown';
+  }
+
+  /** What it has in hand at this moment. */
+  load(): PeerLoad {
+    return {
+      claims: this.#executor.claims().length,
+      containers: this.#executor.running().length,
+      driving: this.#drives.driving,
+      isClaiming: this.#gate.isOpen(),
+      circuit: this.#gate.circuit,
+      lanes: this.#intake.lanes,
+      capacity: this.#ledger.capacity,
+      free: this.#ledger.free(),
+    };
   }
 
   /** Call when something that `describe` tells has changed. */

@@ -47,6 +47,7 @@ export const ATTEMPTS = {
     publish pm.run.aaaaaaaaaaaa.control | publish pm.run.aaaaaaaaaaaa.end
     publish $KV.pm-peers.lab-2 | publish $KV.pm-peers.lab-1
     subscribe pm.keep.lab-2 | subscribe pm.keep.lab-1
+    subscribe $SRV.PING.podmesh-peer.lab-2 | subscribe $SRV.*.podmesh-peer.lab-1
     subscribe pm.relay.lab-2 | subscribe pm.relay.lab-1
     subscribe pm.order.lab-2 | subscribe pm.order.lab-1
     subscribe pm.answer.lab-2.> | subscribe pm.answer.lab-1.>

@@ -24,12 +24,16 @@ export { largeFiles, MeshArtifacts, type MeshArtifactsParts } from './mesh-artif
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';
 export * from './mesh-errors.ts';
 export type { EnsureStreamsOptions } from './mesh-streams.ts';
+export { refuseUnlikePeers } from './mesh-version.ts';
 export { findNatsServer, type NatsServerBinary } from './nats-server-binary.ts';
 export { type Mesh, type OpenMeshOptions, openMesh } from './open-mesh.ts';
+export { type DiscoveredFacts, PeerDiscovery } from './peer-discovery.ts';
 export { rolePermissions } from './permissions.ts';
 export { pushTrust } from './push-trust.ts';
+export type { QueueDepths } from './queue-depths.ts';
 export type { ReleaseTask } from './release-requests.ts';
 export { type BoxAddress, openBox, publicKeyText, sealBox } from './sealed-box.ts';
 export { NoServerChainError, readServerChain } from './server-chain.ts';
 export type { ServerTrust, TrustedServer } from './server-guard.ts';
+export type { LeaseCounts } from './threaded-lease-keeper.ts';
 export { makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';

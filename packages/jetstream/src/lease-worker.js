@@ -15,6 +15,7 @@ import { LeaseTable } from './lease-table.js';
  * @property {string} [credentials] a key cannot be given to a thread as anything but its text
  * @property {number} extendMs
  * @property {number} giveUpMs
+ * @property {Int32Array} counts of extensions confirmed and unanswered, and of claims lost, in this order
  * @property {SharedArrayBuffer} table
  */
 /** @typedef {{ kind: 'look' } | { kind: 'stop' }} Order */
@@ -138,11 +139,13 @@ async function extend(id) {
     if (connection !== undefined && connected) {
       await connection.request(claim.ticket, WORK_IN_PROGRESS, { timeout: settings.extendMs });
       if (kept.get(id) !== claim) return;
+      Atomics.add(settings.counts, 0, 1);
       claim.confirmedAt = Math.max(asked, claim.confirmedAt);
       setWatch(id);
       nextMs = settings.extendMs;
     }
   } catch {
+    Atomics.add(settings.counts, 1, 1);
     // Not confirmed: the watch runs on, the next turn comes soon.
   }
   clearTimeout(claim.turn);
@@ -174,6 +177,7 @@ function isLost(id, claim) {
   if (kept.get(id) !== claim) return true;
   if (nowMs() - claim.confirmedAt < settings.giveUpMs) return false;
   drop(id);
+  Atomics.add(settings.counts, 2, 1);
   parentPort?.postMessage({ kind: 'lost', id });
   return true;
 }

@@ -62,6 +62,28 @@ export class StreamMismatchError extends PortError {
   }
 }
 
+/** The mesh's state was written by programs that are too far ahead of ours; nothing was changed. */
+export class MeshTooNewError extends PortError {
+  constructor(found: string, ours: string) {
+    super(
+      `this mesh is of podmesh ${found}, and this is ${ours}, which could damage it: install podmesh ${found} here ` +
+        '(versions that are one minor version apart work together)',
+      { retryable: false },
+    );
+  }
+}
+
+/** Peers are at work in the mesh whose version is too far from ours; nothing was changed. */
+export class UnlikePeersError extends PortError {
+  constructor(others: readonly string[], ours: string) {
+    super(
+      `this is podmesh ${ours}, and peers of the mesh are too far from it: ${others.join(', ')}; upgrade one minor ` +
+        'version at a time, all peers before the next one ("podmesh peers" lists them)',
+      { retryable: false },
+    );
+  }
+}
+
 /** The mesh did not answer in time, or the connection to it is down. Every operation may be repeated. */
 export class MeshSilentError extends PortError {
   constructor(what: string, cause?: unknown) {

@@ -10,6 +10,7 @@ import {
 import { nanos } from '@nats-io/transport-node';
 import { PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
 import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
+import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
 import { pause } from './pause.ts';
 import {
   ALL_CONTROLS,
@@ -50,6 +51,8 @@ export interface EnsureStreamsOptions {
   readonly replicas: 1 | 3 | 5;
   /** Overrides `PEER_TTL_MS`; tests shorten it. */
   readonly peerTtlMs?: number;
+  /** Of the program that is going to write there. Absent: whatever the mesh's is, it is not looked at. */
+  readonly version?: string;
 }
 
 type Wanted = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
@@ -73,11 +76,14 @@ export async function ensureStreams(
   jsm: JetStreamManager,
   options: EnsureStreamsOptions,
 ): Promise<void> {
+  const { version } = options;
+  if (version !== undefined) await refuseOtherMesh(jsm, version);
   for (const wanted of wantedStreams(options)) {
     const config = await createOrRead(jsm, wanted);
     const problems = mismatches(wanted, config);
     if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
   }
+  if (version !== undefined) await noteMeshVersion(jsm, version);
 }
 
 /** A new mesh's anchor makes all of them in this time, after its server answers. */
@@ -89,6 +95,8 @@ export async function findStreams(
   jsm: JetStreamManager,
   options: EnsureStreamsOptions,
 ): Promise<void> {
+  const { version } = options;
+  if (version !== undefined) await refuseOtherMesh(jsm, version);
   const deadline = performance.now() + STREAMS_MS;
   for (const wanted of wantedStreams(options)) {
     let config = await readConfig(jsm, wanted.name);

@@ -44,12 +44,13 @@ import { JetStreamSleepingPeers } from './jetstream-sleeping-peers.ts';
 import { JetStreamTaskQuestions } from './jetstream-task-questions.ts';
 import { MeshArtifacts } from './mesh-artifacts.ts';
 import type { MeshConnection } from './mesh-connection.ts';
+import { type QueueDepths, queueDepths } from './queue-depths.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { RelaySource } from './relay-source.ts';
 import { type RelayOptions, RelayTransport } from './relay-transport.ts';
 import { ReleaseRequests, type ReleaseTask } from './release-requests.ts';
 import { ServerDoor } from './server-door.ts';
-import { ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
+import { type LeaseCounts, ThreadedLeaseKeeper } from './threaded-lease-keeper.ts';
 
 /** All ports of one connection. */
 export interface Mesh {
@@ -68,6 +69,8 @@ export interface Mesh {
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
+  /** How the extensions of claims went. */
+  leaseCounts(): LeaseCounts;
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
   readonly boxes: SecretBoxes;
@@ -78,6 +81,8 @@ export interface Mesh {
   readonly imageManifests: ImageManifests;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
+  /** Messages in the queues of all peers, waiting or claimed. */
+  queueDepths(): Promise<QueueDepths>;
   /** Gives the peer's bytes to such others until the signal aborts. */
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
   /** Writes releases for users, who may not, until the signal aborts. */
@@ -129,6 +134,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     everywhere: new MeshArtifacts({ objects, finder, transport }),
     liveLog: new JetStreamLiveLog(connection),
     leases,
+    leaseCounts: () => leases.counts(),
     pins: new JetStreamInputPins(connection, runLog),
     boxes: new JetStreamSecretBoxes(connection),
     finder,
@@ -137,6 +143,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
+    queueDepths: () => queueDepths(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     serveReleases: (release, signal) => new ReleaseRequests(connection).serve(release, signal),
     letIn: (inside, signal) => door.letIn(inside, signal),

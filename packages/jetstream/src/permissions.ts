@@ -45,8 +45,11 @@ import {
   SECRET_BUCKET,
   SECRET_STREAM,
   SEEN_BUCKET,
+  SERVICE_QUESTIONS,
   SLEEPER_BUCKET,
   SLEEPER_STREAM,
+  serviceSubjects,
+  statusSubject,
   streamOfBucket,
   TASK_SUBJECTS,
   taskSubjects,
@@ -57,6 +60,7 @@ import {
 interface RolePermissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
+  readonly answersMs?: number;
   readonly payloadBytesMax?: number;
   readonly subscriptionsMax?: number;
 }
@@ -83,11 +87,17 @@ const JOINER_SUBSCRIPTIONS_MAX = 4;
  * roles keep mistakes and stolen credentials small, they do not make a stranger a safe member.
  */
 export function rolePermissions(): Readonly<Record<RoleName, RolePermissions>> {
-  const peer: RolePermissions = { publish: peerPublishes(), subscribe: peerSubscribes() };
+  const peer: RolePermissions = {
+    publish: peerPublishes(),
+    subscribe: peerSubscribes(),
+    // To what discovers services: such tools want answers in inboxes of their own.
+    answersMs: 5_000,
+  };
   return {
     peer,
     user: { publish: userPublishes(), subscribe: own() },
     anchor: {
+      ...peer,
       publish: [...peer.publish, ...anchorPublishes()],
       subscribe: [...peer.subscribe, JOIN_SUBJECTS, '$JS.SNAPSHOT.ACK.>'],
     },
@@ -138,6 +148,7 @@ function userPublishes(): readonly string[] {
     WHO_HAS_SUBJECT,
     RELAY_SUBJECTS,
     ORDER_SUBJECTS,
+    ...SERVICE_QUESTIONS,
     ...[RUN_STREAM, LOG_STREAM, IMAGE_STREAM, ARTIFACT_STREAM].flatMap(mayRead),
     ...[PEER_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),
     ...mayKnowMembers(),
@@ -189,6 +200,8 @@ function peerSubscribes(): readonly string[] {
     memberSubject(relaySubject),
     memberSubject(orderSubject),
     BOX_SUBJECT,
+    ...serviceSubjects(SELF as never),
+    statusSubject(SELF as never),
     RELEASE_REQUESTS,
     CANCELLED_HINTS,
     LANE_HINTS,

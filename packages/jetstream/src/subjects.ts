@@ -196,6 +196,27 @@ export const askerOfInbox = (inbox: string | undefined): string | undefined =>
     inbox ?? '',
   )?.[1];
 
+/**
+ * The same of an asker that is no podmesh: tools have inboxes of their own shapes. What they have in common is
+ * the beginning, which no stream's subjects have.
+ */
+export const anyAskerOfInbox = (inbox: string | undefined): string | undefined =>
+  /^(_INBOX[A-Za-z0-9_-]{0,64}\.[A-Za-z0-9_-]{1,64})(\.[A-Za-z0-9_-]{1,64}){0,4}$/.exec(
+    inbox ?? '',
+  )?.[1];
+
+/** By this name the discovery of NATS micro-services (ADR-32) knows peers. */
+export const SERVICE_NAME = 'podmesh-peer';
+/** Where everybody, all peers, and this peer are asked; the token in between is PING, INFO or STATS. */
+export const serviceSubjects = (peer: PeerId): readonly string[] => [
+  '$SRV.*',
+  `$SRV.*.${SERVICE_NAME}`,
+  `$SRV.*.${SERVICE_NAME}.${peer}`,
+];
+/** Here a peer tells how it does. */
+export const statusSubject = (peer: PeerId): string => `pm.status.${peer}`;
+/** Everything that discovery asks of peers. */
+export const SERVICE_QUESTIONS = ['$SRV.>', 'pm.status.*'];
 /** Here the peer that makes an attempt is asked by it; a later attempt of the task has another claim. */
 export const taskApiSubject = ({ run, task, claim }: AskingAttempt): string =>
   `pm.task.${run}.${task}.${claim}`;

@@ -20,6 +20,20 @@ export interface LeaseKeeperOptions {
   readonly name?: string;
 }
 
+/** What became of extensions since the start. */
+export interface LeaseCounts {
+  readonly confirmed: number;
+  /** No answer in time, or no connection: the next turn comes soon. */
+  readonly unanswered: number;
+  /** Claims that were given up for that. */
+  readonly lost: number;
+}
+
+/** The places of `LeaseCounts` in the memory that is shared with the thread; the file of the thread has the same. */
+const CONFIRMED = 0;
+const UNANSWERED = 1;
+const LOST = 2;
+
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./lease-worker.js', import.meta.url);
 const STOP_MS = 2_000;
@@ -32,6 +46,8 @@ const ID_MAX = 2 ** 31 - 1;
 export class ThreadedLeaseKeeper implements LeaseKeeper {
   readonly #mesh: MeshConnection;
   readonly #options: LeaseKeeperOptions;
+  /** Counted by the thread: nothing has to be sent for it. */
+  readonly #counts = new Int32Array(new SharedArrayBuffer(3 * Int32Array.BYTES_PER_ELEMENT));
   readonly #table = LeaseTable.create();
   readonly #kept = new Map<number, { readonly slot: number; readonly onLost: () => void }>();
   #worker: Worker | undefined;
@@ -54,6 +70,7 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
         credentials: this.#mesh.address.member?.credentials,
         extendMs: extendMs ?? LEASE_EXTEND_MS,
         giveUpMs: giveUpMs ?? LEASE_GIVE_UP_MS,
+        counts: this.#counts,
         table: this.#table.memory,
       },
     });
@@ -62,6 +79,11 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
     worker.on('exit', () => this.#died(worker));
     this.#worker = worker;
     worker.postMessage({ kind: 'look' });
+  }
+
+  counts(): LeaseCounts {
+    const count = (place: number): number => Atomics.load(this.#counts, place) >>> 0;
+    return { confirmed: count(CONFIRMED), unanswered: count(UNANSWERED), lost: count(LOST) };
   }
 
   /** Forgets all claims and ends the thread. Harmless when never started, or called twice. */

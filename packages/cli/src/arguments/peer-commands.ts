@@ -50,6 +50,11 @@ export const UP: CommandShape = {
       value: 'PORT',
       help: 'where programs of this machine push and pull images, 0: nowhere (default: 5055)',
     },
+    'metrics-port': {
+      kind: 'text',
+      value: 'PORT',
+      help: 'where Prometheus on this machine reads its metrics, by custom 5056 (default: nowhere)',
+    },
     grace: {
       kind: 'text',
       value: 'TIME',

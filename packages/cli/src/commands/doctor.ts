@@ -3,6 +3,7 @@ import { toCliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import type { Finding } from '../home/daemon-program.ts';
 import { meshUrl, openClient } from '../mesh/open-client.ts';
+import { versionsFinding } from '../mesh/versions-finding.ts';
 import { countText } from '../render/amounts.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
@@ -10,36 +11,33 @@ import type { World } from '../world.ts';
 /** `podmesh doctor`: what is in order here, and the repair of what is not. */
 export async function doctor(world: World, { options }: Invocation): Promise<ExitCode> {
   const mesh = await examineMesh(world, options.text('nats'));
-  const findings = [...(await world.daemon.examine()), mesh];
+  const findings = [...(await world.daemon.examine()), ...mesh];
   if (options.flag('json')) await printJson(world.terminal, findings);
   else await printLines(world.terminal, findingLines(findings));
   return findings.some(isWrong) ? EXIT.failed : EXIT.success;
 }
 
 /** A mesh that cannot be reached is wrong only where somebody said that there is one. */
-async function examineMesh(world: World, given: string | undefined): Promise<Finding> {
+async function examineMesh(world: World, given: string | undefined): Promise<readonly Finding[]> {
   const url = await meshUrl(world, given);
   if (url === undefined) {
     const found = `no daemon runs in ${world.home.path}; "podmesh up" starts one`;
-    return { check: 'mesh', ok: true, required: true, found };
+    return [{ check: 'mesh', ok: true, required: true, found }];
   }
   try {
     const client = await openClient(world, url);
     try {
       const peers = await client.peers.list();
-      return {
-        check: 'mesh',
-        ok: true,
-        required: true,
-        found: `${client.url}, ${countText(peers.length, 'peer')}`,
-      };
+      const found = `${client.url}, ${countText(peers.length, 'peer')}`;
+      const reached: Finding = { check: 'mesh', ok: true, required: true, found };
+      return [reached, versionsFinding(world.version, peers)];
     } finally {
       await client.close();
     }
   } catch (error) {
     const { message, advice } = toCliError(error);
     const repair = advice ?? 'Start it with "podmesh up", or correct --nats or PODMESH_NATS.';
-    return { check: 'mesh', ok: false, required: true, found: message, repair };
+    return [{ check: 'mesh', ok: false, required: true, found: message, repair }];
   }
 }
 

@@ -18,6 +18,7 @@ const PASSED_ON = [
   'serve',
   'listen',
   'registry-port',
+  'metrics-port',
   'grace',
 ] as const;
 

@@ -61,6 +61,10 @@ export class CircuitBreaker {
     return circuitReason(this.#circuit, this.#parts.claims());
   }
 
+  get kind(): Circuit['kind'] {
+    return this.#circuit.kind;
+  }
+
   /** Whether one more attempt may be begun beside those in hand. */
   get allows(): boolean {
     return mayBegin(this.#circuit, this.#parts.claims());

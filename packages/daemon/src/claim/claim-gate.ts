@@ -13,6 +13,7 @@ import type { JournalEntry } from '../execute/attempt-journal.ts';
 import type { Ending } from '../execute/container-run-parts.ts';
 import type { Executor } from '../execute/executor.ts';
 import { HostGuard, type HostMeasures } from '../machine/host-guard.ts';
+import type { Circuit } from './circuit.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 
 export interface ClaimGateParts {
@@ -78,6 +79,10 @@ export class ClaimGate {
   get paused(): string | undefined {
     const reasons = this.#reasons();
     return reasons.length === 0 ? undefined : reasons.join('; and ');
+  }
+
+  get circuit(): Circuit['kind'] {
+    return this.#breaker.kind;
   }
 
   /** What is left to others at present, and why; the newest last. */

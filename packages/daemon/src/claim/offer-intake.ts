@@ -75,6 +75,12 @@ export class OfferIntake {
     this.changed = changed;
   }
 
+  /** Lanes that suit this machine; `waiting`: for an offer, with a request for one. */
+  get lanes(): { readonly waiting: number; readonly idle: number } {
+    const waiting = [...this.#loops.values()].filter(({ requested }) => requested > 0).length;
+    return { waiting, idle: this.#loops.size - waiting };
+  }
+
   start(): void {
     this.#track(this.#watchLanes());
     this.#track(this.#relist());

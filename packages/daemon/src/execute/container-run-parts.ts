@@ -16,7 +16,7 @@ import type { Reservation } from '../claim/capacity-ledger.ts';
 import type { ExternalParts } from '../external/attempt-externals.ts';
 import type { HostMeasures } from '../machine/host-guard.ts';
 import type { AttemptDesk } from '../task-api/task-api.ts';
-import type { AttemptStep } from './attempt-step.ts';
+import type { OnStep } from './attempt-step.ts';
 import type { LogSpool, TaskFiles } from './task-files.ts';
 
 /** How an attempt ended, before anybody was told. */
@@ -41,7 +41,7 @@ export interface ContainerRunParts {
   /** Where containers can ask for more; absent: nowhere. */
   readonly desk?: AttemptDesk;
   /** Called at every step of an attempt, so that tests can end the process exactly there. */
-  readonly onStep?: ((step: AttemptStep) => void) | undefined;
+  readonly onStep?: OnStep | undefined;
 }
 
 /** A result that makes the container needless, and how one is kept although it could not be delivered. */

@@ -321,7 +321,7 @@ export class ContainerRun {
   }
 
   #step(step: AttemptStep): void {
-    this.#parts.onStep?.(step);
+    this.#parts.onStep?.(step, { claim: this.#claim, offer: this.#offer });
   }
 
   #throwIfStopped(): void {

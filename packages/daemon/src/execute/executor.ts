@@ -28,7 +28,7 @@ import type { Logger } from 'pino';
 import type { Reservation } from '../claim/capacity-ledger.ts';
 import { ActiveAttempts, type RunningAttempt } from './active-attempts.ts';
 import type { AttemptJournal, JournalEntry, OpenAttempt } from './attempt-journal.ts';
-import type { AttemptStep } from './attempt-step.ts';
+import type { AttemptInHand, AttemptStep } from './attempt-step.ts';
 import { CachedResults } from './cached-results.ts';
 import { ContainerRun } from './container-run.ts';
 import type { ContainerRunParts, ContainerWitness, Ending } from './container-run-parts.ts';
@@ -141,7 +141,7 @@ export class Executor {
       const { files } = this.#parts;
       const isReplayed = container.replays === 'all';
       const spool = isReplayed ? files.openLog(claim) : await files.reopenLog(claim);
-      const witness = this.#witness(claim, true);
+      const witness = this.#witness(entry, true);
       const ranMs = entry.started?.ranMs ?? 0;
       const { startedSequence } = open;
       const own = { reservation, startedSequence };
@@ -215,10 +215,10 @@ export class Executor {
   }
 
   /** Work that nobody waits for but `drain`; its failure is met here, and redelivery does the rest. */
-  #follow(attempt: Promise<void>, { run, task }: Offer, reservation: Reservation): void {
-    const work = attempt
+  #follow(made: Promise<void>, { run, task, attempt }: Offer, reservation: Reservation): void {
+    const work = made
       .catch((error: unknown) => {
-        this.#parts.logger.error({ run, task, err: error }, 'could not settle an offer');
+        this.#parts.logger.error({ run, task, attempt, err: error }, 'could not settle an offer');
       })
       .finally(() => {
         reservation.release();
@@ -239,7 +239,7 @@ export class Executor {
     const claim = claimId(this.#parts.randomId());
     const { ticket } = claimed;
     await this.#active.keep({ claim, offer, ticket }, async (stop) => {
-      this.#step('offer-claimed');
+      this.#step('offer-claimed', { claim, offer });
       const image = await this.#results.knownImage(offer, stop);
       const meant = image ?? this.#results.pinnedImage(offer);
       if (meant !== undefined && (await this.#takeFromCache(claimed, meant))) return;
@@ -258,7 +258,11 @@ export class Executor {
       const trouble = await this.#write(entry);
       const startedSequence = await this.#begin(entry, started);
       if (startedSequence === undefined) return this.#refused.settle(claimed);
-      this.#step('attempt-started');
+      this.#step('attempt-started', entry);
+      this.#parts.logger.debug(
+        { run: offer.run, task: offer.task, attempt: offer.attempt, claim },
+        'began an attempt',
+      );
       await this.#run({ ...entry, startedSequence }, { image, stop, trouble, reservation });
     });
   }
@@ -270,7 +274,7 @@ export class Executor {
     } catch (error) {
       return { error };
     }
-    this.#step('journal-written');
+    this.#step('journal-written', entry);
     return undefined;
   }
 
@@ -295,7 +299,7 @@ export class Executor {
     const { offer, claim, startedSequence } = entry;
     const { run, task, attempt } = offer;
     const spool = files.openLog(claim);
-    const witness = this.#witness(claim);
+    const witness = this.#witness(entry);
     const onPull = this.#pullTeller(offer);
     const own = { reservation, startedSequence };
     const made = { offer, claim, spool, stop, witness, onPull, ...own };
@@ -314,7 +318,8 @@ export class Executor {
   }
 
   /** A restarted daemon that finds no container has to know whether there ever was one. */
-  #witness(claim: ClaimId, isAdopted = false): ContainerWitness {
+  #witness(attempt: AttemptInHand, isAdopted = false): ContainerWitness {
+    const { claim } = attempt;
     return {
       started: async (container, image) => {
         this.#active.noteRunning(claim, container);
@@ -322,7 +327,7 @@ export class Executor {
         if (isAdopted) return;
         // Without the note only the name of a failure would differ: no reason to end a task.
         await this.#parts.journal.noteStarted(claim, image).catch(() => undefined);
-        this.#step('start-noted');
+        this.#step('start-noted', attempt);
       },
       ended: () => this.#active.noteEnded(claim),
     };
@@ -358,13 +363,13 @@ export class Executor {
     const { claim, offer } = entry;
     try {
       await containerRun.cleanUp();
-      this.#step('container-removed');
+      this.#step('container-removed', entry);
       await this.#parts.files.release(claim);
       await this.#parts.journal.remove(claim);
-      this.#step('journal-removed');
+      this.#step('journal-removed', entry);
     } catch (error) {
-      const { run, task } = offer;
-      this.#parts.logger.warn({ run, task, err: error }, 'left a container behind; will remove it');
+      const about = { run: offer.run, task: offer.task, attempt: offer.attempt, err: error };
+      this.#parts.logger.warn(about, 'left a container behind; will remove it');
     }
   }
 
@@ -383,7 +388,7 @@ export class Executor {
     return this.#parts.isOpen?.() ?? true;
   }
 
-  #step(step: AttemptStep): void {
-    this.#parts.onStep?.(step);
+  #step(step: AttemptStep, attempt: AttemptInHand): void {
+    this.#parts.onStep?.(step, attempt);
   }
 }

@@ -1,4 +1,4 @@
-import type { ClaimId, Failure, RunningContainer } from '@podmesh/core';
+import type { ClaimId, Failure, Offer, RunningContainer } from '@podmesh/core';
 import type { CapacityLedger } from '../claim/capacity-ledger.ts';
 import type { JournalEntry } from './attempt-journal.ts';
 import type { Executor, ExecutorParts } from './executor.ts';
@@ -32,11 +32,11 @@ export class Leftovers {
       for (const entry of await this.#parts.journal.list()) entries.set(entry.claim, entry);
       for (const container of await this.#parts.runtime.leftovers(this.#parts.peer)) {
         const entry = entries.get(container.labels.claim);
-        await this.#each(() => this.#settle(container, entry));
+        await this.#each(container.labels, () => this.#settle(container, entry));
         entries.delete(container.labels.claim);
       }
       for (const entry of entries.values()) {
-        await this.#each(() => this.#conclude(entry, whatBecameOf(entry)));
+        await this.#each(entry.offer, () => this.#conclude(entry, whatBecameOf(entry)));
       }
     } catch (error) {
       this.#parts.logger.warn({ err: error }, 'could not look for containers left behind');
@@ -44,12 +44,15 @@ export class Leftovers {
   }
 
   /** One that cannot be settled now must not keep the others from it. */
-  async #each(settle: () => Promise<void>): Promise<void> {
+  async #each(
+    { run, task, attempt }: Pick<Offer, 'run' | 'task' | 'attempt'>,
+    settle: () => Promise<void>,
+  ): Promise<void> {
     try {
       await settle();
     } catch (error) {
       this.#parts.logger.warn(
-        { err: error },
+        { run, task, attempt, err: error },
         'could not settle what was left behind; will try again',
       );
     }

@@ -120,7 +120,9 @@ export class HostGuard {
 
   #end(claim: ClaimId, order: StopOrder): void {
     this.#ending = claim;
-    this.#parts.logger.warn({ claim, kind: order.kind }, order.message);
+    const { run, task, attempt } =
+      this.#parts.running().find((one) => one.claim === claim)?.offer ?? {};
+    this.#parts.logger.warn({ run, task, attempt, claim, kind: order.kind }, order.message);
     this.#parts.end(claim, order);
   }
 }

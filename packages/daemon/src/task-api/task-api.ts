@@ -207,8 +207,8 @@ export class TaskApi implements AttemptDesk {
 
   #note(error: TaskApiError, task: TaskAtWork | undefined, asked: object): void {
     if (error.code !== 'internal') return;
-    const { run, task: id } = task?.offer ?? {};
-    const about = { run, task: id, ...asked, err: error.cause ?? error };
+    const { run, task: id, attempt } = task?.offer ?? {};
+    const about = { run, task: id, attempt, ...asked, err: error.cause ?? error };
     this.#parts.logger.warn(about, 'could not answer a task');
   }
 }

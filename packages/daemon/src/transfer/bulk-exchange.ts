@@ -13,6 +13,7 @@ import type { DiskStore } from '../store/disk-store.ts';
 import { StoreDisk } from '../store/store-disk.ts';
 import { EitherTransport } from './either-transport.ts';
 import { HttpTransport } from './http-transport.ts';
+import { MovedBytes } from './moved-bytes.ts';
 import type { OwnCertificate } from './peer-certificates.js';
 import { ServeThread } from './serve-thread.ts';
 import { TransferTally } from './transfer-tally.ts';
@@ -44,6 +45,7 @@ const RETRY_MS = 1_000;
 /** This peer's side of bytes between peers: it gets from others, and others get from it. */
 export class BulkExchange {
   readonly transfers: Transfers;
+  readonly moved = new MovedBytes();
   readonly #parts: BulkExchangeParts;
   readonly #disk: StoreDisk;
   readonly #direct: HttpTransport;
@@ -63,9 +65,10 @@ export class BulkExchange {
       disk: this.#disk,
       finder: mesh.finder,
       peers: mesh.peers,
-      transport: new EitherTransport(this.#direct, mesh.relay, (source, chunk, way) =>
-        tally.note(source, chunk, way),
-      ),
+      transport: new EitherTransport(this.#direct, mesh.relay, (source, chunk, way) => {
+        tally.note(source, chunk, way);
+        this.moved.received[way] += chunk.bytes;
+      }),
       clock,
       onEnd: (artifact, error) => {
         const counts = { artifact, ...tally.take(artifact) };
@@ -86,8 +89,9 @@ export class BulkExchange {
     if (listen !== undefined) {
       // A new key for each session: a restart takes it back from whoever knew the last.
       const key = randomBytes(32).toString('base64url');
-      const served = { peer, key, store: this.#disk, clock, logger, own, ...listen };
-      const server = new ServeThread(served);
+      const served = this.moved.countingDirect(this.#disk);
+      const all = { peer, key, store: served, clock, logger, own, ...listen };
+      const server = new ServeThread(all);
       this.#server = server;
       try {
         this.#bulk = await server.start();
@@ -97,11 +101,12 @@ export class BulkExchange {
       }
     }
     const { signal } = this.#stop;
+    const relayed = this.moved.countingRelayed(this.#disk);
     this.#loops = Promise.all([
       this.#keep('question who has what', () =>
         mesh.finder.answer(peer, (artifacts) => store.index.holds(artifacts), signal),
       ),
-      this.#keep('relay', () => mesh.serveRelay(peer, this.#disk, signal)),
+      this.#keep('relay', () => mesh.serveRelay(peer, relayed, signal)),
     ]);
   }
 
