@@ -97,6 +97,7 @@ export class FakeWorld {
       home: this.home,
       daemon: NO_DAEMON,
       images: NO_IMAGES,
+      program: async () => ({ code: 127, out: '', err: 'no such program' }),
       connect: async (url) => this.client(url),
       onInterrupt: (listener) => {
         this.#interrupts.add(listener);

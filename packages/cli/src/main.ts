@@ -4,6 +4,7 @@ import { connectClient } from '@podmesh/sdk';
 import { InstalledDaemon } from './home/daemon-program.ts';
 import { Home, homePath } from './home/home.ts';
 import { InstalledImages } from './home/image-program.ts';
+import { runSystemProgram } from './home/user-unit.ts';
 import { runCommandLine } from './run-command-line.ts';
 import { ProcessTerminal } from './terminal.ts';
 import type { World } from './world.ts';
@@ -22,6 +23,7 @@ function thisWorld(): World {
     home,
     daemon: new InstalledDaemon(home),
     images: new InstalledImages(home),
+    program: runSystemProgram,
     connect: (url) => connectClient(url, 'podmesh-cli'),
     onInterrupt: (listener) => {
       process.on('SIGINT', listener);

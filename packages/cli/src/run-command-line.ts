@@ -22,6 +22,7 @@ import { release } from './commands/release.ts';
 import { run } from './commands/run.ts';
 import { show } from './commands/show.ts';
 import { up } from './commands/up.ts';
+import { service } from './commands/user-unit.ts';
 import { wait } from './commands/wait.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { errorJson, errorText } from './render/error-text.ts';
@@ -52,6 +53,7 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   drain,
   undrain,
   explain,
+  service,
   doctor,
   completion,
 };

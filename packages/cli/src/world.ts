@@ -2,6 +2,7 @@ import type { Client } from '@podmesh/sdk';
 import type { DaemonProgram } from './home/daemon-program.ts';
 import type { Home } from './home/home.ts';
 import type { ImageProgram } from './home/image-program.ts';
+import type { SystemProgram } from './home/user-unit.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Everything a command may touch, so that tests can hand in another world. `main.ts` builds the real one. */
@@ -17,6 +18,7 @@ export interface World {
   readonly home: Home;
   readonly daemon: DaemonProgram;
   readonly images: ImageProgram;
+  readonly program: SystemProgram;
   /** Connects to the mesh at the address; throws a `PortError`, or a `TypeError` for what is no address. */
   readonly connect: (url: string) => Promise<Client>;
   /** Calls back at Ctrl-C instead of dying of it, until the returned function is called. */

@@ -5,6 +5,7 @@ import { INVITE, INVITES, JOIN, MEMBERS, REVOKE } from './membership-commands.ts
 import { DRAIN, UNDRAIN } from './owner-commands.ts';
 import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
 import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, RELEASE, SHOW, WAIT } from './run-commands.ts';
+import { SERVICE } from './unit-command.ts';
 
 /** All commands, in the order of `podmesh help`. */
 export const COMMANDS = {
@@ -30,6 +31,7 @@ export const COMMANDS = {
   drain: DRAIN,
   undrain: UNDRAIN,
   explain: EXPLAIN,
+  service: SERVICE,
   doctor: DOCTOR,
   completion: COMPLETION,
   help: HELP,

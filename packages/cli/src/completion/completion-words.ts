@@ -1,6 +1,7 @@
 import { CACHE_ACTIONS } from '../arguments/cache-commands.ts';
 import { type CommandShape, GLOBAL_OPTIONS } from '../arguments/command-shape.ts';
 import { COMMAND_NAMES, COMMANDS, type CommandName } from '../arguments/command-table.ts';
+import { SERVICE_ACTIONS } from '../arguments/unit-command.ts';
 
 /** What can follow one command, for all shells. */
 export interface CommandWords {
@@ -47,6 +48,8 @@ function operandWords({ operands: [operand] }: CommandShape): CommandWords['oper
       return ['build', 'ls', 'tags'];
     case 'cache-action':
       return CACHE_ACTIONS;
+    case 'service-action':
+      return SERVICE_ACTIONS;
     case 'shell':
       return ['bash', 'zsh', 'fish'];
     default:
