@@ -92,6 +92,7 @@ describe('a mesh whose members have credentials', () => {
     const stranger = await cli.run('peers', '--nats', `nats://${server}`);
     expect(stranger.code).toBe(3);
     expect(stranger.err).toContain('refused the credentials');
+    expect((await cli.run('doctor')).out).toMatch(/ok +roles +every member has a key/);
   });
 
   it(

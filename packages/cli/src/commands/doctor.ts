@@ -30,7 +30,7 @@ async function examineMesh(world: World, given: string | undefined): Promise<rea
       const peers = await client.peers.list();
       const found = `${client.url}, ${countText(peers.length, 'peer')}`;
       const reached: Finding = { check: 'mesh', ok: true, required: true, found };
-      return [reached, versionsFinding(world.version, peers)];
+      return [reached, rolesFinding(url), versionsFinding(world.version, peers)];
     } finally {
       await client.close();
     }
@@ -39,6 +39,18 @@ async function examineMesh(world: World, given: string | undefined): Promise<rea
     const repair = advice ?? 'Start it with "podmesh up", or correct --nats or PODMESH_NATS.';
     return [{ check: 'mesh', ok: false, required: true, found: message, repair }];
   }
+}
+
+/** A server that people run themselves knows one token, and lets whoever has it do everything. */
+function rolesFinding(url: string): Finding {
+  const check = 'roles';
+  if (url.startsWith('mesh:')) {
+    const found = 'every member has a key of its own, and does what its role allows';
+    return { check, ok: true, required: false, found };
+  }
+  const found = 'none: whoever has the address with its token may do everything';
+  const repair = 'a mesh that "podmesh up" makes, without --nats, has keys and roles';
+  return { check, ok: false, required: false, found, repair };
 }
 
 /** Findings for people: one line each, and the repair under what is wrong. */
