@@ -40,6 +40,7 @@ import { StartedParts } from './started-parts.ts';
 import { sha256 } from './store/local-task-files.ts';
 import { openFiles } from './store/open-files.ts';
 import { RollCall } from './store/roll-call.ts';
+import { openSweep } from './sweep/open-sweep.ts';
 import { systemClock } from './system-clock.ts';
 import { openTaskApi } from './task-api/open-task-api.ts';
 import { hostOf, pretendMeasures } from './test-hooks.ts';
@@ -249,6 +250,7 @@ export class Daemon {
       runtime: podman,
       images,
       arch: facts.machine.arch,
+      mirrors: configuration.mirrors,
       port,
     });
     const releases = new ReleaseDesk({
@@ -322,6 +324,8 @@ export class Daemon {
         }),
       },
     );
+    // Nobody else may remove anything.
+    if (connection.isKeeper) openSweep(this.#parts, this.#started, mesh, () => desk.held());
     const peer: Peer = new Peer(observed, capacity);
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());

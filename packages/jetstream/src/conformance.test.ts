@@ -37,13 +37,12 @@ describeMesh('JetStream, as peers with credentials', async (): Promise<MeshBench
   const proxy = await TcpProxy.start(server.port);
   const anchor = await connectMesh({ url: await server.address('anchor', 'maker'), name: 'maker' });
   await anchor.ensureStreams({ replicas: 1, peerTtlMs: PEER_TTL_MS });
-  await anchor.close();
   const url = await server.address('peer', 'one', proxy.port);
   const one = await connectMesh({ url, name: 'one', timeoutMs: 20_000 });
   const other = await connectMesh({ url: await server.address('peer', 'other'), name: 'other' });
   const publisher = await server.address('user', 'ann', proxy.port);
   const user = await connectMesh({ url: publisher, name: 'ann', timeoutMs: 20_000 });
-  return bench(server, proxy, [one, other], user);
+  return bench(server, proxy, [one, other], { user, anchor });
 });
 
 /** The suites make up names of peers as they go: here a peer may speak for any of them, and nothing else is wider. */
@@ -77,19 +76,24 @@ function bench(
   server: TestServer,
   proxy: TcpProxy,
   connections: readonly [MeshConnection, MeshConnection],
-  user?: MeshConnection,
+  others?: { readonly user: MeshConnection; readonly anchor: MeshConnection },
 ): MeshBench {
   const meshes = [openMesh(connections[0], TIMES), openMesh(connections[1], TIMES)] as const;
-  const publisher = user === undefined ? undefined : openMesh(user, TIMES);
+  const publisher = others === undefined ? undefined : openMesh(others.user, TIMES);
+  const keeper = others === undefined ? undefined : openMesh(others.anchor, TIMES);
+  // Only anchors remove anything.
+  const kept = keeper === undefined ? {} : { shelf: keeper.shelf, retention: keeper.retention };
   return {
-    ports: { ...meshes[0], log: byRole(meshes[0].runLog, publisher?.runLog) },
-    other: { ...meshes[1], log: byRole(meshes[1].runLog, publisher?.runLog) },
+    ports: { ...meshes[0], ...kept, log: byRole(meshes[0].runLog, publisher?.runLog) },
+    other: { ...meshes[1], ...kept, log: byRole(meshes[1].runLog, publisher?.runLog) },
     leaseMs: TIMES.leaseMs,
     cutOff: async () => proxy.cut(),
     dispose: async () => {
       for (const mesh of meshes) await mesh.stop();
       await publisher?.stop();
-      await user?.close();
+      await keeper?.stop();
+      await others?.user.close();
+      await others?.anchor.close();
       for (const connection of connections) await connection.close();
       proxy.cut();
       await server.remove();

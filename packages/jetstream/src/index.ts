@@ -19,6 +19,7 @@ export {
   noteSeen,
   type Versioned,
 } from './jetstream-records.ts';
+export { referencesIn } from './jetstream-mesh-references.ts';
 export * from './load-graph.ts';
 export { largeFiles, MeshArtifacts, type MeshArtifactsParts } from './mesh-artifacts.ts';
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';

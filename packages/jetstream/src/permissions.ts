@@ -228,6 +228,7 @@ function anchorPublishes(): readonly string[] {
     `$JS.API.STREAM.PURGE.${RUN_STREAM}`,
     `$JS.API.STREAM.PURGE.${ARTIFACT_STREAM}`,
     `$JS.API.STREAM.MSG.DELETE.${ARTIFACT_STREAM}`,
+    `$JS.API.STREAM.MSG.DELETE.${RESULT_STREAM}`,
   ];
 }
 

@@ -1,5 +1,6 @@
 import type {
   ArtifactFinder,
+  ArtifactShelf,
   ArtifactStore,
   DriveQueue,
   ImageTags,
@@ -24,6 +25,8 @@ export interface Client {
   readonly artifacts: ArtifactStore;
   /** What is in the server's object store. */
   readonly objects: Pick<ArtifactStore, 'stat'>;
+  /** How full that is, what is in it, and what a graph names of it. */
+  readonly shelf: Pick<ArtifactShelf, 'look' | 'list' | 'refresh'>;
   readonly finder: ArtifactFinder;
   readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;

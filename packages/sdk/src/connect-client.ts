@@ -27,6 +27,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     members: mesh.members,
     artifacts: mesh.everywhere,
     objects: mesh.artifacts,
+    shelf: mesh.shelf,
     finder: mesh.finder,
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,

@@ -56,9 +56,11 @@ function daemonWords(options: Options): readonly string[] {
     const value = options.text(name);
     return value === undefined ? [] : [`--${name}`, value];
   });
-  const labels = options.texts('label').flatMap((label) => ['--label', label]);
+  const repeated = (['label', 'mirror'] as const).flatMap((name) =>
+    options.texts(name).flatMap((text) => [`--${name}`, text]),
+  );
   const flags = ['allow-root', 'no-discovery'].filter((name) => options.flag(name));
-  return [...words, ...labels, ...flags.map((name) => `--${name}`)];
+  return [...words, ...repeated, ...flags.map((name) => `--${name}`)];
 }
 
 async function tellReady(
