@@ -16,6 +16,7 @@ import { join } from './commands/join.ts';
 import { logs } from './commands/logs.ts';
 import { members, revoke } from './commands/members.ts';
 import { peers } from './commands/peers.ts';
+import { policy } from './commands/policy.ts';
 import { ps } from './commands/ps.ts';
 import { put } from './commands/put.ts';
 import { release } from './commands/release.ts';
@@ -52,6 +53,7 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   peers,
   drain,
   undrain,
+  policy,
   explain,
   service,
   doctor,

@@ -35,6 +35,8 @@ it.each([
   '--surprise',
   '--home',
   '--grace soon',
+  '--exit-when-idle later',
+  '--cloud mine',
   '--grace 25h',
   '--listen none',
   '--listen a/b',
@@ -47,7 +49,7 @@ it('everything that can be told is understood', () => {
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
     ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m' +
     ' --listen 0.0.0.0:4223 --no-discovery' +
-    ' --mirror docker.io --mirror quay.io=quay';
+    ' --exit-when-idle 15m --cloud auto --mirror docker.io --mirror quay.io=quay';
   expect(parse(text)).toEqual({
     ok: true,
     value: {
@@ -70,6 +72,8 @@ it('everything that can be told is understood', () => {
       listen: { host: '0.0.0.0', port: 4223 },
       discovery: false,
       waitMs: 2_000,
+      exitWhenIdleMs: 900_000,
+      cloud: 'auto',
     },
   });
 });
