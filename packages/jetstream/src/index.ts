@@ -12,6 +12,7 @@ export {
   type EmbeddedNatsServerOptions,
   type EmbeddedServerEvent,
 } from './embedded-nats-server.ts';
+export { referencesIn } from './jetstream-mesh-references.ts';
 export {
   JetStreamRecords,
   lastSeen,
@@ -19,7 +20,6 @@ export {
   noteSeen,
   type Versioned,
 } from './jetstream-records.ts';
-export { referencesIn } from './jetstream-mesh-references.ts';
 export * from './load-graph.ts';
 export { largeFiles, MeshArtifacts, type MeshArtifactsParts } from './mesh-artifacts.ts';
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';
