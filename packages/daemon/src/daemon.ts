@@ -31,6 +31,7 @@ import { HearOrders } from './owner/hear-orders.ts';
 import { idleFor } from './owner/idle-for.ts';
 import { openCloudWatch } from './owner/open-cloud-watch.ts';
 import { openOwner } from './owner/open-owner.ts';
+import { SleepWatch } from './owner/sleep-watch.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
 import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
@@ -246,7 +247,7 @@ export class Daemon {
     });
     this.#started.add('releases', () => releases.stop());
     releases.start();
-    const owner = await openOwner(this.#parts, this.#started, facts.hardware.battery);
+    const { owner, bus } = await openOwner(this.#parts, this.#started, facts.hardware.battery);
     localApi.tellPolicy(owner);
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
@@ -326,6 +327,17 @@ export class Daemon {
     this.#started.add('discovery', () => discovery.stop());
     await discovery.start();
     drains.open(peer);
+    const sleep = new SleepWatch({
+      bus,
+      uptimeMs: boot.uptimeMs,
+      goodNight: () => peer.goodNight(),
+      goodMorning: () => peer.goodMorning(),
+      clock: systemClock,
+      logger,
+      env: process.env,
+    });
+    this.#started.add('sleep of the machine', () => sleep.stop());
+    sleep.start();
     openCloudWatch(this.#parts, this.#started, peer);
     const orders = new HearOrders({
       ...mesh,

@@ -92,6 +92,7 @@ export class Peer {
   #rest = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
   #started = false;
+  #isAsleep = false;
   #starting: Promise<void> = Promise.resolve();
 
   constructor(parts: PeerParts, capacity: Capacity) {
@@ -148,6 +149,7 @@ export class Peer {
     const isPaused = stance === 'paused' || stance === 'handing-back';
     return [
       ...(reason === undefined ? [] : [reason]),
+      ...(this.#isAsleep ? ['its machine goes to sleep'] : []),
       ...(isPaused ? [`its owner wants it so: ${reasons.join('; ')}`] : []),
     ];
   }
@@ -210,6 +212,23 @@ export class Peer {
   /** Claims again. Harmless when it was not drained. */
   undrain(): void {
     this.#drain.end();
+  }
+
+  /** The machine is about to sleep: everything is for others, at once; resolves when it is. */
+  async goodNight(): Promise<void> {
+    this.#isAsleep = true;
+    this.notice();
+    this.#executor.endAll({ ...handedBack('goes to sleep'), isUrgent: true });
+    await Promise.all([this.#drives.hold(), this.#executor.idle()]);
+  }
+
+  /** It is awake, whether it said that it would sleep or not: what passed on meanwhile is ended, and claims go on. */
+  async goodMorning(): Promise<void> {
+    this.#isAsleep = false;
+    if (this.#drain.told === undefined) this.#drives.resume();
+    this.notice();
+    await this.#executor.endSettled();
+    await this.#leftovers.reconcile();
   }
 
   /** Ends what runs without leaving it time to tidy up. */

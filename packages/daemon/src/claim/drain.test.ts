@@ -164,4 +164,24 @@ describe('a peer that is drained', () => {
     expect(orders).toHaveLength(2);
     await settled(clock, peer.stop());
   });
+
+  it('whose machine goes to sleep has given everything back before, and goes on when it is awake', async () => {
+    const { ann, bob, run, stop, clock, mesh } = await twoPeers(30_000);
+    await settled(clock, ann.peer.goodNight());
+    expect(ann.host.containers).toEqual([]);
+    await clock.advance(3_000);
+    expect(await ann.find()).toMatchObject({
+      claims: [],
+      driving: 0,
+      paused: 'its machine goes to sleep',
+    });
+    expect((await bob.find())?.driving).toBe(1);
+    const failed = eventsOf(mesh, run).filter((event) => event.kind === 'attempt-failed');
+    expect(failed.map(({ failure }) => failure.kind)).toEqual(Array(4).fill('drained'));
+    await settled(clock, ann.peer.goodMorning());
+    await clock.advance(200_000);
+    expect((await ann.find())?.paused).toBeUndefined();
+    expect(eventsOf(mesh, run).at(-1)).toMatchObject({ kind: 'run-ended', state: 'succeeded' });
+    await stop();
+  });
 });

@@ -36,7 +36,7 @@ import { OthersFirst } from './others-first.ts';
 import { Outcomes } from './outcomes.ts';
 import { RefusedOffers } from './refused-offers.ts';
 import { RunsOver } from './runs-over.ts';
-import { CANCELLED, type StopOrder } from './stop-order.ts';
+import { CANCELLED, LEASE_LOST, type StopOrder } from './stop-order.ts';
 import type { LogSpool } from './task-files.ts';
 
 export interface ExecutorParts extends ContainerRunParts {
@@ -193,8 +193,13 @@ export class Executor {
   async endSettled(): Promise<void> {
     for (const { claim, offer } of this.#active.all()) {
       const last = await this.#parts.log.lastOfTask(offer.run, offer.task);
-      if (last?.event.kind !== 'attempt-failed' || last.event.claim !== claim) continue;
-      this.#active.end(claim, CANCELLED);
+      if (last === undefined || !('claim' in last.event)) continue;
+      const { event } = last;
+      if (event.kind === 'attempt-failed' && event.claim === claim)
+        this.#active.end(claim, CANCELLED);
+      // A machine that slept does not know that its claim was given to another one meanwhile.
+      const isLost = event.kind === 'attempt-lost' && event.claim === claim;
+      if (isLost || event.attempt > offer.attempt) this.#active.end(claim, LEASE_LOST);
     }
   }
 

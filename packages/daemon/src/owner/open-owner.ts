@@ -21,7 +21,7 @@ export async function openOwner(
   { home, logger }: DaemonParts,
   started: StartedParts,
   hasBattery: boolean,
-): Promise<OwnerWatch> {
+): Promise<{ readonly owner: OwnerWatch; readonly bus: SystemBus }> {
   const file = new PolicyFile(home.path, hasBattery);
   await file.look();
   const { problems, file: path } = file.inForce;
@@ -29,5 +29,5 @@ export async function openOwner(
   const bus = new SystemBus(process.env);
   started.add('system bus', () => bus.stop());
   const sources = pretendFacts(new MachineSources({ bus }), process.env);
-  return new OwnerWatch({ file, sources, clock: systemClock, logger });
+  return { owner: new OwnerWatch({ file, sources, clock: systemClock, logger }), bus };
 }
