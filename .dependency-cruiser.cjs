@@ -25,7 +25,7 @@ module.exports = {
       comment: 'the command line uses core and the public client only',
       severity: 'error',
       from: { path: '^packages/cli/src', pathNot: '\\.test(-kit)?\\.ts$' },
-      to: { path: '^packages/', pathNot: '^packages/(core|jetstream|sdk|cli)/' },
+      to: { path: '^packages/', pathNot: '^packages/(authority|core|jetstream|sdk|cli)/' },
     },
     {
       name: 'sdk-reaches-a-mesh-like-anybody',

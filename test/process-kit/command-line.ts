@@ -15,11 +15,19 @@ export class CommandLine {
   readonly #home: string;
   readonly #directory: string;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #under: readonly string[];
 
-  constructor(home: string, directory: string, env: Readonly<Record<string, string>> = {}) {
+  /** `under`: what runs the command inside of something, such as `nsenter …`. */
+  constructor(
+    home: string,
+    directory: string,
+    env: Readonly<Record<string, string>> = {},
+    under: readonly string[] = [],
+  ) {
     this.#home = home;
     this.#directory = directory;
     this.#env = env;
+    this.#under = under;
   }
 
   run(...words: readonly string[]): Promise<Said> {
@@ -31,7 +39,9 @@ export class CommandLine {
     return new Promise((resolve, reject) => {
       const own = { PODMESH_HOME: this.#home, PODMESH_NATS: '' };
       const env = { ...process.env, ...own, ...this.#env };
-      const child = spawn(process.execPath, [PROGRAM, ...words], { cwd: this.#directory, env });
+      const all = [...this.#under, process.execPath, PROGRAM, ...words];
+      const [program = '', ...rest] = all;
+      const child = spawn(program, rest, { cwd: this.#directory, env });
       let out = '';
       let err = '';
       child.stdout.on('data', (piece: Buffer) => {

@@ -5,7 +5,53 @@ export {
   type Wish,
   type WishWithKey,
 } from './authority.ts';
+export {
+  CertificateAuthority,
+  daysLeft,
+  fingerprintOf,
+  isDue,
+  joinerTokenIn,
+  type MemberRequest,
+  newRequest,
+  peerHostName,
+  SERVER_NAME,
+} from './certificate-authority.ts';
 export { credentialsText, type OpenedCredentials, openCredentials } from './credentials.ts';
+export {
+  type Arrival,
+  type Guest,
+  guestName,
+  INVITED_ROLES,
+  type Invitation,
+  type InvitationWish,
+  type InvitedRole,
+  invitationIdOf,
+  invitationState,
+  isInvitationId,
+  isReservedName,
+  type JoinRefusalKind,
+  LIFE_MS_MAX,
+  newInvitation,
+  USES_MAX,
+  useInvitation,
+} from './invitation.ts';
+export {
+  isServerAddress,
+  type JoinLine,
+  joinerKey,
+  joinLineText,
+  type LineProblem,
+  newInvitationSecret,
+  parseJoinLine,
+} from './join-line.ts';
+export {
+  type JoinAnswer,
+  type JoinRequest,
+  openWelcome,
+  parseJoinRequest,
+  sealWelcome,
+  type Welcome,
+} from './join-request.ts';
 export {
   folderOfMeshUrl,
   type MemberAddress,

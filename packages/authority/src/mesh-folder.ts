@@ -24,6 +24,12 @@ export interface MemberCertificates {
   readonly key?: string;
 }
 
+/** PEM. */
+export interface ServerCertificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
 /** Files of `PODMESH_HOME/mesh`; the folder has mode 700, each file 600. */
 const PLACE = 'mesh.json';
 const TRUST = 'trust.json';
@@ -31,6 +37,8 @@ const TASK_SIGNING = 'task-signing.json';
 const CA = 'ca.pem';
 const CERTIFICATE = 'certificate.pem';
 const KEY = 'key.pem';
+const SERVER_CERTIFICATE = 'server.pem';
+const SERVER_KEY = 'server-key.pem';
 const VERSION = 1;
 
 /** What one home knows of the mesh that it is a member of. Texts are written whole or not at all. */
@@ -118,6 +126,28 @@ export class MeshFolder {
     if (key !== undefined) await this.#write(KEY, key);
     if (certificate !== undefined) await this.#write(CERTIFICATE, certificate);
     await this.#write(CA, ca);
+  }
+
+  /** Of the nats-server on this machine, with that of the authority behind it; absent where there is none. */
+  async serverCertificate(): Promise<ServerCertificate | undefined> {
+    const [certificate, key] = await Promise.all(
+      [SERVER_CERTIFICATE, SERVER_KEY].map((name) => readIfThere(this.at(name))),
+    );
+    return certificate === undefined || key === undefined ? undefined : { certificate, key };
+  }
+
+  /** Where a server finds them. */
+  get serverFiles() {
+    return {
+      certificateFile: this.at(SERVER_CERTIFICATE),
+      keyFile: this.at(SERVER_KEY),
+      caFile: this.at(CA),
+    };
+  }
+
+  async setServerCertificate({ certificate, key }: ServerCertificate): Promise<void> {
+    await this.#write(SERVER_KEY, key);
+    await this.#write(SERVER_CERTIFICATE, certificate);
   }
 
   /** Leaves the mesh: credentials and keys are gone from this disk. */

@@ -48,6 +48,11 @@ export class NatsKey implements KeyPair {
     return new NatsKey(kind, randomBytes(RAW_BYTES));
   }
 
+  /** Of 32 secret bytes. */
+  static fromRaw(kind: KeyKind, raw: Buffer): NatsKey {
+    return new NatsKey(kind, raw);
+  }
+
   /** Of the text that `seedText` gave. Throws a `TypeError`, which never holds the text. */
   static fromSeed(text: string): NatsKey {
     const bytes = fromBase32(text.trim());

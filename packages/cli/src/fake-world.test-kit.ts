@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ListedMember } from '@podmesh/core';
 import { MeshArtifacts } from '@podmesh/jetstream';
 import type { Client } from '@podmesh/sdk';
 import { DirectProcess, FakeMesh, type MeshPorts, RealTime } from '@podmesh/testkit';
@@ -53,6 +54,7 @@ const NO_DAEMON: DaemonProgram = {
     throw new CliError('daemon', 'the daemon did not start');
   },
   examine: async () => [{ check: 'podman', ok: true, required: true, found: '5.0' }],
+  discover: async () => [],
 };
 
 /** A machine without any image, unless a test replaces it. */
@@ -71,6 +73,8 @@ export class FakeWorld {
   readonly mesh = new FakeMesh(new RealTime({ background: true }));
   /** The mesh as another process sees it: what peers do is done through these. */
   readonly others: MeshPorts = this.#ports('others');
+  /** Who is in the mesh; a mesh without roles has nobody by name. */
+  members: readonly ListedMember[] = [];
   readonly directory = temporaryDirectory();
   readonly home = new Home(join(this.directory, 'home'));
   #interrupts = new Set<() => void>();
@@ -114,6 +118,7 @@ export class FakeWorld {
       peers,
       orders,
       sleepers,
+      members: { list: async () => this.members },
       artifacts,
       objects,
       shelf,

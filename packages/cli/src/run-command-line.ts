@@ -11,7 +11,10 @@ import { drain, undrain } from './commands/drain.ts';
 import { explain } from './commands/explain.ts';
 import { get } from './commands/get.ts';
 import { image } from './commands/image.ts';
+import { invite, invites } from './commands/invite.ts';
+import { join } from './commands/join.ts';
 import { logs } from './commands/logs.ts';
+import { members, revoke } from './commands/members.ts';
 import { peers } from './commands/peers.ts';
 import { policy } from './commands/policy.ts';
 import { ps } from './commands/ps.ts';
@@ -31,6 +34,11 @@ type Command = (world: World, invocation: Invocation) => Promise<ExitCode>;
 const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> = {
   up,
   down,
+  join,
+  invite,
+  invites,
+  members,
+  revoke,
   run,
   ps,
   show,

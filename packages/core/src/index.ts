@@ -39,6 +39,7 @@ export * from './owner/owner-policy.ts';
 export * from './owner/parse-policy.ts';
 export * from './placement/choose-keepers.ts';
 export * from './placement/lane.ts';
+export * from './placement/member-record.ts';
 export * from './placement/others-for.ts';
 export * from './placement/peer-entry.ts';
 export * from './placement/peer-orders.ts';

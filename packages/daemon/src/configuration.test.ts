@@ -38,6 +38,8 @@ it.each([
   '--exit-when-idle later',
   '--cloud mine',
   '--grace 25h',
+  '--listen none',
+  '--listen a/b',
 ])('%s is refused', (text) => {
   expect(parse(text).ok).toBe(false);
 });
@@ -46,6 +48,7 @@ it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
     ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m' +
+    ' --listen 0.0.0.0:4223 --no-discovery' +
     ' --exit-when-idle 15m --cloud auto --mirror docker.io --mirror quay.io=quay';
   expect(parse(text)).toEqual({
     ok: true,
@@ -66,6 +69,9 @@ it('everything that can be told is understood', () => {
       allowRoot: true,
       untilIdle: true,
       graceMs: 90_000,
+      listen: { host: '0.0.0.0', port: 4223 },
+      discovery: false,
+      waitMs: 2_000,
       exitWhenIdleMs: 900_000,
       cloud: 'auto',
     },
@@ -77,7 +83,8 @@ it('nothing told means a daemon with the defaults, and the mesh of the environme
     ...{ runtime: 'auto', labels: [], mirrors: [] },
     ...{ allowRoot: false, untilIdle: false, graceMs: 10_000 },
   };
-  const defaults = { command: 'up', home: '/h', ...told };
+  const network = { discovery: true, waitMs: 2_000 };
+  const defaults = { command: 'up', home: '/h', ...told, ...network };
   expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
   const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };
   expect(parse('up', env)).toEqual({ ok: true, value: { ...defaults, nats: 'nats://there' } });

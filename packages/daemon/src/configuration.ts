@@ -14,7 +14,7 @@ import { mebibytes } from './machine/mebibytes.ts';
 
 /** Everything a daemon can be told, parsed once. */
 export interface Configuration {
-  readonly command: 'up' | 'doctor';
+  readonly command: 'up' | 'doctor' | 'discover';
   readonly home: string;
   /** Absent: this daemon runs the mesh's server itself. */
   readonly nats?: string;
@@ -36,6 +36,12 @@ export interface Configuration {
   readonly cloud?: CloudName | 'auto';
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
+  /** Where the server of this machine lets others in; absent: as it was told before, or on loopback. */
+  readonly listen?: ServeAddress;
+  /** Whether the local network is told (mDNS) that there is a mesh. */
+  readonly discovery: boolean;
+  /** Of `discover`: how long to look. */
+  readonly waitMs: number;
   /** Registries that this peer may ask for images which the mesh does not have. */
   readonly mirrors: readonly Mirror[];
   /** Where metrics are told to programs of this machine; absent: nowhere. */
@@ -64,6 +70,8 @@ export interface MachineSize {
 const GRACE_MS_DEFAULT = 10_000;
 /** Longer than anybody's patience; a drain before the signal has no such bound. */
 const GRACE_MS_MAX = 24 * 60 * 60_000;
+const COMMANDS = ['up', 'doctor', 'discover'] as const;
+const WAIT_MS = 2_000;
 const RUNTIMES = ['auto', 'podman', 'crun'] as const;
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._/:-]{0,128}$/;
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
@@ -78,8 +86,9 @@ export function parseConfiguration(
   if (!parsed.ok) return parsed;
   const { values, positionals } = parsed.value;
   const problems: string[] = [];
-  const command = positionals[0] ?? 'up';
-  if (command !== 'up' && command !== 'doctor') problems.push(`unknown command ${command}`);
+  const word = positionals[0] ?? 'up';
+  const command = COMMANDS.find((known) => known === word);
+  if (command === undefined) problems.push(`unknown command ${word}`);
   if (positionals.length > 1) problems.push(`unexpected words: ${positionals.slice(1).join(' ')}`);
   const amount = (name: 'memory' | 'disk'): number | undefined => {
     const text = values[name];
@@ -142,10 +151,14 @@ export function parseConfiguration(
       );
     return mirror ?? [];
   });
-  if (problems.length > 0 || runtime === undefined) return refused(problems);
+  const listen = values.listen === undefined ? undefined : parseServe(values.listen);
+  if (values.listen !== undefined && (listen === undefined || listen === 'none'))
+    problems.push(`--listen ${values.listen}: give an address of this machine, ADDR[:PORT]`);
+  if (problems.length > 0 || runtime === undefined || command === undefined)
+    return refused(problems);
   const nats = values.nats || env.PODMESH_NATS || undefined;
   return ok({
-    command: command === 'doctor' ? 'doctor' : 'up',
+    command,
     home: values.home || defaultHome(env),
     ...(nats === undefined ? {} : { nats }),
     ...(name === undefined ? {} : { name }),
@@ -161,6 +174,9 @@ export function parseConfiguration(
     ...(exitWhenIdleMs === undefined ? {} : { exitWhenIdleMs }),
     ...(cloud === undefined ? {} : { cloud }),
     ...(serve === undefined ? {} : { serve }),
+    ...(listen === undefined || listen === 'none' ? {} : { listen }),
+    discovery: values['no-discovery'] !== true,
+    waitMs: Number(values['wait-ms'] ?? WAIT_MS) || WAIT_MS,
     ...(registryPort === undefined ? {} : { registryPort }),
     ...(metricsPort === undefined || metricsPort === 0 ? {} : { metricsPort }),
   });
@@ -180,6 +196,9 @@ function parseWords(argv: readonly string[]) {
         disk: { type: 'string' },
         runtime: { type: 'string' },
         serve: { type: 'string' },
+        listen: { type: 'string' },
+        'no-discovery': { type: 'boolean' },
+        'wait-ms': { type: 'string' },
         'registry-port': { type: 'string' },
         'metrics-port': { type: 'string' },
         grace: { type: 'string' },

@@ -21,6 +21,8 @@ import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
+import { membershipRoutes } from './membership/membership-routes.ts';
+import { openMemberOffice } from './membership/open-member-office.ts';
 import { type Membership, openMembership } from './membership/open-membership.ts';
 import { ReleaseDesk } from './membership/release-desk.ts';
 import { discoveredFacts } from './observe/discovered-facts.ts';
@@ -97,7 +99,8 @@ export class Daemon {
     const { configuration, logger } = this.#parts;
     const { home, peer } = this.#parts;
     const { nats } = configuration;
-    const parts = { home, peer, nats, env: process.env, logger };
+    const { listen } = configuration;
+    const parts = { home, peer, nats, listen, env: process.env, logger };
     const membership = await openMembership(parts, this.#started);
     this.#url = membership.url;
     const connection = await connectMesh({
@@ -177,7 +180,7 @@ export class Daemon {
     };
   }
 
-  async #buildPeer(connection: MeshConnection, { isAnchor }: Membership): Promise<Peer> {
+  async #buildPeer(connection: MeshConnection, membership: Membership): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
     const mesh = openMesh(connection);
     this.#mesh = mesh;
@@ -189,7 +192,7 @@ export class Daemon {
     const boot = await readBoot();
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
-    const place = { connection, mesh, journal, secretFiles };
+    const place = { connection, mesh, journal, secretFiles, membership };
     const { store, files, exchange } = await openFiles(this.#parts, this.#started, place);
     const ownPeer = this.#parts.peer;
     const keeping = await openKeeping(
@@ -197,10 +200,24 @@ export class Daemon {
       {
         host: hostOf(boot.id, process.env),
         labels: configuration.labels,
-        isAnchor,
+        isAnchor: membership.isAnchor,
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
+    const office = await openMemberOffice(
+      {
+        connection,
+        mesh,
+        self: ownPeer,
+        membership,
+        discovery: configuration.discovery,
+        logger,
+        onRevoked: (fingerprints) => exchange.revoke(fingerprints),
+        now: Date.now,
+      },
+      this.#started,
+    );
+    const routes = membershipRoutes(() => office);
     const { runLog, peers, keepers } = mesh;
     const pins = store.runPins;
     const found = { peer: ownPeer, pins, log: runLog, peers, keepers, sha256, logger };
@@ -208,7 +225,16 @@ export class Daemon {
     const drains = new DrainDesk({ file: home.at('drained.json'), logger });
     const drained = await drains.load();
     const env = process.env;
-    const apiParts = { home: home.path, env, store, peer: ownPeer, version, drains, logger };
+    const apiParts = {
+      home: home.path,
+      env,
+      store,
+      peer: ownPeer,
+      version,
+      drains,
+      logger,
+      routes,
+    };
     const localApi = new LocalApi(apiParts);
     this.#localApi = localApi;
     this.#started.add('local API', () => localApi.stop());

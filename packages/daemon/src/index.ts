@@ -12,7 +12,11 @@ export { type ExternalParts, newFetches } from './external/attempt-externals.ts'
 export * from './home.ts';
 export * from './keep/hand-over.ts';
 export * from './keep/keep-orders.ts';
+export type { MembershipOffice } from './membership/membership-office.ts';
+export { openMemberOffice } from './membership/open-member-office.ts';
+export { ensureOwnCertificates, openCertificates } from './membership/own-certificates.ts';
 export * from './peer.ts';
+export { StartedParts } from './started-parts.ts';
 export * from './store/disk-store.ts';
 export * from './store/local-task-files.ts';
 export * from './store/put-text.ts';

@@ -39,6 +39,8 @@ export interface LocalApiParts {
   readonly version: string;
   readonly drains: Pick<DrainDesk, 'obey' | 'drained'>;
   readonly logger: Logger;
+  /** More paths, by method. */
+  readonly routes?: ReadonlyMap<string, Readonly<Record<string, Route>>>;
 }
 
 /** What is answered at one path: JSON, or text in pieces as it comes. Throws `ApiRefusal`. */
@@ -173,7 +175,7 @@ export class LocalApi {
 }
 
 function routesOf(
-  { store, peer, version, drains }: LocalApiParts,
+  { store, peer, version, drains, routes = new Map() }: LocalApiParts,
   owner: () => Pick<OwnerWatch, 'verdict' | 'inForce'> | undefined,
 ) {
   const cache = new LocalCache(store);
@@ -204,6 +206,7 @@ function routesOf(
     return { peer, ...(drains.drained === undefined ? {} : { drain: drains.drained }) };
   };
   return new Map<string, Readonly<Record<string, Route>>>([
+    ...routes,
     ['/v1/health', { GET: health }],
     ['/v1/drain', { GET: told, POST: (body) => tell(parseDrain(body)) }],
     ['/v1/policy', { GET: policy }],

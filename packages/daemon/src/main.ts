@@ -8,6 +8,7 @@ import type { AttemptStep } from './execute/attempt-step.ts';
 import { type DaemonFile, Home } from './home.ts';
 import { type ImageVoice, runImageOrder } from './image/image-command.ts';
 import { parseImageOrder } from './image/image-order.ts';
+import { findMeshes } from './membership/discovery.ts';
 import { type StopSignals, stopSignals } from './stop-signals.ts';
 import { killOnceAt, machineSize, parseKillStep } from './test-hooks.ts';
 
@@ -38,6 +39,11 @@ async function runPeer(): Promise<number> {
   if (configuration.command === 'doctor') {
     const findings = await examineMachine(process.env);
     process.stdout.write(`${JSON.stringify(findings)}\n`);
+    return 0;
+  }
+  if (configuration.command === 'discover') {
+    const found = await findMeshes(configuration.waitMs);
+    process.stdout.write(`${JSON.stringify(found)}\n`);
     return 0;
   }
   if (isForbiddenRoot(configuration)) return refuse([refusalOfRoot('up')]);

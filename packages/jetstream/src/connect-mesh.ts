@@ -27,6 +27,8 @@ export interface ConnectMeshOptions {
   readonly timeoutMs?: number;
 }
 
+/** What a server of a mesh with its own authority is called in its certificate, whatever its addresses are today. */
+const SERVER_NAME = 'server.podmesh';
 /** Atomic batches with per-message expectations came with this one (NATS.md §2.4). */
 export const SERVER_VERSION_MIN = '2.12.0';
 const CONNECT_MS = 5_000;
@@ -99,7 +101,9 @@ export function plainOptions(address: MeshAddress, name: string): ConnectionOpti
     inboxPrefix: inboxPrefix(address.member?.name),
     ...(address.token === undefined ? {} : { token: address.token }),
     ...(address.user === undefined ? {} : { user: address.user, pass: address.pass ?? '' }),
-    ...(address.tls ? { tls: { ...(ca === undefined ? {} : { ca }), ...own } } : {}),
+    ...(address.tls
+      ? { tls: { ...(ca === undefined ? {} : { ca, servername: SERVER_NAME }), ...own } }
+      : {}),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 250,

@@ -1,3 +1,4 @@
+import { isLoopback, type ListenAddress, LOOPBACK } from './listen-address.ts';
 import { type MeshAddress, monotonicMs } from './mesh-connection.ts';
 import { EmbeddedServerError } from './mesh-errors.ts';
 import { moveStore } from './move-store.ts';
@@ -21,6 +22,8 @@ export interface EmbeddedNatsServerOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Of a mesh with roles; absent: one token is all that it asks for. */
   readonly trusted?: TrustedServer;
+  /** Where it lets clients in; absent: on loopback. Others than this machine are let in with TLS and roles only. */
+  readonly listen?: ListenAddress;
   readonly onEvent?: (event: EmbeddedServerEvent) => void;
 }
 
@@ -64,6 +67,10 @@ export class EmbeddedNatsServer {
     return `${scheme}://${token === undefined ? '' : `${token}@`}${servers[0]}`;
   }
 
+  get #host(): string {
+    return this.#options.listen?.host ?? LOOPBACK;
+  }
+
   get pid(): number | undefined {
     return this.#process?.pid;
   }
@@ -72,6 +79,11 @@ export class EmbeddedNatsServer {
   start(): Promise<void> {
     this.#starting ??= this.#begin();
     return this.#starting;
+  }
+
+  /** Takes new certificates, and what else its configuration says anew, without losing a client. */
+  reload(): void {
+    this.#process?.signal('SIGHUP');
   }
 
   /** Ends the server, with force after 10 s. Harmless when never started, or called twice. */
@@ -110,10 +122,12 @@ export class EmbeddedNatsServer {
     if (pid === undefined || port === undefined) return undefined;
     const left = await adoptProcess(pid, this.#files.config);
     if (left === undefined) return undefined;
+    const wanted = this.#options.listen?.port ?? 0;
+    const isThere = await this.#files.listensAt(this.#host, wanted === 0 ? port : wanted);
     const deadline = monotonicMs() + TAKE_OVER_MS;
-    while (!left.hasExited && monotonicMs() < deadline) {
-      if (await answers(port, guard)) {
-        this.#address = guardAddress(guard, port);
+    while (isThere && !left.hasExited && monotonicMs() < deadline) {
+      if (await answers(port, guard, this.#host)) {
+        this.#address = guardAddress(guard, port, this.#host);
         return left;
       }
       await pause(100);
@@ -126,16 +140,18 @@ export class EmbeddedNatsServer {
   async #launch(): Promise<void> {
     const { path } = await findNatsServer(this.#options.env);
     const { trusted } = this.#options;
+    if (!isLoopback(this.#host) && trusted?.tls === undefined)
+      throw new EmbeddedServerError(`nothing but TLS and keys is let in at ${this.#host}`);
     const guard = await this.#files.guard(trusted);
     if (trusted !== undefined) await moveStore(this.#files.store, trusted.trust.account);
     const port = await this.#choosePort();
-    await this.#files.writeConfig(port, guard);
+    await this.#files.writeConfig(port, guard, this.#host);
     const child = await spawnServer(path, this.#files);
     this.#process = child;
     const deadline = monotonicMs() + READY_MS;
     while (!child.hasExited && monotonicMs() < deadline && !this.#stopped.signal.aborted) {
-      if (await answers(port, guard)) {
-        this.#address = guardAddress(guard, port);
+      if (await answers(port, guard, this.#host)) {
+        this.#address = guardAddress(guard, port, this.#host);
         return;
       }
       await pause(25, this.#stopped.signal);
@@ -149,6 +165,11 @@ export class EmbeddedNatsServer {
 
   /** The remembered one, so that clients find the server again; another when it is taken. */
   async #choosePort(): Promise<number> {
+    const wanted = this.#options.listen?.port ?? 0;
+    if (wanted !== 0) {
+      await this.#files.rememberPort(wanted);
+      return wanted;
+    }
     const remembered = await this.#files.port();
     if (remembered !== undefined && (await isFree(remembered))) return remembered;
     const port = await freePort();

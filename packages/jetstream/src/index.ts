@@ -1,4 +1,5 @@
 export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
+export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
 export {
   type ConnectMeshOptions,
   connectMesh,
@@ -12,6 +13,13 @@ export {
   type EmbeddedServerEvent,
 } from './embedded-nats-server.ts';
 export { referencesIn } from './jetstream-mesh-references.ts';
+export {
+  JetStreamRecords,
+  lastSeen,
+  memberHints,
+  noteSeen,
+  type Versioned,
+} from './jetstream-records.ts';
 export * from './load-graph.ts';
 export { largeFiles, MeshArtifacts, type MeshArtifactsParts } from './mesh-artifacts.ts';
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';
@@ -26,6 +34,7 @@ export { pushTrust } from './push-trust.ts';
 export type { QueueDepths } from './queue-depths.ts';
 export type { ReleaseTask } from './release-requests.ts';
 export { type BoxAddress, openBox, publicKeyText, sealBox } from './sealed-box.ts';
+export { NoServerChainError, readServerChain } from './server-chain.ts';
 export type { ServerTrust, TrustedServer } from './server-guard.ts';
 export type { LeaseCounts } from './threaded-lease-keeper.ts';
 export { makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';

@@ -15,11 +15,8 @@ import { LeaseTable } from './lease-table.js';
  * @property {string} [credentials] a key cannot be given to a thread as anything but its text
  * @property {number} extendMs
  * @property {number} giveUpMs
-<<<<<<< HEAD
  * @property {Int32Array} counts of extensions confirmed and unanswered, and of claims lost, in this order
-=======
  * @property {SharedArrayBuffer} table
->>>>>>> 3e795d31470db67f31787566b3e6f9d50ee947a6
  */
 /** @typedef {{ kind: 'look' } | { kind: 'stop' }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */

@@ -23,11 +23,14 @@ import {
   DRIVE_SUBJECTS,
   IMAGE_BUCKET,
   IMAGE_STREAM,
+  INVITATION_BUCKET,
   LANE_BUCKET,
   LANE_HINTS,
   LANE_STREAM,
   LOG_STREAM,
   LOG_SUBJECTS,
+  MEMBER_BUCKET,
+  MEMBER_HINTS,
   OFFER_STREAM,
   OFFER_SUBJECTS,
   PEER_BUCKET,
@@ -38,8 +41,10 @@ import {
   RUN_SUBJECTS,
   SECRET_BUCKET,
   SECRET_STREAM,
+  SEEN_BUCKET,
   SLEEPER_BUCKET,
   SLEEPER_STREAM,
+  streamOfBucket,
 } from './subjects.ts';
 
 export interface EnsureStreamsOptions {
@@ -58,6 +63,8 @@ const LIVE_LOG_BYTES_MAX = 128 * 1024 * 1024;
 const LIVE_LOG_AGE_MS_MAX = 60 * 60 * 1_000;
 /** Sealed secrets of a run that nobody ended vanish after this long; the others go with their run. */
 const SECRETS_AGE_MS_MAX = 90 * 24 * 60 * 60 * 1_000;
+/** A year is an invitation's longest life; told for some more, so that a late guest learns why. */
+const INVITATION_AGE_MS_MAX = 400 * 24 * 60 * 60 * 1_000;
 /** What a tag has meant; a bucket's longest history (ADR-8). */
 const TAG_HISTORY_MAX = 64;
 const OBJECT_STORE_BYTES_MIN = 1024 * 1024 * 1024;
@@ -189,6 +196,26 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...file,
       ...bucket,
       max_msgs_per_subject: TAG_HISTORY_MAX,
+    },
+    {
+      name: streamOfBucket(INVITATION_BUCKET),
+      subjects: [bucketSubjects(INVITATION_BUCKET)],
+      ...file,
+      ...bucket,
+      max_age: nanos(INVITATION_AGE_MS_MAX),
+    },
+    {
+      name: streamOfBucket(MEMBER_BUCKET),
+      subjects: [bucketSubjects(MEMBER_BUCKET)],
+      ...file,
+      ...bucket,
+      republish: { src: bucketSubjects(MEMBER_BUCKET), dest: MEMBER_HINTS },
+    },
+    {
+      name: streamOfBucket(SEEN_BUCKET),
+      subjects: [bucketSubjects(SEEN_BUCKET)],
+      ...file,
+      ...bucket,
     },
     {
       name: ARTIFACT_STREAM,

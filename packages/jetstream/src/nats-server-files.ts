@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { hostPort, LOOPBACK } from './listen-address.ts';
 import { guardLines, type ServerGuard, serverName, type TrustedServer } from './server-guard.ts';
 
 /** The files of an embedded server, all in one private directory. */
@@ -68,9 +69,9 @@ export class NatsServerFiles {
    * Every acknowledged fact is on disk (`sync_interval: always`: the only copy may not be lost to a power
    * cut), silent clients are found in 10 s, and consumers are not capped at 1000 (NATS.md §0.3).
    */
-  async writeConfig(port: number, guard: ServerGuard): Promise<void> {
+  async writeConfig(port: number, guard: ServerGuard, host = LOOPBACK): Promise<void> {
     const lines = [
-      `listen: "127.0.0.1:${port}"`,
+      `listen: ${JSON.stringify(hostPort(host, port))}`,
       `server_name: ${JSON.stringify(serverName(guard))}`,
       ...guardLines(guard, join(this.directory, 'accounts')),
       'ping_interval: "5s"',
@@ -87,6 +88,12 @@ export class NatsServerFiles {
       '}',
     ];
     await this.#write('nats.conf', `${lines.join('\n')}\n`);
+  }
+
+  /** Whether the configuration that was written last says so. */
+  async listensAt(host: string, port: number): Promise<boolean> {
+    const text = (await this.#read('nats.conf')) ?? '';
+    return text.startsWith(`listen: ${JSON.stringify(hostPort(host, port))}`);
   }
 
   /** The end of what the server said, for a person. */

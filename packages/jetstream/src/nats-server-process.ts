@@ -14,7 +14,7 @@ export interface ServerProcess {
   readonly hasExited: boolean;
   /** How it ended, in words. */
   readonly exited: Promise<string>;
-  signal(name: 'SIGTERM' | 'SIGKILL'): void;
+  signal(name: 'SIGTERM' | 'SIGKILL' | 'SIGHUP'): void;
 }
 
 const ANSWER_MS = 1_000;
@@ -83,10 +83,10 @@ export async function adoptProcess(
 }
 
 /** Whether our server (not a stranger's) answers there and lets us in. */
-export async function answers(port: number, guard: ServerGuard): Promise<boolean> {
+export async function answers(port: number, guard: ServerGuard, host?: string): Promise<boolean> {
   try {
     const nc = await connect({
-      ...connectionOptions(guardAddress(guard, port), 'podmesh-ready-check'),
+      ...connectionOptions(guardAddress(guard, port, host), 'podmesh-ready-check'),
       timeout: ANSWER_MS,
       reconnect: false,
     });

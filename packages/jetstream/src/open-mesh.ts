@@ -12,6 +12,7 @@ import type {
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
+  MemberDirectory,
   MeshReferences,
   MirrorClaims,
   OfferQueue,
@@ -36,6 +37,7 @@ import { JetStreamImageTags } from './jetstream-image-tags.ts';
 import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
+import { JetStreamMemberDirectory } from './jetstream-member-directory.ts';
 import { JetStreamMeshReferences } from './jetstream-mesh-references.ts';
 import { JetStreamMirrorClaims } from './jetstream-mirror-claims.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
@@ -67,6 +69,7 @@ export interface Mesh {
   readonly peers: PeerDirectory;
   readonly orders: PeerOrders;
   readonly sleepers: SleepingPeers;
+  readonly members: MemberDirectory;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
   /** The same, and what only disks of peers have, which comes through the relay. */
@@ -138,6 +141,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     peers,
     orders: new JetStreamPeerOrders(connection),
     sleepers: new JetStreamSleepingPeers(connection),
+    members: new JetStreamMemberDirectory(connection),
     results: new JetStreamResultCache(connection, appends),
     artifacts: objects,
     everywhere: new MeshArtifacts({ objects, finder, transport }),

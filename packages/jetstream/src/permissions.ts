@@ -16,6 +16,7 @@ import {
   DRIVE_SUBJECTS,
   IMAGE_BUCKET,
   IMAGE_STREAM,
+  INVITATION_BUCKET,
   inboxPrefix,
   JOIN_SUBJECTS,
   joinSubject,
@@ -27,6 +28,8 @@ import {
   LANE_STREAM,
   LOG_STREAM,
   LOG_SUBJECTS,
+  MEMBER_BUCKET,
+  MEMBER_HINTS,
   OFFER_STREAM,
   OFFER_SUBJECTS,
   ORDER_SUBJECTS,
@@ -41,11 +44,13 @@ import {
   relaySubject,
   SECRET_BUCKET,
   SECRET_STREAM,
+  SEEN_BUCKET,
   SERVICE_QUESTIONS,
   SLEEPER_BUCKET,
   SLEEPER_STREAM,
   serviceSubjects,
   statusSubject,
+  streamOfBucket,
   TASK_SUBJECTS,
   taskSubjects,
   WHO_HAS_SUBJECT,
@@ -126,6 +131,7 @@ const ALL_STREAMS = [
   IMAGE_STREAM,
   SLEEPER_STREAM,
   ARTIFACT_STREAM,
+  ...[INVITATION_BUCKET, MEMBER_BUCKET, SEEN_BUCKET].map(streamOfBucket),
 ];
 
 function userPublishes(): readonly string[] {
@@ -145,6 +151,7 @@ function userPublishes(): readonly string[] {
     ...SERVICE_QUESTIONS,
     ...[RUN_STREAM, LOG_STREAM, IMAGE_STREAM, ARTIFACT_STREAM].flatMap(mayRead),
     ...[PEER_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),
+    ...mayKnowMembers(),
     // Which runs are waited for, and whether a bucket is there.
     ...[DRIVE_STREAM, LANE_STREAM, RESULT_STREAM, SECRET_STREAM].map(mayLookAt),
   ];
@@ -179,6 +186,7 @@ function peerPublishes(): readonly string[] {
       mayRead,
     ),
     ...[PEER_STREAM, RESULT_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),
+    ...mayKnowMembers(),
     `$JS.API.STREAM.PURGE.${OFFER_STREAM}`,
   ];
 }
@@ -197,6 +205,7 @@ function peerSubscribes(): readonly string[] {
     RELEASE_REQUESTS,
     CANCELLED_HINTS,
     LANE_HINTS,
+    MEMBER_HINTS,
     TASK_SUBJECTS,
   ];
 }
@@ -212,6 +221,7 @@ function anchorPublishes(): readonly string[] {
       `$JS.API.STREAM.PEER.REMOVE.${stream}`,
       ...mayRead(stream),
     ]),
+    ...[INVITATION_BUCKET, MEMBER_BUCKET].map(bucketSubjects),
     '$JS.SNAPSHOT.RESTORE.>',
     '$JS.SNAPSHOT.ACK.>',
     // What retention and sweeps remove; the server knows no narrower right than a stream.
@@ -235,6 +245,14 @@ function systemPublishes(): readonly string[] {
   ];
 }
 
+/** Who is in the mesh, and to say that oneself is there. */
+const mayKnowMembers = (): readonly string[] => [
+  ...mayRead(streamOfBucket(MEMBER_BUCKET)),
+  ...mayLookUp(streamOfBucket(SEEN_BUCKET)),
+  // Whether it is there: what stands in it is for whoever holds the keys.
+  mayLookAt(streamOfBucket(INVITATION_BUCKET)),
+  `$KV.${SEEN_BUCKET}.${SELF}`,
+];
 const mayConnect = (): readonly string[] => ['$JS.API.INFO'];
 const mayLookAt = (stream: string): string => `$JS.API.STREAM.INFO.${stream}`;
 

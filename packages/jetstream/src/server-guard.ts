@@ -1,3 +1,4 @@
+import { hostPort, LOOPBACK, ownHost } from './listen-address.ts';
 import type { MeshAddress, MeshCertificates, MeshMember } from './mesh-connection.ts';
 
 /** What a server must know to tell members from strangers: tokens that the mesh's authority signed, no secret. */
@@ -38,8 +39,8 @@ export const serverName = (guard: ServerGuard): string =>
   `podmesh-${(guard.kind === 'token' ? guard.token : guard.name).slice(0, 12)}`;
 
 /** How a daemon connects to its own server on loopback. */
-export function guardAddress(guard: ServerGuard, port: number): MeshAddress {
-  const servers = [`127.0.0.1:${port}`];
+export function guardAddress(guard: ServerGuard, port: number, host = LOOPBACK): MeshAddress {
+  const servers = [hostPort(ownHost(host), port)];
   if (guard.kind === 'token') return { servers, tls: false, token: guard.token };
   const { member, certificates } = guard.server;
   return {

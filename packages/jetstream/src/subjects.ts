@@ -51,6 +51,13 @@ export const ALL_TASKS = 'pm.run.*.task.*';
 export const ALL_SPAWNS = 'pm.run.*.spawn.*';
 export const ALL_PINS = 'pm.run.*.pin.*';
 
+/** Who was invited, who is a member, and when each member was there last. */
+export const INVITATION_BUCKET = 'pm-invitations';
+export const MEMBER_BUCKET = 'pm-members';
+export const SEEN_BUCKET = 'pm-seen';
+export const streamOfBucket = (bucket: string): string => `KV_${bucket}`;
+export const MEMBER_HINTS = 'pm.hint.member.>';
+
 /** The server repeats cancellations and new lanes here once they are stored: hints for core subscribers. */
 export const CANCELLED_HINTS = 'pm.hint.cancelled.*';
 export const CANCELLED_HINT_TARGET = 'pm.hint.cancelled.$1';

@@ -5,6 +5,7 @@ import type {
   DriveQueue,
   ImageTags,
   LiveLog,
+  MemberDirectory,
   PeerDirectory,
   PeerOrders,
   RunLog,
@@ -19,6 +20,7 @@ export interface Client {
   readonly peers: PeerDirectory;
   readonly orders: Pick<PeerOrders, 'ask'>;
   readonly sleepers: Pick<SleepingPeers, 'list' | 'forget'>;
+  readonly members: MemberDirectory;
   /** All that can be had, from whatever place. */
   readonly artifacts: ArtifactStore;
   /** What is in the server's object store. */

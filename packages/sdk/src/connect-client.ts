@@ -1,5 +1,5 @@
 import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
-import { connectMesh, openMesh } from '@podmesh/jetstream';
+import { connectMesh, noteSeen, openMesh } from '@podmesh/jetstream';
 import type { Client } from './client.ts';
 
 /** Long enough for a server that just starts, short enough for a person who mistyped an address. */
@@ -15,12 +15,16 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     folder === undefined ? url : await memberAddress(new MeshFolder(folder), ['user']);
   const connection = await connectMesh({ url: address, name, timeoutMs: CONNECT_MS });
   const mesh = openMesh(connection);
+  const { member } = connection;
+  // In no hurry: who closes the connection waits for what was sent.
+  if (member !== undefined) void noteSeen(connection, member).catch(() => undefined);
   return {
     runLog: mesh.runLog,
     drives: mesh.drives,
     peers: mesh.peers,
     orders: mesh.orders,
     sleepers: mesh.sleepers,
+    members: mesh.members,
     artifacts: mesh.everywhere,
     objects: mesh.artifacts,
     shelf: mesh.shelf,

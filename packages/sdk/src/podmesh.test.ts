@@ -19,6 +19,7 @@ function newCase() {
     ...ports,
     runLog,
     objects: ports.artifacts,
+    members: { list: async () => [] },
     url: 'nats://nowhere',
     onConnection: () => () => undefined,
     close: async () => undefined,

@@ -18,7 +18,8 @@ export type OperandKind =
   | 'cache-action'
   | 'service-action'
   | 'digest'
-  | 'peer';
+  | 'peer'
+  | 'word';
 
 /** A word that is no option. */
 export interface OperandShape {

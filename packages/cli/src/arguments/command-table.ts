@@ -1,6 +1,7 @@
 import { CACHE } from './cache-commands.ts';
 import type { CommandShape } from './command-shape.ts';
 import { IMAGE } from './image-commands.ts';
+import { INVITE, INVITES, JOIN, MEMBERS, REVOKE } from './membership-commands.ts';
 import { DRAIN, POLICY, UNDRAIN } from './owner-commands.ts';
 import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
 import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, RELEASE, SHOW, WAIT } from './run-commands.ts';
@@ -10,6 +11,11 @@ import { SERVICE } from './unit-command.ts';
 export const COMMANDS = {
   up: UP,
   down: DOWN,
+  join: JOIN,
+  invite: INVITE,
+  invites: INVITES,
+  members: MEMBERS,
+  revoke: REVOKE,
   run: RUN,
   ps: PS,
   show: SHOW,

@@ -31,6 +31,20 @@ export const UP: CommandShape = {
       value: 'ADDR[:PORT]',
       help: 'where other peers fetch artifacts from it, or none (default: where it reaches the mesh)',
     },
+    join: {
+      kind: 'text',
+      value: 'LINE',
+      help: 'first join the mesh that the line invites to (-: standard input)',
+    },
+    listen: {
+      kind: 'text',
+      value: 'ADDR[:PORT]',
+      help: 'where its server lets others in, such as 0.0.0.0; kept (default: 127.0.0.1)',
+    },
+    'no-discovery': {
+      kind: 'flag',
+      help: 'do not tell the local network (mDNS) that there is a mesh',
+    },
     'registry-port': {
       kind: 'text',
       value: 'PORT',
@@ -65,9 +79,10 @@ export const UP: CommandShape = {
     'allow-root': ALLOW_ROOT,
   },
   details: [
-    'Runs the daemon in the foreground; Ctrl-C stops it. Without --nats it runs the server of a mesh',
-    'of its own; with --nats it joins the mesh at that address. --label role=store makes it the first to be',
-    'asked for copies of what others make. Images that are pushed to its registry',
+    'Runs the daemon in the foreground; Ctrl-C stops it. On a machine that joined a mesh it is a peer of that;',
+    'elsewhere it makes a mesh of its own, or with --nats takes part in the one at that address.',
+    '--label role=store makes it the first to be asked for copies of what others make. Images that are',
+    'pushed to its registry',
     '(podman push localhost:5055/me/tool:1; on loopback, for everybody on this machine) can be run by all',
     'peers: "container": "mesh/me/tool:1". With --mirror docker.io an image such as docker.io/library/debian:13 comes',
     'through the mesh: one peer fetches it, as mesh/docker.io/library/debian:13 (quay.io=AS: mesh/AS/…), others from it.',
@@ -75,7 +90,8 @@ export const UP: CommandShape = {
   ],
   examples: [
     'podmesh up --detach',
-    'podmesh up --nats nats://TOKEN@10.0.0.5:4222 --label disk=ssd',
+    'podmesh up --detach --listen 0.0.0.0    # and then: podmesh invite',
+    'podmesh up --join LINE --label disk=ssd',
   ],
 };
 

@@ -4,6 +4,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import type { DaemonReady } from '../home/daemon-program.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
+import { isMemberOf, joinHome } from './join.ts';
 import { refuseRoot } from './refuse-root.ts';
 
 /** Options that the daemon understands by the same name. */
@@ -15,6 +16,7 @@ const PASSED_ON = [
   'disk',
   'runtime',
   'serve',
+  'listen',
   'registry-port',
   'metrics-port',
   'grace',
@@ -32,6 +34,8 @@ export async function up(world: World, { options }: Invocation): Promise<ExitCod
       advice: 'It leaves when its runs are done; to end it now: podmesh down',
     });
   }
+  const line = options.text('join');
+  if (line !== undefined) await joinFirst(world, line, options.text('name'));
   const words = daemonWords(options);
   if (!options.flag('detach')) {
     return world.daemon.runInForeground(words, (ready) => void tellReady(world, options, ready));
@@ -42,6 +46,13 @@ export async function up(world: World, { options }: Invocation): Promise<ExitCod
   return EXIT.success;
 }
 
+/** A service starts with the same words each time: the second time there is nothing to join. */
+async function joinFirst(world: World, line: string, name: string | undefined): Promise<void> {
+  if (await isMemberOf(world, line)) return;
+  const { mesh, name: member } = await joinHome(world, line, name);
+  world.terminal.err(`this machine is ${member} in the mesh ${mesh}\n`);
+}
+
 function daemonWords(options: Options): readonly string[] {
   const words = PASSED_ON.flatMap((name) => {
     const value = options.text(name);
@@ -50,7 +61,8 @@ function daemonWords(options: Options): readonly string[] {
   const repeated = (['label', 'mirror'] as const).flatMap((name) =>
     options.texts(name).flatMap((text) => [`--${name}`, text]),
   );
-  return [...words, ...repeated, ...(options.flag('allow-root') ? ['--allow-root'] : [])];
+  const flags = ['allow-root', 'no-discovery'].filter((name) => options.flag(name));
+  return [...words, ...repeated, ...flags.map((name) => `--${name}`)];
 }
 
 async function tellReady(

@@ -28,6 +28,14 @@ export interface Finding {
   readonly repair?: string;
 }
 
+/** A mesh of the local network that tells of itself; nothing of it is proven. */
+export interface FoundMesh {
+  readonly mesh: string;
+  readonly peer: string;
+  /** `host:port` each. */
+  readonly servers: readonly string[];
+}
+
 /** The daemon as a program to start; its code is never loaded into this process. */
 export interface DaemonProgram {
   /** Runs it until it ends, with our terminal and our signals; its exit code. */
@@ -39,6 +47,8 @@ export interface DaemonProgram {
   startInBackground(words: readonly string[]): Promise<DaemonReady>;
   /** What it has to say about this machine. */
   examine(): Promise<readonly Finding[]>;
+  /** Meshes that tell of themselves on the local network within the time. */
+  discover(waitMs: number): Promise<readonly FoundMesh[]>;
 }
 
 /** Pulling up a store and a Podman service takes seconds; more than this is a hang. */
@@ -96,22 +106,35 @@ export class InstalledDaemon implements DaemonProgram {
   }
 
   async examine(): Promise<readonly Finding[]> {
-    const child = spawn(process.execPath, this.#command([], 'doctor'), {
+    const told = await this.#ask('doctor', []);
+    if (told === undefined)
+      throw new CliError('daemon', 'the daemon could not examine this machine');
+    return told as readonly Finding[];
+  }
+
+  async discover(waitMs: number): Promise<readonly FoundMesh[]> {
+    const told = await this.#ask('discover', ['--wait-ms', String(waitMs)]);
+    if (told === undefined)
+      throw new CliError('daemon', 'could not look for meshes on the network');
+    return told as readonly FoundMesh[];
+  }
+
+  /** The JSON that it prints; undefined where that is none, or it failed: it has said why. */
+  async #ask(verb: 'doctor' | 'discover', words: readonly string[]): Promise<unknown> {
+    const child = spawn(process.execPath, this.#command(words, verb), {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const pieces: Buffer[] = [];
     child.stdout.on('data', (piece: Buffer) => pieces.push(piece));
     const { code } = await ending(child, 'close');
-    const text = Buffer.concat(pieces).toString('utf8');
     try {
-      if (code === 0) return JSON.parse(text) as readonly Finding[];
+      return code === 0 ? JSON.parse(Buffer.concat(pieces).toString('utf8')) : undefined;
     } catch {
-      // Falls through: whatever it was, it was no list of findings.
+      return undefined;
     }
-    throw new CliError('daemon', 'the daemon could not examine this machine');
   }
 
-  #command(words: readonly string[], verb?: 'doctor'): string[] {
+  #command(words: readonly string[], verb?: 'doctor' | 'discover'): string[] {
     const command = [this.#path(), ...(verb === undefined ? [] : [verb])];
     return [...command, '--home', this.#home.path, ...words];
   }

@@ -105,6 +105,18 @@ export class Home {
     return found;
   }
 
+  /** What the daemon of this home is called; undefined while it never ran, and nobody has said. */
+  async peerName(): Promise<string | undefined> {
+    const name = (await readFile(this.at('peer-id'), 'utf8').catch(() => '')).trim();
+    return name === '' ? undefined : name;
+  }
+
+  async setPeerName(name: string): Promise<void> {
+    await this.prepare();
+    await writeFile(this.at('peer-id.new'), `${name}\n`, { mode: 0o600 });
+    await rename(this.at('peer-id.new'), this.at('peer-id'));
+  }
+
   /** The run that was published from here last. */
   async lastRun(): Promise<RunId | undefined> {
     const text = await readFile(this.at('last-run'), 'utf8').catch(() => '');

@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import {
   type Authority,
+  CertificateAuthority,
   folderOfMeshUrl,
   MeshFolder,
   memberAddress,
@@ -15,9 +17,19 @@ import {
   type TrustedServer,
 } from '@podmesh/jetstream';
 import type { Logger } from 'pino';
+import type { ServeAddress } from '../configuration.ts';
 import type { Home } from '../home.ts';
 import type { StartedParts } from '../started-parts.ts';
+import { listenAddress, reachableAt } from './listening.ts';
 import { authorityBeside, foundMesh, meshFolder, openAuthority } from './mesh-authority.ts';
+import type { KeysOfMesh } from './open-member-office.ts';
+import {
+  ensureOwnCertificate,
+  ensureOwnCertificates,
+  openCertificates,
+} from './own-certificates.ts';
+
+const DAY_MS = 24 * 60 * 60_000;
 
 export interface MembershipParts {
   readonly home: Home;
@@ -26,6 +38,8 @@ export interface MembershipParts {
   readonly nats?: string | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly logger: Logger;
+  /** Where the server of this machine lets others in; absent: as it was told before, or on loopback. */
+  readonly listen?: ServeAddress | undefined;
 }
 
 /** How this daemon is in its mesh. */
@@ -35,6 +49,12 @@ export interface Membership {
   readonly url: string;
   /** Whether the server of the mesh runs here. */
   readonly isAnchor: boolean;
+  /** Absent in a mesh without roles. */
+  readonly folder?: MeshFolder;
+  /** On the machine that made the mesh. */
+  readonly keys?: KeysOfMesh;
+  /** Where its server is for others; absent where none runs here, or only this machine reaches it. */
+  readonly open?: { readonly mesh: string; readonly host: string; readonly port: number };
 }
 
 /**
@@ -68,7 +88,7 @@ async function joined(folder: MeshFolder, { home, peer }: MembershipParts): Prom
     throw new NotAMemberError(
       `${folder.path} is that of the member ${name}, not of ${peer}: start it without --name, or with --name ${name}`,
     );
-  return { address, url: meshUrl(folder.path), isAnchor: false };
+  return { address, url: meshUrl(folder.path), isAnchor: false, folder };
 }
 
 /** Whoever can read the keys of a mesh is its authority: a second home of the same user needs no invitation. */
@@ -88,11 +108,13 @@ async function neighbour(
     await own.setCredentials(role, await authority.mint({ role, name: peer }));
   }
   await own.setTaskSigning(authority.taskSigning);
-  const certificates = await folder.certificates();
-  if (certificates !== undefined) await own.setCertificates({ ca: certificates.ca });
+  const keys = join(folder.path, '..', 'authority');
+  const certificates = await CertificateAuthority.open(keys, Date.now);
+  if (certificates !== undefined)
+    await ensureOwnCertificate({ folder: own, certificates, name: peer, nowMs: Date.now() });
   await own.setPlace({ ...place, member: peer });
   const address = await memberAddress(own, ['peer']);
-  return { address, url: meshUrl(own.path), isAnchor: false };
+  return { address, url: meshUrl(own.path), isAnchor: false, folder: own };
 }
 
 /** The mesh that this home made, on the server that runs here. */
@@ -103,24 +125,55 @@ async function ownMesh(
 ): Promise<Membership> {
   const { home, peer, env, logger } = parts;
   const authority = await foundMesh(home, peer);
+  const certificates = await openCertificates(home.at('authority'), authority);
+  await ensureOwnCertificates({ folder, certificates, name: peer, nowMs: Date.now() });
   const trusted = await trustedServer(authority, folder);
+  const listen = await listenAddress(home.at('nats'), parts.listen);
   const server = new EmbeddedNatsServer({
     directory: home.at('nats'),
     env,
     trusted,
+    listen,
     onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
   });
   started.add('nats-server', () => server.stop());
   await server.start();
+  // A daemon may be up for longer than a certificate is good.
+  const daily = setInterval(async () => {
+    const own = { folder, certificates, name: peer, nowMs: Date.now() };
+    const renewed = await ensureOwnCertificates(own).catch((error: unknown) =>
+      logger.warn({ err: error }, 'could not renew the certificate of the server; tries tomorrow'),
+    );
+    if (renewed?.isNew === true) server.reload();
+  }, DAY_MS);
+  daily.unref();
+  started.add('renewal of certificates', async () => clearInterval(daily));
   const { servers } = server.address;
   await folder.setPlace({ mesh: authority.mesh, member: peer, servers });
   // One that was taken over knows what was true when it was started.
   await pushTrust(await memberAddress(folder, ['system']), trusted.trust);
+  const port = Number(servers[0]?.split(':').at(-1));
+  const reachable = reachableAt(listen, port);
   return {
     address: await memberAddress(folder, ['anchor']),
     url: meshUrl(folder.path),
     isAnchor: true,
+    folder,
+    keys: {
+      authority,
+      certificates,
+      servers: async () => reachableAt(listen, port),
+      pushTrust: () => tellTrust(authority, folder),
+    },
+    ...(reachable.length === 0 ? {} : { open: { mesh: authority.mesh, host: listen.host, port } }),
   };
+}
+
+/** Makes what the authority has decided hold, now and for servers that start later. */
+async function tellTrust(authority: Authority, folder: MeshFolder): Promise<void> {
+  const trust = await authority.serverTrust();
+  await folder.setTrust(trust);
+  await pushTrust(await memberAddress(folder, ['system']), trust);
 }
 
 async function trustedServer(authority: Authority, folder: MeshFolder): Promise<TrustedServer> {
@@ -129,5 +182,11 @@ async function trustedServer(authority: Authority, folder: MeshFolder): Promise<
   const credentials = await folder.credentials('anchor');
   const name = authority.mesh;
   if (credentials === undefined) throw new NotAMemberError(`${folder.path} lost its anchor.creds`);
-  return { trust, member: { name, role: 'anchor', credentials } };
+  const certificates = await folder.certificates();
+  return {
+    trust,
+    member: { name, role: 'anchor', credentials },
+    tls: folder.serverFiles,
+    ...(certificates === undefined ? {} : { certificates }),
+  };
 }

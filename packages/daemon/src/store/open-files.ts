@@ -1,12 +1,15 @@
 import type { ClaimId } from '@podmesh/core';
 import type { Mesh, MeshConnection } from '@podmesh/jetstream';
+import type { ServeAddress } from '../configuration.ts';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { AttemptJournal } from '../execute/attempt-journal.ts';
+import type { Membership } from '../membership/open-membership.ts';
 import type { SecretFiles } from '../secrets/secret-files.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { systemClock } from '../system-clock.ts';
 import { BulkExchange } from '../transfer/bulk-exchange.ts';
 import { addressTowards } from '../transfer/mesh-facing-address.ts';
+import type { OwnCertificate } from '../transfer/peer-certificates.js';
 import { DiskStore } from './disk-store.ts';
 import { LocalTaskFiles } from './local-task-files.ts';
 
@@ -15,17 +18,19 @@ export interface FilesPlace {
   readonly mesh: Mesh;
   readonly journal: AttemptJournal;
   readonly secretFiles: SecretFiles;
+  readonly membership: Membership;
 }
 
 /** The artifacts of this disk: for its tasks, and from and for other peers. */
 export async function openFiles(parts: DaemonParts, started: StartedParts, meeting: FilesPlace) {
-  const { connection, mesh, journal, secretFiles } = meeting;
+  const { connection, mesh, journal, secretFiles, membership } = meeting;
   const { home, logger, peer } = parts;
   const root = home.at('store');
   const store = new DiskStore(root);
   started.add('artifact store', () => store.stop());
-  const listen = await listenAt(parts, connection);
-  const exchange = new BulkExchange({ peer, mesh, store, clock: systemClock, logger, listen });
+  const listen = await listenAt(parts, connection, membership);
+  const own = await ownCertificate(membership);
+  const exchange = new BulkExchange({ peer, mesh, store, clock: systemClock, logger, listen, own });
   const { transfers: fromPeers } = exchange;
   const onRelease = (claim: ClaimId) => secretFiles.remove(claim);
   const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers, onRelease });
@@ -42,11 +47,24 @@ export async function openFiles(parts: DaemonParts, started: StartedParts, meeti
   return { store, files, exchange };
 }
 
+/** What this peer shows to others; undefined in a mesh without certificates. */
+async function ownCertificate({ folder }: Membership): Promise<OwnCertificate | undefined> {
+  const { ca, certificate: cert, key } = (await folder?.certificates()) ?? {};
+  if (ca === undefined || cert === undefined || key === undefined) return undefined;
+  return { ca, cert, key };
+}
+
 /** Where others are served directly; undefined: nowhere. */
-async function listenAt(parts: DaemonParts, { address }: MeshConnection) {
+async function listenAt(
+  parts: DaemonParts,
+  { address }: MeshConnection,
+  { open }: Membership,
+): Promise<ServeAddress | undefined> {
   const { serve } = parts.configuration;
   if (serve === 'none') return undefined;
   if (serve !== undefined) return serve;
+  // It reaches its own server on loopback, where nobody else reaches it.
+  if (open !== undefined) return { host: open.host, port: 0 };
   const [server = ''] = address.servers;
   try {
     return { host: await addressTowards(server), port: 0 };

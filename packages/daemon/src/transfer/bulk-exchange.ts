@@ -14,6 +14,7 @@ import { StoreDisk } from '../store/store-disk.ts';
 import { EitherTransport } from './either-transport.ts';
 import { HttpTransport } from './http-transport.ts';
 import { MovedBytes } from './moved-bytes.ts';
+import type { OwnCertificate } from './peer-certificates.js';
 import { ServeThread } from './serve-thread.ts';
 import { TransferTally } from './transfer-tally.ts';
 import { Transfers } from './transfers.ts';
@@ -34,6 +35,8 @@ export interface BulkExchangeParts {
   readonly logger: Logger;
   /** Where this peer serves others directly; undefined: through the server only. */
   readonly listen: { readonly host: string; readonly port: number } | undefined;
+  /** Absent in a mesh without certificates: then nothing is encrypted. */
+  readonly own?: OwnCertificate | undefined;
 }
 
 /** Rest after an answering loop broke. */
@@ -52,11 +55,11 @@ export class BulkExchange {
   #bulk: BulkAddress | undefined;
 
   constructor(parts: BulkExchangeParts) {
-    const { peer, mesh, store, clock, logger } = parts;
+    const { peer, mesh, store, clock, logger, own } = parts;
     const tally = new TransferTally();
     this.#parts = parts;
     this.#disk = new StoreDisk(store);
-    this.#direct = new HttpTransport({ peers: mesh.peers, clock });
+    this.#direct = new HttpTransport({ peers: mesh.peers, clock, own });
     this.transfers = new Transfers({
       peer,
       disk: this.#disk,
@@ -82,12 +85,13 @@ export class BulkExchange {
 
   /** An address that cannot be had is no reason not to take part: there is the relay. */
   async start(): Promise<void> {
-    const { peer, listen, logger, mesh, store, clock } = this.#parts;
+    const { peer, listen, logger, mesh, store, clock, own } = this.#parts;
     if (listen !== undefined) {
       // A new key for each session: a restart takes it back from whoever knew the last.
       const key = randomBytes(32).toString('base64url');
       const served = this.moved.countingDirect(this.#disk);
-      const server = new ServeThread({ peer, key, store: served, clock, logger, ...listen });
+      const all = { peer, key, store: served, clock, logger, own, ...listen };
+      const server = new ServeThread(all);
       this.#server = server;
       try {
         this.#bulk = await server.start();
@@ -104,6 +108,12 @@ export class BulkExchange {
       ),
       this.#keep('relay', () => mesh.serveRelay(peer, relayed, signal)),
     ]);
+  }
+
+  /** All certificates of this mesh that were taken back. */
+  revoke(fingerprints: readonly string[]): void {
+    this.#direct.revoke(fingerprints);
+    this.#server?.revoke(fingerprints);
   }
 
   /** Harmless when never started, or twice. */

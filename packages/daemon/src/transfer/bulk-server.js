@@ -1,7 +1,9 @@
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { say, sayJson, sendJson, sent } from './bulk-answer.js';
 import { parseByteRange } from './byte-range.js';
 import { helloProof, isSameSecret } from './hello-proof.js';
+import { RevokedCertificates, TLS_VERSION_MIN } from './peer-certificates.js';
 
 /** Connections at the same time. */
 const SOCKETS_MAX = 64;
@@ -46,6 +48,7 @@ const HELLO = /^\/v1\/hello\?nonce=([0-9a-f]{32,128})$/;
  * @property {number} port 0: any that is free
  * @property {number} streamsMax artifacts, parts of them or lists that are sent at the same time
  * @property {number} chunkBytes
+ * @property {import('./peer-certificates.js').OwnCertificate} [own] absent: nothing is encrypted, and only the key counts
  * @property {number} [chunkMs] overrides `CHUNK_MS` in tests
  */
 
@@ -58,6 +61,7 @@ const HELLO = /^\/v1\/hello\?nonce=([0-9a-f]{32,128})$/;
 export class BulkServer {
   #parts;
   #server;
+  #revoked = new RevokedCertificates();
   /** Not in use; as many as there were streams of files at the same time. @type {Buffer[]} */
   #buffers = [];
   #streams = 0;
@@ -65,20 +69,23 @@ export class BulkServer {
   /** @param {BulkServerParts} parts */
   constructor(parts) {
     this.#parts = parts;
-    this.#server = createServer(
-      {
-        headersTimeout: HEAD_MS,
-        requestTimeout: HEAD_MS,
-        keepAliveTimeout: IDLE_MS,
-        connectionsCheckingInterval: CHECK_MS,
-        noDelay: true,
-      },
-      (request, response) => {
-        // Asked before the last answer has left: it has no socket, so that nobody would tell when the asker is gone.
-        if (response.socket === null) request.socket.destroy();
-        else void this.#answer(request, response);
-      },
-    );
+    const options = {
+      headersTimeout: HEAD_MS,
+      requestTimeout: HEAD_MS,
+      keepAliveTimeout: IDLE_MS,
+      connectionsCheckingInterval: CHECK_MS,
+      noDelay: true,
+    };
+    /** @type {import('node:http').RequestListener} */
+    const listener = (request, response) => {
+      // Asked before the last answer has left: it has no socket, so that nobody would tell when the asker is gone.
+      if (response.socket === null) request.socket.destroy();
+      else void this.#answer(request, response);
+    };
+    this.#server =
+      parts.own === undefined
+        ? createServer(options, listener)
+        : this.#secure({ ...options, handshakeTimeout: HEAD_MS, ...parts.own }, listener);
     this.#server.maxConnections = SOCKETS_MAX;
     this.#server.setTimeout(IDLE_MS, (socket) => socket.destroy());
   }
@@ -121,7 +128,8 @@ export class BulkServer {
     const { address, port, family } = /** @type {import('node:net').AddressInfo} */ (
       this.#server.address()
     );
-    return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+    const scheme = this.#parts.own === undefined ? 'http' : 'https';
+    return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   }
 
   /**
@@ -130,6 +138,28 @@ export class BulkServer {
    */
   get streams() {
     return this.#streams;
+  }
+
+  /**
+   * From now on these get nothing, and what they were getting ends.
+   * @param {readonly string[]} fingerprints
+   */
+  revoke(fingerprints) {
+    this.#revoked.set(fingerprints);
+  }
+
+  /**
+   * Whoever has no certificate of this mesh, or a revoked one, is gone after the handshake.
+   * @param {import('node:https').ServerOptions} options
+   * @param {import('node:http').RequestListener} listener
+   */
+  #secure(options, listener) {
+    const server = createSecureServer(
+      { ...options, requestCert: true, rejectUnauthorized: true, minVersion: TLS_VERSION_MIN },
+      listener,
+    );
+    server.on('secureConnection', (socket) => this.#revoked.admit(socket));
+    return server;
   }
 
   /**

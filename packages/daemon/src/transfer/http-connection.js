@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 /** Bytes of the head of an answer. */
 const HEAD_BYTES_MAX = 16 * 1024;
@@ -30,6 +31,8 @@ const IDLE_MS = 8_000;
  */
 /** @typedef {'unreachable' | 'stalled' | 'closed' | 'malformed'} HttpProblemKind */
 
+/** @typedef {Pick<import('node:tls').ConnectionOptions, 'ca' | 'cert' | 'key' | 'servername' | 'minVersion' | 'checkServerIdentity'>} TlsIdentity */
+
 /** Why there is no answer. */
 export class HttpProblem extends Error {
   /**
@@ -59,14 +62,18 @@ export class HttpConnection {
   #problem;
   #host;
   #socket;
+  #isTls;
 
-  /** @param {URL} url */
-  constructor(url) {
+  /**
+   * @param {URL} url
+   * @param {TlsIdentity} [tls]
+   */
+  constructor(url, tls) {
     this.#host = url.host;
-    this.#socket = connect({
+    const place = {
       // Brackets are how an address of IPv6 is written in a URL only.
       host: url.hostname.replace(/^\[|\]$/g, ''),
-      port: Number(url.port || 80),
+      port: Number(url.port || (tls === undefined ? 80 : 443)),
       noDelay: true,
       onread: {
         buffer: () => this.#nextBuffer(),
@@ -75,7 +82,9 @@ export class HttpConnection {
           return true;
         },
       },
-    });
+    };
+    this.#isTls = tls !== undefined;
+    this.#socket = tls === undefined ? connect(place) : connectTls({ ...place, ...tls });
     const closed = () => this.#fail(new HttpProblem('closed', 'the connection was closed'));
     this.#socket.on('error', (error) => this.#fail(new HttpProblem('closed', error.message)));
     this.#socket.on('end', closed);
@@ -88,11 +97,12 @@ export class HttpConnection {
    * @param {URL} url
    * @param {number} timeoutMs
    * @param {AbortSignal} signal
+   * @param {TlsIdentity} [tls] absent: the connection is not encrypted
    * @returns {Promise<HttpConnection>}
    */
-  static async open(url, timeoutMs, signal) {
+  static async open(url, timeoutMs, signal, tls) {
     signal.throwIfAborted();
-    const connection = new HttpConnection(url);
+    const connection = new HttpConnection(url, tls);
     const socket = connection.#socket;
     socket.setTimeout(timeoutMs);
     await /** @type {Promise<void>} */ (
@@ -102,7 +112,7 @@ export class HttpConnection {
           reject(signal.reason);
         };
         signal.addEventListener('abort', abort, { once: true });
-        socket.once('connect', () => {
+        socket.once(connection.#isTls ? 'secureConnect' : 'connect', () => {
           signal.removeEventListener('abort', abort);
           resolve();
         });

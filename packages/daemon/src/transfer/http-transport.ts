@@ -17,6 +17,7 @@ import {
 } from '@podmesh/core';
 import { AskedThread } from '../asked-thread.ts';
 import { sharedBytes } from './chunk-memory.ts';
+import type { OwnCertificate } from './peer-certificates.js';
 
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./receive-worker.js', import.meta.url);
@@ -77,6 +78,8 @@ type Got =
 export interface HttpTransportParts {
   readonly peers: Pick<PeerDirectory, 'find'>;
   readonly clock: Pick<Clock, 'nowMs'>;
+  /** Absent: connections are not encrypted. */
+  readonly own?: OwnCertificate | undefined;
   /** Stands in for the thread's program in tests. */
   readonly script?: URL;
 }
@@ -89,6 +92,7 @@ export class HttpTransport implements ChunkTransport {
   readonly #parts: HttpTransportParts;
   readonly #thread: AskedThread;
   readonly #unreached = new Map<PeerId, Unreached>();
+  #revoked: readonly string[] = [];
   /** Their keys. */
   readonly #reached = new Map<PeerId, string>();
 
@@ -97,8 +101,15 @@ export class HttpTransport implements ChunkTransport {
     this.#thread = new AskedThread({
       script: parts.script ?? WORKER,
       name: 'podmesh-receive',
+      workerData: { own: parts.own },
       lost: (cause) => new ReceiveThreadLostError(cause),
     });
+  }
+
+  /** All certificates with which nobody is who he was. */
+  revoke(fingerprints: readonly string[]): void {
+    this.#revoked = fingerprints;
+    this.#thread.tell({ kind: 'close' });
   }
 
   /** Whether the source can be asked directly: known, or tried at once. */
@@ -202,7 +213,8 @@ export class HttpTransport implements ChunkTransport {
     const before = this.#unreached.get(source);
     const nowMs = this.#parts.clock.nowMs();
     if (before?.key === key && nowMs < before.untilMs) return unreachable('was not reached lately');
-    const isOpen = await this.#order<boolean>({ kind: 'open', peer: source, urls, key }, signal);
+    const order = { kind: 'open', peer: source, urls, key, revoked: this.#revoked };
+    const isOpen = await this.#order<boolean>(order, signal);
     if (isOpen) {
       this.#unreached.delete(source);
       if (this.#reached.size >= REMEMBERED_MAX) this.#reached.clear();

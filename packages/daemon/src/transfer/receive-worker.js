@@ -4,9 +4,10 @@
  * that the threads share, and never through that.
  */
 import { randomBytes } from 'node:crypto';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { helloProof, isSameSecret } from './hello-proof.js';
 import { HttpConnection, HttpProblem } from './http-connection.js';
+import { identityTowards } from './peer-certificates.js';
 
 /** A peer that is on the same network has answered long before. */
 const HELLO_MS = 1_500;
@@ -17,7 +18,7 @@ const IDLE_MAX = 4;
 
 /** @typedef {{ connection: HttpConnection, key: string, again: boolean }} Proven */
 /**
- * @typedef {{ kind: 'open', id: number, peer: string, urls: string[], key: string }
+ * @typedef {{ kind: 'open', id: number, peer: string, urls: string[], key: string, revoked: string[] }
  *   | { kind: 'is-open', id: number, peer: string }
  *   | { kind: 'get', id: number, peer: string, path: string, range?: string, into?: Uint8Array, stallMs: number }
  *   | { kind: 'abort', id: number }
@@ -30,6 +31,9 @@ const IDLE_MAX = 4;
  *   | { kind: 'problem', problem: import('./http-connection.js').HttpProblemKind, message: string }
  *   | { kind: 'aborted' }} Got what came of a `get`; `body`: absent where it filled what was given
  */
+
+/** @type {import('./peer-certificates.js').OwnCertificate | undefined} */
+const own = workerData?.own;
 
 /** Ways to other peers that are proven to be theirs, and unused. @type {Map<string, Proven[]>} */
 const idle = new Map();
@@ -144,10 +148,10 @@ function closeIdle() {
  * @param {AbortSignal} signal
  * @returns {Promise<boolean>} whether there is one
  */
-async function open({ peer, urls, key }, signal) {
+async function open({ peer, urls, key, revoked }, signal) {
   const won = new AbortController();
   const stop = AbortSignal.any([signal, won.signal]);
-  const tries = urls.slice(0, URLS_MAX).map((url) => greet(peer, url, key, stop));
+  const tries = urls.slice(0, URLS_MAX).map((url) => greet({ peer, key, revoked }, url, stop));
   try {
     const first = await Promise.any(tries);
     for (const greeted of tries) {
@@ -163,16 +167,18 @@ async function open({ peer, urls, key }, signal) {
 }
 
 /**
- * @param {string} peer
+ * @param {{ peer: string, key: string, revoked: readonly string[] }} whom
  * @param {string} address
- * @param {string} key
  * @param {AbortSignal} signal
  * @returns {Promise<HttpConnection>}
  */
-async function greet(peer, address, key, signal) {
+async function greet({ peer, key, revoked }, address, signal) {
   const url = new URL(address);
-  if (url.protocol !== 'http:') throw new HttpProblem('unreachable', `not to be dialled: ${url}`);
-  const connection = await HttpConnection.open(url, HELLO_MS, signal);
+  // A peer with certificates speaks with nobody who has none, whatever the directory says.
+  const scheme = own === undefined ? 'http:' : 'https:';
+  if (url.protocol !== scheme) throw new HttpProblem('unreachable', `not to be dialled: ${url}`);
+  const tls = own === undefined ? undefined : identityTowards(peer, own, revoked);
+  const connection = await HttpConnection.open(url, HELLO_MS, signal, tls);
   try {
     const nonce = randomBytes(32).toString('hex');
     const hello = await connection.request({ path: `/v1/hello?nonce=${nonce}` }, signal, HELLO_MS);

@@ -12,12 +12,16 @@ import {
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { AskedThread } from '../asked-thread.ts';
+import { bracketed, isWildcard, ownAddresses } from '../machine/own-addresses.ts';
 import type { ByteRange } from './byte-range.js';
+import type { OwnCertificate } from './peer-certificates.js';
 
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./serve-worker.js', import.meta.url);
 /** Rest before a server is started again: one that always ends must not keep the machine busy. */
 const RETRY_MS = 250;
+/** Addresses that others try at once. */
+const URLS_MAX = 4;
 
 /** What this peer has, by its paths: the thread reads by itself. */
 export interface ServedStore {
@@ -38,6 +42,8 @@ export interface ServeThreadParts {
   readonly port: number;
   readonly clock: Pick<Clock, 'sleep'>;
   readonly logger: Pick<Logger, 'warn'>;
+  /** Absent: nothing is encrypted. */
+  readonly own?: OwnCertificate | undefined;
   /** Stands in for the thread's program in tests. */
   readonly script?: URL;
 }
@@ -62,15 +68,16 @@ export class ServeThread {
   readonly #thread: AskedThread;
   readonly #stop = new AbortController();
   #url: string | undefined;
+  #revoked: readonly string[] = [];
   #restarting: Promise<void> | undefined;
 
   constructor(parts: ServeThreadParts) {
-    const { peer, key, host, store, script = WORKER } = parts;
+    const { peer, key, host, store, own, script = WORKER } = parts;
     this.#parts = parts;
     this.#thread = new AskedThread({
       script,
       name: 'podmesh-serve',
-      workerData: { peer, key, host, streamsMax: UPLOAD_STREAMS_MAX, chunkBytes: CHUNK_BYTES },
+      workerData: { peer, key, host, own, streamsMax: UPLOAD_STREAMS_MAX, chunkBytes: CHUNK_BYTES },
       lost: (cause) => new ServeThreadLostError(cause),
       onLost: (cause) => this.#onLost(cause),
       answer: (question: Question) => answer(store, question),
@@ -79,8 +86,15 @@ export class ServeThread {
 
   /** Resolves when it listens; rejects when it cannot. */
   async start(): Promise<BulkAddress> {
-    this.#url = await this.#thread.ask<string>({ kind: 'start', port: this.#parts.port });
-    return { urls: [this.#url], key: this.#parts.key };
+    const start = { kind: 'start', port: this.#parts.port, revoked: this.#revoked };
+    this.#url = await this.#thread.ask<string>(start);
+    return { urls: reachable(this.#url), key: this.#parts.key };
+  }
+
+  /** All certificates that get nothing any more; what they were getting ends. */
+  revoke(fingerprints: readonly string[]): void {
+    this.#revoked = fingerprints;
+    this.#thread.tell({ kind: 'revoke', fingerprints });
   }
 
   /** Harmless when never started, or twice. */
@@ -105,13 +119,22 @@ export class ServeThread {
     for (;;) {
       await clock.sleep(RETRY_MS, signal);
       if (signal.aborted) return;
-      const isServing = await this.#thread.ask({ kind: 'start', port }).then(
+      const start = { kind: 'start', port, revoked: this.#revoked };
+      const isServing = await this.#thread.ask(start).then(
         () => true,
         () => false,
       );
       if (isServing) return;
     }
   }
+}
+
+/** Nobody else reaches a wildcard: they are told the addresses behind it. */
+function reachable(url: string): readonly string[] {
+  const { protocol, hostname, port } = new URL(url);
+  if (!isWildcard(hostname)) return [url];
+  const hosts = ownAddresses().slice(0, URLS_MAX).map(bracketed);
+  return hosts.map((host) => `${protocol}//${host}:${port}`);
 }
 
 async function answer(store: ServedStore, question: Question): Promise<unknown> {

@@ -7,8 +7,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { BulkServer } from './bulk-server.js';
 
 /**
- * @typedef {{ kind: 'start', id: number, port: number }
+ * @typedef {{ kind: 'start', id: number, port: number, revoked: readonly string[] }
  *   | { kind: 'answer', id: number, value: unknown }
+ *   | { kind: 'revoke', fingerprints: string[] }
  *   | { kind: 'stop' }} Order
  */
 
@@ -30,15 +31,19 @@ function obey(order) {
       asked.get(order.id)?.(order.value);
       asked.delete(order.id);
       return;
+    case 'revoke':
+      server?.revoke(order.fingerprints);
+      return;
     case 'stop':
       void (server?.stop() ?? Promise.resolve()).then(() => parentPort?.close());
   }
 }
 
 /** @param {Extract<Order, { kind: 'start' }>} order */
-async function start({ id, port }) {
+async function start({ id, port, revoked }) {
   const source = { find, open: openRange, chunkList };
   server = new BulkServer({ ...workerData, source, port });
+  server.revoke(revoked);
   try {
     await server.start();
     parentPort?.postMessage({ id, value: server.url });

@@ -1,0 +1,36 @@
+import type { Invocation } from '../arguments/parse-command-line.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { openDaemonSocket } from '../home/daemon-socket.ts';
+import { withClient } from '../mesh/open-client.ts';
+import { memberTable } from '../render/member-table.ts';
+import { printJson, printLines } from '../render/print.ts';
+import type { World } from '../world.ts';
+
+/** `podmesh members`: from any machine of the mesh. */
+export async function members(world: World, { options }: Invocation): Promise<ExitCode> {
+  return withClient(world, options.text('nats'), async (client) => {
+    const listed = await client.members.list();
+    if (options.flag('json')) {
+      const shown = listed.map(({ certificates: _, revoked: __, ...member }) => member);
+      await printJson(world.terminal, shown);
+    } else await printLines(world.terminal, memberTable(listed, world.now()));
+    return EXIT.success;
+  });
+}
+
+/** `podmesh revoke NAME|INVITATION` */
+export async function revoke(
+  world: World,
+  { operands: [name = ''], options }: Invocation,
+): Promise<ExitCode> {
+  const answer = await (await openDaemonSocket(world)).post('/v1/revoke', { name });
+  if (options.flag('json')) await printJson(world.terminal, answer);
+  else {
+    const text =
+      answer.kind === 'invitation'
+        ? `${name} lets nobody in any more; who came with it stays`
+        : `${name} is out of the mesh`;
+    await printLines(world.terminal, [text]);
+  }
+  return EXIT.success;
+}

@@ -1,0 +1,52 @@
+/** What somebody is in a mesh, as people invite them; an anchor is a peer whose machine also carries the mesh. */
+export type MemberRole = 'peer' | 'user' | 'anchor';
+
+/** What all members may know of each other; written by whoever holds the keys of the mesh. */
+export interface MemberRecord {
+  readonly name: string;
+  readonly role: MemberRole;
+  /** Milliseconds since 1970, by the clock of the machine with the keys. */
+  readonly sinceMs: number;
+  /** Of the certificates that are good: SHA-256 as Node writes it. */
+  readonly certificates: readonly string[];
+  /** Of those that are good no more. */
+  readonly revoked: readonly string[];
+  readonly revokedAtMs?: number;
+}
+
+/** A member as it is listed. */
+export interface ListedMember extends MemberRecord {
+  /** When it said last that it is there, by the server's clock; absent: never. */
+  readonly seenAtMs?: number;
+}
+
+/** Who is in the mesh. */
+export interface MemberDirectory {
+  /** In the order of their names; empty in a mesh without roles. */
+  list(): Promise<readonly ListedMember[]>;
+}
+
+/** Certificates that a member may have at a time: it joined again and again. */
+const CERTIFICATES_MAX = 16;
+
+/** The record with one more certificate; who was revoked and is invited again is a member again. */
+export function withCertificate(
+  known: MemberRecord | undefined,
+  member: Pick<MemberRecord, 'name' | 'role' | 'sinceMs'>,
+  certificate: string,
+): MemberRecord {
+  const { certificates = [], revoked = [] } = known ?? {};
+  const wasIn = known !== undefined && known.revokedAtMs === undefined;
+  return {
+    ...member,
+    sinceMs: wasIn ? known.sinceMs : member.sinceMs,
+    certificates: [...certificates, certificate].slice(-CERTIFICATES_MAX),
+    revoked,
+  };
+}
+
+/** The record of somebody who is in no more. */
+export function revokedRecord(record: MemberRecord, atMs: number): MemberRecord {
+  const revoked = [...new Set([...record.revoked, ...record.certificates])];
+  return { ...record, certificates: [], revoked, revokedAtMs: atMs };
+}
