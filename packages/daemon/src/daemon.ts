@@ -72,6 +72,8 @@ export class Daemon {
   #registry: ImageRegistry | undefined;
   #url = '';
   #reconnects = 0;
+  /** Whether others need this machine for the mesh itself. */
+  #isServer = false;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -103,6 +105,7 @@ export class Daemon {
     const parts = { home, peer, nats, listen, env: process.env, logger };
     const membership = await openMembership(parts, this.#started);
     this.#url = membership.url;
+    this.#isServer = membership.isAnchor;
     const connection = await connectMesh({
       url: membership.address,
       name: peer,
@@ -139,9 +142,8 @@ export class Daemon {
 
   /** Resolves when this peer had nothing to do for so long. Whoever carries the mesh waits for all of it. */
   async untilIdleFor(ms: number, signal: AbortSignal): Promise<void> {
-    const isServer = this.#parts.configuration.nats === undefined;
     const isIdle = async (): Promise<boolean> =>
-      this.#peer?.isIdle === true && !(isServer && (await this.hasWork().catch(() => true)));
+      this.#peer?.isIdle === true && !(this.#isServer && (await this.hasWork().catch(() => true)));
     await idleFor(ms, { isIdle, clock: systemClock, signal });
   }
 
@@ -250,6 +252,7 @@ export class Daemon {
       journal,
       files,
       randomId: newClaimText,
+      ...(membership.folder === undefined ? {} : { folder: membership.folder }),
     });
     const facts = await readHardware();
     const { registry, images } = await openImages(this.#parts, this.#started, mesh, {

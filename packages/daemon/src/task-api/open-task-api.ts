@@ -1,4 +1,4 @@
-import { MeshFolder, TaskSigner } from '@podmesh/authority';
+import { type MeshFolder, TaskSigner } from '@podmesh/authority';
 import { loadGraph, type Mesh } from '@podmesh/jetstream';
 import { listenInContainer } from '@podmesh/podman';
 import type { DaemonParts } from '../daemon-parts.ts';
@@ -14,13 +14,15 @@ export interface TaskApiPlace {
   readonly journal: AttemptJournal;
   readonly files: LocalTaskFiles;
   readonly randomId: () => string;
+  /** What this peer got as a member; absent in a mesh without roles. */
+  readonly folder?: MeshFolder;
 }
 
 /** Containers of an earlier session find their socket again where it was. */
 export async function openTaskApi(
   parts: DaemonParts,
   started: StartedParts,
-  { mesh, journal, files, randomId }: TaskApiPlace,
+  { mesh, journal, files, randomId, folder }: TaskApiPlace,
 ): Promise<TaskApi> {
   const { home, logger, peer } = parts;
   const desk = new TaskApi({
@@ -28,7 +30,7 @@ export async function openTaskApi(
     artifacts: mesh.everywhere,
     ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
     loadGraph: (published) => loadGraph(mesh.artifacts, published),
-    lines: await openLines(parts, mesh),
+    lines: await openLines(parts, mesh, folder),
     home: home.path,
     env: process.env,
   });
@@ -39,10 +41,11 @@ export async function openTaskApi(
 
 /** Undefined in a mesh without an authority: whoever has its token may do everything, so no task gets it. */
 async function openLines(
-  { home, logger }: DaemonParts,
+  { logger }: DaemonParts,
   mesh: Mesh,
+  folder: MeshFolder | undefined,
 ): Promise<TaskLines | undefined> {
-  const signing = await new MeshFolder(home.at('mesh')).taskSigning();
+  const signing = await folder?.taskSigning();
   if (signing === undefined) return undefined;
   const signer = new TaskSigner(signing);
   return new TaskLines({
