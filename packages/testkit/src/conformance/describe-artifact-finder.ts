@@ -80,6 +80,8 @@ export function describeArtifactFinder(name: string, make: MakeBench<FinderBench
       const here = Uint8Array.of(5);
       const a = await join([held(one, 3 * CHUNK_BYTES)]);
       const b = await join([{ ...held(one, 3 * CHUNK_BYTES, false), here }]);
+      // By then both are listening.
+      await ask([fresh()]);
       const { found } = await ask([one], 'everybody');
       const holdings = found.get(one) ?? [];
       expect(holdings.map(({ peer }) => peer).sort()).toEqual([a, b].sort());
