@@ -6,9 +6,16 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
 import { parseGraph, type RuntimeName } from '@podmesh/core';
 import { sha256 } from '@podmesh/daemon';
-import { connectMesh, type Mesh, type MeshConnection, openMesh } from '@podmesh/jetstream';
+import {
+  connectMesh,
+  type Mesh,
+  type MeshAddress,
+  type MeshConnection,
+  openMesh,
+} from '@podmesh/jetstream';
 import { runGraph } from './control-plane.ts';
 import { rawCrun } from './raw-crun.ts';
 
@@ -71,7 +78,7 @@ async function podmesh(lane: RuntimeName, count: number, parallel: number): Prom
   try {
     const [line] = await once(createInterface({ input: daemon.stdout }), 'line');
     const { nats } = JSON.parse(String(line)) as { nats: string };
-    connection = await connectMesh({ url: nats, name: 'bench' });
+    connection = await connectMesh({ url: await addressOf(nats), name: 'bench' });
     const mesh = openMesh(connection);
     // The first one asks Podman for the recipe.
     await succeed(mesh, lane, parallel, parallel);
@@ -111,6 +118,12 @@ async function succeed(mesh: Mesh, lane: RuntimeName, count: number, parallel: n
   const end = events.at(-1)?.event;
   if (end?.kind !== 'run-ended' || end.state !== 'succeeded') throw new Error('the run failed');
   return seconds;
+}
+
+/** As a person of this machine would connect. */
+async function addressOf(mesh: string): Promise<string | MeshAddress> {
+  const folder = folderOfMeshUrl(mesh);
+  return folder === undefined ? mesh : await memberAddress(new MeshFolder(folder), ['user']);
 }
 
 /** CPU time of the daemon, all threads, without what it started; and of its nats-server. */
