@@ -106,8 +106,9 @@ describe('credentials of a task, in the hands of somebody else', () => {
     async () => {
       const { run, claim, credentials } = await held();
       const nats = await address();
+      const ca = await readFile(join(machine.folder, 'home', 'mesh', 'ca.pem'), 'utf8');
       const own = `pm.task.${run}.one.${claim}`;
-      const stranger = await PlainNats.enter(nats, credentials);
+      const stranger = await PlainNats.enter(nats, credentials, ca);
       const forbidden = [
         `pm.run.${run}.control`,
         `pm.run.${run}.task.one`,
@@ -144,7 +145,7 @@ describe('credentials of a task, in the hands of somebody else', () => {
       expect((await machine.record()).state).not.toBe('cancelled');
       expect((await machine.cli.run('cancel', 'last')).code).toBe(0);
       await machine.cli.run('wait', 'last');
-      const late = await PlainNats.enter(nats, credentials);
+      const late = await PlainNats.enter(nats, credentials, ca);
       expect(await late.subscribe(`${own}.inbox.2`)).toEqual({ kind: 'ok' });
       await late.publish(`${own}.GET.v1.me`, '', `${own}.inbox.2`);
       // Nobody is there to answer: the server says so.

@@ -1,5 +1,6 @@
 import { createPrivateKey, sign } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { connect as secure } from 'node:tls';
 
 /** What a server answered to one line. */
 export type Answered = { readonly kind: 'ok' } | { readonly kind: 'refused'; readonly why: string };
@@ -16,7 +17,7 @@ const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
 /** A client that knows the protocol and nothing else, so that nothing it tries is stopped before the server sees it. */
 export class PlainNats {
-  readonly #socket: Socket;
+  #socket: Socket;
   readonly #heard: Heard[] = [];
   #said = Buffer.alloc(0);
   #ended = false;
@@ -24,6 +25,10 @@ export class PlainNats {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
+    this.#listen(socket);
+  }
+
+  #listen(socket: Socket): void {
     socket.on('data', (piece) => {
       this.#said = Buffer.concat([this.#said, piece]);
       this.#wake();
@@ -35,12 +40,13 @@ export class PlainNats {
     });
   }
 
-  /** Throws with the server's words when it does not let these credentials in. */
-  static async enter(address: string, credentials: string): Promise<PlainNats> {
+  /** `ca`: of the mesh. Throws with the server's words when it does not let these credentials in. */
+  static async enter(address: string, credentials: string, ca: string): Promise<PlainNats> {
     const { hostname, port } = new URL(`nats://${address.replace(/^.*@|^nats:\/\//, '')}`);
     const client = new PlainNats(connect(Number(port), hostname));
     const info = await client.#line();
     const { nonce } = JSON.parse(info.slice('INFO '.length)) as { nonce: string };
+    await client.#secure(ca);
     const [, jwt = '', , seed = ''] = credentials.split(/-----BEGIN[^\n]*\n(\S+)\n/);
     const key = createPrivateKey({
       key: Buffer.concat([KEY_HEAD, fromBase32(seed).subarray(2, 34)]),
@@ -74,13 +80,14 @@ export class PlainNats {
     }
   }
 
-  /** What the server has against what was sent so far; it answers in order. */
+  /** What the server has against what was sent so far; it answers in order. Throws when it ends the connection without a word. */
   async settle(): Promise<Answered> {
     this.#socket.write('PING\r\n');
     let found: Answered = { kind: 'ok' };
     for (;;) {
       const line = await this.#line();
       if (line.startsWith('-ERR')) found = { kind: 'refused', why: line };
+      if (line === '' && found.kind === 'ok') throw new Error('the server ended the connection');
       if (line === 'PONG' || line === '') return found;
       if (line === 'PING') this.#socket.write('PONG\r\n');
     }
@@ -88,6 +95,18 @@ export class PlainNats {
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  /** After its first line a server of a mesh speaks TLS, under the one name that all of them have. */
+  async #secure(ca: string): Promise<void> {
+    const plain = this.#socket;
+    plain.removeAllListeners();
+    await new Promise<void>((resolve, reject) => {
+      const secured = secure({ socket: plain, ca, servername: 'server.podmesh' }, resolve);
+      secured.once('error', reject);
+      this.#socket = secured;
+    });
+    this.#listen(this.#socket);
   }
 
   /** Messages are put aside as well. Empty: the server ended the connection and nothing more comes. */

@@ -48,6 +48,7 @@ import { openSweep } from './sweep/open-sweep.ts';
 import { systemClock } from './system-clock.ts';
 import { openTaskApi } from './task-api/open-task-api.ts';
 import { hostOf, pretendMeasures } from './test-hooks.ts';
+import { untilAway } from './until-away.ts';
 import { isWorkLeft, untilIdle, type WorkInSight } from './until-idle.ts';
 
 /** Peers that vanish for the length of an election must not be given up (NATS.md §3.8). */
@@ -74,6 +75,7 @@ export class Daemon {
   #reconnects = 0;
   /** Whether others need this machine for the mesh itself. */
   #isServer = false;
+  #isAway = (): boolean => true;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -112,6 +114,7 @@ export class Daemon {
       timeoutMs: CONNECT_MS,
     });
     this.#started.add('connection', () => connection.close());
+    this.#isAway = () => !connection.isConnected;
     connection.onStatus((status) => {
       if (status.kind === 'disconnected') logger.warn('lost the mesh; trying to reconnect');
       if (status.kind === 'connected') {
@@ -163,11 +166,21 @@ export class Daemon {
     return this.#peer?.isBusy ?? false;
   }
 
-  /** Takes nothing more; resolves when what runs has ended, or was given back after its grace, and is safe elsewhere. */
+  /**
+   * Takes nothing more; resolves when what runs has ended, or was given back after its grace, and is safe elsewhere; or
+   * when the mesh has been away for so long that its claims are lost anyway.
+   */
   async drainToStop(graceMs: number): Promise<void> {
     const order = { by: 'its daemon was told to stop', deadlineMs: graceMs };
     const handOverMs = STOP_HAND_OVER_MS;
-    await this.#peer?.drain({ ...order, why: 'was stopped by its owner', handOverMs });
+    const over = new AbortController();
+    const drained = this.#peer
+      ?.drain({ ...order, why: 'was stopped by its owner', handOverMs })
+      .finally(() => over.abort('drained'));
+    await Promise.race([drained, untilAway(this.#isAway, systemClock, over.signal)]);
+    if (over.signal.aborted) return;
+    this.#parts.logger.warn('the mesh is away: what is at work here is left to others');
+    this.endAtOnce();
   }
 
   #workInSight(): WorkInSight | undefined {

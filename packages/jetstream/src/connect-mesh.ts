@@ -28,7 +28,7 @@ export interface ConnectMeshOptions {
 }
 
 /** What a server of a mesh with its own authority is called in its certificate, whatever its addresses are today. */
-const SERVER_NAME = 'server.podmesh';
+export const SERVER_NAME = 'server.podmesh';
 /** Atomic batches with per-message expectations came with this one (NATS.md §2.4). */
 export const SERVER_VERSION_MIN = '2.12.0';
 const CONNECT_MS = 5_000;

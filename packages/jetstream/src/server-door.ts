@@ -1,5 +1,6 @@
 import { connect as dial, type Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
+import { SERVER_NAME } from './connect-mesh.ts';
 import type { MeshAddress, MeshConnection } from './mesh-connection.ts';
 import { onAbort } from './on-abort.ts';
 
@@ -88,25 +89,16 @@ function firstLine(socket: Socket): Promise<{ readonly line: string; readonly re
   });
 }
 
-function secured(socket: Socket, address: Secured): Promise<Socket> {
+function secured(socket: Socket, address: MeshAddress): Promise<Socket> {
   const { ca, certificate: cert, key } = address.certificates ?? {};
   const own = cert === undefined || key === undefined ? {} : { cert, key };
   const host = socket.remoteAddress ?? '';
+  const trusted = ca === undefined ? {} : { ca, servername: SERVER_NAME };
   return new Promise((resolve, reject) => {
-    const tls = secure({ socket, host, ...(ca === undefined ? {} : { ca }), ...own }, () =>
-      resolve(tls),
-    );
+    const tls = secure({ socket, host, ...trusted, ...own }, () => resolve(tls));
     tls.once('error', reject);
     tls.once('close', () => reject(new Error('the server ended the connection')));
   });
-}
-
-interface Secured extends MeshAddress {
-  readonly certificates?: {
-    readonly ca: string;
-    readonly certificate?: string;
-    readonly key?: string;
-  };
 }
 
 /** Of `host:port`, the host maybe in brackets. */
