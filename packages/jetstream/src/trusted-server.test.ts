@@ -10,6 +10,9 @@ import { connectMesh } from './connect-mesh.ts';
 import { EmbeddedNatsServer } from './embedded-nats-server.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { MeshRefusedError } from './mesh-errors.ts';
+import { findNatsServer } from './nats-server-binary.ts';
+import { NatsServerFiles } from './nats-server-files.ts';
+import { spawnServer } from './nats-server-process.ts';
 import { openMesh } from './open-mesh.ts';
 import { rolePermissions } from './permissions.ts';
 
@@ -127,14 +130,17 @@ test('an old server whose daemon was killed is ended first, and what it has is k
   await leaveWork(before);
   const left = await found(before);
   await before.close();
+  await old.stop();
+  // The same server with nobody to look after it.
+  const { path } = await findNatsServer(process.env);
+  const orphan = await spawnServer(path, new NatsServerFiles(join(folder, 'nats')));
+  await (await connectMesh({ url: old.url, name: 'old', timeoutMs: 20_000 })).close();
   const server = embedded(await trust());
   await server.start();
-  expect(server.pid).not.toBe(old.pid);
+  expect([orphan.hasExited, server.pid === orphan.pid]).toEqual([true, false]);
   const after = await connectMesh({ url: server.address, name: 'new' });
   expect(await found(after)).toEqual(left);
   await after.close();
-  // `old` stands for the dead daemon: it must not start its server again.
-  await Promise.all([server.stop(), old.stop()]);
 });
 
 test('two stores are named, and none of them is touched', async () => {
