@@ -208,7 +208,11 @@ export class Daemon {
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
     const place = { connection, mesh, journal, secretFiles, membership };
-    const { store, files, exchange } = await openFiles(this.#parts, this.#started, place);
+    const { store, files, exchange, wrongBytes } = await openFiles(
+      this.#parts,
+      this.#started,
+      place,
+    );
     const ownPeer = this.#parts.peer;
     const keeping = await openKeeping(
       { peer: ownPeer, mesh, files, store, clock: systemClock, logger },
@@ -244,6 +248,7 @@ export class Daemon {
       home: home.path,
       env,
       store,
+      wrongBytes,
       peer: ownPeer,
       version,
       drains,
@@ -369,6 +374,7 @@ export class Daemon {
     this.#started.add('discovery', () => discovery.stop());
     await discovery.start();
     drains.open(peer);
+    wrongBytes.open(peer);
     const sleep = new SleepWatch({
       bus,
       uptimeMs: boot.uptimeMs,
