@@ -243,19 +243,9 @@ export class Daemon {
     const handOver = new HandOver(found);
     const drains = new DrainDesk({ file: home.at('drained.json'), logger });
     const drained = await drains.load();
-    const env = process.env;
-    const apiParts = {
-      home: home.path,
-      env,
-      store,
-      wrongBytes,
-      peer: ownPeer,
-      version,
-      drains,
-      logger,
-      routes,
-    };
-    const localApi = new LocalApi(apiParts);
+    const stored = { store, wrongBytes };
+    const api = { home: home.path, env: process.env, peer: ownPeer, version, drains, logger };
+    const localApi = new LocalApi({ ...api, ...stored, routes });
     this.#localApi = localApi;
     this.#started.add('local API', () => localApi.stop());
     await localApi.start();
