@@ -208,7 +208,11 @@ export class Daemon {
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
     const place = { connection, mesh, journal, secretFiles, membership };
-    const { store, files, exchange } = await openFiles(this.#parts, this.#started, place);
+    const { store, files, exchange, wrongBytes } = await openFiles(
+      this.#parts,
+      this.#started,
+      place,
+    );
     const ownPeer = this.#parts.peer;
     const keeping = await openKeeping(
       { peer: ownPeer, mesh, files, store, clock: systemClock, logger },
@@ -239,18 +243,9 @@ export class Daemon {
     const handOver = new HandOver(found);
     const drains = new DrainDesk({ file: home.at('drained.json'), logger });
     const drained = await drains.load();
-    const env = process.env;
-    const apiParts = {
-      home: home.path,
-      env,
-      store,
-      peer: ownPeer,
-      version,
-      drains,
-      logger,
-      routes,
-    };
-    const localApi = new LocalApi(apiParts);
+    const stored = { store, wrongBytes };
+    const api = { home: home.path, env: process.env, peer: ownPeer, version, drains, logger };
+    const localApi = new LocalApi({ ...api, ...stored, routes });
     this.#localApi = localApi;
     this.#started.add('local API', () => localApi.stop());
     await localApi.start();
@@ -369,6 +364,7 @@ export class Daemon {
     this.#started.add('discovery', () => discovery.stop());
     await discovery.start();
     drains.open(peer);
+    wrongBytes.open(peer);
     const sleep = new SleepWatch({
       bus,
       uptimeMs: boot.uptimeMs,

@@ -1,5 +1,6 @@
 import {
   type ArtifactFinder,
+  type ArtifactId,
   type ArtifactStore,
   type Capacity,
   type DrainTold,
@@ -231,6 +232,11 @@ export class Peer {
   /** Ends what runs without leaving it time to tidy up. */
   endAtOnce(): void {
     this.#executor.endAll({ ...DRAINED, isUrgent: true });
+  }
+
+  /** Ends attempts that read what was found to have wrong bytes here; which tasks they are of. */
+  endReadersOf(inputs: ReadonlySet<ArtifactId>): readonly string[] {
+    return this.#executor.endReadersOf(inputs).map(({ run, task }) => `${run}/${task}`);
   }
 
   /** Whether it has nothing in hand, and drives nothing but what waits for a person. */

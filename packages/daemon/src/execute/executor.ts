@@ -1,4 +1,5 @@
 import {
+  type ArtifactId,
   type AttemptStarted,
   type Claimed,
   type ClaimId,
@@ -20,7 +21,7 @@ import { OthersFirst } from './others-first.ts';
 import { Outcomes } from './outcomes.ts';
 import { RefusedOffers } from './refused-offers.ts';
 import { RunsOver } from './runs-over.ts';
-import { CANCELLED, LEASE_LOST, type StopOrder } from './stop-order.ts';
+import { CANCELLED, type StopOrder } from './stop-order.ts';
 
 /** What came when nothing may begin any more is somebody else's after this. */
 const GIVE_BACK_MS = 50;
@@ -125,17 +126,13 @@ export class Executor {
   }
 
   /** Ends attempts whose end is in the log although they are at work here: somebody told them to stop. */
-  async endSettled(): Promise<void> {
-    for (const { claim, offer } of this.#active.all()) {
-      const last = await this.#parts.log.lastOfTask(offer.run, offer.task);
-      if (last === undefined || !('claim' in last.event)) continue;
-      const { event } = last;
-      if (event.kind === 'attempt-failed' && event.claim === claim)
-        this.#active.end(claim, CANCELLED);
-      // A machine that slept does not know that its claim was given to another one meanwhile.
-      const isLost = event.kind === 'attempt-lost' && event.claim === claim;
-      if (isLost || event.attempt > offer.attempt) this.#active.end(claim, LEASE_LOST);
-    }
+  endSettled(): Promise<void> {
+    return this.#active.endSettled(this.#parts.log);
+  }
+
+  /** As {@link ActiveAttempts.endReadersOf}. */
+  endReadersOf(inputs: ReadonlySet<ArtifactId>): readonly Offer[] {
+    return this.#active.endReadersOf(inputs);
   }
 
   /** Ends all that is at work now; what comes later is another matter. */
