@@ -24,15 +24,16 @@ export async function within<T>(
   }
 }
 
-/** Looks again and again until it is so, in the limits of `within`. */
+/** Looks again and again until it is so, in the limits of `within`; `restMs` between looks that are costly themselves. */
 export async function untilSeen(
   limitMs: number,
   what: () => string,
   isSo: () => boolean | Promise<boolean>,
+  restMs = LOOK_MS,
 ): Promise<void> {
   let given = false;
   const look = async (): Promise<void> => {
-    while (!given && !(await isSo())) await systemClock.sleep(LOOK_MS);
+    while (!given && !(await isSo())) await systemClock.sleep(restMs);
   };
   await within(limitMs, what, look()).finally(() => {
     given = true;

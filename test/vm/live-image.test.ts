@@ -16,6 +16,8 @@ const script = (name: string): string =>
 const BUILD_MS = 20 * 60_000;
 /** An emulated computer boots in minutes, and then takes its first image over an emulated wire. */
 const LIMIT_MS = 20 * 60_000;
+/** Each look is a program that starts. */
+const LOOK_MS = 2_000;
 const HOST = 'host';
 const MIB = 2 ** 20;
 
@@ -74,7 +76,7 @@ describe('a computer that was started from the stick', () => {
         expect(found.limits).toMatchObject({ memory: 'kernel', cpus: 'kernel', pids: 'kernel' });
         return true;
       };
-      await untilSeen(LIMIT_MS, () => `a second peer; its console: ${told}`, isThere);
+      await untilSeen(LIMIT_MS, () => `a second peer; its console: ${told}`, isThere, LOOK_MS);
       const members = (await host.tellJson('members')) as readonly { name: string; role: string }[];
       expect(members).toContainEqual(expect.objectContaining({ name: guest, role: 'peer' }));
     },
@@ -119,7 +121,7 @@ describe('a computer that was started from the stick', () => {
       );
       const atWork = async (): Promise<boolean> =>
         (await recordOf(run)).tasks.every(({ state }) => state === 'running');
-      await untilSeen(LIMIT_MS, () => `both tasks to be at work on ${guest}`, atWork);
+      await untilSeen(LIMIT_MS, () => `both tasks to be at work on ${guest}`, atWork, LOOK_MS);
       await pullPlug();
       await host.tell('undrain');
       expect((await host.run('wait', run)).code).toBe(0);
