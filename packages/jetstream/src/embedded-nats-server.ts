@@ -1,7 +1,8 @@
+import { type ClusterPlace, hostOf } from './anchors/cluster-lines.ts';
 import { monotonicMs } from './mesh-connection.ts';
 import { EmbeddedServerError } from './mesh-errors.ts';
 import { findNatsServer } from './nats-server-binary.ts';
-import { freePort, isFree, NatsServerFiles } from './nats-server-files.ts';
+import { freePort, isFree, NatsServerFiles, serverName } from './nats-server-files.ts';
 import { adoptProcess, answers, type ServerProcess, spawnServer } from './nats-server-process.ts';
 import { pause } from './pause.ts';
 
@@ -17,7 +18,20 @@ export interface EmbeddedNatsServerOptions {
   readonly directory: string;
   /** Where to look for the program; `process.env` of the caller. */
   readonly env: NodeJS.ProcessEnv;
+  /** Of a server that is not alone on loopback; absent: it is. */
+  readonly place?: ServerPlace;
   readonly onEvent?: (event: EmbeddedServerEvent) => void;
+}
+
+/** Where a server stands that others know by name and address. */
+export interface ServerPlace {
+  /** Never used again for another store. */
+  readonly name: string;
+  /** `host:port` where it listens for clients. */
+  readonly client: string;
+  /** That of the mesh. */
+  readonly token: string;
+  readonly cluster?: ClusterPlace;
 }
 
 /** A large store takes a while to be read; a server that exits is noticed at once. */
@@ -53,6 +67,21 @@ export class EmbeddedNatsServer {
     return this.#url;
   }
 
+  /** `host:port` where it takes clients; only when started. */
+  get served(): string {
+    return this.url.slice(this.url.indexOf('@') + 1);
+  }
+
+  /** What its clients show; only when started. */
+  get token(): string {
+    return new URL(this.url).username;
+  }
+
+  /** What it calls itself; only when started. */
+  get name(): string {
+    return this.#name(this.token);
+  }
+
   get pid(): number | undefined {
     return this.#process?.pid;
   }
@@ -77,6 +106,14 @@ export class EmbeddedNatsServer {
     await this.#files.forgetPid();
   }
 
+  /** Ends a server that an earlier daemon left in this folder; nothing where there is none. */
+  async endLeft(): Promise<void> {
+    const pid = await this.#files.pid();
+    const left = pid === undefined ? undefined : await adoptProcess(pid, this.#files.config);
+    left?.signal('SIGKILL');
+    await left?.exited;
+  }
+
   async #begin(): Promise<void> {
     this.#stopped.signal.throwIfAborted();
     await this.#files.prepare();
@@ -91,18 +128,19 @@ export class EmbeddedNatsServer {
 
   /** A server of an earlier daemon that still answers to our token; one that does not answer is ended. */
   async #takeOver(): Promise<ServerProcess | undefined> {
+    const { place } = this.#options;
     const [pid, port, token] = await Promise.all([
       this.#files.pid(),
-      this.#files.port(),
-      this.#files.token(),
+      place === undefined ? this.#files.port() : portOf(place),
+      this.#files.token(this.#options.place?.token),
     ]);
     if (pid === undefined || port === undefined) return undefined;
     const left = await adoptProcess(pid, this.#files.config);
     if (left === undefined) return undefined;
     const deadline = monotonicMs() + TAKE_OVER_MS;
     while (!left.hasExited && monotonicMs() < deadline) {
-      if (await answers(port, token)) {
-        this.#url = urlOf(port, token);
+      if (await answers(this.#served(port), token, this.#name(token))) {
+        this.#url = urlOf(this.#served(port), token);
         return left;
       }
       await pause(100);
@@ -114,15 +152,16 @@ export class EmbeddedNatsServer {
 
   async #launch(): Promise<void> {
     const { path } = await findNatsServer(this.#options.env);
-    const token = await this.#files.token();
+    const { place } = this.#options;
+    const token = await this.#files.token(place?.token);
     const port = await this.#choosePort();
-    await this.#files.writeConfig(port, token);
+    await this.#files.writeConfig(this.#served(port), token, place);
     const child = await spawnServer(path, this.#files);
     this.#process = child;
     const deadline = monotonicMs() + READY_MS;
     while (!child.hasExited && monotonicMs() < deadline && !this.#stopped.signal.aborted) {
-      if (await answers(port, token)) {
-        this.#url = urlOf(port, token);
+      if (await answers(this.#served(port), token, this.#name(token))) {
+        this.#url = urlOf(this.#served(port), token);
         return;
       }
       await pause(25, this.#stopped.signal);
@@ -134,8 +173,18 @@ export class EmbeddedNatsServer {
     throw new EmbeddedServerError(`nats-server did not start (${how}); it said last:\n${lines}`);
   }
 
+  #served(port: number): string {
+    return `${hostOf(this.#options.place?.client ?? '127.0.0.1:0')}:${port}`;
+  }
+
+  #name(token: string): string {
+    return this.#options.place?.name ?? serverName(token);
+  }
+
   /** The remembered one, so that clients find the server again; another when it is taken. */
   async #choosePort(): Promise<number> {
+    const { place } = this.#options;
+    if (place !== undefined) return portOf(place);
     const remembered = await this.#files.port();
     if (remembered !== undefined && (await isFree(remembered))) return remembered;
     const port = await freePort();
@@ -180,4 +229,6 @@ export class EmbeddedNatsServer {
   }
 }
 
-const urlOf = (port: number, token: string): string => `nats://${token}@127.0.0.1:${port}`;
+const portOf = ({ client }: ServerPlace): number =>
+  Number(client.slice(client.lastIndexOf(':') + 1));
+const urlOf = (served: string, token: string): string => `nats://${token}@${served}`;

@@ -4,6 +4,8 @@ import { asking } from './port-error.ts';
 export interface LastMessage {
   readonly subject: string;
   readonly data: Uint8Array;
+  /** When the server stored it. */
+  readonly atMs: number;
 }
 
 /** The server refuses more than 1024 (NATS.md §3.5); fewer, so that a slow link answers one request in time. */
@@ -34,7 +36,7 @@ async function lastOf(
   const found: LastMessage[] = [];
   await mesh.untilConnected(0);
   const answers = await mesh.jsm.direct.getLastMessagesFor(stream, { multi_last: subjects });
-  for await (const { subject, data, header } of answers)
-    if (header.get('KV-Operation') === '') found.push({ subject, data });
+  for await (const { subject, data, header, time } of answers)
+    if (header.get('KV-Operation') === '') found.push({ subject, data, atMs: time.getTime() });
   return found;
 }

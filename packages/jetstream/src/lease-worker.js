@@ -20,7 +20,7 @@ import { LeaseTable } from './lease-table.js';
  * @property {SharedArrayBuffer} table
 >>>>>>> 3e795d31470db67f31787566b3e6f9d50ee947a6
  */
-/** @typedef {{ kind: 'look' } | { kind: 'stop' }} Order */
+/** @typedef {{ kind: 'look' } | { kind: 'servers', servers: string[] } | { kind: 'stop' }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
 
 const WORK_IN_PROGRESS = '+WPI';
@@ -84,6 +84,10 @@ function obey(order) {
   switch (order.kind) {
     case 'look':
       if (!stopping) look();
+      return;
+    case 'servers':
+      settings.connection = { ...settings.connection, servers: order.servers };
+      connection?.setServers(order.servers);
       return;
     case 'stop':
       stopping = true;

@@ -11,6 +11,8 @@ import { nanos } from '@nats-io/transport-node';
 import { PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
 import { StreamMismatchError } from './mesh-errors.ts';
 import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
+import { pause } from './pause.ts';
+import { portError } from './port-error.ts';
 import {
   ALL_CONTROLS,
   ARTIFACT_STREAM,
@@ -26,10 +28,14 @@ import {
   LANE_STREAM,
   LOG_STREAM,
   LOG_SUBJECTS,
+  MESH_BUCKET,
+  MESH_STREAM,
   OFFER_STREAM,
   OFFER_SUBJECTS,
   PEER_BUCKET,
   PEER_STREAM,
+  PROBE_STREAM,
+  PROBE_SUBJECT,
   RESULT_BUCKET,
   RESULT_STREAM,
   RUN_STREAM,
@@ -160,6 +166,7 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...bucket,
       max_msgs_per_subject: TAG_HISTORY_MAX,
     },
+    { name: MESH_STREAM, subjects: [bucketSubjects(MESH_BUCKET)], ...file, ...bucket },
     {
       name: ARTIFACT_STREAM,
       subjects: [...ARTIFACT_SUBJECTS],
@@ -169,6 +176,28 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       discard: DiscardPolicy.New,
     },
   ];
+}
+
+const PLACES_MS = 60_000;
+const LOOK_MS = 100;
+
+/** Resolves when the servers have room for streams with so many replicas: a cluster takes a while to know its members. */
+export async function untilPlaces(jsm: JetStreamManager, replicas: number): Promise<void> {
+  const deadline = performance.now() + PLACES_MS;
+  for (;;) {
+    try {
+      await jsm.streams.add({
+        name: PROBE_STREAM,
+        subjects: [PROBE_SUBJECT],
+        num_replicas: replicas,
+      });
+      await jsm.streams.delete(PROBE_STREAM);
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw portError('wait for the servers', error);
+      await pause(LOOK_MS);
+    }
+  }
 }
 
 /** Two daemons may start at once: whoever loses the race reads what the other created. */

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { clusterLines } from './anchors/cluster-lines.ts';
+import type { ServerPlace } from './embedded-nats-server.ts';
 
 /** The files of an embedded server, all in one private directory. */
 export class NatsServerFiles {
@@ -31,7 +33,8 @@ export class NatsServerFiles {
   }
 
   /** Made once; whoever can read the file can use the mesh. */
-  async token(): Promise<string> {
+  async token(given?: string): Promise<string> {
+    if (given !== undefined) return given;
     const known = await this.#read('token');
     if (known !== undefined && known !== '') return known;
     const token = randomBytes(24).toString('hex');
@@ -65,10 +68,10 @@ export class NatsServerFiles {
    * Every acknowledged fact is on disk (`sync_interval: always`: the only copy may not be lost to a power
    * cut), silent clients are found in 10 s, and consumers are not capped at 1000 (NATS.md §0.3).
    */
-  async writeConfig(port: number, token: string): Promise<void> {
+  async writeConfig(served: string, token: string, place?: ServerPlace): Promise<void> {
     const lines = [
-      `listen: "127.0.0.1:${port}"`,
-      `server_name: ${JSON.stringify(serverName(token))}`,
+      `listen: ${JSON.stringify(served)}`,
+      `server_name: ${JSON.stringify(place?.name ?? serverName(token))}`,
       `authorization { token: ${JSON.stringify(token)} }`,
       'ping_interval: "5s"',
       'ping_max: 2',
@@ -82,6 +85,7 @@ export class NatsServerFiles {
       '  sync_interval: always',
       '  limits { default_max_consumers: 20000 }',
       '}',
+      ...(place?.cluster === undefined ? [] : clusterLines(place.cluster)),
     ];
     await this.#write('nats.conf', `${lines.join('\n')}\n`);
   }

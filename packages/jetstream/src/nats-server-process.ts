@@ -3,7 +3,7 @@ import { open, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { connect } from '@nats-io/transport-node';
 import { EmbeddedServerError } from './mesh-errors.ts';
-import { type NatsServerFiles, serverName } from './nats-server-files.ts';
+import type { NatsServerFiles } from './nats-server-files.ts';
 import { pause } from './pause.ts';
 
 /** A nats-server that runs, be it our child or the child of a daemon that is gone. */
@@ -81,16 +81,16 @@ export async function adoptProcess(
 }
 
 /** Whether our server (not a stranger's) answers there with our token. */
-export async function answers(port: number, token: string): Promise<boolean> {
+export async function answers(served: string, token: string, name: string): Promise<boolean> {
   try {
     const nc = await connect({
-      servers: `127.0.0.1:${port}`,
+      servers: served,
       token,
       name: 'podmesh-ready-check',
       timeout: ANSWER_MS,
       reconnect: false,
     });
-    const ours = nc.info?.server_name === serverName(token) && nc.info.jetstream === true;
+    const ours = nc.info?.server_name === name && nc.info.jetstream === true;
     await nc.close();
     return ours;
   } catch {
