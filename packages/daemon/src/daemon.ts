@@ -1,7 +1,6 @@
 import { sessionId } from '@podmesh/core';
 import {
   connectMesh,
-  EmbeddedNatsServer,
   loadGraph,
   type Mesh,
   type MeshConnection,
@@ -11,6 +10,7 @@ import {
 } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
 import { customAlphabet, nanoid } from 'nanoid';
+import { openDesk, openMeshWay } from './anchors/open-anchors.ts';
 import type { DaemonParts } from './daemon-parts.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
@@ -20,6 +20,7 @@ import { LocalApi } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
 import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
+import { MachineStanding } from './machine/machine-standing.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { discoveredFacts } from './observe/discovered-facts.ts';
@@ -88,8 +89,9 @@ export class Daemon {
 
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
   async start(): Promise<void> {
-    const { configuration, logger } = this.#parts;
-    this.#url = configuration.nats ?? (await this.#startServer());
+    const { logger } = this.#parts;
+    const way = await openMeshWay(this.#parts, this.#started);
+    this.#url = way.url;
     const connection = await connectMesh({
       url: this.#url,
       name: this.#parts.peer,
@@ -104,11 +106,13 @@ export class Daemon {
       }
       if (status.kind === 'trouble') logger.warn(status.message);
     });
-    // Whoever names three servers or more has a cluster, and its facts belong on three of them.
-    const replicas = connection.address.servers.length >= 3 ? 3 : 1;
     const { peer, version } = this.#parts;
     await refuseUnlikePeers(connection, peer, version);
+    // Whoever has a cluster of three servers or more has its facts on three of them.
+    const replicas = way.anchors >= 5 ? 5 : way.anchors >= 3 ? 3 : 1;
     await connection.ensureStreams({ replicas, version });
+    if (way.seat !== undefined)
+      await openDesk(this.#parts, this.#started, { seat: way.seat, connection });
     this.#peer = await this.#buildPeer(connection);
     await this.#peer.start();
   }
@@ -157,18 +161,6 @@ export class Daemon {
       outlookOf: (run) => peer.outlookOf(run),
       outlookInLog: (run, signal) => outlookOfLog(logged, run, signal),
     };
-  }
-
-  async #startServer(): Promise<string> {
-    const { home, logger } = this.#parts;
-    const server = new EmbeddedNatsServer({
-      directory: home.at('nats'),
-      env: process.env,
-      onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
-    });
-    this.#started.add('nats-server', () => server.stop());
-    await server.start();
-    return server.url;
   }
 
   async #buildPeer(connection: MeshConnection): Promise<Peer> {
@@ -234,6 +226,9 @@ export class Daemon {
     });
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
+    const standing = new MachineStanding(home.path, process.env, systemClock);
+    await standing.start();
+    this.#started.add('standing of the machine', () => standing.stop());
     const source = new PeerFactsSource({
       facts,
       runtime,
@@ -243,6 +238,7 @@ export class Daemon {
       version,
       bulk: () => exchange.bulk,
       keeps: () => keeping.offering,
+      standing: () => standing.current(),
       onChange: () => onChange(),
     });
     await source.start();
