@@ -71,6 +71,14 @@ export class FakeWorld {
   readonly mesh = new FakeMesh(new RealTime({ background: true }));
   /** The mesh as another process sees it: what peers do is done through these. */
   readonly others: MeshPorts = this.#ports('others');
+  /** Servers that answer, by `host:port`. */
+  readonly servers = new Map([['fake:4222', { version: '2.15.1' }]]);
+  /** A mesh whose servers people run themselves, unless a test replaces it. */
+  anchors: Client['anchors'] = {
+    read: async () => undefined,
+    change: async () => undefined,
+    progress: async () => 'no',
+  };
   readonly directory = temporaryDirectory();
   readonly home = new Home(join(this.directory, 'home'));
   #interrupts = new Set<() => void>();
@@ -95,6 +103,7 @@ export class FakeWorld {
       images: NO_IMAGES,
       program: async () => ({ code: 127, out: '', err: 'no such program' }),
       connect: async (url) => this.client(url),
+      greet: async (address) => this.servers.get(address),
       onInterrupt: (listener) => {
         this.#interrupts.add(listener);
         return () => this.#interrupts.delete(listener);
@@ -120,6 +129,7 @@ export class FakeWorld {
       imageTags,
       liveLog,
       boxes,
+      anchors: this.anchors,
       url,
       onConnection: (listener) => {
         this.#connections.add(listener);

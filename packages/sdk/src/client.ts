@@ -1,15 +1,27 @@
 import type {
+  AnchorRecord,
   ArtifactFinder,
   ArtifactStore,
   DriveQueue,
   ImageTags,
   LiveLog,
   PeerDirectory,
+  PeerId,
   PeerOrders,
   RunLog,
   SecretBoxes,
   SleepingPeers,
 } from '@podmesh/core';
+
+/** Who carries a mesh, and how that is changed. */
+export interface AnchorsOfMesh {
+  /** Undefined in a mesh whose servers people run themselves. */
+  read(): Promise<AnchorRecord | undefined>;
+  /** Asks the daemon of an anchor to change them; resolves when it has begun. */
+  change(asked: PeerId, anchors: readonly PeerId[]): Promise<void>;
+  /** What that daemon says of the change: `no` when none is under way. */
+  progress(asked: PeerId): Promise<string>;
+}
 
 /** What a program uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
 export interface Client {
@@ -26,6 +38,8 @@ export interface Client {
   readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;
   readonly boxes: Pick<SecretBoxes, 'put'>;
+  /** Which servers carry the mesh. */
+  readonly anchors: AnchorsOfMesh;
   /** Address without credentials. */
   readonly url: string;
   /** Tells when the connection breaks and comes back, until the returned function is called. */

@@ -1,4 +1,4 @@
-import { connectMesh, openMesh } from '@podmesh/jetstream';
+import { AnchorBook, connectMesh, followAnchors, openMesh, orderAnchor } from '@podmesh/jetstream';
 import type { Client } from './client.ts';
 
 /** Long enough for a server that just starts, short enough for a person who mistyped an address. */
@@ -11,6 +11,8 @@ const CONNECT_MS = 5_000;
 export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<Client> {
   const connection = await connectMesh({ url, name, timeoutMs: CONNECT_MS });
   const mesh = openMesh(connection);
+  const following = new AbortController();
+  void followAnchors(connection, () => undefined, following.signal);
   return {
     runLog: mesh.runLog,
     drives: mesh.drives,
@@ -23,6 +25,14 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,
     boxes: mesh.boxes,
+    anchors: {
+      read: () => new AnchorBook(connection).read(),
+      change: async (asked, anchors) => {
+        await orderAnchor(connection, asked, { kind: 'change', anchors });
+      },
+      progress: async (asked) =>
+        (await orderAnchor(connection, asked, { kind: 'trying', generation: 0 })).told ?? '',
+    },
     url: connection.url,
     onConnection: (listener) =>
       connection.onStatus((status) => {
@@ -30,6 +40,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
         if (status.kind === 'disconnected') listener(false);
       }),
     close: async () => {
+      following.abort();
       await mesh.stop();
       await connection.close();
     },

@@ -19,6 +19,11 @@ function newCase() {
     ...ports,
     runLog,
     objects: ports.artifacts,
+    anchors: {
+      read: async () => undefined,
+      change: async () => undefined,
+      progress: async () => 'no',
+    },
     url: 'nats://nowhere',
     onConnection: () => () => undefined,
     close: async () => undefined,

@@ -1,3 +1,4 @@
+import { ANCHORS } from './anchor-commands.ts';
 import { CACHE } from './cache-commands.ts';
 import type { CommandShape } from './command-shape.ts';
 import { IMAGE } from './image-commands.ts';
@@ -25,6 +26,7 @@ export const COMMANDS = {
   drain: DRAIN,
   undrain: UNDRAIN,
   explain: EXPLAIN,
+  anchors: ANCHORS,
   service: SERVICE,
   doctor: DOCTOR,
   completion: COMPLETION,

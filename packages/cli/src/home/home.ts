@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { isRunId, type RunId, runId } from '@podmesh/core';
+import { type AnchorRecord, isRunId, parseAnchorRecord, type RunId, runId } from '@podmesh/core';
 import { commandOf } from './live-process.ts';
 
 /** What a running daemon says of itself in `daemon.json`. */
@@ -72,6 +72,16 @@ export class Home {
       const daemon = await this.daemon();
       if (daemon !== undefined || performance.now() >= endMs) return daemon;
       await pause(LOOK_MS);
+    }
+  }
+
+  /** Who carries the mesh, as the daemon heard last; undefined where it never did. */
+  async anchors(): Promise<AnchorRecord | undefined> {
+    const text = await readFile(this.at('mesh', 'anchors.json'), 'utf8').catch(() => 'null');
+    try {
+      return parseAnchorRecord(JSON.parse(text));
+    } catch {
+      return undefined;
     }
   }
 
