@@ -114,7 +114,7 @@ export class FakeWorld {
 
   client(url = 'nats://fake:4222'): Client {
     const ports = this.#ports('cli');
-    const { log: runLog, drives, peers, artifacts: objects, finder } = ports;
+    const { log: runLog, drives, peers, artifacts: objects, shelf, finder } = ports;
     const { imageTags, liveLog, boxes, relay, orders, sleepers } = ports;
     const artifacts = new MeshArtifacts({ objects, finder, transport: relay });
     return {
@@ -125,6 +125,7 @@ export class FakeWorld {
       sleepers,
       artifacts,
       objects,
+      shelf,
       finder,
       imageTags,
       liveLog,

@@ -31,6 +31,7 @@ it.each([
   '--memory 1.2.3',
   '--disk 1pound',
   '--label =x',
+  '--mirror https://docker.io',
   '--surprise',
   '--home',
   '--grace soon',
@@ -42,7 +43,8 @@ it.each([
 it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
-    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m';
+    ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m' +
+    ' --mirror docker.io --mirror quay.io=quay';
   expect(parse(text)).toEqual({
     ok: true,
     value: {
@@ -55,6 +57,10 @@ it('everything that can be told is understood', () => {
       diskBytes: 1024,
       runtime: 'crun',
       labels: ['room=kitchen', 'a/b=c:d'],
+      mirrors: [
+        { host: 'docker.io', prefix: 'docker.io' },
+        { host: 'quay.io', prefix: 'quay' },
+      ],
       allowRoot: true,
       untilIdle: true,
       graceMs: 90_000,
@@ -63,7 +69,10 @@ it('everything that can be told is understood', () => {
 });
 
 it('nothing told means a daemon with the defaults, and the mesh of the environment', () => {
-  const told = { runtime: 'auto', labels: [], allowRoot: false, untilIdle: false, graceMs: 10_000 };
+  const told = {
+    ...{ runtime: 'auto', labels: [], mirrors: [] },
+    ...{ allowRoot: false, untilIdle: false, graceMs: 10_000 },
+  };
   const defaults = { command: 'up', home: '/h', ...told };
   expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
   const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };

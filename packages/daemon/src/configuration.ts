@@ -1,5 +1,14 @@
 import { parseArgs } from 'node:util';
-import { bytesOf, millisecondsOf, ok, type Result, type RuntimeName, refused } from '@podmesh/core';
+import {
+  bytesOf,
+  type Mirror,
+  millisecondsOf,
+  ok,
+  parseMirror,
+  type Result,
+  type RuntimeName,
+  refused,
+} from '@podmesh/core';
 import { defaultHome } from './home.ts';
 import { mebibytes } from './machine/mebibytes.ts';
 
@@ -23,6 +32,8 @@ export interface Configuration {
   readonly graceMs: number;
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
+  /** Registries that this peer may ask for images which the mesh does not have. */
+  readonly mirrors: readonly Mirror[];
   /** Where metrics are told to programs of this machine; absent: nowhere. */
   readonly metricsPort?: number;
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
@@ -111,6 +122,14 @@ export function parseConfiguration(
   const serve = values.serve === undefined ? undefined : parseServe(values.serve);
   if (values.serve !== undefined && serve === undefined)
     problems.push(`--serve ${values.serve}: give an address of this machine, ADDR[:PORT], or none`);
+  const mirrors = (values.mirror ?? []).flatMap((text) => {
+    const mirror = parseMirror(text);
+    if (mirror === undefined)
+      problems.push(
+        `--mirror ${text}: give a registry, HOST[=PREFIX], such as docker.io or quay.io=quay`,
+      );
+    return mirror ?? [];
+  });
   if (problems.length > 0 || runtime === undefined) return refused(problems);
   const nats = values.nats || env.PODMESH_NATS || undefined;
   return ok({
@@ -123,6 +142,7 @@ export function parseConfiguration(
     ...(diskBytes === undefined ? {} : { diskBytes }),
     runtime,
     labels,
+    mirrors,
     allowRoot: values['allow-root'] ?? false,
     untilIdle: values['until-idle'] ?? false,
     graceMs,
@@ -150,6 +170,7 @@ function parseWords(argv: readonly string[]) {
         'metrics-port': { type: 'string' },
         grace: { type: 'string' },
         label: { type: 'string', multiple: true },
+        mirror: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },
         'until-idle': { type: 'boolean' },
       },

@@ -38,6 +38,7 @@ import { StartedParts } from './started-parts.ts';
 import { sha256 } from './store/local-task-files.ts';
 import { openFiles } from './store/open-files.ts';
 import { RollCall } from './store/roll-call.ts';
+import { openSweep } from './sweep/open-sweep.ts';
 import { systemClock } from './system-clock.ts';
 import { openTaskApi } from './task-api/open-task-api.ts';
 import { hostOf, pretendMeasures } from './test-hooks.ts';
@@ -222,6 +223,7 @@ export class Daemon {
       runtime: podman,
       images,
       arch: facts.machine.arch,
+      mirrors: configuration.mirrors,
       port,
     });
     const capacity = await offeredCapacity(facts, home.path, configuration);
@@ -291,6 +293,7 @@ export class Daemon {
         }),
       },
     );
+    openSweep(this.#parts, this.#started, mesh, () => desk.held());
     const peer: Peer = new Peer(observed, capacity);
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());

@@ -20,6 +20,7 @@ export {
   type EmbeddedServerEvent,
   type ServerPlace,
 } from './embedded-nats-server.ts';
+export { referencesIn } from './jetstream-mesh-references.ts';
 export * from './load-graph.ts';
 export { largeFiles, MeshArtifacts, type MeshArtifactsParts } from './mesh-artifacts.ts';
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';

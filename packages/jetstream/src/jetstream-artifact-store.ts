@@ -1,8 +1,6 @@
-import { JetStreamApiError } from '@nats-io/jetstream';
-import { type ObjectInfo, type ObjectStore, Objm } from '@nats-io/obj';
+import { type ObjectStore, Objm } from '@nats-io/obj';
 import {
   type ArtifactId,
-  type ArtifactKind,
   ArtifactMissingError,
   type ArtifactRef,
   type ArtifactStore,
@@ -10,10 +8,13 @@ import {
 } from '@podmesh/core';
 import { DigestStream } from './digest-stream.ts';
 import { decodeJson } from './json-codec.ts';
+import { isWrongSequence, keepEntry } from './keep-entry.ts';
 import { lastMessages } from './last-messages.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { ArtifactCorruptError } from './mesh-errors.ts';
+import { isFull, ObjectRoom } from './object-room.ts';
 import { asking } from './port-error.ts';
+import { findEntry, hasAllChunks, kindMetadata, refOf, type ShelfEntry } from './shelf-entry.ts';
 import { readStream } from './stream-reader.ts';
 import {
   ARTIFACT_BUCKET,
@@ -21,16 +22,11 @@ import {
   artifactChunkSubject,
   artifactMetaSubject,
   artifactName,
-  artifactOfName,
 } from './subjects.ts';
 
 /** Fewer acknowledgements per byte than the default of 128 KiB, and well below the largest message. */
 const CHUNK_BYTES = 512 * 1024;
 const CHUNK_ANSWER_MS = 15_000;
-const KIND = 'podmesh-kind';
-const WRONG_LAST_SEQUENCE = 10071;
-
-type Stored = Pick<ObjectInfo, 'name' | 'size' | 'nuid' | 'deleted' | 'metadata'>;
 
 /**
  * Artifacts in an object store bucket (ADR-20), named by their hex digest. Writing is the client's;
@@ -40,10 +36,12 @@ type Stored = Pick<ObjectInfo, 'name' | 'size' | 'nuid' | 'deleted' | 'metadata'
 export class JetStreamArtifactStore implements ArtifactStore {
   readonly #mesh: MeshConnection;
   readonly #bucket: Promise<ObjectStore>;
+  readonly #room: ObjectRoom;
 
   constructor(mesh: MeshConnection) {
     this.#mesh = mesh;
     this.#bucket = new Objm(mesh.js).open(ARTIFACT_BUCKET, false);
+    this.#room = new ObjectRoom(mesh);
   }
 
   async stat(artifacts: readonly ArtifactId[]): Promise<ReadonlyMap<ArtifactId, ArtifactRef>> {
@@ -53,40 +51,51 @@ export class JetStreamArtifactStore implements ArtifactStore {
       found.set(EMPTY_ARTIFACT, { digest: EMPTY_ARTIFACT, kind: 'file', bytes: 0 });
     const subjects = asked.map(artifactMetaSubject);
     for (const { subject, data } of await lastMessages(this.#mesh, ARTIFACT_STREAM, subjects))
-      keep(found, decodeJson<Stored>(data, subject));
+      keep(found, decodeJson<ShelfEntry>(data, subject));
     // A replica may not know the newest yet, and "missing" decides that a producer runs again.
     for (const artifact of asked.filter((one) => !found.has(one))) {
-      const stored = await this.#stored(artifact);
-      if (stored !== undefined) keep(found, stored);
+      const stored = await findEntry(this.#mesh, artifact);
+      if (stored !== undefined) keep(found, stored.entry);
     }
     return found;
   }
 
   async put(artifact: ArtifactRef, bytes: AsyncIterable<Uint8Array>): Promise<void> {
     if (artifact.digest === EMPTY_ARTIFACT) return;
-    if ((await this.#stored(artifact.digest)) !== undefined) return;
+    if (await this.#isThere(artifact.digest)) return;
+    await this.#room.expect(artifact);
     const bucket = await this.#bucket;
     const name = artifactName(artifact.digest);
     const meta = {
       name,
-      metadata: { [KIND]: artifact.kind },
+      metadata: kindMetadata(artifact.kind),
       options: { max_chunk_size: Math.min(CHUNK_BYTES, this.#mesh.messageBytesMax / 2) },
     };
     await asking(`store ${artifact.digest}`, async () => {
       try {
         const options = { timeout: CHUNK_ANSWER_MS, previousRevision: 0 };
-        await bucket.put(meta, readableStream(verified(artifact, bytes)), options);
+        const stored = await bucket.put(meta, readableStream(verified(artifact, bytes)), options);
+        if (await hasAllChunks(this.#mesh, stored.nuid, stored.chunks)) return;
+        await this.#mesh.jsm.streams.deleteMessage(ARTIFACT_STREAM, stored.revision, false);
+        throw new ArtifactCorruptError(artifact.digest, 'storing them took too long; try again');
       } catch (error) {
         // Somebody else stored the same bytes meanwhile; the client has removed ours.
-        const raced = error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE;
-        if (!raced || (await this.#stored(artifact.digest)) === undefined) throw error;
+        if (isWrongSequence(error) && (await findEntry(this.#mesh, artifact.digest)) !== undefined)
+          return;
+        throw isFull(error) ? await this.#room.full(artifact, error) : error;
       }
     });
   }
 
+  /** Whether it is there to stay: an entry that a sweep may have its eye on is written anew (core, `ArtifactShelf`). */
+  async #isThere(artifact: ArtifactId): Promise<boolean> {
+    const stored = await findEntry(this.#mesh, artifact);
+    return stored !== undefined && (await keepEntry(this.#mesh, artifact, stored));
+  }
+
   async *get(artifact: ArtifactId): AsyncGenerator<Uint8Array, void, undefined> {
     if (artifact === EMPTY_ARTIFACT) return;
-    const stored = await this.#stored(artifact);
+    const stored = (await findEntry(this.#mesh, artifact))?.entry;
     if (stored === undefined) throw new ArtifactMissingError(artifact);
     const seen = new DigestStream();
     yield* seen.through(this.#chunks(stored));
@@ -96,7 +105,7 @@ export class JetStreamArtifactStore implements ArtifactStore {
     if (digest !== artifact) throw new ArtifactCorruptError(artifact, `they are ${digest}`);
   }
 
-  async *#chunks(stored: Stored): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#chunks(stored: ShelfEntry): AsyncGenerator<Uint8Array, void, undefined> {
     const options = {
       stream: ARTIFACT_STREAM,
       filters: [artifactChunkSubject(stored.nuid)],
@@ -106,24 +115,12 @@ export class JetStreamArtifactStore implements ArtifactStore {
     for await (const batch of readStream(this.#mesh, options))
       for (const { message } of batch) yield message.data;
   }
-
-  /** Read by the leader. */
-  async #stored(artifact: ArtifactId): Promise<Stored | undefined> {
-    const query = { last_by_subj: artifactMetaSubject(artifact) };
-    const last = await asking(`look for ${artifact}`, () =>
-      this.#mesh.jsm.streams.getMessage(ARTIFACT_STREAM, query),
-    );
-    if (last === null) return undefined;
-    const stored = decodeJson<Stored>(last.data, `${ARTIFACT_STREAM} ${last.seq}`);
-    return stored.deleted ? undefined : stored;
-  }
 }
 
-function keep(found: Map<ArtifactId, ArtifactRef>, stored: Stored): void {
-  if (stored.deleted) return;
-  const digest = artifactOfName(stored.name);
-  const kind: ArtifactKind = stored.metadata?.[KIND] === 'dir' ? 'dir' : 'file';
-  found.set(digest, { digest, kind, bytes: stored.size });
+function keep(found: Map<ArtifactId, ArtifactRef>, stored: ShelfEntry): void {
+  if (stored.deleted === true) return;
+  const ref = refOf(stored);
+  found.set(ref.digest, ref);
 }
 
 /** The bytes, ending in an error if they are not what they are called: then nothing is stored. */

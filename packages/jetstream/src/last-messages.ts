@@ -4,6 +4,7 @@ import { asking } from './port-error.ts';
 export interface LastMessage {
   readonly subject: string;
   readonly data: Uint8Array;
+  readonly sequence: number;
   /** When the server stored it. */
   readonly atMs: number;
 }
@@ -36,7 +37,8 @@ async function lastOf(
   const found: LastMessage[] = [];
   await mesh.untilConnected(0);
   const answers = await mesh.jsm.direct.getLastMessagesFor(stream, { multi_last: subjects });
-  for await (const { subject, data, header, time } of answers)
-    if (header.get('KV-Operation') === '') found.push({ subject, data, atMs: time.getTime() });
+  for await (const { subject, data, header, seq: sequence, time } of answers)
+    if (header.get('KV-Operation') === '')
+      found.push({ subject, data, sequence, atMs: time.getTime() });
   return found;
 }

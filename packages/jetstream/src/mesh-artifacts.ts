@@ -6,7 +6,7 @@ import {
   type ArtifactStore,
   type ChunkTransport,
   type Holding,
-  SMALL_ARTIFACT_BYTES_MAX,
+  OBJECT_ALWAYS_BYTES_MAX,
   WHO_HAS_ARTIFACTS_MAX,
 } from '@podmesh/core';
 import { readFromPeers } from './read-from-peers.ts';
@@ -67,7 +67,7 @@ export class MeshArtifacts implements ArtifactStore {
 /** The holdings of what may be on the disks of peers alone: with others a peer's word is not enough. */
 export function largeFiles(holdings: readonly Holding[]): readonly ArtifactRef[] {
   return holdings.flatMap(({ artifact, bytes, whole }) =>
-    whole && bytes > SMALL_ARTIFACT_BYTES_MAX
+    whole && bytes > OBJECT_ALWAYS_BYTES_MAX
       ? [{ digest: artifact, kind: 'file' as const, bytes }]
       : [],
   );

@@ -6,9 +6,10 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamConfig,
+  type StreamInfo,
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import { PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
+import { OBJECT_STORE_BYTES_MAX, PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
 import { StreamMismatchError } from './mesh-errors.ts';
 import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
 import { pause } from './pause.ts';
@@ -64,6 +65,7 @@ const LIVE_LOG_AGE_MS_MAX = 60 * 60 * 1_000;
 const SECRETS_AGE_MS_MAX = 90 * 24 * 60 * 60 * 1_000;
 /** What a tag has meant; a bucket's longest history (ADR-8). */
 const TAG_HISTORY_MAX = 64;
+const OBJECT_STORE_BYTES_MIN = 1024 * 1024 * 1024;
 
 /**
  * Creates the streams that are missing and verifies those that are there. This is the only place that
@@ -174,6 +176,7 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       allow_rollup_hdrs: true,
       allow_direct: true,
       discard: DiscardPolicy.New,
+      max_bytes: OBJECT_STORE_BYTES_MAX,
     },
   ];
 }
@@ -205,7 +208,7 @@ async function createOrRead(jsm: JetStreamManager, wanted: Wanted): Promise<Stre
   const found = await readConfig(jsm, wanted.name);
   if (found !== undefined) return found;
   try {
-    return (await jsm.streams.add(wanted)).config;
+    return (await add(jsm, wanted)).config;
   } catch (error) {
     const other = await readConfig(jsm, wanted.name);
     if (other === undefined) throw error;
@@ -213,7 +216,22 @@ async function createOrRead(jsm: JetStreamManager, wanted: Wanted): Promise<Stre
   }
 }
 
+/** A bound that the server's disk or the account has no room for is halved until it has, down to a gibibyte. */
+async function add(jsm: JetStreamManager, wanted: Wanted): Promise<StreamInfo> {
+  try {
+    return await jsm.streams.add(wanted);
+  } catch (error) {
+    const bytes = (wanted.max_bytes ?? 0) / 2;
+    const isTooMuch = error instanceof JetStreamApiError && NO_ROOM_CODES.has(error.code);
+    if (!isTooMuch || wanted.name !== ARTIFACT_STREAM || bytes < OBJECT_STORE_BYTES_MIN)
+      throw error;
+    return await add(jsm, { ...wanted, max_bytes: bytes });
+  }
+}
+
 const STREAM_NOT_FOUND = 10059;
+/** nats-server errors.json: the memory, storage, or account has not so much. */
+const NO_ROOM_CODES: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047]);
 
 async function readConfig(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
   try {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type {
   ArtifactFinder,
+  ArtifactShelf,
   ArtifactStore,
   ChunkSource,
   ChunkTransport,
@@ -11,12 +12,15 @@ import type {
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
+  MeshReferences,
+  MirrorClaims,
   OfferQueue,
   OutputKeepers,
   PeerDirectory,
   PeerId,
   PeerOrders,
   ResultCache,
+  Retention,
   RunLog,
   SecretBoxes,
   SleepingPeers,
@@ -24,6 +28,7 @@ import type {
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
+import { JetStreamArtifactShelf } from './jetstream-artifact-shelf.ts';
 import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
 import { JetStreamDriveQueue } from './jetstream-drive-queue.ts';
 import { JetStreamImageManifests } from './jetstream-image-manifests.ts';
@@ -31,11 +36,14 @@ import { JetStreamImageTags } from './jetstream-image-tags.ts';
 import { JetStreamInputPins } from './jetstream-input-pins.ts';
 import { JetStreamLaneDirectory } from './jetstream-lane-directory.ts';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
+import { JetStreamMeshReferences } from './jetstream-mesh-references.ts';
+import { JetStreamMirrorClaims } from './jetstream-mirror-claims.ts';
 import { JetStreamOfferQueue } from './jetstream-offer-queue.ts';
 import { JetStreamOutputKeepers } from './jetstream-output-keepers.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import { JetStreamPeerOrders } from './jetstream-peer-orders.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
+import { JetStreamRetention } from './jetstream-retention.ts';
 import { JetStreamRunLog } from './jetstream-run-log.ts';
 import { JetStreamSecretBoxes } from './jetstream-secret-boxes.ts';
 import { JetStreamSleepingPeers } from './jetstream-sleeping-peers.ts';
@@ -62,6 +70,10 @@ export interface Mesh {
   readonly artifacts: ArtifactStore;
   /** The same, and what only disks of peers have, which comes through the relay. */
   readonly everywhere: ArtifactStore;
+  /** What the sweep of the object store works on. */
+  readonly shelf: ArtifactShelf;
+  readonly references: MeshReferences;
+  readonly retention: Retention;
   readonly liveLog: LiveLog;
   /** Its thread starts with the first claim kept. */
   readonly leases: LeaseKeeper;
@@ -75,6 +87,7 @@ export interface Mesh {
   readonly questions: TaskQuestions;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
+  readonly mirrorClaims: MirrorClaims;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
   /** Messages in the queues of all peers, waiting or claimed. */
@@ -125,6 +138,9 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     results: new JetStreamResultCache(connection, appends),
     artifacts: objects,
     everywhere: new MeshArtifacts({ objects, finder, transport }),
+    shelf: new JetStreamArtifactShelf(connection),
+    references: new JetStreamMeshReferences(connection),
+    retention: new JetStreamRetention(connection),
     liveLog: new JetStreamLiveLog(connection),
     leases,
     leaseCounts: () => leases.counts(),
@@ -136,6 +152,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
+    mirrorClaims: new JetStreamMirrorClaims(connection),
     queueDepths: () => queueDepths(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),
     letIn: (inside, signal) => door.letIn(inside, signal),

@@ -60,7 +60,7 @@ export const LANE_HINTS = 'pm.hint.lane.>';
 export function eventSubject(event: RunEvent): string {
   switch (event.kind) {
     case 'run-published':
-      return `pm.run.${event.run}.graph`;
+      return graphSubject(event.run);
     case 'run-cancel-requested':
       return controlSubject(event.run);
     case 'input-pinned':
@@ -97,6 +97,16 @@ export const pinSubject = (run: RunId, source: string): string => `pm.run.${run}
 /** Apart from the task's own facts, so that who makes an attempt may spawn beside whoever tells how it goes. */
 export const spawnSubject = (run: RunId, parent: TaskId): string => `pm.run.${run}.spawn.${parent}`;
 export const runSubjects = (run: RunId): string => `pm.run.${run}.>`;
+const graphSubject = (run: RunId): string => `pm.run.${run}.graph`;
+export const isGraphSubject = (subject: string): boolean => lastToken(subject) === 'graph';
+/** Everything of a run but its end; the graph last, because by it a run with a log is known. */
+export const runLogSubjects = (run: RunId): readonly string[] => [
+  `pm.run.${run}.task.*`,
+  `pm.run.${run}.pin.*`,
+  `pm.run.${run}.spawn.*`,
+  controlSubject(run),
+  graphSubject(run),
+];
 
 /** The run a `pm.run.<run>.…`, `pm.drive.<run>` or `pm.hint.cancelled.<run>` subject speaks of. */
 export function runOfSubject(subject: string): RunId {
@@ -235,6 +245,9 @@ export const manifestKey = (repository: string, digest: ArtifactId): string =>
 export const manifestSubjects = (repository: string): string =>
   `$KV.${IMAGE_BUCKET}.manifest.${base64Url(repository)}.*`;
 
+/** Who asks elsewhere for an image: no part of any list of tags or manifests. */
+export const mirrorKey = (image: string): string => `mirror.${base64Url(image)}`;
+
 /** The parts of a `$KV.<bucket>.tag.<repository>.<tag>` subject. */
 export function parseTagSubject(subject: string): { repository: string; tag: string } {
   const [, , , repository = '', tag = ''] = subject.split('.');
@@ -246,10 +259,19 @@ export const artifactName = (artifact: ArtifactId): string => artifact.slice('sh
 export const artifactOfName = (name: string): ArtifactId => artifactId(`sha256:${name}`);
 export const artifactMetaSubject = (artifact: ArtifactId): string =>
   `$O.${ARTIFACT_BUCKET}.M.${paddedBase64Url(artifactName(artifact))}`;
+export const isArtifactName = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
+/** Beside the artifacts, as an empty object: what a sweep announces has to be in the order of what it is about. */
+export const SWEEP_NAME = 'podmesh-sweep';
+export const sweepSubject = `$O.${ARTIFACT_BUCKET}.M.${paddedBase64Url(SWEEP_NAME)}`;
+export const ARTIFACT_METAS = `$O.${ARTIFACT_BUCKET}.M.>`;
+export const ARTIFACT_CHUNKS = `$O.${ARTIFACT_BUCKET}.C.>`;
+export const nuidOfChunkSubject = (subject: string): string => lastToken(subject);
 export const artifactChunkSubject = (nuid: string): string => `$O.${ARTIFACT_BUCKET}.C.${nuid}`;
-export const ARTIFACT_SUBJECTS = [`$O.${ARTIFACT_BUCKET}.C.>`, `$O.${ARTIFACT_BUCKET}.M.>`];
+export const ARTIFACT_SUBJECTS = [ARTIFACT_CHUNKS, ARTIFACT_METAS];
 
-const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
+function lastToken(subject: string): string {
+  return subject.slice(subject.lastIndexOf('.') + 1);
+}
 
 /** ADR-20 wants base64url *with* padding, which Node's own encoding leaves out. */
 function paddedBase64Url(text: string): string {

@@ -1,3 +1,12 @@
 export { forEachAtOnce } from './for-each-at-once.ts';
-export type { BlobRange, BlobStore, BlobUpload, RegistryParts } from './registry-parts.ts';
+export { ImageMirror, type ImageMirrorParts } from './mirror/image-mirror.ts';
+export { UpstreamError, UpstreamRegistry } from './mirror/upstream-registry.ts';
+export type {
+  BlobRange,
+  BlobStore,
+  BlobUpload,
+  ImageSource,
+  RegistryParts,
+} from './registry-parts.ts';
 export { RegistryServer, type RegistryServerOptions } from './registry-server.ts';
+export type { ManifestName } from './route.ts';

@@ -37,7 +37,7 @@ export class ManifestEndpoint {
   /** `GET` and `HEAD` */
   async send(repository: string, name: ManifestName, exchange: Exchange): Promise<void> {
     const { blobs } = this.#parts;
-    const { digest, mediaType, bytes } = await this.#find(repository, name);
+    const { digest, mediaType, bytes } = await this.#find(repository, name, exchange.signal);
     const headers = {
       'Content-Type': mediaType,
       'Content-Length': bytes,
@@ -100,12 +100,20 @@ export class ManifestEndpoint {
     exchange.answer(202);
   }
 
-  async #find(repository: string, name: ManifestName): Promise<ManifestRecord> {
+  /** With a signal also what another registry may have. */
+  async #find(
+    repository: string,
+    name: ManifestName,
+    elsewhere?: AbortSignal,
+  ): Promise<ManifestRecord> {
     const { tags, manifests } = this.#parts;
     const digest =
       name.kind === 'digest' ? name.digest : (await tags.find(repository, name.tag))?.digest;
     const found = digest === undefined ? undefined : await manifests.find(repository, digest);
     if (found !== undefined) return found;
+    const { mirror } = this.#parts;
+    if (elsewhere !== undefined && (await mirror?.bring(repository, name, elsewhere)) === true)
+      return await this.#find(repository, name);
     const what = name.kind === 'digest' ? `@${name.digest}` : `:${name.tag}`;
     const message = `this mesh has no image ${repository}${what}`;
     throw new RegistryError(404, 'MANIFEST_UNKNOWN', message);

@@ -1,4 +1,5 @@
 import type { ArtifactId, ImageManifests, ImageTags, PeerId } from '@podmesh/core';
+import type { ManifestName } from './route.ts';
 
 /** Bytes of a blob, the end excluded. */
 export interface BlobRange {
@@ -40,12 +41,20 @@ export interface BlobUpload {
   discard(): Promise<void>;
 }
 
+/** Where images may come from when they are in no mesh yet. */
+export interface ImageSource {
+  /** False: it is none of its repositories, or has no such image. Throws when it cannot be asked. */
+  bring(repository: string, name: ManifestName, signal: AbortSignal): Promise<boolean>;
+}
+
 /** What a registry stands on. */
 export interface RegistryParts {
   readonly peer: PeerId;
   readonly blobs: BlobStore;
   readonly tags: ImageTags;
   readonly manifests: ImageManifests;
+  /** Asked for what the mesh does not have; whether it has it now. Absent: no other registry is asked. */
+  readonly mirror?: ImageSource;
   /** What tags mean has changed by a push or a removal here. */
   readonly onTagsChanged: () => Promise<void>;
   /** Told of failures that are this peer's or the mesh's, not the client's. */

@@ -1,6 +1,7 @@
 import type {
   AnchorRecord,
   ArtifactFinder,
+  ArtifactShelf,
   ArtifactStore,
   DriveQueue,
   ImageTags,
@@ -34,6 +35,8 @@ export interface Client {
   readonly artifacts: ArtifactStore;
   /** What is in the server's object store. */
   readonly objects: Pick<ArtifactStore, 'stat'>;
+  /** How full that is, what is in it, and what a graph names of it. */
+  readonly shelf: Pick<ArtifactShelf, 'look' | 'list' | 'refresh'>;
   readonly finder: ArtifactFinder;
   readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;

@@ -21,6 +21,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     sleepers: mesh.sleepers,
     artifacts: mesh.everywhere,
     objects: mesh.artifacts,
+    shelf: mesh.shelf,
     finder: mesh.finder,
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import {
+  type ArtifactId,
   type ArtifactRef,
   canonicalJson,
   type Graph,
@@ -37,6 +38,8 @@ export async function publishGraph(
     taskCount: indexTasks(graph).taskCount,
     publisher,
   };
+  // What it names may be old, and uploads take their time: from here on the sweep has to see the run (core, `ArtifactShelf`).
+  await client.shelf.refresh(artifactsOf(graph));
   const appended = await client.runLog.append(published, 0);
   if (!appended.ok) throw new Error(`the run id ${published.run} is taken`);
   const driveQueued = await client.drives.publish(published.run).then(
@@ -44,6 +47,12 @@ export async function publishGraph(
     () => false,
   );
   return { published, driveQueued };
+}
+
+function artifactsOf({ jobs }: Graph): readonly ArtifactId[] {
+  return jobs.flatMap(({ inputs }) =>
+    Object.values(inputs).flatMap((input) => (input.kind === 'artifact' ? input.artifact : [])),
+  );
 }
 
 /** 12 letters and digits from the system's randomness: 62 bits. */

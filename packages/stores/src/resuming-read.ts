@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ARTIFACT_BYTES_MAX, ExternalStoreError } from '@podmesh/core';
 import { StallWatch } from './stall-watch.ts';
 import { changedMeanwhile, failureOfConnection } from './store-failure.ts';
-import { FRUITLESS_TRIES_MAX, RETRY_MS, STALL_MS } from './store-limits.ts';
+import { FRUITLESS_TRIES_MAX, RETRY_MS, STALL_BYTES_MIN, STALL_MS } from './store-limits.ts';
 
 /** An answer of a store: bytes of one version of the object. */
 export interface Opened {
@@ -61,7 +61,7 @@ export async function* resumingRead(
       outer.throwIfAborted();
       const failure =
         error instanceof ExternalStoreError ? error : failureOfConnection(where, error);
-      fruitless = progress.read > before ? 1 : fruitless + 1;
+      fruitless = progress.read - before >= STALL_BYTES_MIN ? 1 : fruitless + 1;
       if (!failure.retryable || fruitless >= FRUITLESS_TRIES_MAX) throw failure;
       const restMs = (times.retryMs ?? RETRY_MS) * 2 ** (fruitless - 1);
       await pause(restMs, undefined, { signal: outer }).catch(() => undefined);
@@ -76,22 +76,23 @@ async function* readOnce(
   progress: Progress,
   { outer, stallMs }: { readonly outer: AbortSignal; readonly stallMs: number },
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const watch = new StallWatch(stallMs);
+  const watch = new StallWatch(stallMs, STALL_BYTES_MIN);
   const signal = AbortSignal.any([outer, watch.signal]);
   try {
     const opened = await open(progress.read, progress.etag, signal);
     checkVersion(where, progress, opened);
     const again = new Beginning(where, progress, opened.start);
     for await (const piece of opened.body) {
-      watch.note();
+      watch.note(piece.length);
       const fresh = again.skip(piece);
       if (fresh.length === 0) continue;
       progress.read += fresh.length;
       progress.hash.update(fresh);
       if (progress.read > ARTIFACT_BYTES_MAX) throw tooLarge(where);
+      // The reader takes its time, which is not the store's.
+      watch.pause();
       yield fresh;
-      // The reader took its time, which is not the store's.
-      watch.note();
+      watch.resume();
     }
     again.end();
   } finally {

@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { ExternalStoreError } from '@podmesh/core';
 import { failureOfConnection, failureOfStatus } from './store-failure.ts';
-import { ANSWER_MS } from './store-limits.ts';
+import { ANSWER_MS, CONNECT_MS } from './store-limits.ts';
 
 /** An object of S3 with the values of its credentials. */
 export interface S3Place {
@@ -42,7 +42,7 @@ export function clientFor(sdk: S3Sdk, { endpoint, region, credentials }: S3Place
     // Parts carry a Content-MD5, which every server knows.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: ANSWER_MS, requestTimeout: ANSWER_MS },
+    requestHandler: { connectionTimeout: CONNECT_MS, requestTimeout: ANSWER_MS },
   });
 }
 

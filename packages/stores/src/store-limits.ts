@@ -1,8 +1,12 @@
 /** How long a store may take to answer a request, connection included. */
 export const ANSWER_MS = 30_000;
-/** A body of which nothing comes, or goes, for this long is begun again where it was. */
+/** How long the connection alone may take: a machine that is not there says nothing at all. */
+export const CONNECT_MS = 8_000;
+/** A body of which less than the following comes, or goes, within this is begun again where it was. */
 export const STALL_MS = 30_000;
-/** Tries in a row of which nothing came. */
+/** About half a kibibyte a second: who sends less holds a claim for nothing. */
+export const STALL_BYTES_MIN = 16 * 1024;
+/** Tries in a row of which less than that came. Nobody repeats them: an attempt that fails for a store is over. */
 export const FRUITLESS_TRIES_MAX = 4;
 /** Rest before the next of them, twice as long each time. */
 export const RETRY_MS = 500;

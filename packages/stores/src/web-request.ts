@@ -2,7 +2,7 @@ import http, { type IncomingMessage, type RequestOptions } from 'node:http';
 import https from 'node:https';
 import { ExternalStoreError, isLoopbackUrl, refusedUrl } from '@podmesh/core';
 import { failureOfConnection } from './store-failure.ts';
-import { ANSWER_MS, REDIRECTS_MAX } from './store-limits.ts';
+import { ANSWER_MS, CONNECT_MS, REDIRECTS_MAX } from './store-limits.ts';
 
 export interface WebRequest {
   readonly where: string;
@@ -63,8 +63,20 @@ export function ask(
     const { request: open } = url.protocol === 'https:' ? https : http;
     const request = open(url, options, resolve);
     if (options.method === 'GET') request.setTimeout(ANSWER_MS, () => request.destroy(timedOut()));
+    limitConnecting(request);
     request.on('error', (error) => reject(failureOfConnection(where, error)));
     send(request);
+  });
+}
+
+/** A host that is not there would take the system minutes to give up. */
+function limitConnecting(request: http.ClientRequest): void {
+  const late = setTimeout(() => request.destroy(timedOut()), CONNECT_MS);
+  const ready = (): void => clearTimeout(late);
+  request.once('close', ready);
+  request.once('socket', (socket) => {
+    if (socket.connecting) socket.once('connect', ready);
+    else ready();
   });
 }
 

@@ -40,6 +40,33 @@ const failure = (reading: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
+describe('a source that drips', () => {
+  it('is given up, however long it goes on', async () => {
+    const drips = new Set<NodeJS.Timeout>();
+    server.answer = (_, response) => {
+      response.writeHead(200, { 'content-length': 10 * 1024 * 1024 });
+      const drip = setInterval(() => response.write('x'), 10);
+      drips.add(drip);
+      response.once('close', () => clearInterval(drip));
+    };
+    expect(await failure(read(at('/drips')))).toMatchObject({ kind: 'failed', retryable: true });
+    expect(drips.size).toBe(4);
+  });
+
+  it('is nothing that a slow reader is taken for', async () => {
+    server.answer = serve(BYTES, { etag: '"one"' });
+    const patient = new OutsideStores({ stallMs: 40, retryMs: 1 });
+    const pieces: Uint8Array[] = [];
+    for await (const piece of patient.read(at('/a'), NO_SECRETS, never)) {
+      pieces.push(piece);
+      const until = performance.now() + 60;
+      while (performance.now() < until) await new Promise(setImmediate);
+    }
+    expect(Buffer.concat(pieces).equals(BYTES)).toBe(true);
+    expect(server.requests).toHaveLength(1);
+  });
+});
+
 describe('reading', () => {
   it('gives the bytes', async () => {
     server.answer = serve(BYTES, { etag: '"one"' });

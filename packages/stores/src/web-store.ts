@@ -5,7 +5,7 @@ import { ExternalStoreError, refusedUrl } from '@podmesh/core';
 import { type Opened, type ReadTimes, resumingRead } from './resuming-read.ts';
 import { StallWatch } from './stall-watch.ts';
 import { failureOfConnection, failureOfStatus } from './store-failure.ts';
-import { ANSWER_MS, STALL_MS } from './store-limits.ts';
+import { ANSWER_MS, STALL_BYTES_MIN, STALL_MS } from './store-limits.ts';
 import { ask, getFollowing } from './web-request.ts';
 
 /** A URL, with what to call it: it may be a credential itself. */
@@ -44,7 +44,7 @@ export async function writeWeb(
 ): Promise<void> {
   const { where } = place;
   checkUrl(place);
-  const watch = new StallWatch(STALL_MS);
+  const watch = new StallWatch(STALL_MS, STALL_BYTES_MIN);
   const signal = AbortSignal.any([outer, watch.signal]);
   const headers = { ...authorizationOf(place), 'content-length': String(file.bytes) };
   try {
@@ -63,7 +63,7 @@ export async function writeWeb(
 
 function sendFile(path: string, request: ClientRequest, watch: StallWatch): void {
   const content = createReadStream(path);
-  content.on('data', () => watch.note());
+  content.on('data', ({ length }) => watch.note(length));
   // The request itself tells of whatever goes wrong.
   pipeline(content, request, (error) => {
     if (error) request.destroy(error);

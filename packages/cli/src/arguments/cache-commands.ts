@@ -12,6 +12,7 @@ export const CACHE: CommandShape = {
     { name: 'DIGEST', kind: 'digest', optional: true, repeated: true },
   ],
   options: {
+    mesh: { kind: 'flag', help: "ls: the mesh's own object store in place of this machine's disk" },
     to: {
       kind: 'text',
       value: 'SIZE',
@@ -20,7 +21,9 @@ export const CACHE: CommandShape = {
   },
   details: [
     'cache ls lists the artifacts that the daemon of PODMESH_HOME has on its disk, the last used first, and why some',
-    'of them stay. cache pin keeps artifacts whatever else has to go, over restarts too, and those that are not here',
+    'of them stay; with --mesh what the object store of the mesh holds, how full it may be, and when it was swept:',
+    'what no run of the last 30 days, no result and no image needs goes within days.',
+    'cache pin keeps artifacts whatever else has to go, over restarts too, and those that are not here',
     'yet once they come; cache unpin takes that back. Pinning a directory keeps its listing, not the files in it.',
     'cache prune removes what nobody is going to read; with --to, more, the least worth and the longest unused first,',
     'never what is pinned or in use. It exits with 1 when that is not enough.',

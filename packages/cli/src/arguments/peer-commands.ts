@@ -36,6 +36,11 @@ export const UP: CommandShape = {
       value: 'PORT',
       help: 'where programs of this machine push and pull images, 0: nowhere (default: 5055)',
     },
+    mirror: {
+      kind: 'texts',
+      value: 'HOST[=AS]',
+      help: 'a registry to ask, once for all peers, for images the mesh lacks; repeatable',
+    },
     'metrics-port': {
       kind: 'text',
       value: 'PORT',
@@ -54,7 +59,9 @@ export const UP: CommandShape = {
     'of its own; with --nats it joins the mesh at that address. --label role=store makes it the first to be',
     'asked for copies of what others make. Images that are pushed to its registry',
     '(podman push localhost:5055/me/tool:1; on loopback, for everybody on this machine) can be run by all',
-    'peers: "container": "mesh/me/tool:1".',
+    'peers: "container": "mesh/me/tool:1". With --mirror docker.io an image such as docker.io/library/debian:13 comes',
+    'through the mesh: one peer fetches it, as mesh/docker.io/library/debian:13 (quay.io=AS: mesh/AS/…), others from it.',
+    'It stays what it was until its tag is removed from the mesh. Without --mirror nobody asks another registry for the mesh.',
   ],
   examples: [
     'podmesh up --detach',

@@ -13,6 +13,7 @@ import { cacheTable } from '../render/cache-table.ts';
 import { printJson, printLines } from '../render/print.ts';
 import { shortId } from '../render/short-id.ts';
 import type { World } from '../world.ts';
+import { listShelf } from './list-shelf.ts';
 import { whoHas } from './who-has.ts';
 
 /** Artifacts of one question to the daemon; it takes no more. */
@@ -25,10 +26,12 @@ export async function cache(world: World, { operands, options }: Invocation): Pr
   if (!isCacheAction(action)) throw unknownAction(action);
   if (action !== 'prune' && options.text('to') !== undefined)
     throw wrongWords(`"podmesh cache ${action}" has no --to`);
+  if (action !== 'ls' && options.flag('mesh'))
+    throw wrongWords(`"podmesh cache ${action}" has no --mesh`);
   checkCount(action, digests);
   switch (action) {
     case 'ls':
-      return ls(world, options);
+      return options.flag('mesh') ? listShelf(world, options) : ls(world, options);
     case 'pin':
     case 'unpin':
       return pin(world, action, digests, options);

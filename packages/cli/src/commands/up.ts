@@ -45,8 +45,10 @@ function daemonWords(options: Options): readonly string[] {
     const value = options.text(name);
     return value === undefined ? [] : [`--${name}`, value];
   });
-  const labels = options.texts('label').flatMap((label) => ['--label', label]);
-  return [...words, ...labels, ...(options.flag('allow-root') ? ['--allow-root'] : [])];
+  const repeated = (['label', 'mirror'] as const).flatMap((name) =>
+    options.texts(name).flatMap((text) => [`--${name}`, text]),
+  );
+  return [...words, ...repeated, ...(options.flag('allow-root') ? ['--allow-root'] : [])];
 }
 
 async function tellReady(

@@ -137,8 +137,15 @@ describe('secrets', () => {
     [{ PODMESH_X: 'id' }, /reserved/],
     [{ SET: 'id' }, /set under "env" already/],
     [{ A: 'other' }, /there is no secret "other"/],
+    [JSON.parse('{"__proto__": "id"}'), /__proto__/],
+    [JSON.parse('{"__proto__": {"file": "id"}}'), /__proto__/],
   ])('are refused as %j', (own, problem) => {
     expect(problemsOf({ env: { SET: '1' }, secrets: own }, { secrets })[0]).toMatch(problem);
+  });
+
+  it('are named by no word that programs understand otherwise', () => {
+    const named = JSON.parse('{"__proto__": {"env": "A"}}');
+    expect(problemsOf({}, { secrets: named })[0]).toMatch(/__proto__/);
   });
 
   it('are one reference each, and never a value', () => {

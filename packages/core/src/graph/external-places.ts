@@ -61,6 +61,7 @@ export class ExternalPlaces {
     for (const [name, secret] of entries) {
       const at = [...path, 'secrets', name];
       const isFile = typeof secret !== 'string';
+      if (name === '__proto__') this.#problems.add(at, noName);
       if (!isFile) this.#checkVariable(name, env, at);
       this.#checkName(isFile ? secret.file : secret, at);
       if (isFile) read.files[name] = secret.file;
@@ -128,6 +129,12 @@ export function readSecretRefs(
     ]),
   );
 }
+
+/** Objects of programs, ours among them, have something else there. */
+const noName = () => ({
+  problem: '"__proto__" cannot be what a task calls a secret',
+  advice: 'Choose another name.',
+});
 
 function variableProblem(name: string, env: Job['env']): string | undefined {
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))

@@ -161,3 +161,25 @@ export const SECRET_BYTES_MAX = 32 * 1024;
 export const SECRETS_BYTES_MAX = 256 * 1024;
 /** Shorter values are not taken out of logs: they would take ordinary words with them. */
 export const MASKED_BYTES_MIN = 8;
+/** What nothing refers to stays so long in the object store: a reference has to follow its put within this. */
+export const SWEEP_GRACE_MS = 3 * 24 * 60 * 60 * 1_000;
+/** Entries of the object store that one pass condemns, and the next one removes; the rest is for later ones. */
+export const SWEEP_ENTRIES_MAX = 200_000;
+/** The log of a finished run, and with it what it left in the object store, stays this long… */
+export const RUN_LOG_KEPT_MS = 30 * 24 * 60 * 60 * 1_000;
+/** …if it is among the newest of so many… */
+export const RUN_LOGS_KEPT_MAX = 10_000;
+/** …and its record this long. */
+export const RUN_RECORD_KEPT_MS = 365 * 24 * 60 * 60 * 1_000;
+/** A result that no run in the log speaks of is forgotten after this. */
+export const RESULT_KEPT_MS = 30 * 24 * 60 * 60 * 1_000;
+/** The object store of a mesh that has it made: half of it is reserved where the server's disk is smaller, and so on. */
+export const OBJECT_STORE_BYTES_MAX = 64 * 1024 * 1024 * 1024;
+/** Share of it that uploads and outputs may fill: the rest is for graphs and records, without which no run could end. */
+export const OBJECT_STORE_SHARE_MAX = 0.9;
+/** Below this nobody is refused before the server itself does, and nothing is on the disks of peers alone. */
+export const OBJECT_ALWAYS_BYTES_MAX = 256 * 1024;
+/** What one attempt may put through the task API, unless its job asks for disk: then as much as that. */
+export const TASK_PUT_BYTES_DEFAULT = 1024 * 1024 * 1024;
+/** Artifacts that one attempt may put. */
+export const TASK_PUTS_MAX = 100_000;

@@ -135,7 +135,8 @@ function bytesOf(list: ElementList | undefined): number {
   return list.artifacts.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-function wasTried(state: RunState, task: number): boolean {
+/** Whether a ready task is offered again. */
+export function wasTried(state: RunState, task: number): boolean {
   const now = state.tasks[task];
   return now?.kind === 'ready' && now.past.length > 0;
 }

@@ -30,7 +30,7 @@ import { KnownResults } from '../store/known-results.ts';
 import { putText } from '../store/put-text.ts';
 import type { WakeUp } from '../wake-up.ts';
 import type { ImageFinder } from './image-finder.ts';
-import { Items } from './items.ts';
+import { Items, wasTried } from './items.ts';
 import type { Offered, SweeperParts } from './sweeper.ts';
 
 export interface OffererParts extends SweeperParts {
@@ -155,7 +155,11 @@ export class Offerer {
         const id = input.kind === 'artifact' ? input.artifact : digestOfSource(input);
         if (id !== undefined && !this.#artifacts.has(id)) artifacts.add(id);
       }
-      for (const { job, output } of gathersOf(state, task)) await this.#gather(state, job, output);
+      for (const { job, output } of gathersOf(state, task)) {
+        // Nothing may have referred to it since it was offered first.
+        if (wasTried(state, task)) this.#gathered.delete(`${job}/${output}`);
+        await this.#gather(state, job, output);
+      }
     }
     await this.#items.prepare(state, tasks);
     await this.#parts.images.find([...references]);

@@ -11,6 +11,7 @@ import {
   type KeepOrder,
   keeperCandidates,
   lossOf,
+  OBJECT_ALWAYS_BYTES_MAX,
   type OutputKeepers,
   type PeerDirectory,
   type PeerEntry,
@@ -19,7 +20,6 @@ import {
   type RunLog,
   type RunState,
   type Sha256,
-  SMALL_ARTIFACT_BYTES_MAX,
   type TaskSucceeded,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
@@ -283,7 +283,7 @@ const SILENT: KeepAnswer = { kind: 'silent' };
 
 /** A listing is in the object store, what it lists may not be. */
 export const isOnDisksAlone = ({ kind, bytes }: ArtifactRef): boolean =>
-  kind === 'dir' || bytes > SMALL_ARTIFACT_BYTES_MAX;
+  kind === 'dir' || bytes > OBJECT_ALWAYS_BYTES_MAX;
 
 function onOneMachine(
   keepers: readonly PeerId[],

@@ -127,9 +127,11 @@ describe('a source without a digest', () => {
     });
   });
 
-  it('that may be there later stays a retryable error', async () => {
+  it('that may be there later is one too: who read it tried often enough', async () => {
     const { attempt, settle } = newAttempt({ sources: { x: PLACE } }, storeOf(gone(true)).store);
-    expect(await settle(failure(attempt.begin()))).toMatchObject({ retryable: true });
+    const failed = await settle(failure(attempt.begin()));
+    expect(failed).toMatchObject({ kind: 'input-missing' });
+    expect(failed).not.toHaveProperty('retryable');
   });
 
   it('does not hide that the disk is full', async () => {

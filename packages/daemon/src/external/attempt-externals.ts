@@ -187,9 +187,8 @@ export class AttemptExternals {
       );
     } catch (error) {
       if (!(error instanceof ExternalStoreError)) throw error;
-      const message = `input ${name}: ${error.message}`;
-      if (error.retryable) throw new ExternalStoreError(error.kind, message, { retryable: true });
-      throw new AttemptFailure('input-missing', message, error);
+      // Whoever read it has tried as often as makes sense: nobody repeats it here.
+      throw new AttemptFailure('input-missing', `input ${name}: ${error.message}`, error);
     }
   }
 

@@ -1,6 +1,7 @@
 import {
   type KeepAnswer,
   type KeepOrder,
+  OBJECT_ALWAYS_BYTES_MAX,
   type PeerEntry,
   peerId,
   type RunId,
@@ -84,7 +85,7 @@ describe('handing over outputs', () => {
   it('leaves what is in the object store to that, and what a driver has spread to the driver', async () => {
     const one = newCase({ bob: 'kept' });
     one.join('bob');
-    succeed(one, SMALL_ARTIFACT_BYTES_MAX);
+    succeed(one, OBJECT_ALWAYS_BYTES_MAX);
     const run = succeed(one, LARGE);
     const kept = { kind: 'outputs-kept', run, task: a, keepers: [me, peerId('bob')], wanted: 2 };
     one.mesh.log.append(kept as never, one.mesh.log.entries.at(-1)?.sequence ?? 0);

@@ -72,7 +72,6 @@ export class ArtifactBlobs implements BlobStore {
   async share(blob: ArtifactId, bytes: number): Promise<void> {
     if (blob === EMPTY_ARTIFACT || bytes > SHARED_PART_BYTES_MAX) return;
     const { artifacts, store } = this.#parts;
-    if ((await artifacts.stat([blob])).has(blob)) return;
     await artifacts.put({ digest: blob, kind: 'file', bytes }, store.read(blob));
   }
 

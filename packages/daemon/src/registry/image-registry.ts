@@ -1,6 +1,6 @@
 import type { Clock, ImageManifests, ImageTags, PeerId } from '@podmesh/core';
 import { REGISTRY_PORT } from '@podmesh/core';
-import { RegistryServer } from '@podmesh/registry';
+import { type ImageSource, RegistryServer } from '@podmesh/registry';
 import type { Logger } from 'pino';
 import type { DiskStore } from '../store/disk-store.ts';
 import type { ArtifactBlobs } from './artifact-blobs.ts';
@@ -12,6 +12,7 @@ export interface ImageRegistryParts {
   readonly mesh: { readonly imageTags: ImageTags; readonly imageManifests: ImageManifests };
   readonly store: DiskStore;
   readonly blobs: ArtifactBlobs;
+  readonly mirror?: ImageSource;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly env: NodeJS.ProcessEnv;
@@ -46,6 +47,7 @@ export class ImageRegistry {
     const registry = {
       peer,
       blobs,
+      ...(parts.mirror === undefined ? {} : { mirror: parts.mirror }),
       tags: mesh.imageTags,
       manifests: mesh.imageManifests,
       onTagsChanged: () => pins.refresh(),

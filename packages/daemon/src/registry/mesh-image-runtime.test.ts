@@ -1,11 +1,21 @@
 import { type ImageProblem, OCI_INDEX, ok, type Result, refused } from '@podmesh/core';
+import { type ImageSource, UpstreamError } from '@podmesh/registry';
 import { describe, expect, it } from 'vitest';
 import { MeshImageRuntime, type MeshImageRuntimeParts } from './mesh-image-runtime.ts';
 import { MeshImages } from './mesh-images.ts';
 import { ALICE, imageTexts, never, newBlobs, textId } from './registry.test-kit.ts';
 
+interface Changes {
+  readonly port: number;
+  readonly arch: string;
+  readonly mirror: ImageSource;
+}
+
 /** A peer whose Podman has nothing, in a mesh where another one has these texts. */
-async function newPeer(elsewhere: readonly string[], { port = 5055, arch = 'amd64' } = {}) {
+async function newPeer(
+  elsewhere: readonly string[],
+  { port = 5055, arch = 'amd64', mirror }: Partial<Changes> = {},
+) {
   const { blobs, ports, store } = await newBlobs({ elsewhere });
   const here = new Set<string>();
   const asked: string[] = [];
@@ -19,10 +29,12 @@ async function newPeer(elsewhere: readonly string[], { port = 5055, arch = 'amd6
     return refused({ kind: 'unavailable', message: 'not here' });
   };
   const runtime = { resolveImage } as unknown as MeshImageRuntimeParts['runtime'];
-  const images = new MeshImages({ tags: ports.imageTags, blobs });
-  const peer = new MeshImageRuntime({ runtime, images, arch, port: () => port });
-  const tag = (name: string, text: string) =>
-    ports.imageTags.set('me/tool', name, {
+  const tags = ports.imageTags;
+  const images = new MeshImages({ tags, blobs, ...(mirror === undefined ? {} : { mirror }) });
+  const mirrors = [{ host: 'quay.io', prefix: 'quay' }];
+  const peer = new MeshImageRuntime({ runtime, images, arch, mirrors, port: () => port });
+  const tag = (name: string, text: string, repository = 'me/tool') =>
+    ports.imageTags.set(repository, name, {
       digest: textId(text),
       mediaType: 'a/b',
       bytes: text.length,
@@ -32,6 +44,50 @@ async function newPeer(elsewhere: readonly string[], { port = 5055, arch = 'amd6
 }
 
 const pull = () => undefined;
+
+describe('images of other registries that a machine may ask', () => {
+  it('come through the mesh, unless Podman has them under that name', async () => {
+    const { all, ids, manifest } = imageTexts();
+    const asked: unknown[] = [];
+    const mirror: ImageSource = {
+      bring: async (repository, name) => {
+        asked.push([repository, name]);
+        await tag('1', manifest, 'quay/me/tool');
+        return true;
+      },
+    };
+    const { peer, tag, here } = await newPeer(all, { mirror });
+    expect((await peer.resolveImage('quay.io/me/tool:1', false, never)).ok).toBe(false);
+    expect(asked).toEqual([]);
+    const found = await peer.resolveImage('quay.io/me/tool:1', pull, never);
+    expect(found).toEqual(ok(`pulled 127.0.0.1:5055/quay/me/tool@${ids.manifest}`));
+    expect(asked).toEqual([['quay/me/tool', { kind: 'tag', tag: '1' }]]);
+    here.add('quay.io/me/tool:2');
+    expect(await peer.resolveImage('quay.io/me/tool:2', pull, never)).toEqual(
+      ok('quay.io/me/tool:2'),
+    );
+    // Of others Podman is asked as ever.
+    expect(await peer.resolveImage('ghcr.io/me/tool:1', pull, never)).toEqual(
+      ok('pulled ghcr.io/me/tool:1'),
+    );
+    expect(asked).toHaveLength(1);
+  });
+
+  it('that do not come are unavailable, with what was said there', async () => {
+    const bring = async () => {
+      throw new UpstreamError('quay.io/me/tool:1', 'quay.io answered (status 500)');
+    };
+    const { peer } = await newPeer([], { mirror: { bring } });
+    expect(await peer.resolveImage('quay.io/me/tool:1', pull, never)).toMatchObject({
+      ok: false,
+      error: {
+        kind: 'unavailable',
+        message:
+          'this mesh has no image mesh/quay/me/tool:1, and quay.io/me/tool:1 cannot be had: quay.io answered (status 500)',
+      },
+    });
+  });
+});
 
 describe('images of the mesh', () => {
   it("are pulled from the peer's own registry, by digest, when all of them is on its disk", async () => {

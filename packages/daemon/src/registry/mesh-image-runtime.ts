@@ -4,7 +4,9 @@ import {
   type ImageProblem,
   type LogSink,
   type MeshReference,
+  type Mirror,
   meshReferenceText,
+  mirroredReference,
   type PeerId,
   type PullProgress,
   parseMeshReference,
@@ -14,12 +16,15 @@ import {
   refused,
   type StartProblem,
 } from '@podmesh/core';
+import { UpstreamError } from '@podmesh/registry';
 import type { MeshImages } from './mesh-images.ts';
 
 export interface MeshImageRuntimeParts {
   readonly runtime: ContainerRuntime;
   readonly images: MeshImages;
   readonly arch: string;
+  /** Registries whose images come through the mesh. */
+  readonly mirrors: readonly Mirror[];
   /** Of this peer's own registry; 0: it has none. */
   readonly port: () => number;
 }
@@ -49,8 +54,12 @@ export class MeshImageRuntime implements ContainerRuntime {
   ): Promise<Result<string, ImageProblem>> {
     const port = this.#parts.port();
     const named = parseMeshReference(reference, port === 0 ? undefined : port);
-    if (named === undefined) return await this.#runtime.resolveImage(reference, pull, signal);
-    return await this.#resolve(named, pull, signal);
+    if (named !== undefined) return await this.#resolve(named, pull, signal);
+    const mirrored = mirroredReference(reference, this.#parts.mirrors);
+    if (mirrored === undefined) return await this.#runtime.resolveImage(reference, pull, signal);
+    // What people gave Podman themselves under that name is what they mean.
+    const here = await this.#runtime.resolveImage(reference, false, signal);
+    return here.ok ? here : await this.#resolve(mirrored, pull, signal);
   }
 
   loadImage(archivePath: string, signal: AbortSignal): Promise<Result<string, ImageProblem>> {
@@ -80,7 +89,9 @@ export class MeshImageRuntime implements ContainerRuntime {
   ): Promise<Result<string, ImageProblem>> {
     const { images, arch, port } = this.#parts;
     const name = meshReferenceText(named);
-    const found = await images.find(named, arch, signal);
+    const found = await images
+      .find(named, arch, signal, pull !== false)
+      .catch((error: unknown) => notMirrored(name, error));
     if (!found.ok) return found;
     const { image, manifest } = found.value;
     const here = await this.#runtime.resolveImage(image, false, signal);
@@ -96,6 +107,13 @@ export class MeshImageRuntime implements ContainerRuntime {
       brought.value();
     }
   }
+}
+
+/** What the other registry said; whatever else went wrong is not the image's doing. */
+function notMirrored(name: string, error: unknown): Result<never, ImageProblem> {
+  if (!(error instanceof UpstreamError)) throw error;
+  const message = `this mesh has no image ${name}, and ${error.message}`;
+  return refused({ kind: 'unavailable', message });
 }
 
 function noRegistry(name: string): ImageProblem {

@@ -15,12 +15,19 @@ import {
   type Result,
   refused,
 } from '@podmesh/core';
-import { type BlobStore, forEachAtOnce } from '@podmesh/registry';
+import {
+  type BlobStore,
+  forEachAtOnce,
+  type ImageSource,
+  type ManifestName,
+} from '@podmesh/registry';
 import { PARTS_FETCHED_MAX } from './image-limits.ts';
 
 export interface MeshImagesParts {
   readonly tags: Pick<ImageTags, 'find'>;
   readonly blobs: Pick<BlobStore, 'bring' | 'read' | 'hold'>;
+  /** Asked for what the mesh does not have. */
+  readonly mirror?: ImageSource;
 }
 
 /** An image of the mesh, as far as its manifest tells. */
@@ -40,20 +47,32 @@ export class MeshImages {
     this.#parts = parts;
   }
 
+  /** `elsewhere`: also what other registries have, where this peer may ask them. */
   async find(
     reference: MeshReference,
     arch: string,
     signal: AbortSignal,
+    elsewhere = false,
   ): Promise<Result<MeshImage, ImageProblem>> {
     const name = meshReferenceText(reference);
-    const digest = reference.digest ?? (await this.#digestOf(reference));
+    const { repository } = reference;
+    const bring = (what: ManifestName): Promise<boolean> =>
+      elsewhere
+        ? (this.#parts.mirror?.bring(repository, what, signal) ?? Promise.resolve(false))
+        : Promise.resolve(false);
+    const tag = { kind: 'tag' as const, tag: reference.tag ?? 'latest' };
+    let digest = reference.digest ?? (await this.#digestOf(reference));
+    if (digest === undefined && (await bring(tag))) digest = await this.#digestOf(reference);
     if (digest === undefined) return refused(unknownTag(name, reference));
-    const found = await this.#read(digest, signal);
+    const readOrBring = async (digest: ArtifactId) =>
+      (await this.#read(digest, signal)) ??
+      ((await bring({ kind: 'digest', digest })) ? await this.#read(digest, signal) : undefined);
+    const found = await readOrBring(digest);
     if (found === undefined) return refused(goneManifest(name, digest));
     if (found.config !== undefined) return ok(imageOf(digest, found.config, found));
     const own = manifestFor(found, arch);
     if (own === undefined) return refused(otherPlatforms(name, arch, found));
-    const image = await this.#read(own.digest, signal);
+    const image = await readOrBring(own.digest);
     if (image?.config === undefined) return refused(goneManifest(name, own.digest));
     return ok(imageOf(own.digest, image.config, image));
   }

@@ -1,4 +1,5 @@
 import type { Mesh } from '@podmesh/jetstream';
+import { ImageMirror, UpstreamRegistry } from '@podmesh/registry';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { StartedParts } from '../started-parts.ts';
 import type { DiskStore } from '../store/disk-store.ts';
@@ -19,7 +20,9 @@ export async function openImages(
   const { artifacts, finder } = mesh;
   const fromPeers = exchange.transfers;
   const blobs = new ArtifactBlobs({ store, artifacts, finder, fromPeers });
+  const mirror = mirrorOf(parts, mesh, blobs);
   const registry = new ImageRegistry({
+    ...mirror,
     peer,
     mesh,
     store,
@@ -31,5 +34,16 @@ export async function openImages(
   });
   started.add('image registry', () => registry.stop());
   await registry.start();
-  return { registry, images: new MeshImages({ tags: mesh.imageTags, blobs }) };
+  return { registry, images: new MeshImages({ tags: mesh.imageTags, blobs, ...mirror }) };
+}
+
+/** Nothing where the owner of this machine named no registry: then none is ever asked. */
+function mirrorOf({ configuration, peer }: DaemonParts, mesh: Mesh, blobs: ArtifactBlobs) {
+  const { mirrors } = configuration;
+  if (mirrors.length === 0) return {};
+  const { imageTags: tags, imageManifests: manifests, mirrorClaims: claims } = mesh;
+  const upstream = new UpstreamRegistry();
+  const clock = systemClock;
+  const parts = { peer, mirrors, upstream, claims, blobs, tags, manifests, clock };
+  return { mirror: new ImageMirror(parts) };
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { peerId, type RunId, type SecretRef, taskId } from '@podmesh/core';
 import { publicKeyText, sealBox } from '@podmesh/jetstream';
-import { freshRun, samplePeer, sampleStarted } from '@podmesh/testkit';
+import { freshRun, sampleArtifact, samplePeer, sampleStarted } from '@podmesh/testkit';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type Bench, newBench, settled } from '../daemon.test-kit.ts';
 import { PeerSecrets } from './peer-secrets.ts';
@@ -70,6 +70,23 @@ describe("a publisher's secrets", () => {
     await answering;
     const box = await settled(bench.clock, bench.ports.boxes.find(run, bob.peer));
     expect(box).toBeDefined();
+  });
+
+  it('that come while the run ends leave no box behind', async () => {
+    const bench = newBench();
+    const run = freshRun();
+    const bob = newPeer(bench, 'bob');
+    const box = sealBox(VALUES, bob.sealingKey, { run, peer: bob.peer });
+    const ask = async () => {
+      const counts = { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 1 };
+      const record = sampleArtifact(Buffer.from('r')).ref.digest;
+      bench.mesh.log.append({ kind: 'run-ended', run, state: 'cancelled', counts, record }, 0);
+      return box;
+    };
+    Object.assign(bench.ports.boxes, { ask });
+    expect(await bob.valuesOf(run, PUBLISHERS)).toEqual(VALUES);
+    const found = await settled(bench.clock, bench.ports.boxes.find(run, bob.peer));
+    expect(found).toBeUndefined();
   });
 
   it('that are not in the box are named', async () => {

@@ -23,7 +23,7 @@ const VARIABLE = 'PODMESH_SECRET_';
 
 export interface PeerSecretsParts {
   readonly boxes: SecretBoxes;
-  readonly log: Pick<RunLog, 'lastOfTask'>;
+  readonly log: Pick<RunLog, 'lastOfTask' | 'isOver'>;
   readonly peers: Pick<PeerDirectory, 'find'>;
   readonly peer: PeerId;
   readonly key: KeyObject;
@@ -101,7 +101,7 @@ export class PeerSecrets {
     signal: AbortSignal,
   ): Promise<SecretValues> {
     const { run } = question;
-    const { boxes, peer, key } = this.#parts;
+    const { boxes, peer, key, log } = this.#parts;
     const known = this.#runs.get(run) ?? (await this.#opened(run));
     if (known !== undefined) return known;
     const box = await boxes.ask({ ...question, peer }, signal);
@@ -113,6 +113,8 @@ export class PeerSecrets {
     }
     // For a later start of this daemon, and so that others may ask it.
     await boxes.put(run, peer, box);
+    // Whoever ended the run meanwhile has taken the boxes away before this one came.
+    if (await log.isOver(run)) await boxes.discard(run);
     return this.#remember(run, values);
   }
 

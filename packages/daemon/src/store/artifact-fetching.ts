@@ -4,6 +4,7 @@ import {
   ArtifactMissingError,
   type ArtifactStore,
   EMPTY_ARTIFACT,
+  OBJECT_ALWAYS_BYTES_MAX,
   type Tree,
 } from '@podmesh/core';
 import { parseTree } from '@podmesh/jetstream';
@@ -61,7 +62,7 @@ export class ArtifactFetching {
     const asked = new Set<ArtifactId>();
     const noteSizes = ({ entries }: Tree): void => {
       for (const entry of entries) {
-        if (entry.kind !== 'file' || !isLarge(entry)) continue;
+        if (entry.kind !== 'file' || entry.bytes <= OBJECT_ALWAYS_BYTES_MAX) continue;
         if (!asked.has(entry.digest)) sizes.set(entry.digest, entry.bytes);
       }
     };
@@ -94,9 +95,10 @@ export class ArtifactFetching {
   }
 
   async #bring(artifact: ArtifactId, bytes: number, signal: AbortSignal): Promise<void> {
-    const isAtPeers = isLarge({ bytes }) && this.#fromPeers !== undefined;
-    if (!isAtPeers) return await this.#bringFromStore(artifact, signal);
-    if (await this.#fetchFromPeers(artifact, bytes, signal)) return;
+    const mayBeAtPeers = bytes > OBJECT_ALWAYS_BYTES_MAX && this.#fromPeers !== undefined;
+    if (!mayBeAtPeers) return await this.#bringFromStore(artifact, signal);
+    // What is small is there alone only when the object store had no room for it.
+    if (isLarge({ bytes }) && (await this.#fetchFromPeers(artifact, bytes, signal))) return;
     signal.throwIfAborted();
     try {
       await this.#bringFromStore(artifact, signal);

@@ -1,5 +1,5 @@
 import type { ArtifactId, ArtifactRef, KeepOrder } from '@podmesh/core';
-import { EMPTY_ARTIFACT, SMALL_ARTIFACT_BYTES_MAX } from '@podmesh/core';
+import { EMPTY_ARTIFACT, OBJECT_ALWAYS_BYTES_MAX } from '@podmesh/core';
 import type { RunPins } from './run-pins.ts';
 import type { TreeSource } from './tree-folder.ts';
 
@@ -72,7 +72,7 @@ export class CopyBringer {
     const small: ArtifactId[] = [];
     for (const [file, bytes] of files) {
       signal.throwIfAborted();
-      if (bytes > SMALL_ARTIFACT_BYTES_MAX) await fetch(file);
+      if (bytes > OBJECT_ALWAYS_BYTES_MAX) await fetch(file);
       else small.push(file);
     }
     const next = small.values();

@@ -76,6 +76,31 @@ describe('a large output of a success', () => {
     ]);
   });
 
+  it('is what a small one becomes when the object store has no room for it, alone or in a directory', async () => {
+    const mesh = newMesh();
+    const { files, store, artifacts, copies } = await newPeer(mesh);
+    mesh.artifacts.takesBytesMax = 256 * 1024;
+    const text = 'm'.repeat(300 * 1024);
+    const file = await files.storeOutput('file', entries(fileEntry('', text)), success);
+    expect(file.bulk).toBe(true);
+    const two = entries(fileEntry('a', `${text}!`), fileEntry('b', 'b'));
+    const dir = await files.storeOutput('dir', two, success);
+    expect(dir.bulk).toBe(true);
+    expect((await artifacts.stat([file.digest, dir.digest])).size).toBe(1);
+    expect(store.pins.isPinned(file.digest)).toBe(true);
+    expect(store.runPins.hasAll(success, [file.digest, dir.digest])).toBe(true);
+    // Another peer finds both with the first, although they are small.
+    const other = await newPeer(mesh, store);
+    expect(await readFile(await other.files.input(file, wish), 'utf8')).toBe(text);
+    const order: KeepOrder = { ...success, outputs: [file, dir] };
+    await other.copies.bring(order, signal);
+    expect(other.store.runPins.hasAll(success, [file.digest, dir.digest])).toBe(true);
+    void copies;
+    // Of a failure nobody would bring copies.
+    const failed = files.storeOutput('file', entries(fileEntry('', `${text}?`)));
+    await expect(failed).rejects.toThrow('no room');
+  });
+
   it('of an attempt that failed goes into the object store: nobody copies it', async () => {
     const { files, artifacts } = await newPeer(newMesh());
     const { digest, bulk } = await files.storeOutput('file', entries(fileEntry('', LARGE)));

@@ -1,6 +1,12 @@
 import { lstat, mkdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ArtifactMissingError, type ArtifactStore, claimId, EMPTY_ARTIFACT } from '@podmesh/core';
+import {
+  ArtifactMissingError,
+  type ArtifactRef,
+  type ArtifactStore,
+  claimId,
+  EMPTY_ARTIFACT,
+} from '@podmesh/core';
 import { makeTree } from '@podmesh/jetstream';
 import { sampleArtifact } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
@@ -81,7 +87,10 @@ describe("a task's output", () => {
   it('that the mesh has already is not sent again', async () => {
     const { artifacts, mesh, files: first } = await newFiles();
     await first.storeOutput('file', entries(fileEntry('', 'same')));
-    const put = () => Promise.reject(new Error('sent again'));
+    async function* unread(): AsyncGenerator<Uint8Array> {
+      yield await Promise.reject(new Error('sent again'));
+    }
+    const put = (ref: ArtifactRef) => artifacts.put(ref, unread());
     const { files } = await newFiles(mesh, { ...portOf(artifacts), put });
     expect(await files.storeOutput('file', entries(fileEntry('', 'same')))).toBeDefined();
   });

@@ -2,21 +2,22 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type {
-  ArtifactId,
-  ArtifactKind,
-  ArtifactRef,
-  ArtifactStore,
-  ClaimId,
-  OutputEntry,
-  Tree,
+import {
+  type ArtifactId,
+  type ArtifactKind,
+  type ArtifactRef,
+  type ArtifactStore,
+  type ClaimId,
+  OBJECT_ALWAYS_BYTES_MAX,
+  type OutputEntry,
+  type Tree,
 } from '@podmesh/core';
 import type { InputWish, LogSpool, StoredOutput, TaskFiles } from '../execute/task-files.ts';
 import { ArtifactFetching, type ArtifactFetchingOptions } from './artifact-fetching.ts';
 import { DiskStore } from './disk-store.ts';
 import { InputPins } from './input-pins.ts';
 import { LogFile } from './log-file.ts';
-import { isLarge, OutputPublishing } from './output-publishing.ts';
+import { OutputPublishing } from './output-publishing.ts';
 import type { Success } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
 import { buildTreeFolder, type TreeSource, treeMembers } from './tree-folder.ts';
@@ -84,7 +85,7 @@ export class LocalTaskFiles implements TaskFiles {
 
   /** For copies of others' outputs; `sizes`: of files that no listing tells of. */
   sourceOf(sizes: ReadonlyMap<ArtifactId, number>, signal: AbortSignal): TreeSource {
-    const large = [...sizes].filter(([, bytes]) => isLarge({ bytes }));
+    const large = [...sizes].filter(([, bytes]) => bytes > OBJECT_ALWAYS_BYTES_MAX);
     return this.#fetching.treeSource(new Map(), signal, new Map(large));
   }
 

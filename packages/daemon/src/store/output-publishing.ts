@@ -4,6 +4,8 @@ import {
   type ArtifactRef,
   type ArtifactStore,
   EMPTY_ARTIFACT,
+  OBJECT_ALWAYS_BYTES_MAX,
+  ObjectStoreFullError,
   type OutputEntry,
   type PinReason,
   runId,
@@ -14,7 +16,7 @@ import {
 import { makeTree } from '@podmesh/jetstream';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
 import type { StoredOutput } from '../execute/task-files.ts';
-import type { DiskStore, StoredFile } from './disk-store.ts';
+import type { DiskStore } from './disk-store.ts';
 import { onePiece } from './one-piece.ts';
 import type { Success } from './run-pins.ts';
 
@@ -54,7 +56,6 @@ export class OutputPublishing {
   /** Of what is on this disk. */
   async publish(artifact: ArtifactRef): Promise<void> {
     if (artifact.digest === EMPTY_ARTIFACT) return;
-    if ((await this.#mesh.stat([artifact.digest])).size > 0) return;
     await this.#mesh.put(artifact, this.#store.read(artifact.digest));
   }
 
@@ -65,12 +66,11 @@ export class OutputPublishing {
     for await (const entry of entries) {
       if (entry.kind !== 'file') break;
       const ref = { ...(await this.#store.write(entry.content)), kind: 'file' as const };
-      if (success !== undefined && isLarge(ref)) {
+      const goesHere = success !== undefined && isLarge(ref);
+      if (!goesHere && (await this.#isPublished(ref, success))) return ref;
+      if (success !== undefined)
         await this.#store.runPins.hold(success, [ref.digest], [ref.digest]);
-        return { ...ref, bulk: true };
-      }
-      await this.#publishPinned(ref);
-      return ref;
+      return { ...ref, bulk: true };
     }
     throw new Error('broken invariant: a file output did not yield a file');
   }
@@ -95,7 +95,11 @@ export class OutputPublishing {
       if (success !== undefined && isLarge(stored)) {
         isBulk = true;
         this.#store.runPins.pin(success, stored.digest);
-      } else await this.#uploadBeside(uploads, stored);
+      } else {
+        await this.#uploadBeside(uploads, async (turn) => {
+          if (!(await this.#isPublished({ ...stored, kind: 'file' }, success, turn))) isBulk = true;
+        });
+      }
     }
     await Promise.all(uploads);
     const { ref, bytes } = listing(listed);
@@ -106,14 +110,34 @@ export class OutputPublishing {
     return { ...ref, bulk: true };
   }
 
-  async #uploadBeside(uploads: Set<Promise<void>>, { digest, bytes }: StoredFile): Promise<void> {
+  async #uploadBeside(
+    uploads: Set<Promise<void>>,
+    publish: (turn: Promise<void> | undefined) => Promise<void>,
+  ): Promise<void> {
     // Pinned while it waits for its turn, too.
     const turn = uploads.size >= UPLOADS_MAX ? Promise.race(uploads) : undefined;
-    const upload = this.#publishPinned({ digest, kind: 'file', bytes }, turn);
+    const upload = publish(turn);
     uploads.add(upload);
     // The failure is met by whoever awaits the set; here it must only not be forgotten.
     upload.then(() => uploads.delete(upload)).catch(() => undefined);
     await turn;
+  }
+
+  /** False: the object store has no room for it, so that it stays pinned on this disk like one that is large. */
+  async #isPublished(
+    artifact: ArtifactRef,
+    success: Success | undefined,
+    turn?: Promise<void>,
+  ): Promise<boolean> {
+    try {
+      await this.#publishPinned(artifact, turn);
+      return true;
+    } catch (error) {
+      const mayStayHere = success !== undefined && artifact.bytes > OBJECT_ALWAYS_BYTES_MAX;
+      if (!(error instanceof ObjectStoreFullError) || !mayStayHere) throw error;
+      this.#store.runPins.pin(success, artifact.digest);
+      return false;
+    }
   }
 
   /** Until it is published this is the only copy: an eviction may not take it in between. */

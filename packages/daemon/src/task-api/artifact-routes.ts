@@ -55,9 +55,20 @@ async function storeArtifact(
   const expected = path.digest === undefined ? undefined : digestIn(path.digest);
   const release = task.takeStream(TASK_STREAMS_MAX);
   try {
-    const content = verified(bodyOf(request, signal), expected);
-    const stored = await files.storeOutput('file', oneFile(content));
-    return json(stored, 201);
+    const known = expected === undefined ? undefined : task.held.get(expected);
+    if (known !== undefined) {
+      for await (const piece of verified(bodyOf(request, signal), expected)) void piece;
+      return json(known, 201);
+    }
+    const putting = task.putting();
+    try {
+      const content = verified(counted(bodyOf(request, signal), putting.count), expected);
+      const stored = await files.storeOutput('file', oneFile(content));
+      putting.keep(stored);
+      return json(stored, 201);
+    } finally {
+      putting.end();
+    }
   } finally {
     release();
   }
@@ -157,6 +168,16 @@ async function* bodyOf(request: TaskApiRequest, signal: AbortSignal): AsyncGener
     signal.removeEventListener('abort', aborted);
   }
   if (!request.complete) throw new TaskApiError('bad-request', 'the body broke off');
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  count: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    count(piece.length);
+    yield piece;
+  }
 }
 
 /** Fails at the end when the bytes are not what was said, so that nothing is stored. */

@@ -48,6 +48,7 @@ export function toTaskApiError(error: unknown): TaskApiError {
   const message = error instanceof Error ? error.message : String(error);
   const name = error instanceof Error ? error.name : '';
   if (name === 'DiskFullError') return new TaskApiError('disk-full', message, error);
+  if (name === 'ObjectStoreFullError') return new TaskApiError('disk-full', message, error);
   if (name === 'ArtifactMissingError') return new TaskApiError('artifact-missing', message, error);
   const isRetryable = error instanceof Error && 'retryable' in error && error.retryable === true;
   if (isRetryable) return new TaskApiError('mesh-unavailable', `${message}; ask again`, error);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { EMPTY_ARTIFACT, readReportLine } from '@podmesh/core';
+import { EMPTY_ARTIFACT, readReportLine, taskId } from '@podmesh/core';
 import { sampleArtifact } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
 import { LogMask } from '../secrets/log-mask.ts';
@@ -141,6 +141,29 @@ describe('who asks', () => {
 });
 
 describe('artifacts of a task', () => {
+  it('count against the disk that the job asked for, once for the same bytes, and not when they are refused', async () => {
+    const { api, begin, open, mesh } = await newApiCase();
+    const plain = open().offer;
+    const offer = { ...plain, requirements: { ...plain.requirements, diskBytes: 1_000 } };
+    const socket = `${api.open({ ...open().attempt, offer, ...begin({ ...offer, task: taskId('a') }) })}/sock`;
+    const put = (body: Buffer, path = '/v1/artifacts') => ask(socket, 'PUT', path, { body });
+    const all = Buffer.from(someBytes(2_000));
+    const first = await put(all.subarray(0, 600));
+    expect(first.status).toBe(201);
+    const refused = await put(all.subarray(0, 401));
+    expectDocumented('PUT', '/v1/artifacts', refused);
+    expect(refused).toMatchObject({ status: 403, body: { error: { code: 'budget-exceeded' } } });
+    expect(refused.text).toContain('needs.disk');
+    expect((await put(all.subarray(0, 300), `/v1/artifacts/${NOWHERE}`)).status).toBe(422);
+    const { digest } = first.body as { digest: string };
+    expect((await put(all.subarray(0, 600), `/v1/artifacts/${digest}`)).status).toBe(201);
+    expect((await put(all.subarray(0, 600))).status).toBe(403);
+    expect((await put(all.subarray(700, 1_100))).status).toBe(201);
+    expect((await put(Buffer.from('x'))).status).toBe(403);
+    expect(mesh.artifacts.size).toBe(2);
+    expect(new Set(api.held())).toEqual(new Set(mesh.artifacts.keys()));
+  });
+
   it('are stored under their digest, and read whole or in part', async () => {
     const { open, mesh } = await newApiCase();
     const { socket } = open();

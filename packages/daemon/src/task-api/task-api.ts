@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { ClaimId, LiveLog, Sha256, TaskQuestion, TaskReply } from '@podmesh/core';
+import type { ArtifactId, ClaimId, LiveLog, Sha256, TaskQuestion, TaskReply } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { type AboutRouteParts, AboutRoutes } from './about-routes.ts';
 import { type ArtifactRouteParts, artifactRoutes } from './artifact-routes.ts';
@@ -87,6 +87,11 @@ export class TaskApi implements AttemptDesk {
   /** All that is answered. */
   get routes(): readonly TaskApiRoute[] {
     return this.#table.routes;
+  }
+
+  /** What tasks put that nothing refers to yet. */
+  held(): readonly ArtifactId[] {
+    return [...this.#tasks.values()].flatMap(({ held }) => [...held.keys()]);
   }
 
   /** `kept`: claims whose containers may still run. Throws where no socket can be made. */

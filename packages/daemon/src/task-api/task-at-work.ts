@@ -1,5 +1,14 @@
-import type { ClaimId, Offer, Sequence } from '@podmesh/core';
+import {
+  type ArtifactId,
+  type ArtifactRef,
+  type ClaimId,
+  type Offer,
+  type Sequence,
+  TASK_PUT_BYTES_DEFAULT,
+  TASK_PUTS_MAX,
+} from '@podmesh/core';
 import type { Reservation } from '../claim/capacity-ledger.ts';
+import { mebibytes } from '../machine/mebibytes.ts';
 import { TaskApiError } from './task-api-error.ts';
 
 /** An attempt whose container runs, or is about to. */
@@ -26,6 +35,8 @@ export class TaskAtWork {
   #waits = 0;
   #requests = 0;
   #streams = 0;
+  #putBytes = 0;
+  readonly #held = new Map<ArtifactId, ArtifactRef>();
 
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -64,6 +75,51 @@ export class TaskAtWork {
     return () => {
       if (isTaken) this.#streams -= 1;
       isTaken = false;
+    };
+  }
+
+  /** What it put, and nothing but the task may know of yet. */
+  get held(): ReadonlyMap<ArtifactId, ArtifactRef> {
+    return this.#held;
+  }
+
+  /**
+   * Counts the bytes of an artifact that it puts against what it may put: what its job asks for as disk, as they all end up on
+   * disks. Throws `budget-exceeded`. What was counted is given back unless `keep` is called.
+   */
+  putting(): {
+    count(bytes: number): void;
+    keep(artifact: ArtifactRef): void;
+    end(): void;
+  } {
+    const { diskBytes } = this.offer.requirements;
+    const most = diskBytes > 0 ? diskBytes : TASK_PUT_BYTES_DEFAULT;
+    if (this.#held.size >= TASK_PUTS_MAX)
+      throw new TaskApiError(
+        'budget-exceeded',
+        `an attempt puts ${TASK_PUTS_MAX} artifacts at most`,
+      );
+    let counted = 0;
+    return {
+      count: (bytes) => {
+        counted += bytes;
+        this.#putBytes += bytes;
+        if (this.#putBytes <= most) return;
+        const what = diskBytes > 0 ? 'it asked for' : 'that a task may put which asks for none';
+        throw new TaskApiError(
+          'budget-exceeded',
+          `this attempt puts more than the ${mebibytes(most)} of disk ${what}: ask for more with needs.disk`,
+        );
+      },
+      keep: (artifact) => {
+        // The same bytes again take no room.
+        if (!this.#held.has(artifact.digest)) counted = 0;
+        this.#held.set(artifact.digest, artifact);
+      },
+      end: () => {
+        this.#putBytes -= counted;
+        counted = 0;
+      },
     };
   }
 

@@ -3,6 +3,7 @@ import {
   type ImageManifests,
   type ImageTags,
   type ManifestRecord,
+  type MirrorClaims,
   peerId,
   type TagRecord,
 } from '@podmesh/core';
@@ -13,6 +14,7 @@ import { type Bench, type MakeBench, until, useBench } from './bench.ts';
 type ImageBench = Bench<{
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
+  readonly mirrorClaims: MirrorClaims;
 }>;
 
 /** More than one answer of a server holds. */
@@ -20,6 +22,36 @@ const MANY = 1_100;
 
 /** What the names of images must do, whatever is behind them. */
 export function describeImages(name: string, make: MakeBench<ImageBench>): void {
+  describe(`${name}: MirrorClaims`, () => {
+    const use = useBench(make);
+    const [ann, bob] = [peerId('ann'), peerId('bob')];
+    const image = 'quay.io/me/tool@1.0';
+
+    it("are one peer's as long as it renews them, and somebody else's who saw that it does not", async () => {
+      const { ports, other } = use();
+      const mine = await ports.mirrorClaims.take(image, ann, undefined);
+      expect(mine.kind).toBe('mine');
+      const theirs = await other.mirrorClaims.take(image, bob, undefined);
+      expect(theirs).toEqual({ kind: 'others', revision: mine.revision });
+      const renewed = await ports.mirrorClaims.take(image, ann, mine.revision);
+      expect(renewed.kind).toBe('mine');
+      expect((await other.mirrorClaims.take(image, bob, theirs.revision)).kind).toBe('others');
+      const over = await other.mirrorClaims.take(image, bob, renewed.revision);
+      expect(over.kind).toBe('mine');
+      expect((await ports.mirrorClaims.take(image, ann, renewed.revision)).kind).toBe('others');
+    });
+
+    it('are free again when they are given back, which is harmless twice', async () => {
+      const { ports, other } = use();
+      await ports.mirrorClaims.take(image, ann, undefined);
+      await ports.mirrorClaims.release(image);
+      await ports.mirrorClaims.release(image);
+      expect((await other.mirrorClaims.take(image, bob, undefined)).kind).toBe('mine');
+      expect((await other.mirrorClaims.take('other@1', bob, undefined)).kind).toBe('mine');
+      expect(await other.imageTags.list()).toEqual([]);
+    });
+  });
+
   describe(`${name}: ImageTags`, () => {
     const use = useBench(make);
 

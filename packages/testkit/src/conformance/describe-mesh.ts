@@ -3,6 +3,7 @@ import type { MeshPorts } from '../mesh/fake-mesh.ts';
 import { freshAction } from '../samples.ts';
 import { type MakeBench, until } from './bench.ts';
 import { describeArtifactFinder } from './describe-artifact-finder.ts';
+import { describeArtifactShelf } from './describe-artifact-shelf.ts';
 import { type ChunkTransportBench, describeChunkTransport } from './describe-chunk-transport.ts';
 import { describeLaneDirectory, describePeerDirectory } from './describe-directories.ts';
 import { describeDriveQueue } from './describe-drive-queue.ts';
@@ -32,6 +33,7 @@ export function describeMesh(name: string, make: MakeBench<MeshBench>): void {
   describeLaneDirectory(name, make);
   describeResultCache(name, make);
   describeArtifactStore(name, make);
+  describeArtifactShelf(name, make);
   describeImages(name, make);
   describeLiveLog(name, make);
   describeArtifactFinder(name, make);

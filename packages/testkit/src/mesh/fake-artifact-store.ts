@@ -5,15 +5,51 @@ import {
   type ArtifactRef,
   type ArtifactStore,
   EMPTY_ARTIFACT,
+  ObjectStoreFullError,
   PortError,
+  type ShelfLook,
 } from '@podmesh/core';
 import type { FakeProcess } from '../process/fake-process.ts';
 
 /** Bytes of one piece of an answer. */
 const CHUNK_BYTES = 64 * 1024;
 
-/** Artifacts that the mesh holds. */
-export type ArtifactServer = Map<ArtifactId, StoredArtifact>;
+/** Artifacts that the mesh holds, and where in their stream each of them is. */
+export class ArtifactServer extends Map<ArtifactId, StoredArtifact> {
+  readonly nowMs: () => number;
+  note: ShelfLook['note'];
+  lastSequence = 0;
+  /** Larger ones are refused: it is nearly full. */
+  takesBytesMax = Number.POSITIVE_INFINITY;
+  private readonly sequences = new Map<ArtifactId, number>();
+
+  constructor(nowMs: () => number) {
+    super();
+    this.nowMs = nowMs;
+  }
+
+  sequenceOf(artifact: ArtifactId): number {
+    return this.sequences.get(artifact) ?? 0;
+  }
+
+  nextSequence(): number {
+    this.lastSequence += 1;
+    return this.lastSequence;
+  }
+
+  override set(artifact: ArtifactId, stored: StoredArtifact): this {
+    this.sequences.set(artifact, this.nextSequence());
+    return super.set(artifact, stored);
+  }
+
+  /** What every put does of something that is there (core, `ArtifactShelf`); false: it is not. */
+  keep(artifact: ArtifactId): boolean {
+    const stored = this.get(artifact);
+    const horizon = this.note?.value.horizon ?? 0;
+    if (stored !== undefined && this.sequenceOf(artifact) <= horizon) this.set(artifact, stored);
+    return stored !== undefined;
+  }
+}
 
 export interface StoredArtifact {
   readonly ref: ArtifactRef;
@@ -43,6 +79,8 @@ export class FakeArtifactStore implements ArtifactStore {
   }
 
   async put(artifact: ArtifactRef, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+    const { digest: named } = artifact;
+    if (await this.process.call(`artifacts.keep ${named}`, () => this.server.keep(named))) return;
     const chunks: Uint8Array[] = [];
     for await (const chunk of bytes) chunks.push(chunk.slice());
     const whole = Buffer.concat(chunks);
@@ -53,8 +91,10 @@ export class FakeArtifactStore implements ArtifactStore {
         const message = `bytes put as ${told} are ${digest} (${whole.length} bytes)`;
         throw new PortError(message, { retryable: false });
       }
-      if (digest !== EMPTY_ARTIFACT)
-        this.server.set(artifact.digest, { ref: artifact, bytes: whole });
+      if (digest === EMPTY_ARTIFACT || this.server.keep(artifact.digest)) return;
+      if (whole.length > this.server.takesBytesMax)
+        throw new ObjectStoreFullError(artifact.digest, { bytes: whole.length });
+      this.server.set(artifact.digest, { ref: artifact, bytes: whole });
     });
   }
 

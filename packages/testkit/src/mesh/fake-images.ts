@@ -3,7 +3,10 @@ import type {
   ImageManifests,
   ImageTags,
   ManifestRecord,
+  MirrorClaim,
+  MirrorClaims,
   NamedTag,
+  PeerId,
   TagChange,
   TagRecord,
 } from '@podmesh/core';
@@ -19,6 +22,7 @@ interface TagLine {
 export class ImageServer {
   readonly tags = new Map<string, TagLine>();
   readonly manifests = new Map<string, Map<ArtifactId, string>>();
+  readonly claims = new Map<string, number>();
   private revision = 0;
   private readonly nowMs: () => number;
 
@@ -35,6 +39,12 @@ export class ImageServer {
     const at = new Date(this.nowMs()).toISOString();
     line.changes.push({ ...(record === undefined ? {} : { record }), revision, at });
     return revision;
+  }
+
+  claim(image: string): number {
+    this.revision += 1;
+    this.claims.set(image, this.revision);
+    return this.revision;
   }
 
   changesOf(repository: string, tag: string): readonly TagChange[] {
@@ -126,6 +136,31 @@ export class FakeImageManifests implements ImageManifests {
   remove(repository: string, digest: ArtifactId): Promise<void> {
     return this.process.call(`manifests.remove ${digest}`, () => {
       this.server.manifests.get(repository)?.delete(digest);
+    });
+  }
+}
+
+/** Who asks elsewhere, as one process sees it. */
+export class FakeMirrorClaims implements MirrorClaims {
+  private readonly process: FakeProcess;
+  private readonly server: ImageServer;
+
+  constructor(process: FakeProcess, server: ImageServer) {
+    this.process = process;
+    this.server = server;
+  }
+
+  take(image: string, _peer: PeerId, seen: number | undefined): Promise<MirrorClaim> {
+    return this.process.call(`mirror.take ${image}`, () => {
+      const now = this.server.claims.get(image);
+      if (now === seen) return { kind: 'mine', revision: this.server.claim(image) };
+      return { kind: 'others', revision: now ?? 0 };
+    });
+  }
+
+  release(image: string): Promise<void> {
+    return this.process.call(`mirror.release ${image}`, () => {
+      this.server.claims.delete(image);
     });
   }
 }

@@ -1,6 +1,7 @@
 import type {
   ArtifactFinder,
   ArtifactId,
+  ArtifactShelf,
   ArtifactStore,
   ChunkSource,
   ChunkTransport,
@@ -12,6 +13,7 @@ import type {
   LaneDirectory,
   LeaseKeeper,
   LiveLog,
+  MirrorClaims,
   Offer,
   OfferQueue,
   OutputKeepers,
@@ -28,11 +30,12 @@ import type { FakeProcess } from '../process/fake-process.ts';
 import { Random } from '../random.ts';
 import type { Scheduler } from '../time/scheduler.ts';
 import { FakeArtifactFinder, FinderServer } from './fake-artifact-finder.ts';
-import { type ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts';
+import { FakeArtifactShelf } from './fake-artifact-shelf.ts';
+import { ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts';
 import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
-import { FakeImageManifests, FakeImageTags, ImageServer } from './fake-images.ts';
+import { FakeImageManifests, FakeImageTags, FakeMirrorClaims, ImageServer } from './fake-images.ts';
 import { FakeInputPins } from './fake-input-pins.ts';
 import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
@@ -60,6 +63,7 @@ export interface MeshPorts {
   readonly sleepers: SleepingPeers;
   readonly results: ResultCache;
   readonly artifacts: ArtifactStore;
+  readonly shelf: ArtifactShelf;
   readonly liveLog: LiveLog;
   readonly finder: ArtifactFinder;
   readonly pins: InputPins;
@@ -67,6 +71,7 @@ export interface MeshPorts {
   readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
+  readonly mirrorClaims: MirrorClaims;
   readonly relay: ChunkTransport;
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
 }
@@ -79,7 +84,7 @@ export class FakeMesh {
   readonly lanes = new LaneServer();
   readonly peers: PeerServer;
   readonly results: ResultServer = new Map();
-  readonly artifacts: ArtifactServer = new Map();
+  readonly artifacts: ArtifactServer;
   readonly liveLog = new LiveLogServer();
   readonly images: ImageServer;
   readonly finder = new FinderServer();
@@ -93,6 +98,7 @@ export class FakeMesh {
   constructor(scheduler: Scheduler, random: Random = new Random('mesh')) {
     const nowMs = () => scheduler.nowMs();
     this.random = random;
+    this.artifacts = new ArtifactServer(nowMs);
     this.log = new LogServer(nowMs);
     this.peers = new PeerServer(nowMs);
     this.images = new ImageServer(nowMs);
@@ -118,6 +124,7 @@ export class FakeMesh {
       sleepers: new FakeSleepingPeers(process, this.sleepers),
       results: new FakeResultCache(process, this.results),
       artifacts: new FakeArtifactStore(process, this.artifacts),
+      shelf: new FakeArtifactShelf(process, this.artifacts),
       liveLog: new FakeLiveLog(process, this.liveLog),
       finder: new FakeArtifactFinder(process, this.finder, this.peers),
       pins: new FakeInputPins(process, this.log),
@@ -125,6 +132,7 @@ export class FakeMesh {
       keepers: new FakeOutputKeepers(process, this.keepers),
       imageTags: new FakeImageTags(process, this.images),
       imageManifests: new FakeImageManifests(process, this.images),
+      mirrorClaims: new FakeMirrorClaims(process, this.images),
       relay: new FakeChunkTransport(process, this.chunks),
       serveRelay: (peer, source, signal) => this.chunks.serve(peer, { process, source }, signal),
     };

@@ -1,0 +1,38 @@
+import { JetStreamApiError } from '@nats-io/jetstream';
+import type { ArtifactId } from '@podmesh/core';
+import type { MeshConnection } from './mesh-connection.ts';
+import { asking } from './port-error.ts';
+import { findEntry, type StoredEntry, writeEntry } from './shelf-entry.ts';
+import { readNote } from './shelf-note.ts';
+import { artifactMetaSubject } from './subjects.ts';
+
+const WRONG_LAST_SEQUENCE = 10071;
+
+/** Writes an entry anew that a sweep may have condemned; false: it is gone. */
+export async function keepEntry(
+  mesh: MeshConnection,
+  artifact: ArtifactId,
+  stored: StoredEntry,
+): Promise<boolean> {
+  const horizon = (await readNote(mesh))?.value.horizon ?? 0;
+  let seen: StoredEntry | undefined = stored;
+  while (seen !== undefined && seen.sequence <= horizon) {
+    const { entry, sequence } = seen;
+    try {
+      const subject = artifactMetaSubject(artifact);
+      await asking(`keep ${artifact}`, () => writeEntry(mesh, subject, entry, sequence));
+      return true;
+    } catch (error) {
+      if (!isWrongSequence(error)) throw error;
+      // The sweep removed it, or somebody else kept it.
+      seen = await findEntry(mesh, artifact);
+    }
+  }
+  return seen !== undefined;
+}
+
+/** The server's refusal to whoever has not seen the newest, also below an error of ours. */
+export function isWrongSequence(error: unknown): boolean {
+  const told = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  return told instanceof JetStreamApiError && told.code === WRONG_LAST_SEQUENCE;
+}
