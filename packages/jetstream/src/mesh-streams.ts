@@ -230,8 +230,8 @@ async function add(jsm: JetStreamManager, wanted: Wanted): Promise<StreamInfo> {
 }
 
 const STREAM_NOT_FOUND = 10059;
-/** nats-server errors.json: the memory, storage, or account has not so much. */
-const NO_ROOM_CODES: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047]);
+/** nats-server errors.json: no server of a cluster, the memory, storage, or account has so much. */
+export const NO_ROOM_CODES: ReadonlySet<number> = new Set([10002, 10005, 10023, 10028, 10047]);
 
 async function readConfig(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
   try {

@@ -2,6 +2,7 @@ import { PersistMode, type StreamConfig, type StreamInfo } from '@nats-io/jetstr
 import { createInbox, type Msg } from '@nats-io/transport-node';
 import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshAnswerError, MeshSilentError } from '../mesh-errors.ts';
+import { NO_ROOM_CODES } from '../mesh-streams.ts';
 import { pause } from '../pause.ts';
 import { portError } from '../port-error.ts';
 import { streamRestoreSubject, streamSnapshotSubject } from '../subjects.ts';
@@ -15,6 +16,7 @@ const CHUNK_BYTES = 512 * 1024;
 /** A restore that the server found too slow is begun again. */
 const TRIES_MAX = 3;
 const LOOK_MS = 20;
+const BOUND_BYTES_MIN = 2 ** 30;
 const CURRENT_MS = 120_000;
 
 export interface StreamCopyOptions {
@@ -81,7 +83,7 @@ export function isCurrent({ config, cluster }: StreamInfo): boolean {
 
 interface Snapshot {
   readonly config: StreamConfig;
-  readonly state: object;
+  readonly state: { readonly bytes: number };
 }
 
 /** Every chunk is passed on before the next one is asked for: nothing piles up here, however large the stream is. */
@@ -93,12 +95,7 @@ async function transfer(stream: string, { from, to, replicas }: StreamCopyOption
     const { config, state } = await ask<Snapshot>(from, streamSnapshotSubject(stream), order);
     // Such a stream may be lost, and cannot have replicas.
     const copies = config.persist_mode === PersistMode.Async ? 1 : replicas;
-    const restore = { config: { ...config, num_replicas: copies }, state };
-    const { deliver_subject: target } = await ask<{ deliver_subject: string }>(
-      to,
-      streamRestoreSubject(stream),
-      restore,
-    );
+    const target = await openRestore(to, { config: { ...config, num_replicas: copies }, state });
     for await (const chunk of chunks) {
       if (chunk.data.length === 0) break;
       refuseError(stream, await to.request(target, chunk.data, { timeoutMs: CHUNK_MS }));
@@ -107,6 +104,19 @@ async function transfer(stream: string, { from, to, replicas }: StreamCopyOption
     refuseError(stream, await to.request(target, '', { timeoutMs: FINISH_MS }));
   } finally {
     chunks.unsubscribe();
+  }
+}
+
+/** A bound that the disks of the other servers have no room for is halved until they have. */
+async function openRestore(to: MeshConnection, { config, state }: Snapshot): Promise<string> {
+  const subject = streamRestoreSubject(config.name);
+  try {
+    return (await ask<{ deliver_subject: string }>(to, subject, { config, state })).deliver_subject;
+  } catch (error) {
+    const bytes = Math.floor(config.max_bytes / 2);
+    const isTooMuch = error instanceof MeshAnswerError && NO_ROOM_CODES.has(error.code);
+    if (!isTooMuch || bytes <= Math.max(state.bytes, BOUND_BYTES_MIN)) throw error;
+    return openRestore(to, { config: { ...config, max_bytes: bytes }, state });
   }
 }
 

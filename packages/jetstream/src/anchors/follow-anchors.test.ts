@@ -29,6 +29,7 @@ test(
       const [one] = servers;
       if (one === undefined) throw new Error('no server');
       const mesh = await group.connect(one);
+      await mesh.untilPlaces(3);
       await mesh.ensureStreams({ replicas: 3 });
       const book = new AnchorBook(mesh);
       await book.write(recordOf(2, servers));
