@@ -18,7 +18,10 @@ describe('draining one of two daemons during a run', () => {
   beforeAll(async () => {
     cluster = await ProcessMesh.start();
     ann = await cluster.addPeer('ann', { env: { PODMESH_PRETEND_HOST: 'ann' } });
-    bob = cluster.newPeer('bob', { env: { PODMESH_PRETEND_HOST: 'bob' } });
+    bob = cluster.newPeer('bob', {
+      words: ['--label', 'place=bob'],
+      env: { PODMESH_PRETEND_HOST: 'bob' },
+    });
   }, 3 * MINUTES);
 
   afterAll(() => cluster.stop(), 3 * MINUTES);
@@ -59,6 +62,8 @@ describe('draining one of two daemons during a run', () => {
             id: 'sum',
             cache: false,
             after: ['long'],
+            // However slowly the other one starts, this is left for it.
+            needs: { labels: ['place=bob'] },
             command: shell('wc -c < /in/big'),
             inputs: { big: 'jobs:big/big' },
             outputs: { bytes: 'fd:1' },

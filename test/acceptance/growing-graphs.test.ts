@@ -1,37 +1,30 @@
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunRecord } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import { CommandLine } from '../process-kit/command-line.ts';
+import type { CommandLine } from '../process-kit/command-line.ts';
+import { OwnMachine } from '../process-kit/own-machine.ts';
 import { BUSYBOX } from '../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import { removeFolder } from '../process-kit/remove-folder.ts';
 
 const MINUTES = 60_000;
 const OUT = { outputs: { out: 'fd:1' } };
 
 describe('graphs that grow, on a machine of its own', () => {
   let folder: string;
+  let machine: OwnMachine;
   let cli: CommandLine;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'podmesh-growing-'));
-    cli = new CommandLine(join(folder, 'home'), folder);
-    const { code, err } = await cli.run('up', '--detach', '--cores', '2');
-    expect(code, err).toBe(0);
+    machine = await OwnMachine.start();
+    ({ folder, cli } = machine);
   }, 2 * MINUTES);
 
-  afterAll(async () => {
-    await cli.run('down');
-    await removeFolder(folder);
-  }, 2 * MINUTES);
+  afterAll(() => machine.stop(), 2 * MINUTES);
 
   async function publish(jobs: readonly object[]) {
-    const document = { version: 1, defaults: { container: BUSYBOX }, jobs };
-    await writeFile(join(folder, 'graph.json'), JSON.stringify(document));
-    return cli.run('run', 'graph.json');
+    return machine.publish({ defaults: { container: BUSYBOX }, jobs });
   }
 
   async function textOf(output: string): Promise<string> {

@@ -1,12 +1,11 @@
-import { cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { RunRecord } from '@podmesh/core';
 import { makeZip } from '@podmesh/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CommandLine, type Said } from '../process-kit/command-line.ts';
-import { removeFolder } from '../process-kit/remove-folder.ts';
+import type { CommandLine, Said } from '../process-kit/command-line.ts';
+import { OwnMachine } from '../process-kit/own-machine.ts';
 import { tinyWheel } from '../process-kit/tiny-wheel.ts';
 
 const MINUTES = 60_000;
@@ -22,23 +21,18 @@ const FAILS = 'def main():\n    raise ValueError("these numbers\\ndo not add up"
 
 describe('Python jobs on a machine of its own', () => {
   let folder: string;
+  let machine: OwnMachine;
   let cli: CommandLine;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'podmesh-python-'));
-    cli = new CommandLine(join(folder, 'home'), folder);
-    const { code, err } = await cli.run('up', '--detach', '--cores', '2');
-    expect(code, err).toBe(0);
+    machine = await OwnMachine.start();
+    ({ folder, cli } = machine);
   }, 2 * MINUTES);
 
-  afterAll(async () => {
-    await cli.run('down');
-    await removeFolder(folder);
-  }, 2 * MINUTES);
+  afterAll(() => machine.stop(), 2 * MINUTES);
 
   async function publish(...jobs: readonly object[]): Promise<Said> {
-    await writeFile(join(folder, 'graph.json'), JSON.stringify({ version: 1, jobs }));
-    return cli.run('run', 'graph.json');
+    return machine.publish({ jobs });
   }
 
   async function program(name: string, main: string): Promise<string> {
@@ -47,9 +41,7 @@ describe('Python jobs on a machine of its own', () => {
     return name;
   }
 
-  async function record(): Promise<RunRecord> {
-    return JSON.parse((await cli.run('show', 'last', '--json')).out) as RunRecord;
-  }
+  const record = (): Promise<RunRecord> => machine.record();
 
   async function resultOf(task: string): Promise<Readonly<Record<string, unknown>>> {
     const { code, out, err } = await cli.run('get', `last/${task}/result`, '-o', '-');

@@ -1,11 +1,9 @@
-import { cp, mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { RunRecord } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CommandLine } from '../process-kit/command-line.ts';
-import { removeFolder } from '../process-kit/remove-folder.ts';
+import type { CommandLine } from '../process-kit/command-line.ts';
+import { OwnMachine } from '../process-kit/own-machine.ts';
 
 const MINUTES = 60_000;
 const SDK = fileURLToPath(new URL('../../packages/sdk-python', import.meta.url));
@@ -22,21 +20,17 @@ function picture(): Buffer {
 
 describe('tasks that spawn tasks, on one core', () => {
   let folder: string;
+  let machine: OwnMachine;
   let cli: CommandLine;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'podmesh-spawning-'));
-    cli = new CommandLine(join(folder, 'home'), folder);
+    machine = await OwnMachine.start(1);
+    ({ folder, cli } = machine);
     await cp(SDK, folder, { recursive: true });
     await writeFile(join(folder, 'picture.ppm'), picture());
-    const { code, err } = await cli.run('up', '--detach', '--cores', '1');
-    expect(code, err).toBe(0);
   }, 2 * MINUTES);
 
-  afterAll(async () => {
-    await cli.run('down');
-    await removeFolder(folder);
-  }, 2 * MINUTES);
+  afterAll(() => machine.stop(), 2 * MINUTES);
 
   /** An example as the only job of a run: what it printed, and the record. */
   async function example(name: string, env: object = {}, job: object = {}) {
@@ -55,11 +49,10 @@ describe('tasks that spawn tasks, on one core', () => {
       ...job,
       env: { PYTHONPATH: '/in', ...env },
     };
-    await writeFile(join(folder, 'graph.json'), JSON.stringify({ version: 1, jobs: [whole] }));
-    const { code, out, err } = await cli.run('run', 'graph.json');
+    const { code, out, err } = await machine.publish({ jobs: [whole] });
     expect(code, out + err).toBe(0);
     const printed = (await cli.run('get', `last/${name}/printed`, '-o', '-')).out.trim();
-    const record = JSON.parse((await cli.run('show', 'last', '--json')).out) as RunRecord;
+    const record = await machine.record();
     return { printed, record, err };
   }
 

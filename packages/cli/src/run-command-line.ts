@@ -14,6 +14,7 @@ import { get } from './commands/get.ts';
 import { image } from './commands/image.ts';
 import { logs } from './commands/logs.ts';
 import { peers } from './commands/peers.ts';
+import { policy } from './commands/policy.ts';
 import { ps } from './commands/ps.ts';
 import { put } from './commands/put.ts';
 import { release } from './commands/release.ts';
@@ -45,6 +46,7 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   peers,
   drain,
   undrain,
+  policy,
   explain,
   anchors,
   service,

@@ -35,6 +35,8 @@ it.each([
   '--surprise',
   '--home',
   '--grace soon',
+  '--exit-when-idle later',
+  '--cloud mine',
   '--grace 25h',
 ])('%s is refused', (text) => {
   expect(parse(text).ok).toBe(false);
@@ -44,7 +46,7 @@ it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
     ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m' +
-    ' --mirror docker.io --mirror quay.io=quay';
+    ' --exit-when-idle 15m --cloud auto --mirror docker.io --mirror quay.io=quay';
   expect(parse(text)).toEqual({
     ok: true,
     value: {
@@ -64,6 +66,8 @@ it('everything that can be told is understood', () => {
       allowRoot: true,
       untilIdle: true,
       graceMs: 90_000,
+      exitWhenIdleMs: 900_000,
+      cloud: 'auto',
     },
   });
 });

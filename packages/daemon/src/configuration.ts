@@ -30,6 +30,10 @@ export interface Configuration {
   readonly untilIdle: boolean;
   /** After a signal what runs has so long to end by itself, before it is given back. */
   readonly graceMs: number;
+  /** A machine that is paid by the hour: ends when nothing was done for so long. */
+  readonly exitWhenIdleMs?: number;
+  /** Whose notice that the machine will be taken away is listened for; absent: nobody's. */
+  readonly cloud?: CloudName | 'auto';
   /** Where images are served to programs of this machine; 0: nowhere. Absent: on the documented port, or where there is one. */
   readonly registryPort?: number;
   /** Registries that this peer may ask for images which the mesh does not have. */
@@ -39,6 +43,10 @@ export interface Configuration {
   /** Where artifacts are served to other peers; absent: on the address by which this machine reaches the mesh. */
   readonly serve?: 'none' | ServeAddress;
 }
+
+/** Clouds whose notices are understood. */
+const CLOUDS = ['aws', 'gcp', 'azure'] as const;
+export type CloudName = (typeof CLOUDS)[number];
 
 export interface ServeAddress {
   /** A name or an address of this machine. */
@@ -108,7 +116,7 @@ export function parseConfiguration(
   const metricsPort = metrics === undefined ? undefined : parsePort(metrics);
   if (metrics !== undefined && metricsPort === undefined)
     problems.push(`--metrics-port ${metrics}: give a port of this machine, or 0 for none`);
-  const duration = (name: 'grace'): number | undefined => {
+  const duration = (name: 'grace' | 'exit-when-idle'): number | undefined => {
     const text = values[name];
     if (text === undefined) return undefined;
     const ms = /^\d+(\.\d+)?[smhd]?$/.test(text)
@@ -118,6 +126,10 @@ export function parseConfiguration(
       problems.push(`--${name} ${text}: give a time such as 30s or 15m, at most 24h`);
     return ms;
   };
+  const exitWhenIdleMs = duration('exit-when-idle');
+  const cloud = (['auto', ...CLOUDS] as const).find((known) => known === values.cloud);
+  if (values.cloud !== undefined && cloud === undefined)
+    problems.push(`--cloud ${values.cloud}: give auto or one of ${CLOUDS.join(', ')}`);
   const graceMs = duration('grace') ?? GRACE_MS_DEFAULT;
   const serve = values.serve === undefined ? undefined : parseServe(values.serve);
   if (values.serve !== undefined && serve === undefined)
@@ -146,6 +158,8 @@ export function parseConfiguration(
     allowRoot: values['allow-root'] ?? false,
     untilIdle: values['until-idle'] ?? false,
     graceMs,
+    ...(exitWhenIdleMs === undefined ? {} : { exitWhenIdleMs }),
+    ...(cloud === undefined ? {} : { cloud }),
     ...(serve === undefined ? {} : { serve }),
     ...(registryPort === undefined ? {} : { registryPort }),
     ...(metricsPort === undefined || metricsPort === 0 ? {} : { metricsPort }),
@@ -169,6 +183,8 @@ function parseWords(argv: readonly string[]) {
         'registry-port': { type: 'string' },
         'metrics-port': { type: 'string' },
         grace: { type: 'string' },
+        'exit-when-idle': { type: 'string' },
+        cloud: { type: 'string' },
         label: { type: 'string', multiple: true },
         mirror: { type: 'string', multiple: true },
         'allow-root': { type: 'boolean' },

@@ -28,6 +28,9 @@ import { observe } from './observe/observation.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
 import { DrainDesk } from './owner/drain-desk.ts';
 import { HearOrders } from './owner/hear-orders.ts';
+import { idleFor } from './owner/idle-for.ts';
+import { openCloudWatch } from './owner/open-cloud-watch.ts';
+import { openOwner } from './owner/open-owner.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
 import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
@@ -129,6 +132,14 @@ export class Daemon {
     if (work !== undefined) await untilIdle(work, systemClock, signal);
   }
 
+  /** Resolves when this peer had nothing to do for so long. Whoever carries the mesh waits for all of it. */
+  async untilIdleFor(ms: number, signal: AbortSignal): Promise<void> {
+    const isServer = this.#parts.configuration.nats === undefined;
+    const isIdle = async (): Promise<boolean> =>
+      this.#peer?.isIdle === true && !(isServer && (await this.hasWork().catch(() => true)));
+    await idleFor(ms, { isIdle, clock: systemClock, signal });
+  }
+
   /** Whether something is left to do that waits for no person. */
   async hasWork(): Promise<boolean> {
     const work = this.#workInSight();
@@ -226,6 +237,8 @@ export class Daemon {
       mirrors: configuration.mirrors,
       port,
     });
+    const owner = await openOwner(this.#parts, this.#started, facts.hardware.battery);
+    localApi.tellPolicy(owner);
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
     const standing = new MachineStanding(home.path, process.env, systemClock);
@@ -267,6 +280,7 @@ export class Daemon {
         loadGraph: (published) => loadGraph(mesh.artifacts, published),
         external,
         handOver,
+        owner,
         ...(drained === undefined ? {} : { drained }),
         describe: () => ({ ...source.current(), sealingKey }),
         host: pretendMeasures(
@@ -306,6 +320,7 @@ export class Daemon {
     this.#started.add('discovery', () => discovery.stop());
     await discovery.start();
     drains.open(peer);
+    openCloudWatch(this.#parts, this.#started, peer);
     const orders = new HearOrders({
       ...mesh,
       peer: ownPeer,

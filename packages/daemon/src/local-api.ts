@@ -17,6 +17,7 @@ import {
 } from './local-api-request.ts';
 import { clearStaleSocket, prepareSocketPlace, type SocketPlace } from './local-api-socket.ts';
 import type { DrainDesk } from './owner/drain-desk.ts';
+import type { OwnerWatch } from './owner/owner-watch.ts';
 import type { DiskStore } from './store/disk-store.ts';
 
 /** Connections at the same time: people and their scripts. */
@@ -57,10 +58,11 @@ export class LocalApi {
   #starting: Promise<void> | undefined;
   #place: SocketPlace | undefined;
   #isStopped = false;
+  #owner: Pick<OwnerWatch, 'verdict' | 'inForce'> | undefined;
 
   constructor(parts: LocalApiParts) {
     this.#parts = parts;
-    this.#routes = routesOf(parts);
+    this.#routes = routesOf(parts, () => this.#owner);
     this.#server = createServer(
       {
         maxHeaderSize: HEAD_BYTES_MAX,
@@ -76,6 +78,11 @@ export class LocalApi {
   /** Where it listens; undefined while it does not. */
   get socket(): string | undefined {
     return this.#place?.path;
+  }
+
+  /** From now on it tells what the owner of this machine wants. */
+  tellPolicy(owner: Pick<OwnerWatch, 'verdict' | 'inForce'>): void {
+    this.#owner = owner;
   }
 
   /** Resolves when it listens. A peer works without it, too: where it cannot, the log says why. */
@@ -165,7 +172,10 @@ export class LocalApi {
   }
 }
 
-function routesOf({ store, peer, version, drains }: LocalApiParts) {
+function routesOf(
+  { store, peer, version, drains }: LocalApiParts,
+  owner: () => Pick<OwnerWatch, 'verdict' | 'inForce'> | undefined,
+) {
   const cache = new LocalCache(store);
   const health: Route = async (body) => {
     parseNothing(body);
@@ -179,6 +189,14 @@ function routesOf({ store, peer, version, drains }: LocalApiParts) {
     parseNothing(body);
     return { peer, ...(drains.drained === undefined ? {} : { drain: drains.drained }) };
   };
+  const policy: Route = async (body) => {
+    parseNothing(body);
+    const { verdict, inForce } = owner() ?? {};
+    if (verdict === undefined || inForce === undefined)
+      throw new ApiRefusal(409, 'it is still starting', 'Try again in a moment.');
+    const { file, problems } = inForce;
+    return { peer, ...verdict, ...(file === undefined ? {} : { file }), problems };
+  };
   const tell = async (order: PeerOrder): Promise<object> => {
     const answer = await drains.obey(order);
     if (answer.kind === 'refused')
@@ -188,6 +206,7 @@ function routesOf({ store, peer, version, drains }: LocalApiParts) {
   return new Map<string, Readonly<Record<string, Route>>>([
     ['/v1/health', { GET: health }],
     ['/v1/drain', { GET: told, POST: (body) => tell(parseDrain(body)) }],
+    ['/v1/policy', { GET: policy }],
     ['/v1/undrain', { POST: (body) => tell(parseUndrain(body)) }],
     ['/v1/cache', { GET: list }],
     ['/v1/cache/pin', { POST: (body) => cache.pin(parseNamedArtifacts(body)) }],

@@ -115,7 +115,7 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
     process.stdout.write(`${JSON.stringify({ ready: true, peer, nats, registry })}\n`);
     logger.info(`peer ${peer} is up`);
     if (temporary) await untilIdle(home, daemon, announcement, stop);
-    else await aborted(stop);
+    else await Promise.race([aborted(stop), untilExit(daemon, configuration, stop)]);
     logger.info('stopping');
     await drain(daemon, configuration, signals);
     return 0;
@@ -128,6 +128,16 @@ async function run(configuration: Configuration, killAt?: AttemptStep): Promise<
     await daemon?.stop();
     await home.release();
   }
+}
+
+/** Resolves when a machine that is to leave by itself had nothing to do for long enough. */
+async function untilExit(
+  daemon: Daemon,
+  { exitWhenIdleMs }: Configuration,
+  stop: AbortSignal,
+): Promise<void> {
+  if (exitWhenIdleMs === undefined) return aborted(stop);
+  await daemon.untilIdleFor(exitWhenIdleMs, stop);
 }
 
 /** A temporary peer's work is done; else what runs has its grace, unless somebody signals once more. */

@@ -4,10 +4,12 @@ import {
   type Capacity,
   type DrainTold,
   type DriveQueue,
+  FREE,
   type Graph,
   HEARTBEAT_MS,
   type LaneDirectory,
   type OutputKeepers,
+  type OwnerVerdict,
   type PeerEntry,
   type Requirements,
   type RunId,
@@ -26,10 +28,11 @@ import { Drives } from './drive/drives.ts';
 import { ImageFinder } from './drive/image-finder.ts';
 import { Executor, type ExecutorParts } from './execute/executor.ts';
 import { Leftovers } from './execute/leftovers.ts';
-import { DRAINED } from './execute/stop-order.ts';
+import { DRAINED, handedBack } from './execute/stop-order.ts';
 import type { HandOver } from './keep/hand-over.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
 import type { PeerLoad } from './observe/metric-sources.ts';
+import type { OwnerWatch } from './owner/owner-watch.ts';
 import { LostFromStore } from './store/lost-outputs.ts';
 import { WakeUp } from './wake-up.ts';
 
@@ -54,6 +57,8 @@ export interface PeerParts
   readonly describe: () => PeerFacts;
   /** Absent: a machine that nothing can happen to. */
   readonly host?: HostMeasures;
+  /** Absent: nobody has wishes that would stop it. */
+  readonly owner?: OwnerWatch;
   /** Absent: what is here alone is lost with this peer. */
   readonly handOver?: HandOver;
   /** An earlier session was drained, and nobody has ended that. */
@@ -139,7 +144,28 @@ export class Peer {
 
   #ownerReasons(): readonly string[] {
     const { reason } = this.#drain;
-    return reason === undefined ? [] : [reason];
+    const { stance, reasons } = this.#parts.owner?.verdict ?? FREE;
+    const isPaused = stance === 'paused' || stance === 'handing-back';
+    return [
+      ...(reason === undefined ? [] : [reason]),
+      ...(isPaused ? [`its owner wants it so: ${reasons.join('; ')}`] : []),
+    ];
+  }
+
+  /** The owner's wishes as they are from now on. */
+  #obey({ stance, cpus, memory, reasons }: OwnerVerdict): void {
+    this.#ledger.offer({ cpus, memory });
+    if (stance === 'handing-back') {
+      const why = `is wanted by its owner (${reasons.join('; ')})`;
+      this.#executor.endAll(handedBack(why));
+    }
+    this.notice();
+  }
+
+  #lowered(): Pick<PeerEntry, 'lowered'> {
+    const { stance, reasons } = this.#parts.owner?.verdict ?? FREE;
+    if (stance !== 'lowered') return {};
+    return { lowered: { reason: reasons.join('; '), full: this.#ledger.full } };
   }
 
   #parked(): number {
@@ -161,6 +187,10 @@ export class Peer {
     await this.#leftovers.reconcile();
     await this.#gate.start();
     if (this.#stop.signal.aborted) return;
+    await this.#parts.owner?.start({
+      ownCores: () => this.#ledger.takenCores,
+      onVerdict: (verdict) => this.#obey(verdict),
+    });
     if (this.#parts.drained !== undefined) void this.drain(this.#parts.drained);
     this.#intake.start();
     this.#drives.start();
@@ -187,6 +217,11 @@ export class Peer {
     this.#executor.endAll({ ...DRAINED, isUrgent: true });
   }
 
+  /** Whether it has nothing in hand, and drives nothing but what waits for a person. */
+  get isIdle(): boolean {
+    return !this.isBusy && this.#drives.driving <= this.#parked();
+  }
+
   /** Whether it has anything in hand. */
   get isBusy(): boolean {
     return this.#executor.claims().length > 0;
@@ -201,7 +236,7 @@ export class Peer {
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#rest.abort();
-    await this.#drain.stop();
+    await Promise.all([this.#drain.stop(), this.#parts.owner?.stop()]);
     // What it adopts at its start must be there to be drained.
     await this.#starting;
     await this.#intake.stop();
@@ -275,6 +310,8 @@ export class Peer {
       ...toldRations(rations),
       peer: this.#parts.peer,
       session: this.#parts.session,
+      capacity: this.#ledger.capacity,
+      ...this.#lowered(),
       free: this.#ledger.free(),
       claims: this.#executor.claims(),
       driving: this.#drives.driving,

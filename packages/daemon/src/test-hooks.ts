@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { ok, type Result, refused } from '@podmesh/core';
+import { type OwnerFacts, type OwnerSources, ok, type Result, refused } from '@podmesh/core';
 import type { MachineSize } from './configuration.ts';
 import { ATTEMPT_STEPS, type AttemptStep } from './execute/attempt-step.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
@@ -52,6 +52,21 @@ export function hostOf(bootId: string, env: NodeJS.ProcessEnv): string {
   const pretended = env.PODMESH_PRETEND_HOST;
   const told = pretended ? `pretended ${pretended}` : bootId;
   return createHash('sha256').update(told).digest('hex').slice(0, HOST_LETTERS);
+}
+
+/** `PODMESH_PRETEND_OWNER`: a file with the facts that a test changes, where a machine has no battery and nobody at it. */
+export function pretendFacts(sources: OwnerSources, env: NodeJS.ProcessEnv): OwnerSources {
+  const file = env.PODMESH_PRETEND_OWNER;
+  if (!file) return sources;
+  const pretended = async () => JSON.parse(await readFile(file, 'utf8')) as Partial<OwnerFacts>;
+  return {
+    power: async () => (await pretended()).power ?? (await sources.power()),
+    use: async () => (await pretended()).use ?? (await sources.use()),
+    network: async () => (await pretended()).network ?? (await sources.network()),
+    load: async () => (await pretended()).load ?? (await sources.load()),
+    heat: async () => (await pretended()).heat ?? (await sources.heat()),
+    time: () => sources.time(),
+  };
 }
 
 /** What is pretended of the machine; a member that is absent is measured. */

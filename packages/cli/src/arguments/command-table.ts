@@ -2,7 +2,7 @@ import { ANCHORS } from './anchor-commands.ts';
 import { CACHE } from './cache-commands.ts';
 import type { CommandShape } from './command-shape.ts';
 import { IMAGE } from './image-commands.ts';
-import { DRAIN, UNDRAIN } from './owner-commands.ts';
+import { DRAIN, POLICY, UNDRAIN } from './owner-commands.ts';
 import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
 import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, RELEASE, SHOW, WAIT } from './run-commands.ts';
 import { SERVICE } from './unit-command.ts';
@@ -25,6 +25,7 @@ export const COMMANDS = {
   peers: PEERS,
   drain: DRAIN,
   undrain: UNDRAIN,
+  policy: POLICY,
   explain: EXPLAIN,
   anchors: ANCHORS,
   service: SERVICE,

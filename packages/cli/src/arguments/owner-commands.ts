@@ -25,6 +25,27 @@ export const DRAIN: CommandShape = {
   examples: ['podmesh drain --deadline 10m && podmesh down', 'podmesh drain attic --detach'],
 };
 
+export const POLICY: CommandShape = {
+  name: 'policy',
+  summary: 'show what the owner of this machine lets podmesh have, and why',
+  operands: [],
+  options: {
+    defaults: {
+      kind: 'flag',
+      help: 'print the policy that holds without a file, to begin one with',
+    },
+    battery: { kind: 'flag', help: 'with --defaults: that of a machine with a battery' },
+  },
+  details: [
+    'The policy is policy.yaml in PODMESH_HOME; without one, defaults for laptops or desktops hold. Each of',
+    'its rules has "when" (onBattery: true, batteryBelow: 30%, inUse: 5m, metered: true, between: "22:00-06:00",',
+    'days: [sat, sun], loadAbove: 80%, hotterThan: 85; all of them have to hold) and "do" (pause, hand-back, or',
+    '{ cores: 50%, memory: 50% }). What changes in the file holds within seconds. What this machine cannot tell',
+    '(no logind, no NetworkManager) never holds, and is shown as not known.',
+  ],
+  examples: ['podmesh policy', 'podmesh policy --defaults > ~/.local/share/podmesh/policy.yaml'],
+};
+
 export const UNDRAIN: CommandShape = {
   name: 'undrain',
   summary: 'let a drained peer claim tasks again',

@@ -51,6 +51,16 @@ export const UP: CommandShape = {
       value: 'TIME',
       help: 'what runs when it is told to stop has so long to end by itself (default: 10s)',
     },
+    'exit-when-idle': {
+      kind: 'text',
+      value: 'TIME',
+      help: 'drain and end when it had nothing to do for so long, such as 15m (default: never)',
+    },
+    cloud: {
+      kind: 'text',
+      value: 'NAME',
+      help: 'drain when this cloud takes the machine away: auto, aws, gcp or azure (default: none)',
+    },
     label: { kind: 'texts', value: 'K=V', help: 'a label that tasks may ask for; may be repeated' },
     'allow-root': ALLOW_ROOT,
   },

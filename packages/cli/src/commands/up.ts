@@ -18,6 +18,8 @@ const PASSED_ON = [
   'registry-port',
   'metrics-port',
   'grace',
+  'exit-when-idle',
+  'cloud',
 ] as const;
 
 /** `podmesh up`: the daemon in the foreground, or detached. */

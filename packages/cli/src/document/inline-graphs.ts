@@ -4,11 +4,12 @@ import {
   type GraphProblem,
   JOBS_PER_GRAPH_MAX,
   SUBGRAPH_DEPTH_MAX,
+  SUBGRAPHS_MAX,
   type SubGraph,
   subGraphJobs,
   subGraphReferences,
 } from '@podmesh/core';
-import type { CliError } from '../cli-error.ts';
+import { CliError } from '../cli-error.ts';
 import { documentError } from './document-error.ts';
 import { type ReadDocument, readFileDocument } from './read-document.ts';
 
@@ -23,6 +24,15 @@ interface Place {
   /** Real paths of the files that include each other, outermost first. */
   readonly files: readonly string[];
   readonly label: string;
+  readonly found: Found;
+}
+
+/** What was met on the way, in all files together. */
+interface Found {
+  /** Of single jobs: others are looked at all the same. */
+  readonly problems: GraphProblem[];
+  /** Files that were read; one that is named twice counts twice. */
+  files: number;
 }
 
 interface Inlined {
@@ -32,7 +42,7 @@ interface Inlined {
 
 /**
  * Puts the jobs of every file that a job names as its `graph` in the place of that job. Throws a
- * `CliError` with all problems of the first file that has some.
+ * `CliError` with all that is wrong with these files and how they name each other, of all of them.
  */
 export async function inlineGraphs(read: ReadDocument): Promise<InlinedDocument> {
   const { document, directory } = read;
@@ -42,7 +52,9 @@ export async function inlineGraphs(read: ReadDocument): Promise<InlinedDocument>
     return { ...read, places };
   }
   const files = read.file === undefined ? [] : [await realpath(read.file)];
-  const inlined = await inlineJobs(jobs, { directory, files, label: '' });
+  const found: Found = { problems: [], files: 0 };
+  const inlined = await inlineJobs(jobs, { directory, files, label: '', found });
+  if (found.problems.length > 0) throw documentError(found.problems);
   return {
     ...read,
     document: { ...(document as object), jobs: inlined.jobs },
@@ -62,7 +74,8 @@ async function inlineJobs(jobs: readonly unknown[], place: Place): Promise<Inlin
       places.push(label);
       continue;
     }
-    const inner = await include(job, at, file, { ...place, label });
+    const inner = await includeIfRight(job, at, file, { ...place, label });
+    if (inner === undefined) continue;
     graphs.set(inner.graph.id, inner.graph);
     // One by one: so many arguments as there may be jobs no call can have.
     for (const one of inner.graph.jobs) made.push(one);
@@ -76,8 +89,47 @@ async function inlineJobs(jobs: readonly unknown[], place: Place): Promise<Inlin
     }
   }
   const referred = subGraphReferences(made, graphs);
-  if (!referred.ok) throw documentError(withPlaces(referred.error, places));
-  return { jobs: referred.value, places };
+  if (referred.ok) return { jobs: referred.value, places };
+  place.found.problems.push(...withPlaces(referred.error, places));
+  return { jobs: made, places };
+}
+
+/** Undefined, and noted, when that file is none: what else is wrong is to be told, too. */
+async function includeIfRight(
+  job: unknown,
+  at: number,
+  file: string,
+  place: Place,
+): Promise<Awaited<ReturnType<typeof include>> | undefined> {
+  const { found } = place;
+  found.files += 1;
+  if (found.files > SUBGRAPHS_MAX) {
+    if (found.files === SUBGRAPHS_MAX + 1)
+      found.problems.push(tooManyFiles(`${place.label}.graph`));
+    return undefined;
+  }
+  try {
+    return await include(job, at, file, place);
+  } catch (error) {
+    if (!(error instanceof CliError) || error.kind !== 'document') throw error;
+    found.problems.push(...problemsOf(error, place.label, file));
+    return undefined;
+  }
+}
+
+const tooManyFiles = (path: string): GraphProblem => ({
+  path,
+  problem: `more than ${SUBGRAPHS_MAX.toLocaleString('en')} graphs of files are taken in, a file that is named again counted again`,
+  advice: 'Put some of these files into one, or split it into several runs.',
+});
+
+/** Told of the file that they are in, where they do not say so. */
+function problemsOf(error: CliError, label: string, file: string): readonly GraphProblem[] {
+  const { problems, message, advice = 'Repair that file.' } = error;
+  if (problems.length === 0) return [{ path: `${label} (${file})`, problem: message, advice }];
+  return problems.map((one) =>
+    one.path.startsWith(label) ? one : { ...one, path: `${label} (${file}) ${one.path}` },
+  );
 }
 
 async function include(
@@ -114,9 +166,8 @@ async function include(
   }
   const read = await readFileDocument(path, file);
   const inner = {
-    directory: dirname(path),
-    files: [...place.files, real],
-    label: `${place.label} (${file}) `,
+    ...{ directory: dirname(path), files: [...place.files, real] },
+    ...{ label: `${place.label} (${file}) `, found: place.found },
   };
   const own = memberOf(read, 'jobs');
   if (!Array.isArray(own)) {

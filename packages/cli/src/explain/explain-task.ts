@@ -28,6 +28,7 @@ import { heldAdvice, lossesText } from './held-text.ts';
 import { judgePeers, type PeerVerdict } from './judge-peers.ts';
 import { nextRequirements } from './next-requirements.ts';
 import { placementAdvice, placementText } from './placement-text.ts';
+import { whileWaiting } from './while-waiting.ts';
 import { whyNoMore } from './why-no-more.ts';
 
 /** Why a task is where it is; the JSON shape of `podmesh explain RUN/TASK`. */
@@ -36,6 +37,8 @@ export interface TaskExplanation {
   readonly run: RunId;
   readonly task: TaskId;
   readonly state: TaskState['kind'];
+  /** The task that it is a sub-task of. */
+  readonly spawnedBy?: TaskId;
   /** One or two sentences. */
   readonly summary: string;
   /** What it waits for. */
@@ -81,7 +84,13 @@ export function explainTask(of: ExplainedTask): TaskExplanation {
   if (now === undefined || job === undefined) throw new Error(`there is no task number ${task}`);
   const { attempts } = recordTask(state, task);
   const id = state.index.idOf(task);
-  return { kind: 'task', run, task: id, state: now.kind, attempts, ...specifics(of, now, job) };
+  const own = { run, task: id, state: now.kind, ...spawnedBy(of), attempts };
+  return { kind: 'task', ...own, ...specifics(of, now, job) };
+}
+
+function spawnedBy({ state, task }: ExplainedTask): Pick<TaskExplanation, 'spawnedBy'> {
+  const parent = state.parents.get(state.index.jobOf(task));
+  return parent === undefined ? {} : { spawnedBy: state.index.idOf(parent) };
 }
 
 /** Says what a record still tells of a task whose log was purged. */
@@ -109,13 +118,17 @@ function recordedAdvice(run: RunId, { task, failure, usage }: TaskRecord): reado
   return failureAdvice({ kind: failure.kind, target: `${run}/${task}`, maxRssBytes });
 }
 
-type Specifics = Omit<TaskExplanation, 'kind' | 'run' | 'task' | 'state' | 'attempts'>;
+/** What is said of a task in one state. */
+export type Specifics = Omit<
+  TaskExplanation,
+  'kind' | 'run' | 'task' | 'state' | 'spawnedBy' | 'attempts'
+>;
 
 function specifics(of: ExplainedTask, now: TaskState, job: Job): Specifics {
   const id = of.state.index.idOf(of.task);
   switch (now.kind) {
     case 'waiting':
-      return whileWaiting(of);
+      return whileWaiting(of, job);
     case 'ready':
       if (isUndecided(of.state, of.state.index.jobOf(of.task))) {
         return { summary: 'its driver is about to look whether it is needed', advice: [] };
@@ -215,78 +228,6 @@ function whileHeld({ run, state, task }: ExplainedTask, { failure }: TaskHeld): 
 function failureText({ kind, message, stderrTail }: Failure): TaskExplanation['failure'] & object {
   const { meaning } = FAILURE_POLICIES[kind];
   return { kind, meaning, message, ...(stderrTail === undefined ? {} : { stderrTail }) };
-}
-
-function whileWaiting({ run, state, task }: ExplainedTask): Specifics {
-  const waitingFor = unmetOf(state, task);
-  const names = waitingFor.map((one) => one.task).join(', ');
-  const root = rootOf(state, task);
-  const direct = waitingFor.some((one) => one.task === root?.task);
-  const chain =
-    root === undefined || direct
-      ? ''
-      : `, and in the end for ${root.task}, which is ${root.progress}`;
-  return {
-    summary: `it waits for ${names === '' ? 'its turn' : names}${chain}`,
-    waitingFor,
-    advice:
-      root === undefined ? [] : [`${rootQuestion(root)}: podmesh explain ${run}/${root.task}`],
-  };
-}
-
-const rootQuestion = ({ progress }: Awaited): string =>
-  progress === 'held' ? 'Why that is held for a person' : 'Why that takes long';
-
-/** What the task waits for itself, and is not there yet. */
-function unmetOf(state: RunState, task: number): readonly Awaited[] {
-  return state.index
-    .dependenciesOf(state.index.jobOf(task))
-    .flatMap((dependency): readonly Awaited[] => {
-      if (dependency.kind === 'task') {
-        const kind = state.tasks[dependency.task]?.kind ?? 'waiting';
-        const id = state.index.idOf(dependency.task);
-        return kind === 'succeeded' ? [] : [{ task: id, progress: kind }];
-      }
-      const left = state.jobs[dependency.job]?.remaining ?? 0;
-      const awaited = state.graph.jobs[dependency.job];
-      if (left === 0 || awaited === undefined) return [];
-      return [{ task: awaited.id, progress: jobProgress(state, dependency.job) }];
-    });
-}
-
-/** The task at the other end of the chain of waiting: one that could move. Ends, for a graph has no cycles. */
-function rootOf(state: RunState, from: number): Awaited | undefined {
-  let at = from;
-  for (;;) {
-    const next = firstUnmet(state, at);
-    if (next === undefined) break;
-    at = next;
-  }
-  const kind = state.tasks[at]?.kind;
-  if (at === from || kind === undefined) return undefined;
-  return { task: state.index.idOf(at), progress: kind };
-}
-
-/** A task that has not succeeded and that this one, still waiting, depends on. */
-function firstUnmet(state: RunState, task: number): number | undefined {
-  const { index, tasks } = state;
-  if (tasks[task]?.kind !== 'waiting') return undefined;
-  for (const dependency of index.dependenciesOf(index.jobOf(task))) {
-    const first = dependency.kind === 'task' ? dependency.task : index.firstTaskOf(dependency.job);
-    const count = dependency.kind === 'task' ? 1 : index.sizeOf(dependency.job);
-    for (let other = first; other < first + count; other += 1) {
-      if (tasks[other]?.kind !== 'succeeded') return other;
-    }
-  }
-  return undefined;
-}
-
-function jobProgress(state: RunState, job: number): string {
-  const size = state.index.sizeOf(job);
-  const first = state.index.firstTaskOf(job);
-  if (size === 1) return state.tasks[first]?.kind ?? 'waiting';
-  const done = size - (state.jobs[job]?.remaining ?? size);
-  return `${done} of ${size} succeeded`;
 }
 
 function whileReady(of: ExplainedTask, { past, forgiven }: TaskReady, job: Job): Specifics {

@@ -16,7 +16,7 @@ export function taskExplanationText(explained: TaskExplanation): readonly string
   const { task, state, summary, waitingFor, requirements, peers, failure, advice } = explained;
   const tail = lastLines(failure?.stderrTail ?? '', STDERR_LINES_SHOWN);
   return [
-    `${task} is ${state}`,
+    `${task} is ${state}${explained.spawnedBy === undefined ? '' : `, a sub-task spawned by ${explained.spawnedBy}`}`,
     `  ${summary}`,
     ...(failure === undefined ? [] : [`  ${failure.kind}: ${failure.message}`]),
     ...(tail.length === 0 ? [] : ['the end of its standard error:', ...tail.map(indent)]),

@@ -63,6 +63,12 @@ function verdictOn(
   shortfalls: readonly Shortfall[],
 ): PeerVerdict {
   const { peer, free, paused } = entry;
+  const { lowered } = entry;
+  if (shortfalls.length > 0 && lowered !== undefined) {
+    const full = { ...toOffering(entry), capacity: lowered.full };
+    if (satisfies(task.requirements, full).length === 0)
+      return { peer, verdict: 'paused', because: [`too little of it for this: ${lowered.reason}`] };
+  }
   if (shortfalls.length > 0) {
     return { peer, verdict: 'unsuitable', because: shortfalls.map(shortfallText) };
   }

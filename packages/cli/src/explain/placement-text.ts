@@ -52,7 +52,9 @@ export function placementAdvice(peers: readonly PeerVerdict[]): readonly string[
         'Or add a machine: podmesh up --nats URL',
       ];
     case 'paused':
-      return [`On ${nearest.peer}: podmesh doctor`];
+      return [
+        `On ${nearest.peer}: podmesh doctor, podmesh policy; if it is drained: podmesh undrain`,
+      ];
     case 'unsuitable':
       return [
         'Ask for less under "needs" in the document and publish again, or add a machine that has it: podmesh up --nats URL',

@@ -48,8 +48,9 @@ function row(entry: PeerEntry): readonly string[] {
 }
 
 /** Whether it claims, and if not, or not everything, why. */
-function stateText({ paused, rations = [] }: PeerEntry): string {
-  const state = paused === undefined ? 'claims tasks' : `paused: ${oneLine(paused)}`;
+function stateText({ paused, lowered, rations = [] }: PeerEntry): string {
+  const less = lowered === undefined ? '' : `, but offers less: ${oneLine(lowered.reason)}`;
+  const state = paused === undefined ? `claims tasks${less}` : `paused: ${oneLine(paused)}`;
   if (rations.length === 0) return state;
   // The newest stands last, and tells the most about the machine as it is now.
   const shown = rations.slice(-RATIONS_SHOWN_MAX).reverse();

@@ -115,9 +115,15 @@ function conditionFinding(
   { index, output }: JobReference,
 ): (() => Finding) | undefined {
   if (isArray(other) && index === undefined) {
+    const element =
+      output === undefined
+        ? ''
+        : other.forEach === undefined
+          ? `, or one element of it: "jobs:${other.id}:0/${output}"`
+          : '; which elements it will have is not known before it runs';
     return () => ({
       problem: `${inWords(other.id)} is an array job, so no single task of it says whether this one runs`,
-      advice: 'Name a job that is a single task, or one element of its outputs.',
+      advice: `Name a job that is a single task, such as one that reads "jobs:${other.id}/*"${element}.`,
     });
   }
   if (output !== undefined && other.outputs[output]?.kind === 'dir') {

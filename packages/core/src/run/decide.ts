@@ -28,7 +28,7 @@ export type Decision =
   | { readonly kind: 'expand-job'; readonly task: number }
   /** Bring its outputs to so many peers, or say why they are fewer. */
   | { readonly kind: 'keep-outputs'; readonly task: number; readonly copies: number }
-  /** Its parent wants it no more: append the end of its attempt, so that whoever is at work on it hears of it. */
+  /** Its parent wants it no more, or has failed for good: append the end of its attempt, so that whoever is at work on it hears of it. */
   | { readonly kind: 'stop-task'; readonly task: number }
   /** Append `task-cancelled` behind `sequence`, so that no offer still on its way starts the task. */
   | { readonly kind: 'fence-task'; readonly task: number; readonly sequence: Sequence }

@@ -28,7 +28,7 @@ export function dropTasks(state: RunState, event: SubTasksDropped, sequence: Seq
   }
 }
 
-/** The attempts that are to end although nobody cancelled the run. */
+/** The attempts that are to end although nobody cancelled the run: what was dropped, and what nobody is left to read. */
 export function* droppedAttempts(
   state: RunState,
 ): Iterable<{ readonly task: number; readonly now: TaskRunning }> {
@@ -36,6 +36,20 @@ export function* droppedAttempts(
     const now = state.tasks[task];
     if (now?.kind === 'running') yield { task, now };
   }
+  // Not a matter of the fold: logs of before tell of sub-tasks that were tried again when their parent had failed.
+  if (state.parents.size === 0 || state.counts.failed === 0) return;
+  for (const task of state.running) {
+    const now = state.tasks[task];
+    if (now?.kind === 'running' && !state.dropped.has(task) && isOrphan(state, task))
+      yield { task, now };
+  }
+}
+
+/** A task above it has failed for good. */
+function isOrphan(state: RunState, task: number): boolean {
+  for (const above of lineOf(state, task))
+    if (above !== task && state.tasks[above]?.kind === 'failed') return true;
+  return false;
 }
 
 /** How many tasks are cancelled because their parent dropped them: that is its business, and no end of the run. */

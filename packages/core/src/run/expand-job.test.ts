@@ -221,6 +221,7 @@ describe('what can be gone over', () => {
     ['{"a": 1}', 'json' as const, 'no array'],
     [`${'x\n'.repeat(100_001)}`, undefined, '100,001 elements'],
     [`["${'x'.repeat(300_000)}"]`, undefined, 'its element 0 has'],
+    ['one\ntwo\0', 'lines' as const, 'its line 2 has a byte 0, so it is no text'],
   ])('refuses %#', (text, as, why) => {
     const read = listTexts(text, as);
     expect(!read.ok && read.error).toContain(why);

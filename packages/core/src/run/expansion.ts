@@ -85,7 +85,7 @@ function byBytes(a: string, b: string): number {
 /** The elements of a JSON array as JSON, or the lines of a text; or what is wrong with it. */
 export function listTexts(text: string, as: ForEach['as']): Result<readonly Element[], string> {
   const isJson = as === 'json' || (as === undefined && /^\s*\[/.test(text));
-  const texts = isJson ? jsonElements(text) : ok(lines(text));
+  const texts = isJson ? jsonElements(text) : linesOf(text);
   if (!texts.ok) return texts;
   if (texts.value.length > EXPANSION_MAX) return refused(tooMany(texts.value.length));
   const long = texts.value.findIndex((one) => one.length > INLINE_VALUE_BYTES_MAX);
@@ -110,9 +110,15 @@ function jsonElements(text: string): Result<readonly string[], string> {
 }
 
 /** Without their ends, and without empty ones. */
-function lines(text: string): readonly string[] {
-  return text.split(/\r?\n/).filter((line) => line !== '');
+function linesOf(text: string): Result<readonly string[], string> {
+  const at = text.indexOf('\0');
+  if (at < 0) return ok(text.split(/\r?\n/).filter((line) => line !== ''));
+  return refused(`its line ${text.slice(0, at).split('\n').length} has a byte 0, so ${NO_TEXT}`);
 }
+
+/** Of a list that is read as text. */
+export const NO_TEXT =
+  'it is no text: let the producer write lines of UTF-8, or a directory with a file for each element';
 
 function tooMany(count?: number): string {
   const what = count === undefined ? 'more' : count.toLocaleString('en');

@@ -7,14 +7,15 @@ import type { RunState } from './run-state.ts';
 /**
  * How many copies of a success's outputs there should be. Small ones are in the object store, where
  * the anchors keep them. What other jobs read is not wanted any longer than the run; what nobody
- * reads is what the run is for.
+ * reads is what the run is for, unless a task spawned it: then it is for that task.
  */
 export function wantedCopies(state: RunState, task: number): number {
   const now = state.tasks[task];
   if (now?.kind !== 'succeeded' || now.result.bulk !== true) return 1;
   const position = state.index.jobOf(task);
   const job = state.graph.jobs[position];
-  const isLeft = job?.keep === true || state.isRead[position] === 0;
+  const isForParent = state.parents.has(position);
+  const isLeft = job?.keep === true || (state.isRead[position] === 0 && !isForParent);
   return job?.replicas ?? (isLeft ? REPLICAS_DEFAULT : 1);
 }
 

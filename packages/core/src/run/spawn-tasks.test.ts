@@ -4,6 +4,7 @@ import { parseSpawn } from '../graph/parse-spawn.ts';
 import { claimId, taskId } from '../words/ids.ts';
 import { assert } from '../words/unreachable.ts';
 import { decide } from './decide.ts';
+import { wantedCopies } from './keep-outputs.ts';
 import type { TasksSpawned } from './run-event.ts';
 import { fakeSha256, RUN, RunFixture, resultOf } from './run-fixture.test-kit.ts';
 import { judgeSpawn, spawnedUnder, spawnerOf, spawnSequence, tasksOf } from './spawn-tasks.ts';
@@ -200,6 +201,47 @@ describe('what a task spawns', () => {
     expect(decide(run.state, none)).toMatchObject([
       { kind: 'end-run', state: 'failed', counts: { failed: 1, skipped: 2 } },
     ]);
+  });
+
+  it('is told to end, and not tried again, when it is at work as that task fails for good', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    run.start('a');
+    run.tell(asks(run, 'a', 'k', [{ retries: 5 }]));
+    run.start('a--k');
+    expect(decide(run.state, none)).toEqual([]);
+    run.fail('a', 'exit');
+    expect(decide(run.state, none)).toEqual([{ kind: 'stop-task', task: 1 }]);
+    run.fail('a--k', 'cancelled');
+    expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'failed' }]);
+  });
+
+  it('goes on while the task that spawned it is tried again', () => {
+    const run = new RunFixture([{ id: 'a', retries: 1 }]);
+    run.start('a');
+    run.tell(asks(run, 'a', 'k', [{}]));
+    run.start('a--k');
+    run.fail('a', 'exit');
+    expect(decide(run.state, none)).toEqual([{ kind: 'offer-task', task: 0 }]);
+  });
+
+  it('leaves nothing behind for the end of the run but what was to be kept', () => {
+    const run = new RunFixture([{ id: 'a' }]);
+    run.start('a');
+    const jobs = [
+      { id: 'x', ...OUT },
+      { id: 'y', ...OUT, keep: true },
+      { id: 'z', ...OUT, replicas: 3 },
+    ];
+    run.tell(asks(run, 'a', 'k', jobs));
+    for (const id of ['a--k--x', 'a--k--y', 'a--k--z']) {
+      run.start(id);
+      run.tell({
+        ...{ kind: 'attempt-succeeded', run: RUN, task: taskId(id), attempt: 1 },
+        ...{ claim: claimId(`${id}-1`), action: `sha256:${fakeSha256(id)}` as never },
+        result: { ...resultOf(id), bulk: true },
+      });
+    }
+    expect([1, 2, 3].map((task) => wantedCopies(run.state, task))).toEqual([1, 2, 3]);
   });
 
   it('is cancelled with the run', () => {

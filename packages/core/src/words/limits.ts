@@ -54,6 +54,8 @@ export const EXPANSION_PIECE_BYTES = 512 * 1024;
 export const CONDITION_BYTES_MAX = 1024 * 1024;
 /** How deep files may include each other as graphs, the document itself counted. */
 export const SUBGRAPH_DEPTH_MAX = 16;
+/** Files that documents include as graphs, in one run: each time that one is named counts. */
+export const SUBGRAPHS_MAX = 2_000;
 /** How deep sub-tasks may spawn sub-tasks, unless the job says less: 1 is sub-tasks that spawn none. */
 export const SPAWN_DEPTH_DEFAULT = 4;
 /** What a job may say at most. */

@@ -44,6 +44,15 @@ export class CapacityLedger {
     return this.#capacity;
   }
 
+  /** Cores that are at work for tasks; lent ones are not. */
+  get takenCores(): number {
+    return [...this.#taken].reduce((sum, { cpus }) => sum + cpus, 0) - this.#lentCores;
+  }
+
+  get #lentCores(): number {
+    return [...this.#lent].reduce((sum, { cpus }) => sum + cpus, 0);
+  }
+
   get reservations(): number {
     return this.#taken.size;
   }

@@ -217,7 +217,7 @@ export class Driver {
     const { attempt, claim, sequence } = now;
     const failure = {
       kind: 'cancelled',
-      message: 'the task that spawned it wants it no more',
+      message: 'the task that spawned it wants it no more, or has failed',
     } as const;
     const what = { run: this.#run, task: state.index.idOf(task), attempt, claim, failure };
     await this.#parts.log.append({ kind: 'attempt-failed', ...what }, sequence);

@@ -106,6 +106,17 @@ class Bench {
 }
 
 describe('a list that a job goes over', () => {
+  it('is refused when it is no text, and says so', async () => {
+    const bench = new Bench();
+    const bytes = Buffer.from([0x6f, 0x6b, 0x0a, 0xff, 0xfe]);
+    const digest = artifactId(`sha256:${sha256('no text')}`);
+    bench.stored.set(digest, bytes);
+    bench.leave({ digest, kind: 'file', bytes: bytes.length });
+    await new Expander(bench.parts, run).expand(bench.state, 1);
+    expect(bench.told).toMatchObject([{ kind: 'expansion-failed' }]);
+    expect(JSON.stringify(bench.told)).toContain('not all of it is UTF-8, so it is no text');
+  });
+
   it.each(['lines', 'entries'])(
     'of 20,000 %s is read, told, and read again in pieces',
     async (kind) => {

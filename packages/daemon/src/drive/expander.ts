@@ -14,6 +14,7 @@ import {
   type ListedEntry,
   listEntries,
   listTexts,
+  NO_TEXT,
   type RunId,
   type RunLog,
   type RunState,
@@ -91,7 +92,10 @@ export class Expander {
     }
     const bytes = await readBounded(this.#parts.artifacts, artifact.digest, EXPANSION_BYTES_MAX);
     if (artifact.kind === 'file') {
-      const texts = listTexts(bytes.toString('utf8'), as);
+      const text = textOf(bytes);
+      if (text === undefined)
+        return { kind: 'unusable', why: `not all of it is UTF-8, so ${NO_TEXT}` };
+      const texts = listTexts(text, as);
       if (!texts.ok) return { kind: 'unusable', why: texts.error };
       return { kind: 'elements', elements: texts.value };
     }
@@ -164,4 +168,13 @@ export class Expander {
 
 function nameOf({ job, index, output }: ExpansionSource['forEach']): string {
   return `jobs:${job}${index === undefined ? '' : `:${index}`}/${output}`;
+}
+
+/** Undefined: it is none. */
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
 }

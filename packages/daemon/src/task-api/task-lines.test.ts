@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import {
@@ -112,6 +112,8 @@ it('gives a task with network its credentials, and a way from inside, while it i
   const inside = connect(address.port, '127.0.0.1');
   await once(server as Server, 'connection');
   expect(entered).toHaveLength(1);
+  // A machine without descriptors: no reason for the daemon to end.
+  server?.emit('error', new Error('EMFILE'));
   const closed = [once(inside, 'close'), once(server as Server, 'close')];
   api.close(claim);
   await Promise.all(closed);
@@ -126,6 +128,19 @@ it('leaves nothing of it to the next attempt at the same socket, nor to one with
   const two = open();
   expect(await api.line(two.claim)).toBeUndefined();
   expect(await namesIn(two.directory)).toEqual(['sock']);
+});
+
+it('gives new ones to a container whose daemon was killed, over those that are there', async () => {
+  const { api, openWithNet } = await newCase();
+  const { claim, directory } = openWithNet();
+  const file = join(directory, 'nats.creds');
+  await writeFile(file, 'of before', { mode: 0o444 });
+  const before = (await stat(file)).ino;
+  await api.line(claim);
+  expect(await readFile(file, 'utf8')).toContain(`creds of ${claim}`);
+  // Another file: to one that is read-only its owner cannot write.
+  expect((await stat(file)).ino).not.toBe(before);
+  expect(await namesIn(directory)).not.toContain('nats.creds.new');
 });
 
 it('lets a task go on that cannot be reached inside', async () => {

@@ -1,4 +1,4 @@
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import type { AskingAttempt, TaskQuestion, TaskQuestions, TaskReply } from '@podmesh/core';
@@ -51,9 +51,11 @@ export class TaskLines {
     const { signal } = task.over;
     if (!signal.aborted) {
       const file = join(directory, CREDENTIALS);
-      writeFileSync(file, credentials);
+      // Over those of a daemon that was killed, which nobody may write to.
+      writeFileSync(`${file}.new`, credentials);
       // Any user that the image has; outside nobody else can enter the directory.
-      chmodSync(file, 0o444);
+      chmodSync(`${file}.new`, 0o444);
+      renameSync(`${file}.new`, file);
       signal.addEventListener('abort', () => rmSync(file, { force: true }), { once: true });
     }
     questions.answer(attempt, answer, signal);
@@ -75,6 +77,8 @@ export class TaskLines {
       const close = (): void => void server.close();
       if (signal.aborted) close();
       else signal.addEventListener('abort', close, { once: true });
+      // A connection that cannot be accepted is that task's to open again.
+      server.on('error', () => undefined);
       server.maxConnections = TASK_DOOR_CONNECTIONS_MAX;
       server.on('connection', (inside: Socket) => this.#parts.letIn(inside, signal));
     } catch (error) {
