@@ -54,9 +54,9 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 
 const streamState = async () => (await connection.jsm.streams.info(ARTIFACT_STREAM)).state;
 
-async function announce(): Promise<number> {
+async function announce(condemned: readonly number[] = []): Promise<number> {
   const { lastSequence, note } = await mesh.shelf.look();
-  const value = { horizon: lastSequence, condemned: [], kept: 0, removed: 0 };
+  const value = { horizon: lastSequence, condemned, kept: 0, removed: 0 };
   await mesh.shelf.announce(value, note?.sequence ?? 0);
   return lastSequence;
 }
@@ -76,6 +76,15 @@ test('bytes without an entry go when the newest of them is old enough, and no ot
   const read: Uint8Array[] = [];
   for await (const piece of mesh.artifacts.get(refOf(whole).digest)) read.push(piece);
   expect(Buffer.concat(read).equals(whole)).toBe(true);
+});
+
+test('an announcement and what it condemns outlive the removal of what nobody ended', async () => {
+  const first = await announce([7]);
+  await announce([8, 9]);
+  const { lastSequence } = await mesh.shelf.look();
+  expect(await mesh.shelf.removeUnfinished(lastSequence, never)).toBeGreaterThan(0);
+  expect(first).toBeLessThan(lastSequence);
+  expect((await mesh.shelf.look()).note?.value.condemned).toEqual([8, 9]);
 });
 
 test('what was removed gives its room back with the next look for such bytes', async () => {

@@ -19,7 +19,7 @@ import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
 import { serverTimeMs } from './server-time.ts';
 import { refOf, type ShelfEntry, writeEntry } from './shelf-entry.ts';
-import { noteEntry, readNote } from './shelf-note.ts';
+import { noteEntry, readCondemned, readNoteEntry, writeCondemned } from './shelf-note.ts';
 import { readStream } from './stream-reader.ts';
 import {
   ARTIFACT_CHUNKS,
@@ -51,7 +51,7 @@ export class JetStreamArtifactShelf implements ArtifactShelf {
       this.#mesh.jsm.streams.info(ARTIFACT_STREAM),
     );
     // Afterwards: a note that is newer than that is no harm, one that is older would be.
-    const note = await readNote(this.#mesh);
+    const note = await this.#note();
     const { max_bytes: bytesMax } = info.config;
     return {
       nowMs: serverTimeMs(info),
@@ -78,10 +78,12 @@ export class JetStreamArtifactShelf implements ArtifactShelf {
 
   async announce(note: SweepNote, expected: Sequence): Promise<Result<Sequence, StaleAppend>> {
     try {
-      const entry = noteEntry(note, randomUUID().replaceAll('-', ''));
-      const value = await asking('announce a sweep', () =>
-        writeEntry(this.#mesh, sweepSubject, entry, expected),
-      );
+      const place = randomUUID().replaceAll('-', '');
+      const value = await asking('announce a sweep', async () => {
+        const size = await writeCondemned(this.#mesh, place, note.condemned);
+        const entry = noteEntry(note, place, size);
+        return await writeEntry(this.#mesh, sweepSubject, entry, expected);
+      });
       return { ok: true, value };
     } catch (error) {
       if (isWrongSequence(error)) return { ok: false, error: { kind: 'stale' } };
@@ -105,6 +107,7 @@ export class JetStreamArtifactShelf implements ArtifactShelf {
     const newest = await this.#newestChunks(horizon, signal);
     for await (const batch of this.list(signal))
       for (const { place } of batch) newest.delete(place);
+    newest.delete((await readNoteEntry(this.#mesh))?.place ?? '');
     for (const nuid of newest) {
       signal.throwIfAborted();
       const options = { filter: artifactChunkSubject(nuid), seq: horizon + 1 };
@@ -116,7 +119,7 @@ export class JetStreamArtifactShelf implements ArtifactShelf {
   }
 
   async refresh(artifacts: readonly ArtifactId[]): Promise<void> {
-    const horizon = (await readNote(this.#mesh))?.value.horizon;
+    const horizon = (await readNoteEntry(this.#mesh))?.horizon;
     const asked = [...new Set(artifacts)].filter((artifact) => artifact !== EMPTY_ARTIFACT);
     if (horizon === undefined || asked.length === 0) return;
     // A replica that does not know the newest tells an older sequence: then once more than needed is asked to keep it.
@@ -127,6 +130,14 @@ export class JetStreamArtifactShelf implements ArtifactShelf {
       if (entry.deleted === true) return;
       await keepEntry(this.#mesh, artifactOfName(entry.name), { entry, sequence });
     });
+  }
+
+  async #note(): Promise<ShelfLook['note']> {
+    const entry = await readNoteEntry(this.#mesh);
+    if (entry === undefined) return undefined;
+    const { horizon, kept, removed, sequence, atMs } = entry;
+    const condemned = await readCondemned(this.#mesh, entry);
+    return { value: { horizon, condemned, kept, removed }, sequence, atMs };
   }
 
   /** Names of bytes of which nothing is newer than the horizon. */

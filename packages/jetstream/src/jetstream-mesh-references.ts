@@ -19,6 +19,7 @@ import {
 const DIGEST = /sha256:[0-9a-f]{64}(","kind":"dir")?/g;
 /** Lists of elements are artifacts that name others. */
 const EXPANDED = '"kind":"job-expanded"';
+const PIECES = '"elements":{"kind":"artifacts"';
 
 /**
  * What refers to artifacts, found by reading streams as text. In the order in which references move: an image or a result
@@ -40,7 +41,7 @@ export class JetStreamMeshReferences implements MeshReferences {
     yield* this.#inOffers(signal);
     const facts = { stream: RUN_STREAM, filters: [RUN_SUBJECTS] };
     yield* this.#named(facts, signal, (subject, text) =>
-      isGraphSubject(subject) ? isGraphElsewhere(text) : text.includes(EXPANDED),
+      isGraphSubject(subject) ? isGraphElsewhere(text) : isListElsewhere(text),
     );
     signal.throwIfAborted();
   }
@@ -87,6 +88,11 @@ export function referencesIn(text: string, holds = false): readonly Reference[] 
 }
 
 const digestOf = (found: string): ArtifactId => artifactId(found.slice(0, 'sha256:'.length + 64));
+
+/** What an inline list names are the elements themselves, which may be large and name nothing. */
+function isListElsewhere(text: string): boolean {
+  return text.includes(EXPANDED) && text.includes(PIECES);
+}
 
 /** Only then: what an inline graph names are its inputs, which may be large and name nothing. */
 function isGraphElsewhere(text: string): boolean {

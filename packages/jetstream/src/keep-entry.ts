@@ -3,7 +3,7 @@ import type { ArtifactId } from '@podmesh/core';
 import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
 import { findEntry, type StoredEntry, writeEntry } from './shelf-entry.ts';
-import { readNote } from './shelf-note.ts';
+import { readNoteEntry } from './shelf-note.ts';
 import { artifactMetaSubject } from './subjects.ts';
 
 const WRONG_LAST_SEQUENCE = 10071;
@@ -14,7 +14,7 @@ export async function keepEntry(
   artifact: ArtifactId,
   stored: StoredEntry,
 ): Promise<boolean> {
-  const horizon = (await readNote(mesh))?.value.horizon ?? 0;
+  const horizon = (await readNoteEntry(mesh))?.horizon ?? 0;
   let seen: StoredEntry | undefined = stored;
   while (seen !== undefined && seen.sequence <= horizon) {
     const { entry, sequence } = seen;

@@ -60,15 +60,19 @@ export async function refuseOtherMesh(jsm: JetStreamManager, version: string): P
     throw new MeshTooNewError(found, version);
 }
 
-/** Afterwards the mesh's version is at least ours; it never goes back. */
+/** Afterwards the mesh's version is at least ours, if we may change it; it never goes back. */
 export async function noteMeshVersion(jsm: JetStreamManager, version: string): Promise<void> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const found = await meshVersion(jsm);
     if (found !== undefined && aheadOf(version, found) <= 0) return;
     const { config } = await jsm.streams.info(RUN_STREAM);
-    await jsm.streams.update(RUN_STREAM, {
-      metadata: { ...config.metadata, [VERSION_KEY]: version },
-    });
+    const metadata = { ...config.metadata, [VERSION_KEY]: version };
+    try {
+      await jsm.streams.update(RUN_STREAM, { metadata });
+    } catch {
+      // Who may not change streams leaves that to others; peers that are at work tell their versions anyway.
+      return;
+    }
   }
 }
 

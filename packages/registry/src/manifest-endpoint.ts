@@ -12,6 +12,7 @@ import {
 } from '@podmesh/core';
 import type { Exchange } from './exchange.ts';
 import { forEachAtOnce } from './for-each-at-once.ts';
+import { UpstreamError } from './mirror/upstream-registry.ts';
 import { RegistryError } from './registry-error.ts';
 import { PARTS_AT_ONCE_MAX, TAGS_PER_PUSH_MAX } from './registry-limits.ts';
 import type { RegistryParts } from './registry-parts.ts';
@@ -112,10 +113,15 @@ export class ManifestEndpoint {
     const found = digest === undefined ? undefined : await manifests.find(repository, digest);
     if (found !== undefined) return found;
     const { mirror } = this.#parts;
-    if (elsewhere !== undefined && (await mirror?.bring(repository, name, elsewhere)) === true)
-      return await this.#find(repository, name);
     const what = name.kind === 'digest' ? `@${name.digest}` : `:${name.tag}`;
     const message = `this mesh has no image ${repository}${what}`;
+    const brought = elsewhere === undefined ? false : mirror?.bring(repository, name, elsewhere);
+    const isBrought = await Promise.resolve(brought).catch((error: unknown) => {
+      // Of 400s clients show the words.
+      if (!(error instanceof UpstreamError)) throw error;
+      throw new RegistryError(404, 'MANIFEST_UNKNOWN', `${message}, and ${error.message}`);
+    });
+    if (isBrought === true) return await this.#find(repository, name);
     throw new RegistryError(404, 'MANIFEST_UNKNOWN', message);
   }
 

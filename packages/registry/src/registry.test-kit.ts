@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { request } from 'node:http';
 import { type ArtifactId, artifactId, OCI_INDEX, OCI_MANIFEST, peerId } from '@podmesh/core';
 import { DirectProcess, FakeMesh, RealTime } from '@podmesh/testkit';
-import type { BlobRange, BlobStore, BlobUpload } from './registry-parts.ts';
+import type { BlobRange, BlobStore, BlobUpload, ImageSource } from './registry-parts.ts';
 import { RegistryServer } from './registry-server.ts';
 
 export const digestOf = (bytes: Uint8Array | string): ArtifactId =>
@@ -93,6 +93,8 @@ export class TestRegistry {
   readonly mesh = new FakeMesh(new RealTime({ background: true }));
   readonly troubles: unknown[] = [];
   nowMs = 0;
+  /** Instead of another registry. */
+  bring: ImageSource['bring'] = async () => false;
   changes = 0;
   readonly #ports = this.mesh.portsFor(
     new DirectProcess('registry', new RealTime({ background: true })),
@@ -103,6 +105,7 @@ export class TestRegistry {
       blobs: this.blobs,
       tags: this.#ports.imageTags,
       manifests: this.#ports.imageManifests,
+      mirror: { bring: (...asked) => this.bring(...asked) },
       onTagsChanged: async () => {
         this.changes += 1;
       },

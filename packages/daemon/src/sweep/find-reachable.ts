@@ -5,7 +5,7 @@ import {
   DigestSet,
   type MeshReferences,
 } from '@podmesh/core';
-import { referencesIn } from '@podmesh/jetstream';
+import { ArtifactCorruptError, referencesIn } from '@podmesh/jetstream';
 
 /** A digest and what follows it may be cut by two pieces of a text: so much of the end is read again. */
 const OVERLAP_CHARACTERS = 128;
@@ -41,7 +41,7 @@ export async function findReachable(
   return reachable;
 }
 
-/** Of what is not in the object store there is nothing to read; damaged bytes end the pass: what they named is not known. */
+/** Of what is not in the object store there is nothing to read, and what only damaged bytes name nobody can find by them. */
 async function readText(
   objects: ReachableParts['objects'],
   artifact: ArtifactId,
@@ -56,6 +56,7 @@ async function readText(
       end = text.slice(-OVERLAP_CHARACTERS);
     }
   } catch (error) {
-    if (!(error instanceof ArtifactMissingError)) throw error;
+    const isLost = error instanceof ArtifactMissingError || error instanceof ArtifactCorruptError;
+    if (!isLost) throw error;
   }
 }

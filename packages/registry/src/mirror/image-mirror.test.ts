@@ -156,6 +156,33 @@ describe('an image of another registry', () => {
   });
 });
 
+describe('the registry of a peer that may ask another', () => {
+  it('asks for what is pulled and not there, and tells what was said', async () => {
+    const registry = await TestRegistry.start();
+    onTestFinished(() => registry.stop());
+    const asked: unknown[] = [];
+    registry.bring = async (repository, name) => {
+      asked.push([repository, name]);
+      if (repository !== 'me/tool') throw new UpstreamError('it', 'nobody is there');
+      await registry.pushImage('1.0');
+      return true;
+    };
+    expect((await registry.ask('/v2/me/tool/manifests/1.0')).status).toBe(200);
+    expect(asked).toEqual([['me/tool', tag('1.0')]]);
+    expect((await registry.ask('/v2/me/tool/manifests/1.0')).status).toBe(200);
+    const head = await registry.ask('/v2/other/manifests/1', { method: 'HEAD' });
+    expect(head.status).toBe(404);
+    const refused = await registry.ask('/v2/other/manifests/1');
+    expect(refused).toMatchObject({ status: 404, codes: ['MANIFEST_UNKNOWN'] });
+    expect(refused.message).toContain('it cannot be had: nobody is there');
+    // Nobody removes what is not in the mesh.
+    const before = asked.length;
+    await registry.ask('/v2/other/manifests/1', { method: 'DELETE' });
+    expect(asked).toHaveLength(before);
+    expect(registry.troubles).toEqual([]);
+  });
+});
+
 describe('a registry that asks who it is', () => {
   it.each([
     [
