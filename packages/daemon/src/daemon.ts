@@ -10,15 +10,17 @@ import {
 } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
 import { customAlphabet, nanoid } from 'nanoid';
+import { openAnchors } from './anchors/open-anchors.ts';
 import type { DaemonParts } from './daemon-parts.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import { HandOver } from './keep/hand-over.ts';
 import { openKeeping } from './keep/open-keeping.ts';
-import { LocalApi } from './local-api.ts';
+import { LocalApi, type Route } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
 import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
+import { MachineStanding } from './machine/machine-standing.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { membershipRoutes } from './membership/membership-routes.ts';
@@ -76,6 +78,7 @@ export class Daemon {
   /** Whether others need this machine for the mesh itself. */
   #isServer = false;
   #isAway = (): boolean => true;
+  readonly #routes = new Map<string, Readonly<Record<string, Route>>>();
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -123,11 +126,14 @@ export class Daemon {
       }
       if (status.kind === 'trouble') logger.warn(status.message);
     });
-    // Whoever names three servers or more has a cluster, and its facts belong on three of them.
-    const replicas = connection.address.servers.length >= 3 ? 3 : 1;
+    // Whoever has a cluster of three servers or more has its facts on three of them.
+    const { anchors } = membership;
+    const replicas = anchors >= 5 ? 5 : anchors >= 3 ? 3 : 1;
     const { version } = this.#parts;
     await refuseUnlikePeers(connection, peer, version);
     await connection.ensureStreams({ replicas, version });
+    const anchorRoutes = await openAnchors(this.#parts, this.#started, { connection, membership });
+    for (const [path, route] of anchorRoutes) this.#routes.set(path, route);
     this.#peer = await this.#buildPeer(connection, membership);
     await this.#peer.start();
   }
@@ -232,7 +238,7 @@ export class Daemon {
       },
       this.#started,
     );
-    const routes = membershipRoutes(() => office);
+    const routes = new Map([...membershipRoutes(() => office), ...this.#routes]);
     const { runLog, peers, keepers } = mesh;
     const pins = store.runPins;
     const found = { peer: ownPeer, pins, log: runLog, peers, keepers, sha256, logger };
@@ -293,6 +299,9 @@ export class Daemon {
     localApi.tellPolicy(owner);
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
+    const standing = new MachineStanding(home.path, process.env, systemClock);
+    await standing.start();
+    this.#started.add('standing of the machine', () => standing.stop());
     const source = new PeerFactsSource({
       facts,
       runtime,
@@ -302,6 +311,7 @@ export class Daemon {
       version,
       bulk: () => exchange.bulk,
       keeps: () => keeping.offering,
+      standing: () => standing.current(),
       onChange: () => onChange(),
     });
     await source.start();
