@@ -103,10 +103,8 @@ export class Daemon {
 
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
   async start(): Promise<void> {
-    const { configuration, logger } = this.#parts;
-    const { home, peer } = this.#parts;
-    const { nats } = configuration;
-    const { listen } = configuration;
+    const { configuration, home, logger, peer, version } = this.#parts;
+    const { nats, listen } = configuration;
     const parts = { home, peer, nats, listen, env: process.env, logger };
     const membership = await openMembership(parts, this.#started);
     this.#url = membership.url;
@@ -126,12 +124,8 @@ export class Daemon {
       }
       if (status.kind === 'trouble') logger.warn(status.message);
     });
-    // Whoever has a cluster of three servers or more has its facts on three of them.
-    const { anchors } = membership;
-    const replicas = anchors >= 5 ? 5 : anchors >= 3 ? 3 : 1;
-    const { version } = this.#parts;
     await refuseUnlikePeers(connection, peer, version);
-    await connection.ensureStreams({ replicas, version });
+    await connection.ensureStreams({ replicas: membership.replicas, version });
     const anchorRoutes = await openAnchors(this.#parts, this.#started, { connection, membership });
     for (const [path, route] of anchorRoutes) this.#routes.set(path, route);
     this.#peer = await this.#buildPeer(connection, membership);
@@ -214,7 +208,11 @@ export class Daemon {
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
     const place = { connection, mesh, journal, secretFiles, membership };
-    const { store, files, exchange } = await openFiles(this.#parts, this.#started, place);
+    const { store, files, exchange, wrongBytes } = await openFiles(
+      this.#parts,
+      this.#started,
+      place,
+    );
     const ownPeer = this.#parts.peer;
     const keeping = await openKeeping(
       { peer: ownPeer, mesh, files, store, clock: systemClock, logger },
@@ -245,18 +243,9 @@ export class Daemon {
     const handOver = new HandOver(found);
     const drains = new DrainDesk({ file: home.at('drained.json'), logger });
     const drained = await drains.load();
-    const env = process.env;
-    const apiParts = {
-      home: home.path,
-      env,
-      store,
-      peer: ownPeer,
-      version,
-      drains,
-      logger,
-      routes,
-    };
-    const localApi = new LocalApi(apiParts);
+    const stored = { store, wrongBytes };
+    const api = { home: home.path, env: process.env, peer: ownPeer, version, drains, logger };
+    const localApi = new LocalApi({ ...api, ...stored, routes });
     this.#localApi = localApi;
     this.#started.add('local API', () => localApi.stop());
     await localApi.start();
@@ -379,6 +368,7 @@ export class Daemon {
     this.#started.add('discovery', () => discovery.stop());
     await discovery.start();
     drains.open(peer);
+    wrongBytes.open(peer);
     const sleep = new SleepWatch({
       bus,
       uptimeMs: boot.uptimeMs,

@@ -49,8 +49,8 @@ export interface Membership {
   readonly isAnchor: boolean;
   /** What this home carries of the mesh, or may be told to; absent in a mesh without roles. */
   readonly seat?: AnchorSeat;
-  /** How many servers carry the mesh. */
-  readonly anchors: number;
+  /** Copies of what is stored: whoever has a cluster of three servers or more has its facts on three of them. */
+  readonly replicas: 1 | 3 | 5;
   /** Absent in a mesh without roles. */
   readonly folder?: MeshFolder;
   /** On the machine that made the mesh. */
@@ -72,7 +72,7 @@ export async function openMembership(
   if (named !== undefined) return joined(new MeshFolder(named), parts, started);
   if (nats !== undefined) {
     const address = parseMeshUrl(nats);
-    return { address, url: nats, isAnchor: false, anchors: address.servers.length };
+    return { address, url: nats, isAnchor: false, replicas: replicasOf(address.servers.length) };
   }
   const folder = meshFolder(home);
   const isMember = (await folder.place()) !== undefined;
@@ -117,7 +117,7 @@ async function member(
     url: meshUrl(folder.path),
     isAnchor: seat.record !== undefined,
     seat,
-    anchors: (await folder.anchors())?.anchors.length ?? 1,
+    replicas: replicasOf((await folder.anchors())?.anchors.length ?? 1),
     folder,
   };
 }
@@ -197,12 +197,14 @@ async function ownMesh(
     url: meshUrl(folder.path),
     isAnchor: seat.record !== undefined,
     seat,
-    anchors: (await folder.anchors())?.anchors.length ?? 1,
+    replicas: replicasOf((await folder.anchors())?.anchors.length ?? 1),
     folder,
     keys,
     ...(isOpen ? { open: { mesh: authority.mesh, host: listen.host, port: portOf(served) } } : {}),
   };
 }
+
+const replicasOf = (anchors: number): 1 | 3 | 5 => (anchors >= 5 ? 5 : anchors >= 3 ? 3 : 1);
 
 /** Where other machines find the servers: several by the record, one that is alone by where it listens. */
 async function reachableServers(

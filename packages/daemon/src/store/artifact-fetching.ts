@@ -52,6 +52,21 @@ export class ArtifactFetching {
     await this.#fetches.run(artifact, work, signal);
   }
 
+  /** Whatever its length is: from the mesh's store, or else from peers. Rejects when nobody gives it. */
+  async fetchAgain(artifact: ArtifactId, signal: AbortSignal): Promise<void> {
+    if (await this.#store.has(artifact)) return;
+    const bring = async (nobodyWaits: AbortSignal): Promise<void> => {
+      try {
+        await this.#bringFromStore(artifact, nobodyWaits);
+      } catch (error) {
+        nobodyWaits.throwIfAborted();
+        if (this.#fromPeers === undefined) throw error;
+        await this.#fromPeers.get(artifact, { signal: nobodyWaits });
+      }
+    };
+    await this.#fetches.run(artifact, bring, signal);
+  }
+
   /** Reads each listing once, those in `trees` not at all. `sizes`: of large files that no listing tells of. */
   treeSource(
     trees: Map<ArtifactId, Tree>,

@@ -20,7 +20,8 @@ import { LogFile } from './log-file.ts';
 import { OutputPublishing } from './output-publishing.ts';
 import type { Success } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
-import { buildTreeFolder, type TreeSource, treeMembers } from './tree-folder.ts';
+import { buildTreeFolder, type TreeSource } from './tree-folder.ts';
+import { treeMembers } from './tree-members.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 export interface LocalTaskFilesOptions extends ArtifactFetchingOptions {
@@ -73,6 +74,11 @@ export class LocalTaskFiles implements TaskFiles {
       if (kind === 'file') this.#pins.pin(claim, digest);
       else await this.#pins.pinDirectory(claim, digest, () => treeMembers(readTree, digest));
     }
+  }
+
+  /** What this disk had wrong. Rejects when nobody gives it. */
+  fetchAgain(artifact: ArtifactId, signal: AbortSignal): Promise<void> {
+    return this.#fetching.fetchAgain(artifact, signal);
   }
 
   async storeOutput(

@@ -12,6 +12,7 @@ import { addressTowards } from '../transfer/mesh-facing-address.ts';
 import type { OwnCertificate } from '../transfer/peer-certificates.js';
 import { DiskStore } from './disk-store.ts';
 import { LocalTaskFiles } from './local-task-files.ts';
+import { WrongBytes } from './wrong-bytes.ts';
 
 export interface FilesPlace {
   readonly connection: MeshConnection;
@@ -44,7 +45,8 @@ export async function openFiles(parts: DaemonParts, started: StartedParts, meeti
   store.start();
   started.add('exchange of artifacts', () => exchange.stop());
   await exchange.start();
-  return { store, files, exchange };
+  const fetchAgain = files.fetchAgain.bind(files);
+  return { store, files, exchange, wrongBytes: new WrongBytes({ store, fetchAgain }) };
 }
 
 /** What this peer shows to others; undefined in a mesh without certificates. */
