@@ -1,3 +1,4 @@
+import type { Msg } from '@nats-io/transport-node';
 import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshAnswerError, MeshSilentError } from '../mesh-errors.ts';
 import { isAborted, pause } from '../pause.ts';
@@ -44,7 +45,7 @@ const ORDER_MS = 30_000;
 /** A server that has to be given all that there is may take its time. */
 const JOIN_MS = 60_000;
 /** A leader that is remembered must be forgotten first: elections take 4 to 9 s (NATS.md §0.6). */
-const RESCUE_MS = 40_000;
+const RESCUE_MS = 90_000;
 
 /**
  * Orders to a cluster of nats-servers, over a connection of its system account. All are safe to repeat. Needs 2.15:
@@ -89,8 +90,7 @@ export class ClusterAdmin {
 
   /** Takes a server out of the cluster for good; its streams get another place if there is one. */
   async remove(server: string): Promise<void> {
-    const { members } = (await this.#state()) ?? { members: [] };
-    if (members.length > 0 && members.every((member) => member.server !== server)) return;
+    if (await this.#hasLeft(server)) return;
     await this.#ask(REMOVE_SERVER_SUBJECT, { peer: server });
   }
 
@@ -102,23 +102,31 @@ export class ClusterAdmin {
     const alive = (await this.survey()).map(({ server }) => server);
     const kept = keep.filter((server) => alive.includes(server));
     if (kept.length === 0) throw new MeshSilentError('none of the anchors answers');
+    const gone = new Set(keep.filter((server) => !alive.includes(server)));
     const deadline = monotonicMs() + RESCUE_MS;
     const quorum = Math.floor(kept.length / 2) + 1;
-    for (;;) {
-      const state = await this.#state();
-      if (state?.leader !== undefined && alive.includes(state.leader)) break;
+    // A leader that lost its majority calls itself leader for a while, and can do nothing: what is done tells.
+    while (gone.size > 0) {
       await this.#system
         .request(RESCUE_SUBJECT, JSON.stringify({ quorum_needed: quorum }), {
           timeoutMs: ANSWER_MS,
         })
         .catch(() => undefined);
+      for (const server of gone) {
+        const removed = await this.#askOnce(REMOVE_SERVER_SUBJECT, { peer: server });
+        if (removed === 'done' || (await this.#hasLeft(server))) gone.delete(server);
+      }
+      if (gone.size === 0) break;
       if (monotonicMs() > deadline || isAborted(signal))
         throw new MeshSilentError('the anchors that are left agree on no leader');
       await pause(LOOK_MS, signal);
     }
-    const gone = keep.filter((server) => !alive.includes(server));
-    for (const server of gone) await this.remove(server);
     return kept;
+  }
+
+  async #hasLeft(server: string): Promise<boolean> {
+    const { members } = (await this.#state()) ?? { members: [] };
+    return members.length > 0 && members.every((member) => member.server !== server);
   }
 
   async #state(): Promise<ClusterState | undefined> {
@@ -146,22 +154,28 @@ export class ClusterAdmin {
   async #ask(subject: string, order: object): Promise<void> {
     const deadline = monotonicMs() + ORDER_MS;
     for (;;) {
-      const answer = await this.#system
-        .request(subject, JSON.stringify(order), { timeoutMs: ANSWER_MS })
-        .catch((error: unknown) => {
-          if (monotonicMs() > deadline) throw portError(subject, error);
-        });
-      if (answer === undefined) {
-        await pause(LOOK_MS);
-        continue;
-      }
-      const { error } = answer.json<{ error?: { err_code?: number; description?: string } }>();
-      if (error === undefined) return;
-      const { err_code: code = 0, description = 'no reason given' } = error;
-      if (!(isPassing(code) || code === MEMBERS_CHANGING) || monotonicMs() > deadline)
-        throw new MeshAnswerError(subject, { code, description });
+      const said = await this.#askOnce(subject, order);
+      if (said === 'done') return;
+      if (monotonicMs() > deadline) throw said;
       await pause(LOOK_MS);
     }
+  }
+
+  /** Throws what will not pass; what may is returned. */
+  async #askOnce(subject: string, order: object): Promise<'done' | Error> {
+    let answer: Msg;
+    try {
+      const options = { timeoutMs: ANSWER_MS };
+      answer = await this.#system.request(subject, JSON.stringify(order), options);
+    } catch (error) {
+      return portError(subject, error);
+    }
+    const { error } = answer.json<{ error?: { err_code?: number; description?: string } }>();
+    if (error === undefined) return 'done';
+    const { err_code: code = 0, description = 'no reason given' } = error;
+    const refusal = new MeshAnswerError(subject, { code, description });
+    if (isPassing(code) || code === MEMBERS_CHANGING) return refusal;
+    throw refusal;
   }
 }
 
