@@ -9,6 +9,7 @@ import {
   SPAWN_TASKS_DEFAULT,
   TASKS_PER_GRAPH_MAX,
 } from '../words/limits.ts';
+import { spentText } from './cpu-budget.ts';
 import type { TasksSpawned } from './run-event.ts';
 import type { RunState } from './run-state.ts';
 import { lineOf } from './spawn-line.ts';
@@ -120,6 +121,8 @@ function refuseBudget(
       const message = `the budget "tasks" of ${id} is ${tasksMost}, and with these there would be ${tasks} sub-tasks; ${raise}`;
       return { kind: 'budget-tasks', message };
     }
+    if (state.spent.has(task))
+      return { kind: 'budget-cpu-seconds', message: spentText(state, task) };
     const cpuSeconds = (spent?.cpuMs ?? 0) / 1_000;
     const cpuMost = budget.cpuSeconds ?? SPAWN_CPU_SECONDS_DEFAULT;
     if (cpuSeconds >= cpuMost) {

@@ -36,6 +36,8 @@ export interface RunState {
   readonly handled: Set<number>;
   /** Sub-tasks that their parent wanted no more before they were settled. */
   readonly dropped: Set<number>;
+  /** Tasks whose sub-tasks used up their CPU time (`budget-spent`), with the milliseconds that were told. */
+  readonly spent: Map<number, number>;
   /** Tasks that may be attempted, by task number, oldest first. */
   readonly ready: Set<number>;
   /** Tasks with an open attempt, by task number. */
@@ -103,6 +105,7 @@ export function initialRunState(graph: Graph): RunState {
     parents: new Map(),
     handled: new Set(),
     dropped: new Set(),
+    spent: new Map(),
     counts: { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 0 },
     cancelRequested: false,
     ended: undefined,

@@ -210,7 +210,7 @@ describe('what a task spawns', () => {
     run.start('a--k');
     expect(decide(run.state, none)).toEqual([]);
     run.fail('a', 'exit');
-    expect(decide(run.state, none)).toEqual([{ kind: 'stop-task', task: 1 }]);
+    expect(decide(run.state, none)).toMatchObject([{ kind: 'stop-task', task: 1 }]);
     run.fail('a--k', 'cancelled');
     expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'failed' }]);
   });

@@ -113,6 +113,11 @@ export class Executor {
     return this.#active.claims();
   }
 
+  /** CPU time of those at work that share a budget; empty: of none. */
+  spending(): Readonly<Record<ClaimId, number>> {
+    return this.#active.spending();
+  }
+
   /** Runs with an open attempt here. */
   activeRuns(): ReadonlySet<RunId> {
     return this.#active.runs();
@@ -334,6 +339,7 @@ export class Executor {
         await this.#parts.journal.noteStarted(claim, image).catch(() => undefined);
         this.#step('start-noted', attempt);
       },
+      used: (cpuMs) => this.#active.noteCpu(claim, cpuMs),
       ended: () => this.#active.noteEnded(claim),
     };
   }
