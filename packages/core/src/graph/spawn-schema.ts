@@ -13,7 +13,7 @@ export const spawnSchema: JsonSchema = {
   description:
     'What each task of this job may spawn from inside, all levels together: a map of "depth" (levels of sub-tasks, ' +
     `0 for none; left out: ${SPAWN_DEPTH_DEFAULT}), "tasks" (left out: ${SPAWN_TASKS_DEFAULT.toLocaleString('en')}) ` +
-    'and "cpuSeconds" used by them, after which it may spawn no more. Sub-tasks can only have less.',
+    'and "cpuSeconds" used by them, after which they are ended and no more can be spawned. Sub-tasks can only have less.',
   type: 'object',
   additionalProperties: false,
   properties: {

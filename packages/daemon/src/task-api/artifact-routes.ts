@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import {
   ARTIFACT_BYTES_MAX,
   type ArtifactId,
+  ArtifactMissingError,
   type ArtifactRef,
   type ArtifactStore,
   artifactId,
@@ -12,6 +13,7 @@ import {
   EMPTY_ARTIFACT,
   isDigest,
   type OutputEntry,
+  RERUNS_PER_TASK_MAX,
 } from '@podmesh/core';
 import type { TaskFiles } from '../execute/task-files.ts';
 import { parseByteRange } from '../transfer/byte-range.js';
@@ -29,7 +31,13 @@ export interface ArtifactRouteParts {
   readonly files: Pick<TaskFiles, 'input' | 'storeOutput' | 'release'>;
   readonly artifacts: Pick<ArtifactStore, 'stat'>;
   readonly randomId: () => string;
+  /** Has bytes made again that a sub-task left and nobody has any more; false when that is of no use. Absent: never. */
+  readonly again?: MakeAgain;
 }
+
+type MakeAgain = (
+  wanted: Pick<TaskApiCall, 'task' | 'signal'> & { readonly digest: ArtifactId },
+) => Promise<boolean>;
 
 /**
  * Artifacts by digest: whoever knows a digest may read the bytes, as every peer may. What is stored is here and where
@@ -74,11 +82,30 @@ async function storeArtifact(
   }
 }
 
-async function readArtifact(
+/** What is lost is made again, if a sub-task left it; then it is read, or lost once more. */
+async function readArtifact(parts: ArtifactRouteParts, call: TaskApiCall): Promise<TaskApiAnswer> {
+  const { task, path, signal } = call;
+  const digest = digestIn(path.digest ?? '');
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await readKnown(parts, call, digest);
+    } catch (error) {
+      if (!isMissing(error) || tries > RERUNS_PER_TASK_MAX) throw error;
+      if ((await parts.again?.({ task, digest, signal })) !== true) throw error;
+    }
+  }
+}
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof ArtifactMissingError ||
+  (error instanceof TaskApiError && error.code === 'artifact-missing');
+
+async function readKnown(
   parts: ArtifactRouteParts,
-  { task, request, path, signal }: TaskApiCall,
+  { task, request, signal }: TaskApiCall,
+  digest: ArtifactId,
 ): Promise<TaskApiAnswer> {
-  const ref = await knownArtifact(parts, digestIn(path.digest ?? ''));
+  const ref = await knownArtifact(parts, digest);
   const free = task.takeStream(TASK_STREAMS_MAX);
   // For this answer alone: what it reads is not to be evicted before it is sent.
   const reader = claimId(`read-${parts.randomId()}`);

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { type AboutRouteParts, AboutRoutes } from './about-routes.ts';
 import { type ArtifactRouteParts, artifactRoutes } from './artifact-routes.ts';
 import { AttemptSockets, createDetachedServer } from './attempt-sockets.ts';
+import { type MakeAgainParts, makeAgain } from './make-again.ts';
 import { taskApiDocument } from './openapi.ts';
 import { ReportRoutes } from './report-routes.ts';
 import { RouteTable } from './route-table.ts';
@@ -38,6 +39,8 @@ export interface TaskApiParts
   readonly logger: Logger;
   /** How tasks with a network reach the mesh; absent: they do not. */
   readonly lines?: TaskLines | undefined;
+  /** Everything that anybody has, where it matters that something is not there. */
+  readonly rollCall: MakeAgainParts['rollCall'];
   /** Overrides `HEAD_MS` in tests. */
   readonly headMs?: number;
 }
@@ -230,7 +233,7 @@ function routesOf(parts: TaskApiParts, feeds: RunFeeds): readonly TaskApiRoute[]
     { method: 'GET', path: '/v1/openapi.json', answer: async () => json(taskApiDocument) },
     ...new AboutRoutes(parts, feeds).routes,
     ...new ReportRoutes(parts.liveLog).routes,
-    ...artifactRoutes(parts),
+    ...artifactRoutes({ ...parts, again: (wanted) => makeAgain({ ...parts, feeds }, wanted) }),
     ...taskRoutes({ ...parts, feeds }),
   ];
 }
