@@ -3,6 +3,7 @@ import { referencesOf } from '../graph/job-edges.ts';
 import { canonicalJson } from '../words/digest.ts';
 import {
   JOBS_PER_GRAPH_MAX,
+  SPAWN_BYTES_PER_RUN_MAX,
   SPAWN_CPU_SECONDS_DEFAULT,
   SPAWN_DEPTH_DEFAULT,
   SPAWN_JOBS_MAX,
@@ -92,6 +93,11 @@ function refuseSize(state: RunState, jobs: readonly Job[]): SpawnRefusal | undef
   }
   const jobCount = state.index.jobs.length + jobs.length;
   const taskCount = state.index.taskCount + tasksIn(jobs);
+  const mib = SPAWN_BYTES_PER_RUN_MAX / 1024 ** 2;
+  if (state.spawnBytes + charactersOf(jobs) > SPAWN_BYTES_PER_RUN_MAX) {
+    const message = `all that tasks of this run spawn takes ${mib} MiB of the log of the run at most, and that is used up: write shorter jobs, use "count", and give what is long as an artifact`;
+    return { kind: 'run-too-large', message };
+  }
   if (jobCount <= JOBS_PER_GRAPH_MAX && taskCount <= TASKS_PER_GRAPH_MAX) return undefined;
   const message = `the run would have ${jobCount} jobs and ${taskCount} tasks; ${JOBS_PER_GRAPH_MAX} and ${TASKS_PER_GRAPH_MAX} are possible`;
   return { kind: 'run-too-large', message };
@@ -131,6 +137,11 @@ function refuseBudget(
     }
   }
   return undefined;
+}
+
+/** What the jobs of a spawn take in the log; not less than their bytes by much, and the same for everybody. */
+export function charactersOf(jobs: readonly Job[]): number {
+  return JSON.stringify(jobs).length;
 }
 
 function tasksIn(jobs: readonly Job[]): number {

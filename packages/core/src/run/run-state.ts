@@ -27,6 +27,8 @@ export interface RunState {
   readonly decided: Set<number>;
   /** What tasks spawned, by the number of the task that did. */
   readonly spawns: Map<number, Spawns>;
+  /** Characters of all `tasks-spawned` so far, accepted or not. */
+  spawnBytes: number;
   /** Job position → number of the task that spawned the job; of jobs of the document nothing. */
   readonly parents: Map<number, number>;
   /**
@@ -102,6 +104,7 @@ export function initialRunState(graph: Graph): RunState {
     expansions: new Map(),
     decided: new Set(),
     spawns: new Map(),
+    spawnBytes: 0,
     parents: new Map(),
     handled: new Set(),
     dropped: new Set(),
