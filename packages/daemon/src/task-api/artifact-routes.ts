@@ -33,6 +33,8 @@ export interface ArtifactRouteParts {
   readonly randomId: () => string;
   /** Has bytes made again that a sub-task left and nobody has any more; false when that is of no use. Absent: never. */
   readonly again?: MakeAgain;
+  /** Overrides `STALL_MS` in tests. */
+  readonly stallMs?: number;
 }
 
 type MakeAgain = (
@@ -57,7 +59,7 @@ export function artifactRoutes(parts: ArtifactRouteParts): readonly TaskApiRoute
 }
 
 async function storeArtifact(
-  { files }: ArtifactRouteParts,
+  { files, stallMs = STALL_MS }: ArtifactRouteParts,
   { task, request, path, signal }: TaskApiCall,
 ): Promise<TaskApiAnswer> {
   const expected = path.digest === undefined ? undefined : digestIn(path.digest);
@@ -65,12 +67,12 @@ async function storeArtifact(
   try {
     const known = expected === undefined ? undefined : task.held.get(expected);
     if (known !== undefined) {
-      for await (const piece of verified(bodyOf(request, signal), expected)) void piece;
+      for await (const piece of verified(bodyOf(request, signal, stallMs), expected)) void piece;
       return json(known, 201);
     }
     const putting = task.putting();
     try {
-      const content = verified(counted(bodyOf(request, signal), putting.count), expected);
+      const content = verified(counted(bodyOf(request, signal, stallMs), putting.count), expected);
       const stored = await files.storeOutput('file', oneFile(content));
       putting.keep(stored);
       return json(stored, 201);
@@ -172,19 +174,23 @@ function digestIn(text: string): ArtifactId {
 }
 
 /** The body as it comes. Ends with an error when nothing comes for long, or the task is over. */
-async function* bodyOf(request: TaskApiRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* bodyOf(
+  request: TaskApiRequest,
+  signal: AbortSignal,
+  stallMs: number,
+): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   const stalled = () =>
-    request.destroy(new TaskApiError('timeout', `nothing came for ${STALL_MS / 1_000} s`));
+    request.destroy(new TaskApiError('timeout', `nothing came for ${stallMs / 1_000} s`));
   const aborted = () => request.destroy(new Error('nobody waits for this any more'));
-  let late = setTimeout(stalled, STALL_MS);
+  let late = setTimeout(stalled, stallMs);
   signal.addEventListener('abort', aborted, { once: true });
   try {
     // Not destroyed when this ends early: a refusal is still to be sent on that connection.
     const pieces: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
     for await (const piece of pieces) {
       clearTimeout(late);
-      late = setTimeout(stalled, STALL_MS);
+      late = setTimeout(stalled, stallMs);
       bytes += piece.length;
       if (bytes > ARTIFACT_BYTES_MAX)
         throw new TaskApiError('too-large', `an artifact has at most ${ARTIFACT_BYTES_MAX} bytes`);

@@ -6,6 +6,8 @@ import { ask, newApiCase } from './task-api.test-kit.ts';
 
 type Case = Awaited<ReturnType<typeof newApiCase>>;
 
+/** The machine may be busy with other things. */
+const UNHURRIED = { timeout: 20_000 };
 const BYTES = sampleArtifact(Buffer.from('what the sub-task left'));
 const SUB = taskId('root--k');
 
@@ -41,7 +43,7 @@ describe('bytes of a sub-task that nobody has any more', () => {
   it('are made again by it, while the cores of who asks are for others', async () => {
     const { bench, get, run, last, reservation } = await newLoss();
     const asked = get();
-    await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(1));
+    await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(1), UNHURRIED);
     expect(lossesOf(bench, run)).toMatchObject([
       { task: SUB, artifacts: [BYTES.ref.digest], rerun: 1 },
     ]);
@@ -55,7 +57,7 @@ describe('bytes of a sub-task that nobody has any more', () => {
   it('are told of once, however many ask for them', async () => {
     const { bench, get, run, last } = await newLoss();
     const asked = [get(), get(), get()];
-    await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(1));
+    await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(1), UNHURRIED);
     store(bench);
     leave(bench, run, BYTES.ref, 2, last);
     for (const answer of await Promise.all(asked)) expect(answer.status).toBe(200);
@@ -67,7 +69,7 @@ describe('bytes of a sub-task that nobody has any more', () => {
     const asked = get();
     let behind = last;
     for (const rerun of [1, 2, 3]) {
-      await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(rerun));
+      await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(rerun), UNHURRIED);
       // It is done again, and what it leaves is lost at once.
       behind = leave(bench, run, BYTES.ref, rerun + 1, behind);
     }
@@ -81,7 +83,7 @@ describe('bytes of a sub-task that nobody has any more', () => {
   it('may be others when they are made again, and then who asks is told to look', async () => {
     const { bench, get, run, last } = await newLoss();
     const asked = get();
-    await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(1));
+    await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(1), UNHURRIED);
     const other = sampleArtifact(Buffer.from('something else'));
     store(bench, other);
     leave(bench, run, other.ref, 2, last);
@@ -98,7 +100,7 @@ describe('bytes of a sub-task that nobody has any more', () => {
     const { bench, get, run, last } = await newLoss(tree.ref);
     store(bench, tree);
     const asked = get();
-    await vi.waitFor(() => expect(lossesOf(bench, run)).toMatchObject([{ task: SUB }]));
+    await vi.waitFor(() => expect(lossesOf(bench, run)).toMatchObject([{ task: SUB }]), UNHURRIED);
     store(bench);
     leave(bench, run, tree.ref, 2, last);
     expect((await asked).text).toBe('what the sub-task left');
@@ -111,7 +113,7 @@ describe('bytes of a sub-task that nobody has any more', () => {
     expect(lossesOf(bench, run)).toEqual([]);
     const broken = get();
     broken.catch(() => undefined);
-    await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(1));
+    await vi.waitFor(() => expect(lossesOf(bench, run)).toHaveLength(1), UNHURRIED);
     bench.api.close(claim);
     await expect(broken).rejects.toThrow();
   });

@@ -43,6 +43,8 @@ export interface TaskApiParts
   readonly rollCall: MakeAgainParts['rollCall'];
   /** Overrides `HEAD_MS` in tests. */
   readonly headMs?: number;
+  /** Overrides `STALL_MS` in tests. */
+  readonly stallMs?: number;
 }
 
 /** Where attempts are answered while their containers run. */
@@ -171,14 +173,17 @@ export class TaskApi implements AttemptDesk {
     const left = new AbortController();
     const leave = (): void => left.abort('gone');
     response.once('close', leave);
+    // Of requests one behind the other on a connection only the first one's answer hears that it is gone.
+    request.socket.once('close', leave);
     task.over.signal.addEventListener('abort', leave, { once: true });
     try {
       const { pathname, searchParams: query } = parseTarget(request.url ?? '/');
       const { route, path } = this.#table.find(request.method ?? '', pathname);
       const { signal } = left;
       const answer = await route.answer({ task, request, path, query, signal });
-      await sendAnswer(response, answer);
+      await sendAnswer(response, answer, this.#parts.stallMs);
     } finally {
+      request.socket.removeListener('close', leave);
       task.over.signal.removeEventListener('abort', leave);
     }
   }
