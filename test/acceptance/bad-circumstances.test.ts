@@ -17,7 +17,7 @@ import {
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../process-kit/published-run.ts';
 import { untilSpoken } from '../process-kit/tasks-that-speak.ts';
-import { within } from '../process-kit/within.ts';
+import { untilSeen } from '../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const OLD_VERSION = '2.9.10';
@@ -228,11 +228,10 @@ async function openGates(run: PublishedRun): Promise<void> {
 
 /** Whether a peer claims is part of its heartbeat. */
 async function untilPaused({ mesh }: ProcessMesh, peer: string, wanted: boolean): Promise<void> {
-  const look = async (): Promise<void> => {
-    for (;;) {
-      const entry = await mesh.peers.find(peerId(peer));
-      if (entry !== undefined && (entry.paused !== undefined) === wanted) return;
-    }
-  };
-  await within(PAUSE_MS, () => `${peer} to tell that it claims nothing`, look());
+  const what = () =>
+    `${peer} to tell ${wanted ? 'that it claims nothing' : 'that it claims again'}`;
+  await untilSeen(PAUSE_MS, what, async () => {
+    const entry = await mesh.peers.find(peerId(peer));
+    return entry !== undefined && (entry.paused !== undefined) === wanted;
+  });
 }

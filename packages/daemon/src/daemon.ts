@@ -208,7 +208,11 @@ export class Daemon {
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
     const place = { connection, mesh, journal, secretFiles, membership };
-    const { store, files, exchange } = await openFiles(this.#parts, this.#started, place);
+    const { store, files, exchange, wrongBytes } = await openFiles(
+      this.#parts,
+      this.#started,
+      place,
+    );
     const ownPeer = this.#parts.peer;
     const keeping = await openKeeping(
       { peer: ownPeer, mesh, files, store, clock: systemClock, logger },
@@ -235,22 +239,14 @@ export class Daemon {
     const routes = membershipRoutes(() => office);
     const { runLog, peers, keepers } = mesh;
     const pins = store.runPins;
-    const found = { peer: ownPeer, pins, log: runLog, peers, keepers, sha256, logger };
+    const { artifacts: objects, finder } = mesh;
+    const found = { peer: ownPeer, pins, log: runLog, peers, keepers, objects, sha256, logger };
     const handOver = new HandOver(found);
     const drains = new DrainDesk({ file: home.at('drained.json'), logger });
     const drained = await drains.load();
-    const env = process.env;
-    const apiParts = {
-      home: home.path,
-      env,
-      store,
-      peer: ownPeer,
-      version,
-      drains,
-      logger,
-      routes,
-    };
-    const localApi = new LocalApi(apiParts);
+    const stored = { store, wrongBytes };
+    const api = { home: home.path, env: process.env, peer: ownPeer, version, drains, logger };
+    const localApi = new LocalApi({ ...api, ...stored, routes });
     this.#localApi = localApi;
     this.#started.add('local API', () => localApi.stop());
     await localApi.start();
@@ -306,13 +302,13 @@ export class Daemon {
     });
     await source.start();
     this.#started.add('machine facts', () => source.stop());
-    const { artifacts: objects, finder } = mesh;
     const observed = await observe(
       this.#parts,
       this.#started,
       {
         ...mesh,
         artifacts: mesh.everywhere,
+        objects,
         rollCall: (signal) => new RollCall({ objects, finder, clock: systemClock }, signal),
         log: mesh.runLog,
         runtime,
@@ -369,6 +365,7 @@ export class Daemon {
     this.#started.add('discovery', () => discovery.stop());
     await discovery.start();
     drains.open(peer);
+    wrongBytes.open(peer);
     const sleep = new SleepWatch({
       bus,
       uptimeMs: boot.uptimeMs,

@@ -3,6 +3,7 @@ import { ApiRefusal } from './local-api-request.ts';
 import { readFreeDisk } from './machine/pressure.ts';
 import { CacheAdmin, type CachedArtifact } from './store/cache-admin.ts';
 import type { DiskStore } from './store/disk-store.ts';
+import type { Mended, WrongBytes } from './store/wrong-bytes.ts';
 
 /** Artifacts that are written as JSON at once: of 100,000 all together the peer would feel it. */
 const LISTED_AT_ONCE = 500;
@@ -13,8 +14,8 @@ const PROGRESS_MS = 1_000;
 export type VerifyLine =
   | { readonly kind: 'verifying'; readonly artifacts: number; readonly bytes: number }
   | { readonly kind: 'progress'; readonly checked: number; readonly checkedBytes: number }
-  /** It had other bytes than its name says, and is gone. */
-  | { readonly kind: 'wrong'; readonly artifact: ArtifactId }
+  /** It had other bytes than its name says, and this became of it. */
+  | ({ readonly kind: 'wrong' } & Mended)
   | { readonly kind: 'missing'; readonly artifact: ArtifactId }
   /** The last one… */
   | { readonly kind: 'verified'; readonly checked: number; readonly checkedBytes: number }
@@ -29,9 +30,13 @@ export class LocalCache {
   #isVerifying = false;
 
   /** `progressMs` is for tests. */
-  constructor(store: DiskStore, progressMs = PROGRESS_MS) {
+  constructor(
+    store: DiskStore,
+    wrongBytes: Pick<WrongBytes, 'mend'>,
+    progressMs: number = PROGRESS_MS,
+  ) {
     this.#store = store;
-    this.#admin = new CacheAdmin(store);
+    this.#admin = new CacheAdmin(store, wrongBytes);
     this.#progressMs = progressMs;
   }
 
@@ -100,7 +105,7 @@ export class LocalCache {
         const { wrong, missing, ...more } = await one;
         checked += more.checked;
         checkedBytes += more.checkedBytes;
-        if (wrong.length > 0) yield { kind: 'wrong', artifact };
+        for (const mended of wrong) yield { kind: 'wrong', ...mended };
         // What was removed since it was listed is missed by nobody.
         if (missing.length > 0 && named !== undefined) yield { kind: 'missing', artifact };
         if (performance.now() - toldMs >= this.#progressMs) yield progress();

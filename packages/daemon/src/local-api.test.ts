@@ -19,6 +19,7 @@ import {
   someBytes,
   temporaryFolder,
   textStream,
+  wrongBytesOf,
 } from './store/store.test-kit.ts';
 import { StoreDisk } from './store/store-disk.ts';
 
@@ -27,7 +28,17 @@ async function newCase(changes: Partial<LocalApiParts> = {}) {
   const home = await temporaryFolder();
   const peer = peerId('oak');
   const drains = new DrainDesk({ file: join(home, 'drained.json'), logger: silent });
-  const given = { home, env: {}, store, peer, version: '1.2.3', drains, logger: silent };
+  const { wrongBytes } = wrongBytesOf(store);
+  const given = {
+    home,
+    env: {},
+    store,
+    wrongBytes,
+    peer,
+    version: '1.2.3',
+    drains,
+    logger: silent,
+  };
   const parts = { ...given, ...changes };
   const newApi = () => {
     const api = new LocalApi(parts);
@@ -280,7 +291,7 @@ describe('the cache in the local API', () => {
     const bytes = large.bytes.length + 10;
     expect(lines[0]).toEqual({ kind: 'verifying', artifacts: 3, bytes });
     expect(lines.filter(({ kind }) => kind === 'wrong')).toEqual([
-      { kind: 'wrong', artifact: wrong },
+      { kind: 'wrong', artifact: wrong, now: 'lost', why: 'nobody has it', ended: ['run/reader'] },
     ]);
     expect(lines.at(-1)).toEqual({ kind: 'verified', checked: 3, checkedBytes: bytes });
     expect(await store.has(wrong)).toBe(false);
@@ -295,7 +306,7 @@ describe('the cache in the local API', () => {
     const { store } = await newCase();
     await store.write(textStream('one'));
     await store.write(textStream('two'));
-    const cache = new LocalCache(store, 0);
+    const cache = new LocalCache(store, wrongBytesOf(store).wrongBytes, 0);
     const gone = new AbortController();
     const first = cache.verify(undefined, gone.signal);
     expect((await first.next()).value).toContain('"verifying"');

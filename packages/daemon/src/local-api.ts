@@ -19,6 +19,7 @@ import { clearStaleSocket, prepareSocketPlace, type SocketPlace } from './local-
 import type { DrainDesk } from './owner/drain-desk.ts';
 import type { OwnerWatch } from './owner/owner-watch.ts';
 import type { DiskStore } from './store/disk-store.ts';
+import type { WrongBytes } from './store/wrong-bytes.ts';
 
 /** Connections at the same time: people and their scripts. */
 const SOCKETS_MAX = 32;
@@ -35,6 +36,7 @@ export interface LocalApiParts {
   readonly home: string;
   readonly env: NodeJS.ProcessEnv;
   readonly store: DiskStore;
+  readonly wrongBytes: Pick<WrongBytes, 'mend'>;
   readonly peer: PeerId;
   readonly version: string;
   readonly drains: Pick<DrainDesk, 'obey' | 'drained'>;
@@ -175,10 +177,10 @@ export class LocalApi {
 }
 
 function routesOf(
-  { store, peer, version, drains, routes = new Map() }: LocalApiParts,
+  { store, wrongBytes, peer, version, drains, routes = new Map() }: LocalApiParts,
   owner: () => Pick<OwnerWatch, 'verdict' | 'inForce'> | undefined,
 ) {
-  const cache = new LocalCache(store);
+  const cache = new LocalCache(store, wrongBytes);
   const health: Route = async (body) => {
     parseNothing(body);
     return { peer, version, pid: process.pid };

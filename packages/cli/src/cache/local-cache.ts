@@ -30,10 +30,19 @@ export interface Pruned {
   readonly storeBytes: number;
 }
 
+/** An artifact that had other bytes than its digest says, and what the daemon did about it. */
+export interface Wrong {
+  readonly artifact: string;
+  readonly now: 'fetched' | 'copied' | 'lost';
+  readonly why?: string;
+  /** Tasks that read it and were ended, as `RUN/TASK`. */
+  readonly ended: readonly string[];
+}
+
 export interface Verified {
   readonly checked: number;
   readonly checkedBytes: number;
-  readonly wrong: readonly string[];
+  readonly wrong: readonly Wrong[];
   readonly missing: readonly string[];
 }
 
@@ -88,7 +97,7 @@ export class LocalCache {
     tell: (progress: VerifyProgress) => void,
   ): Promise<Verified> {
     const order = artifacts === undefined ? {} : { artifacts };
-    const [wrong, missing]: [string[], string[]] = [[], []];
+    const [wrong, missing]: [Wrong[], string[]] = [[], []];
     let size = { artifacts: 0, bytes: 0 };
     for await (const line of this.#socket.postForLines('/v1/cache/verify', order)) {
       const count = (name: string): number => Number(line[name] ?? 0);
@@ -97,13 +106,23 @@ export class LocalCache {
       if (line.kind === 'verifying')
         size = { artifacts: count('artifacts'), bytes: count('bytes') };
       if (line.kind === 'progress') tell({ ...size, ...done });
-      if (line.kind === 'wrong') wrong.push(String(line.artifact));
+      if (line.kind === 'wrong') wrong.push(parseWrong(line));
       if (line.kind === 'missing') missing.push(String(line.artifact));
       if (line.kind === 'failed') throw failed(line);
       if (line.kind === 'verified') return { ...done, wrong, missing };
     }
     throw notUnderstood();
   }
+}
+
+/** One that does not say what it did has only removed it. */
+function parseWrong({ artifact, now, why, ended }: Answer): Wrong {
+  return {
+    artifact: String(artifact),
+    now: now === 'fetched' || now === 'copied' ? now : 'lost',
+    ...(typeof why === 'string' ? { why } : {}),
+    ended: Array.isArray(ended) ? ended.map(String) : [],
+  };
 }
 
 function failed({ error }: Answer): CliError {

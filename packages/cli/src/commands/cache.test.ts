@@ -145,7 +145,8 @@ describe('podmesh cache verify', () => {
     { kind: 'verifying', artifacts: 3, bytes: 4 * GIB },
     { kind: 'progress', checked: 1, checkedBytes: GIB },
     { kind: 'something-new' },
-    { kind: 'wrong', artifact: A },
+    { kind: 'wrong', artifact: A, now: 'fetched', ended: ['0a1b2c3d4e5f/count'] },
+    { kind: 'wrong', artifact: B, now: 'lost', why: 'no peer has it', ended: [] },
     { kind: 'missing', artifact: C },
     { kind: 'verified', checked: 2, checkedBytes: 3 * GIB },
   ];
@@ -156,7 +157,13 @@ describe('podmesh cache verify', () => {
     expect(await world.run(['cache', 'verify', A, C])).toBe(1);
     expect(asked[0]?.body).toEqual({ artifacts: [A, C] });
     expect(world.terminal.stdout).toBe(
-      `${A} had other bytes; removed\n${C} is not here\n2 artifacts, 3 GiB verified; 1 of them wrong\n`,
+      [
+        `${A} had other bytes, which were set aside; right again, from another holder`,
+        '  0a1b2c3d4e5f/count was reading it: ended, and tried again',
+        `${B} had other bytes, which were removed, and is lost here (no peer has it); who needs it next has its producer done again`,
+        `${C} is not here`,
+        '2 artifacts, 3 GiB verified; 2 of them wrong\n',
+      ].join('\n'),
     );
     expect(world.terminal.stderr).toBe('');
   });

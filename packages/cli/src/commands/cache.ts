@@ -4,7 +4,7 @@ import { nearestWord } from '../arguments/nearest-word.ts';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { parseSize } from '../arguments/parse-size.ts';
 import { completeDigests } from '../cache/complete-digests.ts';
-import { LocalCache, type VerifyProgress } from '../cache/local-cache.ts';
+import { LocalCache, type VerifyProgress, type Wrong } from '../cache/local-cache.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { openDaemonSocket } from '../home/daemon-socket.ts';
@@ -137,12 +137,22 @@ async function verify(
   if (options.flag('json')) await printJson(terminal, told);
   else {
     await printLines(terminal, [
-      ...wrong.map((artifact) => `${artifact} had other bytes; removed`),
+      ...wrong.flatMap(wrongText),
       ...missing.map((artifact) => `${artifact} is not here`),
       `${countText(checked, 'artifact')}, ${bytesText(checkedBytes)} verified; ${wrong.length || 'none'} of them wrong`,
     ]);
   }
   return wrong.length + missing.length === 0 ? EXIT.success : EXIT.failed;
+}
+
+function wrongText({ artifact, now, why, ended }: Wrong): readonly string[] {
+  const told = {
+    fetched: 'had other bytes, which were set aside; right again, from another holder',
+    copied: 'had other bytes in its executable copy, which is made again when it is needed',
+    lost: `had other bytes, which were removed, and is lost here (${why ?? 'nobody else was asked'}); who needs it next has its producer done again`,
+  }[now];
+  const readers = ended.map((task) => `  ${task} was reading it: ended, and tried again`);
+  return [`${artifact} ${told}`, ...readers];
 }
 
 function progressText({ checked, checkedBytes, artifacts, bytes }: VerifyProgress): string {

@@ -1,40 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { parseSpawn } from '../graph/parse-spawn.ts';
-import { claimId, taskId } from '../words/ids.ts';
-import { assert } from '../words/unreachable.ts';
+import { taskId } from '../words/ids.ts';
 import { buildOffer, type Surroundings } from './build-offer.ts';
 import { overspent } from './cpu-budget.ts';
 import { decide } from './decide.ts';
 import { lossOf } from './lost-outputs.ts';
-import type { TasksSpawned } from './run-event.ts';
 import { fakeSha256, RUN, RunFixture } from './run-fixture.test-kit.ts';
-import { judgeSpawn, spawnerOf } from './spawn-tasks.ts';
+import { asks } from './spawn.test-kit.ts';
+import { judgeSpawn } from './spawn-tasks.ts';
 
 const none = new Set<number>();
 const idle = () => undefined;
-
-function spawn(
-  run: RunFixture,
-  parent: string,
-  key: string,
-  jobs: readonly object[],
-): TasksSpawned {
-  const spawner = spawnerOf(run.state, taskId(parent), fakeSha256);
-  assert(spawner !== undefined, 'the parent is there');
-  const read = parseSpawn({ key, jobs }, spawner);
-  assert(read.ok, JSON.stringify(read));
-  const claim = claimId(`${parent}-1`);
-  const who = { run: RUN, parent: taskId(parent), attempt: 1, claim, key };
-  return { kind: 'tasks-spawned', ...who, jobs: read.value };
-}
 
 /** `a` may spend 10 s; it spawned `a--k--x` … `z`, and `x` spawned one more. */
 function newCase(): RunFixture {
   const run = new RunFixture([{ id: 'a', spawn: { cpuSeconds: 10 }, retries: 2 }]);
   run.start('a');
-  run.tell(spawn(run, 'a', 'k', [{ id: 'x', retries: 3 }, { id: 'y' }, { id: 'z', after: ['y'] }]));
+  run.tell(asks(run, 'a', 'k', [{ id: 'x', retries: 3 }, { id: 'y' }, { id: 'z', after: ['y'] }]));
   run.start('a--k--x');
-  run.tell(spawn(run, 'a--k--x', 'm', [{}]));
+  run.tell(asks(run, 'a--k--x', 'm', [{}]));
   return run;
 }
 
@@ -65,7 +48,7 @@ describe('a budget of CPU time', () => {
   it('is nobody’s business where no document names one', () => {
     const run = new RunFixture([{ id: 'a' }]);
     run.start('a');
-    run.tell(spawn(run, 'a', 'k', [{}]));
+    run.tell(asks(run, 'a', 'k', [{}]));
     run.start('a--k');
     expect(overspent(run.state, () => 1e15)).toEqual([]);
   });
@@ -103,7 +86,7 @@ describe('a budget of CPU time', () => {
     const run = newCase();
     spend(run);
     for (const parent of ['a', 'a--k--x']) {
-      const verdict = judgeSpawn(run.state, spawn(run, parent, 'new', [{}]));
+      const verdict = judgeSpawn(run.state, asks(run, parent, 'new', [{}]));
       expect(verdict).toMatchObject({ kind: 'refused', refusal: { kind: 'budget-cpu-seconds' } });
       expect(JSON.stringify(verdict)).toContain('cpuSeconds');
     }
@@ -139,7 +122,7 @@ describe('a budget of CPU time', () => {
   it('makes nothing again that was lost', () => {
     const run = new RunFixture([{ id: 'a', spawn: { cpuSeconds: 10 } }]);
     run.start('a');
-    run.tell(spawn(run, 'a', 'k', [{ outputs: { out: 'fd:1' } }]));
+    run.tell(asks(run, 'a', 'k', [{ outputs: { out: 'fd:1' } }]));
     run.run('a--k');
     expect(lossOf(run.state, RUN, 1, [])).toMatchObject({ rerun: 1 });
     spend(run);

@@ -1,12 +1,14 @@
 import type {
+  ArtifactId,
   ClaimId,
   ClaimTicket,
   LeaseKeeper,
   Offer,
   RunId,
+  RunLog,
   RunningContainer,
 } from '@podmesh/core';
-import { DRAINED, LEASE_LOST, type StopOrder } from './stop-order.ts';
+import { CANCELLED, DRAINED, LEASE_LOST, type StopOrder, wrongInput } from './stop-order.ts';
 
 /** An attempt whose container runs at this moment. */
 export interface RunningAttempt {
@@ -43,10 +45,6 @@ export class ActiveAttempts {
 
   claims(): readonly ClaimId[] {
     return [...this.#active.keys()];
-  }
-
-  all(): readonly { readonly claim: ClaimId; readonly offer: Offer }[] {
-    return [...this.#active].map(([claim, { offer }]) => ({ claim, offer }));
   }
 
   runs(): ReadonlySet<RunId> {
@@ -103,6 +101,31 @@ export class ActiveAttempts {
 
   endRun(run: RunId, order: StopOrder): void {
     for (const { offer, stop } of this.#active.values()) if (offer.run === run) stop.abort(order);
+  }
+
+  /** Ends those that have any of these among their inputs; which they are. */
+  endReadersOf(inputs: ReadonlySet<ArtifactId>): readonly Offer[] {
+    return [...this.#active.values()].flatMap(({ offer, stop }) => {
+      const read = Object.values(offer.inputs).map(({ digest }) => digest);
+      if (offer.image.kind === 'archive') read.push(offer.image.archive);
+      const wrong = read.filter((digest) => inputs.has(digest));
+      if (wrong.length === 0) return [];
+      stop.abort(wrongInput(wrong));
+      return [offer];
+    });
+  }
+
+  /** Ends those whose end is in the log. */
+  async endSettled(log: Pick<RunLog, 'lastOfTask'>): Promise<void> {
+    for (const [claim, { offer }] of [...this.#active]) {
+      const last = await log.lastOfTask(offer.run, offer.task);
+      if (last === undefined || !('claim' in last.event)) continue;
+      const { event } = last;
+      if (event.kind === 'attempt-failed' && event.claim === claim) this.end(claim, CANCELLED);
+      // A machine that slept does not know that its claim was given to another one meanwhile.
+      const isLost = event.kind === 'attempt-lost' && event.claim === claim;
+      if (isLost || event.attempt > offer.attempt) this.end(claim, LEASE_LOST);
+    }
   }
 
   /** Ends everything that is at work now. */

@@ -23,7 +23,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { MemoryFiles, newBench, settled } from '../daemon.test-kit.ts';
 import { ContainerRun } from './container-run.ts';
-import { CANCELLED, DRAINED, LEASE_LOST, type StopOrder } from './stop-order.ts';
+import { CANCELLED, DRAINED, LEASE_LOST, type StopOrder, wrongInput } from './stop-order.ts';
 
 interface Wish {
   readonly plan?: Partial<Extract<ContainerPlan, { kind: 'runs' }>> | ContainerPlan;
@@ -182,6 +182,26 @@ describe('the run of a container', () => {
     clock.after(1_000, () => abort(order));
     expect(await start()).toMatchObject({ kind: 'failed', failure: order });
     expect(host.executions[0]?.endedMs).toBe(endedMs);
+  });
+
+  it('whose input is found wrong while it runs is ended at once, and names the input', async () => {
+    const { start, abort, clock, host } = newRun({ plan: { durationMs: 1e9, ignoresTerm: true } });
+    const { digest } = sampleArtifact(Buffer.from('wrong')).ref;
+    clock.after(1_000, () => abort(wrongInput([digest])));
+    const failure = { kind: 'input-missing', missing: [digest] };
+    expect(await start()).toMatchObject({ kind: 'failed', failure });
+    expect(host.executions[0]?.endedMs).toBe(1_000);
+  });
+
+  it('whose input is found wrong when it has ended is no success', async () => {
+    const { start, abort, files } = newRun({});
+    const { digest } = sampleArtifact(Buffer.from('wrong')).ref;
+    const { storeOutput } = files;
+    files.storeOutput = async (...output) => {
+      abort(wrongInput([digest]));
+      return await storeOutput.apply(files, output);
+    };
+    expect(await start()).toMatchObject({ failure: { kind: 'input-missing', missing: [digest] } });
   });
 
   it('that leaves no output is output-missing, and names the output', async () => {

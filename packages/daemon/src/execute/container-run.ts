@@ -31,7 +31,7 @@ import { amidFullDisk } from './full-disk.ts';
 import { failureOfExit, failureOfStart, reportExit, reportUsage } from './outcome.ts';
 import { patiently } from './patiently.ts';
 import { resolveNamedImage } from './resolve-named-image.ts';
-import { orderOf } from './stop-order.ts';
+import { failureOfOrder, orderOf } from './stop-order.ts';
 import { keepOutputs, type OutputStoring, storeOutputs } from './store-outputs.ts';
 import { supervise } from './supervise.ts';
 import type { LogSpool } from './task-files.ts';
@@ -115,8 +115,7 @@ export class ContainerRun {
   fail(error: unknown): Promise<Ending> {
     if (!this.#stop.aborted) return this.#failed(failureOfError(error));
     // Whatever broke, it broke because we were told to stop.
-    const { kind, message } = orderOf(this.#stop);
-    return this.#failed({ kind, message });
+    return this.#failed(failureOfOrder(orderOf(this.#stop)));
   }
 
   /** Removes the container; after the outcome is in the log, so that a restart can adopt until then. */
@@ -229,6 +228,10 @@ export class ContainerRun {
     this.#step('outputs-stored');
     const log = await this.#spool.store();
     this.#step('log-stored');
+    // Its container had ended already when the bytes that it read were found to be wrong.
+    const { stop } = this.#storing;
+    if (stop.aborted && orderOf(stop).kind === 'input-missing')
+      return this.#failed(failureOfOrder(orderOf(stop)), { exit, container });
     const result: TaskResult = {
       inputs: this.#inputDigests(),
       ...stored,
@@ -327,7 +330,8 @@ export class ContainerRun {
 
   #throwIfStopped(): void {
     if (!this.#stop.aborted) return;
-    const { kind, message } = orderOf(this.#stop);
-    throw new AttemptFailure(kind, `ended before its container was started: ${message}`);
+    const { kind, message, missing } = orderOf(this.#stop);
+    const told = `ended before its container was started: ${message}`;
+    throw new AttemptFailure(kind, told, undefined, missing);
   }
 }

@@ -1,7 +1,6 @@
 import type {
   ContainerExit,
   ExitReport,
-  Failure,
   FailureKind,
   Offer,
   StartProblem,
@@ -9,15 +8,16 @@ import type {
 } from '@podmesh/core';
 import { unreachable } from '@podmesh/core';
 import { mebibytes } from '../machine/mebibytes.ts';
-import type { StopOrder } from './stop-order.ts';
+import type { AttemptProblem } from './attempt-failure.ts';
+import { failureOfOrder, type StopOrder } from './stop-order.ts';
 
 /** The one failure kind of an attempt whose container ran; undefined for a success so far. */
 export function failureOfExit(
   offer: Offer,
   exit: ContainerExit,
   stopped: StopOrder | undefined,
-): Pick<Failure, 'kind' | 'message'> | undefined {
-  if (stopped !== undefined) return { kind: stopped.kind, message: stopped.message };
+): AttemptProblem | undefined {
+  if (stopped !== undefined) return failureOfOrder(stopped);
   if (exit.oomKilled) {
     const { memoryBytes } = offer.requirements;
     const message = `used more than its ${mebibytes(memoryBytes)} of memory; ask for more with needs.memory`;

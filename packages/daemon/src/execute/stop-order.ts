@@ -1,4 +1,4 @@
-import type { FailureKind, Offer } from '@podmesh/core';
+import type { ArtifactId, FailureKind, Offer } from '@podmesh/core';
 
 /** Why an attempt is ended by us before it ends by itself; the reason of the signal that ends it. */
 export interface StopOrder {
@@ -13,11 +13,14 @@ export interface StopOrder {
     | 'disk-task'
     | 'disk-host'
     | 'exit'
+    | 'input-missing'
   >;
   /** What a person reads: what happened and what to do. */
   readonly message: string;
   /** No time is left for the task to tidy up, whatever the kind. */
   readonly isUrgent?: true;
+  /** Inputs that this machine had not. */
+  readonly missing?: readonly ArtifactId[];
 }
 
 export const LEASE_LOST: StopOrder = {
@@ -33,6 +36,14 @@ export const handedBack = (why: string): StopOrder => ({
   message: `given back by no fault of its own: its machine ${why}`,
 });
 
+/** What was made of it may be wrong, too. */
+export const wrongInput = (inputs: readonly ArtifactId[]): StopOrder => ({
+  kind: 'input-missing',
+  message: `its input ${inputs.join(' and ')} was found to have wrong bytes on this machine's disk while it was at work; nothing that it made of them is kept`,
+  isUrgent: true,
+  missing: inputs,
+});
+
 export function timedOut({ timeoutMs }: Offer): StopOrder {
   const message = `ran longer than its ${timeoutMs / 1_000} s; give it more with timeout`;
   return { kind: 'timeout', message };
@@ -42,6 +53,11 @@ export function timedOut({ timeoutMs }: Offer): StopOrder {
 export function leavesGrace({ kind, isUrgent }: StopOrder): boolean {
   if (isUrgent === true) return false;
   return kind === 'timeout' || kind === 'cancelled' || kind === 'drained';
+}
+
+/** As the failure of the attempt that it ended. */
+export function failureOfOrder({ kind, message, missing }: StopOrder) {
+  return { kind, message, ...(missing === undefined ? {} : { missing }) };
 }
 
 /** The order that a signal was aborted with. */

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import {
   type ArtifactId,
   type DiskLimits,
@@ -8,11 +8,12 @@ import {
   planEviction,
   type Tree,
 } from '@podmesh/core';
-import { parseTree } from '@podmesh/jetstream';
+import { LISTING_START, parseTree } from '@podmesh/jetstream';
 import { isAbsence } from './absence.ts';
 import type { DiskStore } from './disk-store.ts';
 import { hexOf } from './store-places.ts';
-import { treeMembers } from './tree-folder.ts';
+import { treeMembers } from './tree-members.ts';
+import type { Mended, WrongBytes } from './wrong-bytes.ts';
 
 export interface CachedArtifact {
   readonly artifact: ArtifactId;
@@ -42,22 +43,22 @@ export interface Pruned {
 export interface Verified {
   readonly checked: number;
   readonly checkedBytes: number;
-  /** Had other bytes than their names say, and were removed. */
-  readonly wrong: readonly ArtifactId[];
+  /** Had other bytes than their names say, and what became of them. */
+  readonly wrong: readonly Mended[];
   /** Not here. */
   readonly missing: readonly ArtifactId[];
 }
 
-/** How the canonical JSON of a listing begins. */
-const LISTING = Buffer.from('{"entries":[');
 const NO_TREE: Tree = { podmeshTree: 1, entries: [] };
 
 /** What a person does with the artifacts of one peer. */
 export class CacheAdmin {
   readonly #store: DiskStore;
+  readonly #wrongBytes: Pick<WrongBytes, 'mend'>;
 
-  constructor(store: DiskStore) {
+  constructor(store: DiskStore, wrongBytes: Pick<WrongBytes, 'mend'>) {
     this.#store = store;
+    this.#wrongBytes = wrongBytes;
   }
 
   async list(): Promise<CacheListing> {
@@ -104,7 +105,9 @@ export class CacheAdmin {
     try {
       const text = await readFile(this.#store.pathOf(artifact));
       // Spares the parser most of what is none.
-      return text.subarray(0, LISTING.length).equals(LISTING) ? parseTree(text, artifact) : NO_TREE;
+      return text.subarray(0, LISTING_START.length).equals(LISTING_START)
+        ? parseTree(text, artifact)
+        : NO_TREE;
     } catch {
       return NO_TREE;
     }
@@ -130,42 +133,42 @@ export class CacheAdmin {
     return { removed, removedBytes: before - storeBytes, storeBytes };
   }
 
-  /** Hashes artifacts, all of them where none are named, and removes those whose bytes are not what their names say. */
-  async verify(ids?: readonly ArtifactId[], signal?: AbortSignal): Promise<Verified> {
-    const wrong: ArtifactId[] = [];
+  /** Hashes artifacts, all of them where none are named; what is wrong is out of use when this resolves. */
+  async verify(
+    ids?: readonly ArtifactId[],
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<Verified> {
+    const wrong: Mended[] = [];
     const missing: ArtifactId[] = [];
     let [checked, checkedBytes] = [0, 0];
     for (const artifact of ids ?? [...this.#store.index.wholes()].map(([id]) => id)) {
-      signal?.throwIfAborted();
-      const hash = await this.#hash(artifact);
+      signal.throwIfAborted();
+      const hash = await this.#hash(artifact, this.#store.pathOf(artifact));
       if (hash === undefined) {
+        this.#store.index.forgetWhole(artifact);
         missing.push(artifact);
         continue;
       }
       checked += 1;
       checkedBytes += hash.bytes;
-      if (hash.sha256 === hexOf(artifact)) continue;
-      await this.#removeWrong(artifact);
-      wrong.push(artifact);
+      const what = hash.isRight ? await this.#wrongCopy(artifact) : 'file';
+      if (what !== undefined) wrong.push(await this.#wrongBytes.mend(artifact, what, signal));
     }
     return { checked, checkedBytes, wrong, missing };
   }
 
-  /** Folders link to the same bytes, and nobody wrote down which: those that nobody reads go, too, and are made again. */
-  async #removeWrong(artifact: ArtifactId): Promise<void> {
-    const { places } = this.#store;
-    const paths = [places.file(artifact), places.executable(artifact)];
-    const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
-    await this.#store.remove(artifact);
-    if (found.some((file) => file !== undefined && file.nlink > 1)) await this.#store.dropTrees();
+  async #wrongCopy(artifact: ArtifactId): Promise<'executable' | undefined> {
+    const hash = await this.#hash(artifact, this.#store.places.executable(artifact));
+    return hash?.isRight === false ? 'executable' : undefined;
   }
 
-  async #hash(artifact: ArtifactId) {
+  /** Undefined: it is not there. */
+  async #hash(artifact: ArtifactId, path: string) {
     try {
-      return await this.#store.wholes.hashFile(this.#store.pathOf(artifact));
+      const { sha256, bytes } = await this.#store.wholes.hashFile(path);
+      return { bytes, isRight: sha256 === hexOf(artifact) };
     } catch (error) {
       if (!isAbsence(error)) throw error;
-      this.#store.index.forgetWhole(artifact);
       return undefined;
     }
   }

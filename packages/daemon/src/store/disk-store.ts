@@ -253,6 +253,18 @@ export class DiskStore {
     return this.#removal.removeUnused(artifact, seenAtMs);
   }
 
+  setAside(artifact: ArtifactId): Promise<readonly ArtifactId[]> {
+    return this.#removal.setAside(artifact);
+  }
+
+  setExecutableAside(artifact: ArtifactId): Promise<readonly ArtifactId[]> {
+    return this.#removal.setExecutableAside(artifact);
+  }
+
+  get asides(): number {
+    return this.#removal.asides;
+  }
+
   dropTrees(isMeant?: (listing: ArtifactId) => boolean): Promise<void> {
     return this.#removal.dropTrees(isMeant);
   }

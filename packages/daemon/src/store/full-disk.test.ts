@@ -14,12 +14,23 @@ import { buildTreeFolder } from './tree-folder.ts';
 /** What fails for want of room from now on, and where. */
 const armed = vi.hoisted(() => ({ call: '', path: /^$/, code: 'ENOSPC' }));
 
+/** Throws where that is armed. */
+const check = vi.hoisted(() => (call: string, path: unknown): void => {
+  if (call !== armed.call || !armed.path.test(String(path))) return;
+  throw Object.assign(new Error(`${armed.code}: no room, ${call}`), { code: armed.code });
+});
+
+vi.mock('node:fs', async (importOriginal) => {
+  const real = await importOriginal<typeof import('node:fs')>();
+  const renameSync: typeof real.renameSync = (from, to) => {
+    check('renameSync', to);
+    real.renameSync(from, to);
+  };
+  return { ...real, renameSync };
+});
+
 vi.mock('node:fs/promises', async (importOriginal) => {
   const real = await importOriginal<typeof import('node:fs/promises')>();
-  const check = (call: string, path: unknown): void => {
-    if (call !== armed.call || !armed.path.test(String(path))) return;
-    throw Object.assign(new Error(`${armed.code}: no room, ${call}`), { code: armed.code });
-  };
   const failing =
     (call: 'rename' | 'mkdir' | 'link' | 'copyFile' | 'chmod' | 'symlink') =>
     async (first: string, second: never, ...more: never[]) => {
@@ -139,7 +150,7 @@ describe('a disk that is full', () => {
     },
   );
 
-  it.each(['mkdir', 'link', 'symlink', 'rename'])(
+  it.each(['mkdir', 'link', 'symlink', 'renameSync'])(
     'leaves nothing of a folder when %s fails',
     async (call) => {
       const { root, store } = await newStore();

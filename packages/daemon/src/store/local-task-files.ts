@@ -9,6 +9,7 @@ import {
   type ArtifactStore,
   type ClaimId,
   OBJECT_ALWAYS_BYTES_MAX,
+  type ObjectStoreFullError,
   type OutputEntry,
   type Tree,
 } from '@podmesh/core';
@@ -20,10 +21,13 @@ import { LogFile } from './log-file.ts';
 import { OutputPublishing } from './output-publishing.ts';
 import type { Success } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
-import { buildTreeFolder, type TreeSource, treeMembers } from './tree-folder.ts';
+import { buildTreeFolder, type TreeSource } from './tree-folder.ts';
+import { treeMembers } from './tree-members.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 export interface LocalTaskFilesOptions extends ArtifactFetchingOptions {
+  /** Told when the object store had no room for what stays on this disk therefore. */
+  readonly onFull?: (error: ObjectStoreFullError) => void;
   /** Of the same root, where others use it, too. */
   readonly store?: DiskStore;
   /** Called when an attempt is settled, for what else was kept of it. */
@@ -45,7 +49,7 @@ export class LocalTaskFiles implements TaskFiles {
   constructor(root: string, mesh: ArtifactStore, options: LocalTaskFilesOptions = {}) {
     this.#store = options.store ?? new DiskStore(root);
     this.#onRelease = options.onRelease;
-    this.#outputs = new OutputPublishing(this.#store, mesh);
+    this.#outputs = new OutputPublishing(this.#store, mesh, options.onFull);
     this.#fetching = new ArtifactFetching(this.#store, mesh, options);
     this.#pins = new InputPins(this.#store.pins);
     this.#trees = join(root, 'trees');
@@ -73,6 +77,11 @@ export class LocalTaskFiles implements TaskFiles {
       if (kind === 'file') this.#pins.pin(claim, digest);
       else await this.#pins.pinDirectory(claim, digest, () => treeMembers(readTree, digest));
     }
+  }
+
+  /** What this disk had wrong. Rejects when nobody gives it. */
+  fetchAgain(artifact: ArtifactId, signal: AbortSignal): Promise<void> {
+    return this.#fetching.fetchAgain(artifact, signal);
   }
 
   async storeOutput(
@@ -136,7 +145,7 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   #logFile(claim: ClaimId): LogFile {
-    return new LogFile(this.#store, this.#logOf(claim), (log) => this.#outputs.publish(log));
+    return new LogFile(this.#store, this.#logOf(claim), (log) => this.#outputs.publishLog(log));
   }
 
   /** Beside the scratch directory, and like that not swept away at a start. No claim has a dot in it. */

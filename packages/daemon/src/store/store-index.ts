@@ -138,9 +138,9 @@ export class StoreIndex {
     if (entry !== undefined) entry.rank = rank;
   }
 
-  noteExecutable(artifact: ArtifactId): void {
+  noteExecutable(artifact: ArtifactId, isThere = true): void {
     const entry = this.#wholes.get(artifact);
-    if (entry !== undefined) entry.hasExecutable = true;
+    if (entry !== undefined) entry.hasExecutable = isThere;
   }
 
   /** For {@link ArtifactFinder}: what of these is here, whole or in part. A partial that nobody has open is not verified. */

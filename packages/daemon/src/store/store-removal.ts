@@ -1,9 +1,11 @@
-import { rm } from 'node:fs/promises';
-import type { ArtifactId } from '@podmesh/core';
+import { readFile, rm } from 'node:fs/promises';
+import type { ArtifactId, Tree } from '@podmesh/core';
+import { parseTree } from '@podmesh/jetstream';
 import { unlinkIfThere } from './absence.ts';
 import type { ArtifactPins } from './artifact-pins.ts';
 import type { StoreIndex } from './store-index.ts';
 import type { StorePlaces } from './store-places.ts';
+import { treeMembers } from './tree-members.ts';
 import type { TurnTaking } from './turn-taking.ts';
 
 export interface StoreRemovalParts {
@@ -17,6 +19,7 @@ export interface StoreRemovalParts {
 /** How things leave a store. */
 export class StoreRemoval {
   readonly #parts: StoreRemovalParts;
+  #asides = 0;
 
   constructor(parts: StoreRemovalParts) {
     this.#parts = parts;
@@ -47,6 +50,54 @@ export class StoreRemoval {
         return await this.#parts.places.moveAway(this.#parts.places.tree(listing));
       });
       if (away !== undefined) await rm(away, { recursive: true, force: true });
+    }
+  }
+
+  /**
+   * Takes an artifact whose bytes are wrong out of use, with every folder that has it in it, whatever is pinned. Which
+   * folders those were; they are laid out again when they are needed.
+   */
+  async setAside(artifact: ArtifactId): Promise<readonly ArtifactId[]> {
+    await this.remove(artifact);
+    return await this.#dropTreesWith(artifact);
+  }
+
+  /** The same of its copy with the executable bit alone. */
+  async setExecutableAside(artifact: ArtifactId): Promise<readonly ArtifactId[]> {
+    await this.#parts.turns.run(artifact, async () => {
+      await unlinkIfThere(this.#parts.places.executable(artifact));
+      this.#parts.index.noteExecutable(artifact, false);
+    });
+    return await this.#dropTreesWith(artifact);
+  }
+
+  /** Folders that were begun before it changed may have been made of wrong bytes. */
+  get asides(): number {
+    return this.#asides;
+  }
+
+  async #dropTreesWith(artifact: ArtifactId): Promise<readonly ArtifactId[]> {
+    // Before it is seen which there are: one that is finished later sees this.
+    this.#asides += 1;
+    const { places, turns } = this.#parts;
+    const dropped: ArtifactId[] = [];
+    for (const listing of await places.treesThere()) {
+      if (!(await this.#mayHold(listing, artifact))) continue;
+      dropped.push(listing);
+      const away = await turns.run(listing, () => places.moveAway(places.tree(listing)));
+      if (away !== undefined) await rm(away, { recursive: true, force: true });
+    }
+    return dropped;
+  }
+
+  /** What cannot be read counts as if it did. */
+  async #mayHold(listing: ArtifactId, artifact: ArtifactId): Promise<boolean> {
+    const readTree = async (tree: ArtifactId): Promise<Tree> =>
+      parseTree(await readFile(this.#parts.places.file(tree)), tree);
+    try {
+      return (await treeMembers(readTree, listing)).includes(artifact);
+    } catch {
+      return true;
     }
   }
 

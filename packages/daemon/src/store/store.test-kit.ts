@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CHUNK_BYTES, type OutputEntry } from '@podmesh/core';
+import { type ArtifactId, CHUNK_BYTES, type OutputEntry } from '@podmesh/core';
 import { sampleArtifact } from '@podmesh/testkit';
 import { onTestFinished } from 'vitest';
 import { DiskStore, type DiskStoreOptions } from './disk-store.ts';
+import { WrongBytes } from './wrong-bytes.ts';
 
 /** A folder that is gone after the test. */
 export async function temporaryFolder(): Promise<string> {
@@ -48,6 +49,14 @@ export function someBytes(length: number): Uint8Array {
   return bytes;
 }
 
+/** As a failing disk does: under the same name, of the same length. */
+export async function flipByte(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  await chmod(path, 0o600);
+  await writeFile(path, bytes);
+}
+
 /** Of a disk of whatever size, as much as there is. */
 export const ROOMY = { floorBytes: 0, ceilingBytes: Number.MAX_SAFE_INTEGER, minFreeBytes: 0 };
 
@@ -72,4 +81,24 @@ export function chunkedArtifact(bytes: Uint8Array) {
   }
   const digests = chunks.map((chunk) => createHash('sha256').update(chunk).digest('hex'));
   return { bytes, digest: ref.digest, chunks, list: { bytes: bytes.length, digests } };
+}
+
+/** Mends from `holder`; nobody reads anything before `readers.of` says so. */
+export function wrongBytesOf(store: DiskStore, holder = new Map<ArtifactId, string>()) {
+  const told: ArtifactId[][] = [];
+  const wrongBytes = new WrongBytes({
+    store,
+    fetchAgain: async (artifact) => {
+      const text = holder.get(artifact);
+      if (text === undefined) throw new Error('nobody has it');
+      await store.write(textStream(text), 'copy');
+    },
+  });
+  wrongBytes.open({
+    endReadersOf: (inputs) => {
+      told.push([...inputs]);
+      return ['run/reader'];
+    },
+  });
+  return { wrongBytes, holder, told };
 }

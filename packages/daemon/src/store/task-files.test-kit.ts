@@ -1,5 +1,7 @@
 import { type ArtifactStore, claimId } from '@podmesh/core';
 import { DirectProcess, FakeMesh, VirtualClock } from '@podmesh/testkit';
+import { onTestFinished } from 'vitest';
+import { DiskStore } from './disk-store.ts';
 import { LocalTaskFiles } from './local-task-files.ts';
 import { temporaryFolder } from './store.test-kit.ts';
 
@@ -10,9 +12,11 @@ export const wish = { claim: claimId('reader'), signal: new AbortController().si
 export async function newFiles(mesh = new FakeMesh(clock), store?: ArtifactStore) {
   const root = await temporaryFolder();
   const { artifacts } = mesh.portsFor(new DirectProcess('p', clock));
-  const files = new LocalTaskFiles(root, store ?? artifacts);
+  const disk = new DiskStore(root);
+  onTestFinished(() => disk.stop());
+  const files = new LocalTaskFiles(root, store ?? artifacts, { store: disk });
   await files.prepare();
-  return { root, mesh, files, artifacts };
+  return { root, mesh, files, artifacts, store: disk };
 }
 
 /** The methods of a store, to replace some of them. */

@@ -1,9 +1,11 @@
-import { chmod, link, mkdir, rename, rm, symlink } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
+import { chmod, link, mkdir, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ArtifactId, type Tree, type TreeEntry, unreachable } from '@podmesh/core';
 import { namingFullDisk } from './disk-full-error.ts';
 import type { DiskStore } from './disk-store.ts';
 import { exists } from './file-steps.ts';
+import { treeMembers } from './tree-members.ts';
 
 /** What a folder is built from. */
 export interface TreeSource {
@@ -24,19 +26,34 @@ export async function buildTreeFolder(
   destination: string,
 ): Promise<void> {
   if (await source.store.hasTree(artifact, destination)) return await useMembers(source, artifact);
-  const temporary = source.store.temporaryPath();
+  while (!(await isBuilt(source, artifact, destination)));
+}
+
+/** False: bytes that may be in it were found to be wrong meanwhile. */
+async function isBuilt(
+  source: TreeSource,
+  artifact: ArtifactId,
+  destination: string,
+): Promise<boolean> {
+  const { store } = source;
+  const { asides } = store;
+  const temporary = store.temporaryPath();
   try {
-    await namingFullDisk({ path: source.store.places.root, neededBytes: 0 }, async () => {
+    return await namingFullDisk({ path: store.places.root, neededBytes: 0 }, async () => {
       await mkdir(temporary);
       await fill(source, await source.readTree(artifact), temporary);
       await chmod(temporary, 0o755);
       await mkdir(dirname(destination), { recursive: true });
-      await rename(temporary, destination);
+      // Nothing may come between these two: who sets bytes aside looks for finished folders then.
+      if (store.asides === asides) renameSync(temporary, destination);
+      else await rm(temporary, { recursive: true, force: true });
+      return store.asides === asides;
     });
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     // Somebody else may have finished the same folder first: as good as ours.
     if (!(await exists(destination))) throw error;
+    return true;
   }
 }
 
@@ -47,23 +64,6 @@ export async function buildTreeFolder(
 async function useMembers({ store, readTree }: TreeSource, listing: ArtifactId): Promise<void> {
   if (!store.index.isTreeUseNews(listing)) return;
   for (const member of await treeMembers(readTree, listing)) store.index.touch(member);
-}
-
-/** Everything below a listing, each once: files, and the listings of folders with theirs. */
-export async function treeMembers(
-  readTree: TreeSource['readTree'],
-  listing: ArtifactId,
-): Promise<readonly ArtifactId[]> {
-  const members = new Set<ArtifactId>();
-  const unread = [listing];
-  for (let next = unread.pop(); next !== undefined; next = unread.pop()) {
-    for (const entry of (await readTree(next)).entries) {
-      if (entry.kind !== 'file' && entry.kind !== 'tree') continue;
-      if (entry.kind === 'tree' && !members.has(entry.digest)) unread.push(entry.digest);
-      members.add(entry.digest);
-    }
-  }
-  return [...members];
 }
 
 async function fill(source: TreeSource, tree: Tree, folder: string): Promise<void> {
