@@ -54,6 +54,7 @@ export * from './run/action.ts';
 export * from './run/apply-event.ts';
 export * from './run/build-offer.ts';
 export * from './run/condition.ts';
+export { hasCpuBudget, overspent, spentAbove, spentText } from './run/cpu-budget.ts';
 export * from './run/decide.ts';
 export { droppedAttempts } from './run/drop-tasks.ts';
 export * from './run/expansion.ts';

@@ -77,6 +77,7 @@ export function eventSubject(event: RunEvent): string {
       return pinSubject(event.run, event.source);
     case 'tasks-spawned':
     case 'sub-tasks-dropped':
+    case 'budget-spent':
       return spawnSubject(event.run, event.parent);
     case 'run-ended':
     // In one row with the end, so that each is refused to whoever has not seen the other.

@@ -17,6 +17,8 @@ export interface PeerEntry {
   readonly free: Capacity;
   /** Attempts it has in hand: an open attempt that is not among them was given up, whoever lives. */
   readonly claims: readonly ClaimId[];
+  /** CPU milliseconds that attempts among them have used so far, of those that have a budget; absent: of none. */
+  readonly spending?: Readonly<Record<ClaimId, number>>;
   /** Runs it drives now. */
   readonly driving: number;
   /** Image id → references, of images it holds; bounded. */
