@@ -1,4 +1,10 @@
-export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
+export {
+  type ArtifactSource,
+  digestFile,
+  extractArtifact,
+  readTree,
+  storePath,
+} from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
 export {
   type ConnectMeshOptions,

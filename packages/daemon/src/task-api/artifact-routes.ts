@@ -13,8 +13,8 @@ import {
   isDigest,
   type OutputEntry,
 } from '@podmesh/core';
+import { parseByteRange } from '@podmesh/transfer';
 import type { TaskFiles } from '../execute/task-files.ts';
-import { parseByteRange } from '../transfer/byte-range.js';
 import {
   json,
   type TaskApiAnswer,
