@@ -23,18 +23,31 @@ start() {
   trap - EXIT
 }
 
-# Always emulated: a /dev/kvm inside of a virtual machine may be there and hang. -cx16: without it the
-# guest's kernel panics under emulation. The disk is written to a temporary file.
+# A disk of its own that is written to a temporary file, and no way out but its ssh.
 boot() {
-  local port network
+  local port
   port=$(<"$directory/port")
-  network=user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22
-  qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu qemu64,-cx16 \
-    -smp 2 -m 3072 -display none -monitor none -parallel none -no-reboot \
-    -kernel "$image/kernel" -initrd "$image/initrd" \
+  emulate -kernel "$image/kernel" -initrd "$image/initrd" \
     -append 'root=/dev/vda rw console=ttyS0 quiet' \
     -drive "file=$image/disk,format=raw,if=virtio,snapshot=on" \
-    -netdev "$network" -device virtio-net-pci,netdev=net -device virtio-rng-pci \
+    -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22"
+}
+
+# A computer without a disk, started from a stick.
+boot_stick() {
+  mkdir -p "$1"
+  directory=$(cd "$1" && pwd -P)
+  ! is_running || fail "a machine of $directory runs already. Run: scripts/vm stop $directory"
+  [[ -r $2 ]] || fail "there is no image $2. Build it: scripts/live-image $2"
+  emulate -drive "file=$2,format=raw,if=virtio,snapshot=on" -netdev user,id=net
+}
+
+# Always emulated: a /dev/kvm inside of a virtual machine may be there and hang. -cx16: without it the
+# guest's kernel panics under emulation.
+emulate() {
+  qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu qemu64,-cx16 \
+    -smp 2 -m 3072 -display none -monitor none -parallel none -no-reboot \
+    -device virtio-net-pci,netdev=net -device virtio-rng-pci "$@" \
     -serial "file:$directory/console.log" -pidfile "$directory/pid" -daemonize \
     2>"$directory/qemu.log" || fail "qemu did not start: $(cat "$directory/qemu.log")"
 }

@@ -5,10 +5,11 @@ import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
 import { CommandLine } from '../process-kit/command-line.ts';
 import type { DaemonProcess } from '../process-kit/daemon-process.ts';
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import { within } from '../process-kit/within.ts';
+import { untilSeen, within } from '../process-kit/within.ts';
 
 const MINUTES = 60_000;
-const LOOK_MS = 100;
+/** Two signals within half a second are one. */
+const NEXT_SIGNAL_MS = 600;
 
 describe('draining one of two daemons during a run', () => {
   let cluster: ProcessMesh;
@@ -33,17 +34,12 @@ describe('draining one of two daemons during a run', () => {
     return (await cluster.mesh.peers.list()).find(({ peer }) => peer === name);
   }
 
-  async function untilEntry(
+  function untilEntry(
     daemon: DaemonProcess,
     match: (entry: PeerEntry | undefined) => boolean,
   ): Promise<void> {
-    let given = false;
-    const look = async (): Promise<void> => {
-      while (!given && !match(await entryOf(daemon))) await systemClock.sleep(LOOK_MS);
-    };
-    await within(MINUTES, () => `what ${daemon.name} tells; ${daemon.said}`, look()).finally(() => {
-      given = true;
-    });
+    const what = () => `what ${daemon.name} tells; ${daemon.said}`;
+    return untilSeen(MINUTES, what, async () => match(await entryOf(daemon)));
   }
 
   it(
@@ -159,7 +155,7 @@ describe('draining one of two daemons during a run', () => {
       process.kill(cid.pid ?? 0, 'SIGTERM');
       await cid.untilSaid('what runs has 60 s to end');
       await untilEntry(cid, (entry) => entry?.drain !== undefined);
-      await systemClock.sleep(600);
+      await systemClock.sleep(NEXT_SIGNAL_MS);
       process.kill(cid.pid ?? 0, 'SIGTERM');
       expect((await within(MINUTES, () => cid.said, cid.end())).code).toBe(0);
       expect(long.of('attempt-failed')[0]?.event.failure.kind).toBe('drained');

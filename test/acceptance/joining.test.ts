@@ -2,16 +2,14 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunRecord } from '@podmesh/core';
-import { systemClock } from '@podmesh/daemon';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CommandLine, type Said } from '../process-kit/command-line.ts';
 import { HubNetwork, type Leaf } from '../process-kit/hub-network.ts';
 import { BUSYBOX, removeContainers } from '../process-kit/podman-containers.ts';
 import { removeFolder } from '../process-kit/remove-folder.ts';
-import { within } from '../process-kit/within.ts';
+import { untilSeen } from '../process-kit/within.ts';
 
 const MINUTES = 60_000;
-const LOOK_MS = 200;
 /** Nobody serves there: these machines make a mesh of their own. */
 const NO_SERVER = 'nats://nobody@127.0.0.1:1';
 const problem = await HubNetwork.problem();
@@ -74,15 +72,8 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
     return JSON.parse(await well(cli.run('show', run, '--json'))) as RunRecord;
   }
 
-  async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-    let given = false;
-    const looks = async (): Promise<void> => {
-      while (!given && !(await look())) await systemClock.sleep(LOOK_MS);
-    };
-    await within(2 * MINUTES, () => what, looks()).finally(() => {
-      given = true;
-    });
-  }
+  const until = (what: string, isSo: () => Promise<boolean>): Promise<void> =>
+    untilSeen(2 * MINUTES, () => what, isSo);
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'podmesh-joining-'));

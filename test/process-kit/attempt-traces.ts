@@ -1,23 +1,18 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findContainers } from './podman-containers.ts';
-import { within } from './within.ts';
+import { untilSeen } from './within.ts';
 
 const GONE_MS = 60_000;
 
 /** Resolves when nothing is left of any attempt of a daemon that runs: container, mount, file. */
 export async function untilNoTraces(home: string, peer: string): Promise<void> {
   let left: readonly string[] = [];
-  let given = false;
-  const look = async (): Promise<void> => {
-    do left = await tracesOf(home, peer);
-    while (left.length > 0 && !given);
+  const isClear = async (): Promise<boolean> => {
+    left = await tracesOf(home, peer);
+    return left.length === 0;
   };
-  await within(GONE_MS, () => `these to be cleared away: ${left.join(', ')}`, look()).finally(
-    () => {
-      given = true;
-    },
-  );
+  await untilSeen(GONE_MS, () => `these to be cleared away: ${left.join(', ')}`, isClear);
 }
 
 async function tracesOf(home: string, peer: string): Promise<readonly string[]> {

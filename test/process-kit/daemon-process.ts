@@ -4,14 +4,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { RunId } from '@podmesh/core';
-import { systemClock } from '@podmesh/daemon';
-import { within } from './within.ts';
+import { untilSeen, within } from './within.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/daemon/dist/main.js', import.meta.url));
 const READY_MS = 90_000;
 const STOP_MS = 120_000;
 const SAID_MS = 120_000;
-const LOOK_MS = 20;
 const WORDS_MAX = 16_000;
 const DRIVING = / (no longer )?driving \(run=([a-z0-9]+)/;
 
@@ -72,15 +70,8 @@ export class DaemonProcess {
 
   /** Resolves when it has said so on standard error, at whatever time. */
   async untilSaid(words: string): Promise<void> {
-    let given = false;
-    const look = async (): Promise<void> => {
-      while (!this.#said.includes(words) && !given) await systemClock.sleep(LOOK_MS);
-    };
-    await within(SAID_MS, () => `${this.name} to say "${words}"; ${this.said}`, look()).finally(
-      () => {
-        given = true;
-      },
-    );
+    const what = () => `${this.name} to say "${words}"; ${this.said}`;
+    await untilSeen(SAID_MS, what, () => this.#said.includes(words));
   }
 
   /** Resolves when it is ready; throws what it said when it ends instead. */

@@ -1,18 +1,16 @@
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ArtifactId, type Graph, taskId } from '@podmesh/core';
-import { systemClock } from '@podmesh/daemon';
 import { expect } from 'vitest';
 import { busyboxGraph, shell } from './busybox-graph.ts';
 import type { DaemonProcess } from './daemon-process.ts';
 import type { PublishedRun } from './published-run.ts';
-import { within } from './within.ts';
+import { untilSeen } from './within.ts';
 
 export const LARGE_MIB = 64;
 export const LARGE_BYTES = LARGE_MIB * 2 ** 20;
 const ARRIVAL_MS = 120_000;
 /** Between two looks: a file tells nobody that it grows. */
-const LOOK_MS = 10;
 
 /** The label of a peer on which alone such a job can run. */
 export const placed = (place: string): readonly string[] => ['--label', `place=${place}`];
@@ -66,18 +64,7 @@ export async function untilArriving(
 ): Promise<void> {
   const hex = artifact.slice('sha256:'.length);
   const partial = join(options.home, 'store', 'partial', hex, 'bytes');
-  let given = false;
-  const look = async (): Promise<void> => {
-    // The file has its full length from the beginning: what counts is what fills it.
-    for (let blocks = 0; blocks === 0 && !given; ) {
-      blocks = await stat(partial).then(
-        (found) => found.blocks,
-        () => 0,
-      );
-      await systemClock.sleep(LOOK_MS);
-    }
-  };
-  await within(ARRIVAL_MS, () => `a first part of ${artifact} at ${name}`, look()).finally(() => {
-    given = true;
-  });
+  // The file has its full length from the beginning: what counts is what fills it.
+  const isFilling = (): boolean => (statSync(partial, { throwIfNoEntry: false })?.blocks ?? 0) > 0;
+  await untilSeen(ARRIVAL_MS, () => `a first part of ${artifact} at ${name}`, isFilling);
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Ending } from './ending.ts';
 import { freePort } from './free-port.ts';
 import { NatsServerProcess } from './nats-server-process.ts';
-import { within } from './within.ts';
+import { untilSeen } from './within.ts';
 
 const NAMES = ['one', 'two', 'three'];
 const HEALTHY_MS = 60_000;
@@ -58,15 +58,12 @@ export class NatsCluster {
 /** Resolves when the server has caught up with the others. */
 export async function untilHealthy(server: NatsServerProcess): Promise<void> {
   let said = '';
-  let given = false;
-  const look = async (): Promise<void> => {
-    do said = await ask(server, 'healthz').then(JSON.stringify, String);
-    while (!said.includes('"ok"') && !given);
+  const isHealthy = async (): Promise<boolean> => {
+    said = await ask(server, 'healthz').then(JSON.stringify, String);
+    return said.includes('"ok"');
   };
   const what = () => `server ${server.place?.name} to be healthy; it says ${said}`;
-  await within(HEALTHY_MS, what, look()).finally(() => {
-    given = true;
-  });
+  await untilSeen(HEALTHY_MS, what, isHealthy);
 }
 
 async function createServers(folder: string): Promise<readonly NatsServerProcess[]> {

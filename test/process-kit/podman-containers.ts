@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { RunId } from '@podmesh/core';
 import { CLAIM_LABEL, PEER_LABEL, RUN_LABEL } from '@podmesh/podman';
-import { within } from './within.ts';
+import { untilSeen } from './within.ts';
 
 export const BUSYBOX = 'localhost/podmesh/busybox:1';
 
@@ -36,15 +36,12 @@ export async function findContainers(whose: Whose): Promise<readonly FoundContai
 /** Resolves when Podman knows no such container any more. */
 export async function untilGone(whose: Whose, limitMs = GONE_MS): Promise<void> {
   let left: readonly FoundContainer[] = [];
-  let given = false;
-  const look = async (): Promise<void> => {
-    do left = await findContainers(whose);
-    while (left.length > 0 && !given);
+  const areGone = async (): Promise<boolean> => {
+    left = await findContainers(whose);
+    return left.length === 0;
   };
   const what = () => `these containers to be removed: ${JSON.stringify(left)}`;
-  await within(limitMs, what, look()).finally(() => {
-    given = true;
-  });
+  await untilSeen(limitMs, what, areGone);
 }
 
 /** Removes them by force: the last resort of a test that ends. */

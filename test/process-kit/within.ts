@@ -1,3 +1,7 @@
+import { systemClock } from '@podmesh/daemon';
+
+const LOOK_MS = 10;
+
 /**
  * The promise's own end, or an error after `limitMs` that says what was waited for. No test should
  * ever need the limit: it is there so that a fact that never comes is named.
@@ -18,4 +22,19 @@ export async function within<T>(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Looks again and again until it is so, in the limits of `within`. */
+export async function untilSeen(
+  limitMs: number,
+  what: () => string,
+  isSo: () => boolean | Promise<boolean>,
+): Promise<void> {
+  let given = false;
+  const look = async (): Promise<void> => {
+    while (!given && !(await isSo())) await systemClock.sleep(LOOK_MS);
+  };
+  await within(limitMs, what, look()).finally(() => {
+    given = true;
+  });
 }

@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Said } from '../process-kit/command-line.ts';
-import { within } from '../process-kit/within.ts';
+import { speak, textOf } from './speak.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/vm', import.meta.url));
 const PODMESH = 'podmesh/packages/cli/bin/podmesh';
@@ -44,7 +43,7 @@ export class VirtualMachine {
 
   /** What one command says there, given this on its standard input, however it ends. */
   run(account: Account, words: readonly string[], input = ''): Promise<Said> {
-    return speak(['run', this.#directory, account, ...words], input, COMMAND_MS);
+    return speak([SCRIPT, 'run', this.#directory, account, ...words], input, COMMAND_MS);
   }
 
   /** Standard output of a command that has to succeed. */
@@ -64,31 +63,6 @@ export class VirtualMachine {
   }
 
   async #script(limitMs: number, command: string): Promise<void> {
-    textOf([SCRIPT, command], await speak([command, this.#directory], '', limitMs));
+    textOf([SCRIPT, command], await speak([SCRIPT, command, this.#directory], '', limitMs));
   }
-}
-
-function speak(words: readonly string[], input: string, limitMs: number): Promise<Said> {
-  let out = '';
-  let err = '';
-  const said = new Promise<Said>((resolve, reject) => {
-    const child = spawn(SCRIPT, words, { stdio: 'pipe' });
-    child.stdout.on('data', (piece: Buffer) => {
-      out += piece.toString('utf8');
-    });
-    child.stderr.on('data', (piece: Buffer) => {
-      err += piece.toString('utf8');
-    });
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, out, err }));
-    // A command that does not read its input closes it first.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
-  });
-  return within(limitMs, () => `${words.join(' ')}; it said ${out}${err}`, said);
-}
-
-function textOf(words: readonly string[], { code, out, err }: Said): string {
-  if (code !== 0) throw new Error(`${words.join(' ')} ended with ${code}: ${err}${out}`);
-  return out;
 }

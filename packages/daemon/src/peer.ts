@@ -27,7 +27,9 @@ import { OfferIntake } from './claim/offer-intake.ts';
 import { type DriveEnding, Driver, type RunOutlook } from './drive/driver.ts';
 import { Drives } from './drive/drives.ts';
 import { ImageFinder } from './drive/image-finder.ts';
-import { Executor, type ExecutorParts } from './execute/executor.ts';
+import { Executor } from './execute/executor.ts';
+import type { ExecutorParts } from './execute/executor-parts.ts';
+import { followCancellations } from './execute/follow-cancellations.ts';
 import { Leftovers } from './execute/leftovers.ts';
 import { DRAINED, handedBack } from './execute/stop-order.ts';
 import type { HandOver } from './keep/hand-over.ts';
@@ -37,10 +39,6 @@ import type { OwnerWatch } from './owner/owner-watch.ts';
 import { LostFromStore } from './store/lost-outputs.ts';
 import { WakeUp } from './wake-up.ts';
 
-/** A cancellation that went unnoticed is found at most this late. */
-const CANCEL_POLL_MS = 10_000;
-/** Rest after a failed step of a loop. */
-const RETRY_MS = 1_000;
 /** Containers are compared with claims this often, after the first time at the start. */
 const RECONCILE_MS = 60_000;
 
@@ -201,8 +199,7 @@ export class Peer {
     this.#drives.start();
     this.#loops = Promise.all([
       this.#heartbeat(),
-      this.#hearCancellations(),
-      this.#pollCancellations(),
+      followCancellations({ ...this.#parts, executor: this.#executor }, this.#stop.signal),
       this.#reconcile(),
     ]);
   }
@@ -351,30 +348,6 @@ export class Peer {
       const { signal } = this.#rest;
       await this.#tryToAnnounce();
       await this.#parts.clock.sleep(HEARTBEAT_MS, signal);
-    }
-  }
-
-  async #hearCancellations(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        for await (const run of this.#parts.log.cancellations(signal)) this.#executor.cancel(run);
-      } catch (error) {
-        this.#parts.logger.warn({ err: error }, 'no longer hears of cancellations; trying again');
-      }
-      await this.#parts.clock.sleep(RETRY_MS, signal);
-    }
-  }
-
-  async #pollCancellations(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.#parts.clock.sleep(CANCEL_POLL_MS, signal);
-      for (const run of this.#executor.activeRuns()) {
-        const over = await this.#parts.log.isOver(run).catch(() => false);
-        if (over) this.#executor.cancel(run);
-      }
-      await this.#executor.endSettled().catch(() => undefined);
     }
   }
 

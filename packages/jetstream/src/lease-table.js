@@ -3,7 +3,7 @@
  * than all else that a claim costs. Plain JavaScript for the same reason as lease-worker.js.
  *
  * One writer, one reader. A slot is somebody's while its id is not 0, and the id is written last, so that whoever reads
- * one reads what belongs to it; an id is never used again.
+ * one reads what belongs to it. An id comes again only after two billion others, when nobody remembers it.
  */
 
 /** Claims that one peer has at the same time. */

@@ -115,6 +115,10 @@ export async function findStreams(
   }
 }
 
+/** Of every stream of a mesh. */
+export const streamNames = (): readonly string[] =>
+  wantedStreams({ replicas: 1 }).map(({ name }) => name);
+
 /** Every stream with its settings. Buckets follow the layouts of ADR-8 and ADR-20, so the nats tool reads them. */
 function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly Wanted[] {
   const file = { storage: StorageType.File, num_replicas: replicas };

@@ -1,3 +1,4 @@
+import { streamNames } from './mesh-streams.ts';
 import {
   ALL_CONTROLS,
   ALL_ENDS,
@@ -119,21 +120,6 @@ export function rolePermissions(): Readonly<Record<RoleName, RolePermissions>> {
 /** Answers of the server, and of peers, to this member alone. */
 const own = (): readonly string[] => [`${inboxPrefix(SELF)}.>`, answersTo(SELF)];
 
-const ALL_STREAMS = [
-  RUN_STREAM,
-  OFFER_STREAM,
-  DRIVE_STREAM,
-  LOG_STREAM,
-  PEER_STREAM,
-  LANE_STREAM,
-  RESULT_STREAM,
-  SECRET_STREAM,
-  IMAGE_STREAM,
-  SLEEPER_STREAM,
-  ARTIFACT_STREAM,
-  ...[INVITATION_BUCKET, MEMBER_BUCKET, SEEN_BUCKET].map(streamOfBucket),
-];
-
 function userPublishes(): readonly string[] {
   return [
     ...mayConnect(),
@@ -212,7 +198,7 @@ function peerSubscribes(): readonly string[] {
 
 function anchorPublishes(): readonly string[] {
   return [
-    ...ALL_STREAMS.flatMap((stream) => [
+    ...streamNames().flatMap((stream) => [
       `$JS.API.STREAM.CREATE.${stream}`,
       `$JS.API.STREAM.UPDATE.${stream}`,
       `$JS.API.STREAM.SNAPSHOT.${stream}`,

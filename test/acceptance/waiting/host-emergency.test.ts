@@ -6,7 +6,7 @@ import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
 import { ProcessMesh } from '../../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../../process-kit/published-run.ts';
 import { untilSpoken } from '../../process-kit/tasks-that-speak.ts';
-import { within } from '../../process-kit/within.ts';
+import { untilSeen } from '../../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const HEARD_MS = 60_000;
@@ -66,13 +66,14 @@ describe('a machine in distress', () => {
   );
 
   async function untilPaused(why: RegExp): Promise<void> {
-    const look = async (): Promise<void> => {
-      for (;;) {
+    await untilSeen(
+      HEARD_MS,
+      () => `${poor} to tell why it claims nothing`,
+      async () => {
         const entry = await cluster.mesh.peers.find(poor);
-        if (entry?.paused !== undefined && why.test(entry.paused)) return;
-      }
-    };
-    await within(HEARD_MS, () => `${poor} to tell why it claims nothing`, look());
+        return entry?.paused !== undefined && why.test(entry.paused);
+      },
+    );
   }
 
   async function cancel({ run }: PublishedRun): Promise<void> {

@@ -51,8 +51,8 @@ export interface DaemonProgram {
   discover(waitMs: number): Promise<readonly FoundMesh[]>;
 }
 
-/** Pulling up a store and a Podman service takes seconds; more than this is a hang. */
-const READY_MS = 90_000;
+/** Seconds as a rule, two minutes on an old computer with a slow disk; more than this is a hang. */
+const READY_MS = 300_000;
 const LINES_SHOWN = 5;
 /** Signals that end a daemon, and their exit codes as shells have them. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;

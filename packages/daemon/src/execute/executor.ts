@@ -1,84 +1,30 @@
 import {
   type ArtifactId,
-  type ArtifactStore,
   type AttemptStarted,
   type Claimed,
   type ClaimId,
-  type Clock,
-  type ContainerLabels,
   claimId,
   type Failure,
-  isSettledByPeer,
-  type LeaseKeeper,
-  type LiveLog,
-  type LogSink,
   type Offer,
-  type OfferQueue,
-  type PeerDirectory,
-  type PullProgress,
-  pullLine,
-  type ResultCache,
   type RunId,
-  type RunLog,
   type RunningContainer,
   type Sequence,
-  type SessionId,
-  type Sha256,
 } from '@podmesh/core';
-import type { Logger } from 'pino';
 import type { Reservation } from '../claim/capacity-ledger.ts';
 import { ActiveAttempts, type RunningAttempt } from './active-attempts.ts';
-import type { AttemptJournal, JournalEntry, OpenAttempt } from './attempt-journal.ts';
+import type { JournalEntry, OpenAttempt } from './attempt-journal.ts';
+import { AttemptRunner, type JournalTrouble } from './attempt-runner.ts';
 import type { AttemptInHand, AttemptStep } from './attempt-step.ts';
 import { CachedResults } from './cached-results.ts';
-import { ContainerRun } from './container-run.ts';
-import type { ContainerRunParts, ContainerWitness, Ending } from './container-run-parts.ts';
+import type { ExecutorParts } from './executor-parts.ts';
 import { OthersFirst } from './others-first.ts';
 import { Outcomes } from './outcomes.ts';
 import { RefusedOffers } from './refused-offers.ts';
 import { RunsOver } from './runs-over.ts';
 import { CANCELLED, type StopOrder } from './stop-order.ts';
-import type { LogSpool } from './task-files.ts';
-
-export interface ExecutorParts extends ContainerRunParts {
-  readonly log: RunLog;
-  readonly offers: OfferQueue;
-  readonly leases: LeaseKeeper;
-  readonly peers: PeerDirectory;
-  readonly results: ResultCache;
-  readonly artifacts: ArtifactStore;
-  readonly liveLog: LiveLog;
-  readonly journal: AttemptJournal;
-  readonly session: SessionId;
-  readonly clock: Clock;
-  readonly sha256: Sha256;
-  /** Random text for claim ids. */
-  readonly randomId: () => string;
-  readonly logger: Logger;
-  /** See {@link RefusedOffers}. */
-  readonly isDirectoryWhole?: () => boolean;
-  /** Whether anything may begin at present; absent: always. */
-  readonly isOpen?: () => boolean;
-  /** Told how each attempt of this peer ended, published or not. */
-  readonly onEnding?: (attempt: JournalEntry, ending: Ending) => void;
-}
 
 /** What came when nothing may begin any more is somebody else's after this. */
 const GIVE_BACK_MS = 50;
-
-/** Why the journal has no entry of an attempt. */
-interface JournalTrouble {
-  readonly error: unknown;
-}
-
-/** With what an attempt begins. */
-interface Beginning {
-  /** The image id, where it is known already. */
-  readonly image: string | undefined;
-  readonly stop: AbortSignal;
-  readonly trouble: JournalTrouble | undefined;
-  readonly reservation: Reservation;
-}
 
 /**
  * Makes attempts: from an offer in hand to its outcome in the log. Record first, acknowledge last:
@@ -90,6 +36,7 @@ export class Executor {
   readonly #refused: RefusedOffers;
   readonly #results: CachedResults;
   readonly #outcomes: Outcomes;
+  readonly #runner: AttemptRunner;
   readonly #active: ActiveAttempts;
   readonly #othersFirst: OthersFirst;
   readonly #pending = new Set<Promise<void>>();
@@ -101,6 +48,8 @@ export class Executor {
     this.#runsOver = new RunsOver(parts.log, parts.clock);
     this.#results = new CachedResults(parts);
     this.#outcomes = new Outcomes(parts, this.#results);
+    const [active, results, outcomes] = [this.#active, this.#results, this.#outcomes];
+    this.#runner = new AttemptRunner({ parts, active, results, outcomes });
     this.#refused = new RefusedOffers(parts, (claim) => this.holds(claim));
   }
 
@@ -135,26 +84,12 @@ export class Executor {
     container: RunningContainer,
     reservation: Reservation,
   ): Promise<boolean> {
-    const { offer, claim } = entry;
+    const { offer } = entry;
     const open = await this.#openInLog(entry);
     if (open === undefined) return false;
-    const attempt = this.#active.keep(entry, async (stop) => {
-      const { files } = this.#parts;
-      const isReplayed = container.replays === 'all';
-      const spool = isReplayed ? files.openLog(claim) : await files.reopenLog(claim);
-      const witness = this.#witness(entry, true);
-      const ranMs = entry.started?.ranMs ?? 0;
-      const { startedSequence } = open;
-      const own = { reservation, startedSequence };
-      const attempt = { offer, claim, spool, stop, witness, ranMs, ...own };
-      const containerRun = new ContainerRun(this.#runParts(offer), attempt);
-      const image = entry.started?.image ?? entry.image;
-      await this.#publish(
-        open,
-        await containerRun.adopt(container, image, this.#logSink(offer, spool)),
-        containerRun,
-      );
-    });
+    const attempt = this.#active.keep(entry, (stop) =>
+      this.#runner.adopt(open, container, { stop, reservation }),
+    );
     this.#follow(attempt, offer, reservation);
     return true;
   }
@@ -265,7 +200,7 @@ export class Executor {
         { run: offer.run, task: offer.task, attempt: offer.attempt, claim },
         'began an attempt',
       );
-      await this.#run({ ...entry, startedSequence }, { image, stop, trouble, reservation });
+      await this.#runner.run({ ...entry, startedSequence }, { image, stop, trouble, reservation });
     });
   }
 
@@ -293,86 +228,6 @@ export class Executor {
     // One that cannot be removed now is looked at, and dropped, when leftovers are reconciled.
     await this.#parts.journal.remove(claim).catch(() => undefined);
     return undefined;
-  }
-
-  async #run(entry: OpenAttempt, beginning: Beginning): Promise<void> {
-    const { image, stop, trouble, reservation } = beginning;
-    const { files, peer } = this.#parts;
-    const { offer, claim, startedSequence } = entry;
-    const { run, task, attempt } = offer;
-    const spool = files.openLog(claim);
-    const witness = this.#witness(entry);
-    const onPull = this.#pullTeller(offer);
-    const own = { reservation, startedSequence };
-    const made = { offer, claim, spool, stop, witness, onPull, ...own };
-    const containerRun = new ContainerRun(this.#runParts(offer), made);
-    const labels: ContainerLabels = { run, task, attempt, peer, claim };
-    const ending = await (trouble === undefined
-      ? containerRun.execute(image, labels, this.#logSink(offer, spool))
-      : containerRun.fail(trouble.error));
-    await this.#publish(entry, ending, containerRun);
-  }
-
-  /** Of most offers the cache was asked before the attempt began. */
-  #runParts(offer: Offer): ContainerRunParts {
-    if (!offer.cache || !isSettledByPeer(offer)) return this.#parts;
-    return { ...this.#parts, known: this.#results };
-  }
-
-  /** A restarted daemon that finds no container has to know whether there ever was one. */
-  #witness(attempt: AttemptInHand, isAdopted = false): ContainerWitness {
-    const { claim } = attempt;
-    return {
-      started: async (container, image) => {
-        this.#active.noteRunning(claim, container);
-        // The time of the first note counts against the task's time limit.
-        if (isAdopted) return;
-        // Without the note only the name of a failure would differ: no reason to end a task.
-        await this.#parts.journal.noteStarted(claim, image).catch(() => undefined);
-        this.#step('start-noted', attempt);
-      },
-      ended: () => this.#active.noteEnded(claim),
-    };
-  }
-
-  #logSink({ run, task, attempt }: Offer, spool: LogSpool): LogSink {
-    return (stream, bytes) => {
-      spool.write(stream, bytes);
-      this.#parts.liveLog.write({ run, task, attempt, bytes });
-    };
-  }
-
-  /** Not into the spool: the stored log is what the task wrote, and equal tasks have equal logs. */
-  #pullTeller({ run, task, attempt }: Offer): PullProgress {
-    return (line) => {
-      this.#parts.logger.debug({ run, task, attempt }, line);
-      this.#parts.liveLog.write({ run, task, attempt, bytes: Buffer.from(pullLine(line)) });
-    };
-  }
-
-  /** Publishes the outcome, and cleans up whatever comes of that. */
-  async #publish(entry: OpenAttempt, ending: Ending, containerRun: ContainerRun): Promise<void> {
-    try {
-      this.#parts.onEnding?.(entry, ending);
-      await this.#outcomes.publish(entry, ending);
-    } finally {
-      await this.#cleanUp(entry, containerRun);
-    }
-  }
-
-  /** The outcome is in the log or void; what is left on the machine must not stay, nor stop us. */
-  async #cleanUp(entry: JournalEntry, containerRun: ContainerRun): Promise<void> {
-    const { claim, offer } = entry;
-    try {
-      await containerRun.cleanUp();
-      this.#step('container-removed', entry);
-      await this.#parts.files.release(claim);
-      await this.#parts.journal.remove(claim);
-      this.#step('journal-removed', entry);
-    } catch (error) {
-      const about = { run: offer.run, task: offer.task, attempt: offer.attempt, err: error };
-      this.#parts.logger.warn(about, 'left a container behind; will remove it');
-    }
   }
 
   /** Where the driver could not know the image, the cache is asked here, before anything starts. */

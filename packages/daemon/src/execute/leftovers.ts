@@ -1,7 +1,8 @@
 import type { ClaimId, Failure, Offer, RunningContainer } from '@podmesh/core';
 import type { CapacityLedger } from '../claim/capacity-ledger.ts';
 import type { JournalEntry } from './attempt-journal.ts';
-import type { Executor, ExecutorParts } from './executor.ts';
+import type { Executor } from './executor.ts';
+import type { ExecutorParts } from './executor-parts.ts';
 
 export type LeftoversParts = Pick<
   ExecutorParts,

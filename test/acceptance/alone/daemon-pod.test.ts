@@ -1,40 +1,32 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { systemClock } from '@podmesh/daemon';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { BUSYBOX } from '../process-kit/podman-containers.ts';
-import { removeFolder } from '../process-kit/remove-folder.ts';
-import { within } from '../process-kit/within.ts';
+import { BUSYBOX } from '../../process-kit/podman-containers.ts';
+import { removeFolder } from '../../process-kit/remove-folder.ts';
+import { untilSeen } from '../../process-kit/within.ts';
 
 const run = promisify(execFile);
-const here = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const here = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const PODMESH = here('packages/cli/bin/podmesh');
 const LIMIT_MS = 300_000;
-const LOOK_MS = 100;
 
 let place: string;
 let pod: string;
 let service: ReturnType<typeof spawn>;
 
 /** Resolves once the file is there. */
-async function untilThere(path: string): Promise<void> {
-  const look = async (): Promise<void> => {
-    for (;;) {
-      const isThere = await access(path).then(
-        () => true,
-        () => false,
-      );
-      if (isThere) return;
-      await systemClock.sleep(LOOK_MS);
-    }
-  };
-  await within(LIMIT_MS, () => `${path} to be there`, look());
-}
+const untilThere = (path: string): Promise<void> =>
+  untilSeen(
+    LIMIT_MS,
+    () => `${path} to be there`,
+    () => existsSync(path),
+  );
 
 beforeAll(async () => {
   place = await mkdtemp(join(tmpdir(), 'podmesh-pod-'));
