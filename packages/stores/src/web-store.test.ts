@@ -265,7 +265,10 @@ describe('writing', () => {
     await writeFile(path, BYTES);
     const got: Buffer[] = [];
     server.answer = (request, response) => {
-      if (server.requests.length === 1) return request.destroy();
+      if (server.requests.length === 1) {
+        request.destroy();
+        return;
+      }
       request.on('data', (piece: Buffer) => got.push(piece));
       request.on('end', () => response.writeHead(201).end());
     };
