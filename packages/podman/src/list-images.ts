@@ -21,9 +21,7 @@ export type AskForImages = (between: {
  * list, and name that one: then those that are older and those that are newer are asked for. What was made in the very
  * same moment as a broken one is left out with it.
  */
-export async function listAround(
-  ask: AskForImages,
-): Promise<{
+export async function listAround(ask: AskForImages): Promise<{
   readonly images: readonly ImageListAnswer[];
   readonly broken: readonly BrokenImage[];
 }> {

@@ -1,5 +1,13 @@
 import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
-import { connectMesh, MeshArtifacts, noteSeen, openMesh } from '@podmesh/jetstream';
+import type { AnchorRecord } from '@podmesh/core';
+import {
+  AnchorBook,
+  connectMesh,
+  followAnchors,
+  MeshArtifacts,
+  noteSeen,
+  openMesh,
+} from '@podmesh/jetstream';
 import type { OwnCertificate } from '@podmesh/transfer';
 import type { Client } from './client.ts';
 import { Downloads } from './downloads.ts';
@@ -23,6 +31,12 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
   // In no hurry: who closes the connection waits for what was sent.
   if (connection.member !== undefined)
     void noteSeen(connection, connection.member).catch(() => undefined);
+  const following = new AbortController();
+  const remember = (record: AnchorRecord): void => {
+    // Who only reads this folder uses what it knew before.
+    void member?.setAnchors(record).catch(() => undefined);
+  };
+  void followAnchors(connection, remember, following.signal);
   return {
     runLog: mesh.runLog,
     drives: mesh.drives,
@@ -38,6 +52,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,
     boxes: mesh.boxes,
+    anchors: { read: () => new AnchorBook(connection).read() },
     url: connection.url,
     onConnection: (listener) =>
       connection.onStatus((status) => {
@@ -45,6 +60,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
         if (status.kind === 'disconnected') listener(false);
       }),
     close: async () => {
+      following.abort();
       await Promise.all([transport.stop(), mesh.stop()]);
       await connection.close();
     },

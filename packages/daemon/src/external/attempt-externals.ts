@@ -58,6 +58,10 @@ export interface SecretMounts {
   readonly secretEnv?: Readonly<Record<string, string>>;
 }
 
+/** See `ContainerRun`: a result that was not delivered is known all the same. */
+const KEPT =
+  'What the task made is kept: once the store takes it, publish the document again, and only this is left to do';
+
 const NO_MOUNTS: SecretMounts = { inputs: {}, mountAt: {} };
 
 /**
@@ -150,12 +154,11 @@ export class AttemptExternals {
     for (const [name, place] of Object.entries(offer.deliveries ?? {})) {
       const artifact = outputs[name];
       if (artifact === undefined || external === undefined) continue;
-      const send = async (): Promise<void> => {
-        const path = await files.input(artifact, { claim, signal: stop });
-        const file = { path, bytes: artifact.bytes };
-        await external.store.write(place, file, this.#values, stop);
-      };
-      await patiently(send, { clock, stop }).catch((error: unknown) => {
+      // The mesh may be away for a while; of the store it is tried by itself as often as makes sense.
+      const find = () => files.input(artifact, { claim, signal: stop });
+      const path = await patiently(find, { clock, stop });
+      const file = { path, bytes: artifact.bytes };
+      await external.store.write(place, file, this.#values, stop).catch((error: unknown) => {
         throw this.#undelivered(name, place, error);
       });
     }
@@ -236,7 +239,7 @@ export class AttemptExternals {
 
   #undelivered(name: string, place: StorePlace, error: unknown): unknown {
     if (!(error instanceof ExternalStoreError)) return error;
-    const message = `output ${name} could not be delivered to ${placeText(place)}: ${error.message}`;
+    const message = `output ${name} could not be delivered to ${placeText(place)}: ${error.message}. ${KEPT}`;
     return new AttemptFailure('output-missing', message, error);
   }
 }

@@ -87,6 +87,7 @@ export async function newApiCase(changes: Partial<TaskApiParts> = {}) {
     logger: silent,
     log: ports.log,
     loadGraph: (published) => loadGraph(ports.artifacts, published),
+    rollCall: () => ports.artifacts,
     clock: systemClock,
     sha256,
     ...changes,
