@@ -23,6 +23,7 @@ import type { TaskFiles } from '../execute/task-files.ts';
 import { LogMask } from '../secrets/log-mask.ts';
 import type { PlacedSecrets, SecretFiles } from '../secrets/secret-files.ts';
 import { SingleFlight } from '../store/single-flight.ts';
+import { deliverDirectory, type WriteFile } from './deliver-directory.ts';
 
 /** What attempts need of the world outside of the mesh. */
 export interface ExternalParts {
@@ -157,8 +158,12 @@ export class AttemptExternals {
       // The mesh may be away for a while; of the store it is tried by itself as often as makes sense.
       const find = () => files.input(artifact, { claim, signal: stop });
       const path = await patiently(find, { clock, stop });
-      const file = { path, bytes: artifact.bytes };
-      await external.store.write(place, file, this.#values, stop).catch((error: unknown) => {
+      const write: WriteFile = (to, file) => external.store.write(to, file, this.#values, stop);
+      const sent =
+        artifact.kind === 'dir' && place.kind === 's3'
+          ? deliverDirectory(path, place, write)
+          : write(place, { path, bytes: artifact.bytes });
+      await sent.catch((error: unknown) => {
         throw this.#undelivered(name, place, error);
       });
     }
