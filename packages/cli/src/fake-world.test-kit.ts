@@ -118,7 +118,7 @@ export class FakeWorld {
       peers,
       orders,
       sleepers,
-      members: { list: async () => this.members },
+      members: { list: async () => this.members, revision: async () => 0 },
       artifacts,
       objects,
       shelf,

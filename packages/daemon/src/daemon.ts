@@ -25,6 +25,7 @@ import { membershipRoutes } from './membership/membership-routes.ts';
 import { openMemberOffice } from './membership/open-member-office.ts';
 import { type Membership, openMembership } from './membership/open-membership.ts';
 import { ReleaseDesk } from './membership/release-desk.ts';
+import { TaskKeys } from './membership/task-keys.ts';
 import { discoveredFacts } from './observe/discovered-facts.ts';
 import { observe } from './observe/observation.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
@@ -223,6 +224,8 @@ export class Daemon {
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
+    const taskKeys = new TaskKeys();
+    taskKeys.set(await membership.folder?.taskSigning());
     const office = await openMemberOffice(
       {
         connection,
@@ -232,6 +235,8 @@ export class Daemon {
         discovery: configuration.discovery,
         logger,
         onRevoked: (fingerprints) => exchange.revoke(fingerprints),
+        taskKeys,
+        onCertificate: (own) => exchange.renew(own),
         now: Date.now,
       },
       this.#started,
@@ -261,7 +266,7 @@ export class Daemon {
       journal,
       files,
       randomId: newClaimText,
-      ...(membership.folder === undefined ? {} : { folder: membership.folder }),
+      taskKeys,
     });
     const facts = await readHardware();
     const { registry, images } = await openImages(this.#parts, this.#started, mesh, {

@@ -1,5 +1,6 @@
 export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
+export { answerRenewals, askToRenew } from './ask-to-renew.ts';
 export {
   type ConnectMeshOptions,
   connectMesh,

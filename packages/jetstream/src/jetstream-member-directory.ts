@@ -1,6 +1,8 @@
 import type { ListedMember, MemberDirectory, MemberRecord } from '@podmesh/core';
 import { JetStreamRecords, lastSeen } from './jetstream-records.ts';
 import type { MeshConnection } from './mesh-connection.ts';
+import { asking } from './port-error.ts';
+import { MEMBER_BUCKET, streamOfBucket } from './subjects.ts';
 
 /** Members in a bucket that only who holds the keys of the mesh writes; when they were seen last in another. */
 export class JetStreamMemberDirectory implements MemberDirectory {
@@ -19,5 +21,13 @@ export class JetStreamMemberDirectory implements MemberDirectory {
       return seenAtMs === undefined ? record : { ...record, seenAtMs };
     });
     return listed.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async revision(): Promise<number> {
+    return asking('look whether members changed', async () => {
+      await this.#mesh.untilConnected(0);
+      const { state } = await this.#mesh.jsm.streams.info(streamOfBucket(MEMBER_BUCKET));
+      return state.last_seq;
+    });
   }
 }
