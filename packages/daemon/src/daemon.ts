@@ -10,15 +10,17 @@ import {
 } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
 import { customAlphabet, nanoid } from 'nanoid';
+import { openAnchors } from './anchors/open-anchors.ts';
 import type { DaemonParts } from './daemon-parts.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import { HandOver } from './keep/hand-over.ts';
 import { openKeeping } from './keep/open-keeping.ts';
-import { LocalApi } from './local-api.ts';
+import { LocalApi, type Route } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
 import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
+import { MachineStanding } from './machine/machine-standing.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { membershipRoutes } from './membership/membership-routes.ts';
@@ -77,6 +79,7 @@ export class Daemon {
   /** Whether others need this machine for the mesh itself. */
   #isServer = false;
   #isAway = (): boolean => true;
+  readonly #routes = new Map<string, Readonly<Record<string, Route>>>();
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -101,10 +104,8 @@ export class Daemon {
 
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
   async start(): Promise<void> {
-    const { configuration, logger } = this.#parts;
-    const { home, peer } = this.#parts;
-    const { nats } = configuration;
-    const { listen } = configuration;
+    const { configuration, home, logger, peer, version } = this.#parts;
+    const { nats, listen } = configuration;
     const parts = { home, peer, nats, listen, env: process.env, logger };
     const membership = await openMembership(parts, this.#started);
     this.#url = membership.url;
@@ -124,11 +125,10 @@ export class Daemon {
       }
       if (status.kind === 'trouble') logger.warn(status.message);
     });
-    // Whoever names three servers or more has a cluster, and its facts belong on three of them.
-    const replicas = connection.address.servers.length >= 3 ? 3 : 1;
-    const { version } = this.#parts;
     await refuseUnlikePeers(connection, peer, version);
-    await connection.ensureStreams({ replicas, version });
+    await connection.ensureStreams({ replicas: membership.replicas, version });
+    const anchorRoutes = await openAnchors(this.#parts, this.#started, { connection, membership });
+    for (const [path, route] of anchorRoutes) this.#routes.set(path, route);
     this.#peer = await this.#buildPeer(connection, membership);
     await this.#peer.start();
   }
@@ -241,7 +241,7 @@ export class Daemon {
       },
       this.#started,
     );
-    const routes = membershipRoutes(() => office);
+    const routes = new Map([...membershipRoutes(() => office), ...this.#routes]);
     const { runLog, peers, keepers } = mesh;
     const pins = store.runPins;
     const { artifacts: objects, finder } = mesh;
@@ -294,6 +294,9 @@ export class Daemon {
     localApi.tellPolicy(owner);
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
+    const standing = new MachineStanding(home.path, process.env, systemClock);
+    await standing.start();
+    this.#started.add('standing of the machine', () => standing.stop());
     const source = new PeerFactsSource({
       facts,
       runtime,
@@ -303,6 +306,7 @@ export class Daemon {
       version,
       bulk: () => exchange.bulk,
       keeps: () => keeping.offering,
+      standing: () => standing.current(),
       onChange: () => onChange(),
     });
     await source.start();

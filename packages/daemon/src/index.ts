@@ -1,3 +1,4 @@
+export type { MoveStep } from './anchors/anchor-mover.ts';
 export * from './claim/capacity-ledger.ts';
 export type { DrainOrder } from './claim/drain.ts';
 export * from './claim/offer-intake.ts';

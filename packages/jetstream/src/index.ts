@@ -1,3 +1,11 @@
+export * from './anchors/anchor-book.ts';
+export * from './anchors/anchor-orders.ts';
+export * from './anchors/cluster-admin.ts';
+export type { ClusterPlace } from './anchors/cluster-lines.ts';
+export * from './anchors/copy-mesh.ts';
+export type { CopiedStream } from './anchors/copy-stream.ts';
+export * from './anchors/follow-anchors.ts';
+export * from './anchors/greet-server.ts';
 export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
 export { answerRenewals, askToRenew } from './ask-to-renew.ts';
@@ -12,6 +20,7 @@ export {
   EmbeddedNatsServer,
   type EmbeddedNatsServerOptions,
   type EmbeddedServerEvent,
+  type ServerPlace,
 } from './embedded-nats-server.ts';
 export { referencesIn } from './jetstream-mesh-references.ts';
 export {
@@ -28,6 +37,7 @@ export * from './mesh-errors.ts';
 export type { EnsureStreamsOptions } from './mesh-streams.ts';
 export { refuseUnlikePeers } from './mesh-version.ts';
 export { findNatsServer, type NatsServerBinary } from './nats-server-binary.ts';
+export { freePort, isFree } from './nats-server-files.ts';
 export { type Mesh, type OpenMeshOptions, openMesh } from './open-mesh.ts';
 export { type DiscoveredFacts, PeerDiscovery } from './peer-discovery.ts';
 export { rolePermissions } from './permissions.ts';

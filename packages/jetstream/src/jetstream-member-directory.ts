@@ -23,11 +23,12 @@ export class JetStreamMemberDirectory implements MemberDirectory {
     return listed.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  async revision(): Promise<number> {
+  async revision(): Promise<string> {
     return asking('look whether members changed', async () => {
       await this.#mesh.untilConnected(0);
-      const { state } = await this.#mesh.jsm.streams.info(streamOfBucket(MEMBER_BUCKET));
-      return state.last_seq;
+      const { created, state } = await this.#mesh.jsm.streams.info(streamOfBucket(MEMBER_BUCKET));
+      // A mesh that moved to other servers has another stream.
+      return `${created} ${state.last_seq}`;
     });
   }
 }

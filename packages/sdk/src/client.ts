@@ -1,4 +1,5 @@
 import type {
+  AnchorRecord,
   ArtifactFinder,
   ArtifactShelf,
   ArtifactStore,
@@ -12,6 +13,12 @@ import type {
   SecretBoxes,
   SleepingPeers,
 } from '@podmesh/core';
+
+/** Who carries a mesh. */
+export interface AnchorsOfMesh {
+  /** Undefined in a mesh whose servers people run themselves. */
+  read(): Promise<AnchorRecord | undefined>;
+}
 
 /** What a program uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
 export interface Client {
@@ -31,6 +38,8 @@ export interface Client {
   readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;
   readonly boxes: Pick<SecretBoxes, 'put'>;
+  /** Which servers carry the mesh. */
+  readonly anchors: AnchorsOfMesh;
   /** Address without credentials. */
   readonly url: string;
   /** Tells when the connection breaks and comes back, until the returned function is called. */

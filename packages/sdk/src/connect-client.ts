@@ -1,5 +1,6 @@
 import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
-import { connectMesh, noteSeen, openMesh } from '@podmesh/jetstream';
+import type { AnchorRecord } from '@podmesh/core';
+import { AnchorBook, connectMesh, followAnchors, noteSeen, openMesh } from '@podmesh/jetstream';
 import type { Client } from './client.ts';
 
 /** Long enough for a server that just starts, short enough for a person who mistyped an address. */
@@ -18,6 +19,12 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
   const { member } = connection;
   // In no hurry: who closes the connection waits for what was sent.
   if (member !== undefined) void noteSeen(connection, member).catch(() => undefined);
+  const following = new AbortController();
+  const remember = (record: AnchorRecord): void => {
+    // Who only reads this folder uses what it knew before.
+    if (folder !== undefined) void new MeshFolder(folder).setAnchors(record).catch(() => undefined);
+  };
+  void followAnchors(connection, remember, following.signal);
   return {
     runLog: mesh.runLog,
     drives: mesh.drives,
@@ -32,6 +39,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,
     boxes: mesh.boxes,
+    anchors: { read: () => new AnchorBook(connection).read() },
     url: connection.url,
     onConnection: (listener) =>
       connection.onStatus((status) => {
@@ -39,6 +47,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
         if (status.kind === 'disconnected') listener(false);
       }),
     close: async () => {
+      following.abort();
       await mesh.stop();
       await connection.close();
     },

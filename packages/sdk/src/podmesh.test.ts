@@ -19,7 +19,10 @@ function newCase() {
     ...ports,
     runLog,
     objects: ports.artifacts,
-    members: { list: async () => [], revision: async () => 0 },
+    members: { list: async () => [], revision: async () => '' },
+    anchors: {
+      read: async () => undefined,
+    },
     url: 'nats://nowhere',
     onConnection: () => () => undefined,
     close: async () => undefined,

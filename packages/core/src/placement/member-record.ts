@@ -25,7 +25,7 @@ export interface MemberDirectory {
   /** In the order of their names; empty in a mesh without roles. */
   list(): Promise<readonly ListedMember[]>;
   /** Changes whenever a record does; cheap, to be asked often. */
-  revision(): Promise<number>;
+  revision(): Promise<string>;
 }
 
 /** Certificates that a member may have at a time: it joined again and again. */

@@ -42,6 +42,22 @@ export interface PeerEntry {
   readonly bulk?: BulkAddress;
   /** What it would keep for others; absent: nothing, and from peers of a version that could not. */
   readonly keeps?: KeepOffering;
+  /** How steady its machine is; absent of peers of a version that did not tell. */
+  readonly standing?: Standing;
+  /** When the server got this, milliseconds since 1970 by its own clock; set by whoever reads. */
+  readonly heardAtMs?: number;
+}
+
+/** What makes a machine fit to carry the mesh. */
+export interface Standing {
+  /** Of the machine. */
+  readonly uptimeSeconds: number;
+  /** Where the daemon keeps its files. */
+  readonly freeDiskBytes: number;
+  /** Of the nats-server that it could start; absent where there is none. */
+  readonly serverVersion?: string;
+  /** What its own clock said, milliseconds since 1970. */
+  readonly clockMs: number;
 }
 
 /** How far a peer is that takes nothing more. What runs and what it drives stands in its entry. */

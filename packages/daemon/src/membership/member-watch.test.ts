@@ -19,7 +19,7 @@ async function newWatch() {
         state.reads += 1;
         return state.all;
       },
-      revision: async () => state.revision,
+      revision: async () => String(state.revision),
     },
     hints: async function* () {},
     noteSeen: async () => undefined,

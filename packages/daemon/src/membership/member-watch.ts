@@ -22,7 +22,7 @@ export class MemberWatch {
   readonly #parts: MemberWatchParts;
   readonly #stop = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
-  #revision: number | undefined;
+  #revision: string | undefined;
   #revocations: string | undefined;
 
   constructor(parts: MemberWatchParts) {

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import {
   type Authority,
@@ -122,7 +123,19 @@ export class RenewalDesk {
     if (request === undefined) return undefined;
     const known = serverCertificate;
     if (known !== undefined && !isDue(known, certificates.certificate, now())) return undefined;
-    return certificates.signServer({ name, request, addresses });
+    // Servers know each other by the addresses in it, which this machine may not know as its own.
+    const before = known === undefined ? [] : addressesIn(known);
+    return certificates.signServer({ name, request, addresses: [...new Set([...before, ...addresses])] });
+  }
+}
+
+function addressesIn(pem: string): readonly string[] {
+  try {
+    const names = new X509Certificate(pem).subjectAltName?.split(', ') ?? [];
+    const prefix = 'IP Address:';
+    return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  } catch {
+    return [];
   }
 }
 
