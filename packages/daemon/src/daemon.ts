@@ -224,8 +224,7 @@ export class Daemon {
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
-    const taskKeys = new TaskKeys();
-    taskKeys.set(await membership.folder?.taskSigning());
+    const taskKeys = await TaskKeys.of(membership.folder);
     const office = await openMemberOffice(
       {
         connection,
@@ -242,11 +241,9 @@ export class Daemon {
       this.#started,
     );
     const routes = new Map([...membershipRoutes(() => office), ...this.#routes]);
-    const { runLog, peers, keepers } = mesh;
-    const pins = store.runPins;
     const { artifacts: objects, finder } = mesh;
-    const found = { peer: ownPeer, pins, log: runLog, peers, keepers, objects, sha256, logger };
-    const handOver = new HandOver(found);
+    const own = { peer: ownPeer, pins: store.runPins, log: mesh.runLog, sha256, logger };
+    const handOver = new HandOver({ ...mesh, objects, ...own });
     const drains = new DrainDesk({ file: home.at('drained.json'), logger });
     const drained = await drains.load();
     const stored = { store, wrongBytes };

@@ -125,7 +125,11 @@ export class RenewalDesk {
     if (known !== undefined && !isDue(known, certificates.certificate, now())) return undefined;
     // Servers know each other by the addresses in it, which this machine may not know as its own.
     const before = known === undefined ? [] : addressesIn(known);
-    return certificates.signServer({ name, request, addresses: [...new Set([...before, ...addresses])] });
+    return certificates.signServer({
+      name,
+      request,
+      addresses: [...new Set([...before, ...addresses])],
+    });
   }
 }
 

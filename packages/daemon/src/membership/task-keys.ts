@@ -1,4 +1,9 @@
-import { type TaskIdentity, TaskSigner, type TaskSigning } from '@podmesh/authority';
+import {
+  type MeshFolder,
+  type TaskIdentity,
+  TaskSigner,
+  type TaskSigning,
+} from '@podmesh/authority';
 
 /**
  * The key with which this peer signs for its tasks, as it is now: it changes when somebody who had it is in no more.
@@ -8,6 +13,13 @@ export class TaskKeys {
   #signing: TaskSigning | undefined;
   #signer: TaskSigner | undefined;
   readonly #listeners = new Set<() => void>();
+
+  /** What the home of a member holds; none where there is no such home. */
+  static async of(folder: Pick<MeshFolder, 'taskSigning'> | undefined): Promise<TaskKeys> {
+    const keys = new TaskKeys();
+    keys.set(await folder?.taskSigning());
+    return keys;
+  }
 
   /** Throws a `TypeError` when the seed is damaged. Harmless when it is the one that is known. */
   set(signing: TaskSigning | undefined): void {
