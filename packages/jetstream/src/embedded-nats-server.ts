@@ -202,7 +202,8 @@ export class EmbeddedNatsServer {
   async #choosePort(): Promise<number> {
     const wanted = this.#options.listen?.port ?? 0;
     if (wanted !== 0) {
-      await this.#files.rememberPort(wanted);
+      // The port of a store that is closed stays where its clients are going to look for it again.
+      if (this.#options.closedFor === undefined) await this.#files.rememberPort(wanted);
       return wanted;
     }
     const remembered = await this.#files.port();
