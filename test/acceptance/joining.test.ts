@@ -207,7 +207,7 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
         {
           id: 'there',
           count: 4,
-          command: ['sh', '-c', 'echo begun; sleep 12'],
+          command: ['sh', '-c', 'echo begun; sleep 30'],
         },
       ]);
       await until('a task on the second machine', async () => {
