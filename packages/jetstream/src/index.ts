@@ -6,7 +6,13 @@ export * from './anchors/copy-mesh.ts';
 export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
 export * from './anchors/greet-server.ts';
-export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
+export {
+  type ArtifactSource,
+  digestFile,
+  extractArtifact,
+  readTree,
+  storePath,
+} from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
 export { answerRenewals, askToRenew } from './ask-to-renew.ts';
 export {

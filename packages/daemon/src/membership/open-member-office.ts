@@ -16,10 +16,9 @@ import {
   memberHints,
   noteSeen,
 } from '@podmesh/jetstream';
+import { type OwnCertificate, systemClock } from '@podmesh/transfer';
 import type { Logger } from 'pino';
 import type { StartedParts } from '../started-parts.ts';
-import { systemClock } from '../system-clock.ts';
-import type { OwnCertificate } from '../transfer/peer-certificates.js';
 import { MeshAnnouncement } from './discovery.ts';
 import { enterMember } from './enter-member.ts';
 import { JoinDesk } from './join-desk.ts';

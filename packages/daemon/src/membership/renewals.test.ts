@@ -10,12 +10,11 @@ import {
 } from '@podmesh/authority';
 import { type MemberRecord, revokedRecord, withCertificate } from '@podmesh/core';
 import { rolePermissions } from '@podmesh/jetstream';
+import { type OwnCertificate, systemClock } from '@podmesh/transfer';
 import { pino } from 'pino';
 import { expect, it } from 'vitest';
 import { silent } from '../daemon.test-kit.ts';
 import { temporaryFolder } from '../store/store.test-kit.ts';
-import { systemClock } from '../system-clock.ts';
-import type { OwnCertificate } from '../transfer/peer-certificates.js';
 import { MemoryRecords } from './memory-records.test-kit.ts';
 import { openCertificates } from './own-certificates.ts';
 import { RenewalDesk } from './renewal-desk.ts';

@@ -10,9 +10,8 @@ import {
 } from '@podmesh/authority';
 import { type Clock, peerId } from '@podmesh/core';
 import { openBox, publicKeyText } from '@podmesh/jetstream';
+import { type OwnCertificate, ownAddresses } from '@podmesh/transfer';
 import type { Logger } from 'pino';
-import { ownAddresses } from '../machine/own-addresses.ts';
-import type { OwnCertificate } from '../transfer/peer-certificates.js';
 import { WakeUp } from '../wake-up.ts';
 import { RENEWAL, RENEWAL_ENTRY } from './renewal-desk.ts';
 import type { TaskKeys } from './task-keys.ts';
