@@ -62,6 +62,7 @@ export {
 export type { Member } from './member-book.ts';
 export { type MemberCertificates, MeshFolder, type MeshPlace } from './mesh-folder.ts';
 export { NatsKey } from './nats-key.ts';
+export { replacePrivately } from './private-files.ts';
 export {
   memberName,
   type PermissionsOfRoles,
