@@ -9,6 +9,7 @@ import { type MeshAddress, MeshConnection, monotonicMs, shownUrl } from './mesh-
 import {
   JetStreamDisabledError,
   MeshRefusedError,
+  MeshStandsStillError,
   MeshUnreachableError,
   ServerTooOldError,
 } from './mesh-errors.ts';
@@ -162,7 +163,10 @@ async function checkJetStream(mesh: MeshConnection, deadline: number): Promise<v
       await mesh.jsm.getAccountInfo();
       return;
     } catch (error) {
-      if (monotonicMs() >= deadline) throw new JetStreamDisabledError(url, error);
+      if (monotonicMs() >= deadline)
+        throw nc.info?.cluster === undefined
+          ? new JetStreamDisabledError(url, error)
+          : new MeshStandsStillError(url, error);
       await pause(100);
     }
   }

@@ -37,4 +37,5 @@ export { type BoxAddress, openBox, publicKeyText, sealBox } from './sealed-box.t
 export { NoServerChainError, readServerChain } from './server-chain.ts';
 export type { ServerTrust, TrustedServer } from './server-guard.ts';
 export type { LeaseCounts } from './threaded-lease-keeper.ts';
+export { watchStandstill } from './watch-standstill.ts';
 export { makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';

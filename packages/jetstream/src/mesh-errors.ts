@@ -42,6 +42,17 @@ export class ServerTooOldError extends PortError {
   }
 }
 
+/** Servers answer, and too few of them to agree on anything: most of the anchors are away. */
+export class MeshStandsStillError extends PortError {
+  constructor(url: string, cause?: unknown) {
+    super(
+      `the mesh at ${url} stands still: too few of its anchors answer. Everything waits, nothing is lost, and it goes ` +
+        'on when they are back; "podmesh doctor" says how many are missing',
+      { retryable: true, cause },
+    );
+  }
+}
+
 /** The server runs without JetStream, so nothing could be stored. */
 export class JetStreamDisabledError extends PortError {
   constructor(url: string, cause?: unknown) {

@@ -1,6 +1,12 @@
 import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
-import { connectMesh, noteSeen, openMesh } from '@podmesh/jetstream';
-import type { Client } from './client.ts';
+import {
+  connectMesh,
+  type MeshConnection,
+  noteSeen,
+  openMesh,
+  watchStandstill,
+} from '@podmesh/jetstream';
+import type { Client, MeshReach } from './client.ts';
 
 /** Long enough for a server that just starts, short enough for a person who mistyped an address. */
 const CONNECT_MS = 5_000;
@@ -33,14 +39,25 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     liveLog: mesh.liveLog,
     boxes: mesh.boxes,
     url: connection.url,
-    onConnection: (listener) =>
-      connection.onStatus((status) => {
-        if (status.kind === 'connected') listener(true);
-        if (status.kind === 'disconnected') listener(false);
-      }),
+    onReach: (listener) => watchReach(connection, listener),
     close: async () => {
       await mesh.stop();
       await connection.close();
     },
+  };
+}
+
+function watchReach(connection: MeshConnection, listener: (reach: MeshReach) => void): () => void {
+  const over = new AbortController();
+  const tell = (standsStill: boolean): void => listener(standsStill ? 'stands-still' : 'here');
+  void watchStandstill(connection, tell, over.signal);
+  const forget = connection.onStatus((status) => {
+    if (status.kind === 'connected') listener('here');
+    if (status.kind === 'disconnected') listener('away');
+    if (status.kind === 'closed') over.abort();
+  });
+  return () => {
+    over.abort();
+    forget();
   };
 }

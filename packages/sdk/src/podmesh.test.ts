@@ -21,7 +21,7 @@ function newCase() {
     objects: ports.artifacts,
     members: { list: async () => [] },
     url: 'nats://nowhere',
-    onConnection: () => () => undefined,
+    onReach: () => () => undefined,
     close: async () => undefined,
   };
   return { mesh, podmesh: new Podmesh(client, 'somebody@here') };
