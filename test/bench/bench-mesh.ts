@@ -109,6 +109,7 @@ export function idlePeerParts(mesh: Mesh, name: string, cores: number): PeerPart
   };
   return {
     ...mesh,
+    objects: mesh.artifacts,
     log: mesh.runLog,
     runtime: idleRuntime,
     files: noFiles,

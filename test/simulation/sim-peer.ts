@@ -69,6 +69,7 @@ export async function bootPeer(
   const peer = new Peer(
     {
       ...ports,
+      objects: ports.artifacts,
       runtime: host.runtimeFor(process),
       external: web?.partsFor(process, ports.pins),
       files: new SimTaskFiles(objects, disk),
@@ -105,8 +106,9 @@ function drainedBefore({ disk }: SimMachine): Pick<PeerParts, 'drained'> {
   return drained === undefined ? {} : { drained };
 }
 
-function handOverOf({ log, peers, keepers }: MeshPorts, peer: PeerId, disk: SimDisk): HandOver {
-  return new HandOver({ peer, pins: disk, log, peers, keepers, sha256, logger: silent });
+function handOverOf(ports: MeshPorts, peer: PeerId, disk: SimDisk): HandOver {
+  const { log, peers, keepers, artifacts: objects } = ports;
+  return new HandOver({ peer, pins: disk, log, peers, keepers, objects, sha256, logger: silent });
 }
 
 /** Answers who has what and keeps outputs for others, for as long as the process lives. */

@@ -185,8 +185,12 @@ export interface ResultCache {
 export interface ArtifactStore {
   /** Of the given ones, those whose bytes can be had; the empty artifact always. */
   stat(artifacts: readonly ArtifactId[]): Promise<ReadonlyMap<ArtifactId, ArtifactRef>>;
-  /** Stores bytes under the digest the caller computed; verifies it, and stores nothing if it differs. */
-  put(artifact: ArtifactRef, bytes: AsyncIterable<Uint8Array>): Promise<void>;
+  /**
+   * Stores bytes under the digest the caller computed; verifies it, and stores nothing if it differs. Throws
+   * `ObjectStoreFullError`, `spare` sooner: what others can get from the caller's disk as well leaves the last room to
+   * what they can get nowhere else.
+   */
+  put(artifact: ArtifactRef, bytes: AsyncIterable<Uint8Array>, worth?: 'spare'): Promise<void>;
   /** Throws `ArtifactMissingError`; throws another `PortError` when the bytes do not match the digest. */
   get(artifact: ArtifactId): AsyncIterable<Uint8Array>;
 }

@@ -173,6 +173,7 @@ export function peerParts(bench: Bench, name: string): PeerParts & { journal: Me
   };
   return {
     ...ports,
+    objects: ports.artifacts,
     runtime,
     files: new MemoryFiles(ports.artifacts),
     journal: new MemoryJournal(),

@@ -239,7 +239,8 @@ export class Daemon {
     const routes = membershipRoutes(() => office);
     const { runLog, peers, keepers } = mesh;
     const pins = store.runPins;
-    const found = { peer: ownPeer, pins, log: runLog, peers, keepers, sha256, logger };
+    const { artifacts: objects, finder } = mesh;
+    const found = { peer: ownPeer, pins, log: runLog, peers, keepers, objects, sha256, logger };
     const handOver = new HandOver(found);
     const drains = new DrainDesk({ file: home.at('drained.json'), logger });
     const drained = await drains.load();
@@ -301,13 +302,13 @@ export class Daemon {
     });
     await source.start();
     this.#started.add('machine facts', () => source.stop());
-    const { artifacts: objects, finder } = mesh;
     const observed = await observe(
       this.#parts,
       this.#started,
       {
         ...mesh,
         artifacts: mesh.everywhere,
+        objects,
         rollCall: (signal) => new RollCall({ objects, finder, clock: systemClock }, signal),
         log: mesh.runLog,
         runtime,

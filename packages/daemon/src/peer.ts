@@ -47,6 +47,8 @@ export interface PeerParts
   readonly drives: DriveQueue;
   readonly lanes: LaneDirectory;
   readonly keepers: OutputKeepers;
+  /** The object store of the mesh. */
+  readonly objects: Pick<ArtifactStore, 'stat'>;
   readonly finder: Pick<ArtifactFinder, 'whoHas'>;
   /** Artifacts, where it matters that one is not there. Absent: what the store says is true. */
   readonly rollCall?: (signal: AbortSignal) => Pick<ArtifactStore, 'stat' | 'get'>;

@@ -21,7 +21,7 @@ export {
   type Versioned,
 } from './jetstream-records.ts';
 export * from './load-graph.ts';
-export { largeFiles, MeshArtifacts, type MeshArtifactsParts } from './mesh-artifacts.ts';
+export { MeshArtifacts, type MeshArtifactsParts, wholeFiles } from './mesh-artifacts.ts';
 export { type MeshAddress, MeshConnection, type MeshStatus } from './mesh-connection.ts';
 export * from './mesh-errors.ts';
 export type { EnsureStreamsOptions } from './mesh-streams.ts';
@@ -37,5 +37,5 @@ export { type BoxAddress, openBox, publicKeyText, sealBox } from './sealed-box.t
 export { NoServerChainError, readServerChain } from './server-chain.ts';
 export type { ServerTrust, TrustedServer } from './server-guard.ts';
 export type { LeaseCounts } from './threaded-lease-keeper.ts';
+export { LISTING_START, makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';
 export { watchStandstill } from './watch-standstill.ts';
-export { makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';

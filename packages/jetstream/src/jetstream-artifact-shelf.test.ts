@@ -226,6 +226,17 @@ test('a full store refuses what is large, with what there is, and takes what run
   await expect(put(randomBytes(900_000))).rejects.toThrow(ObjectStoreFullError);
   await expect(put(randomBytes(900_000))).rejects.toThrow(/of 4000000 bytes are taken/);
   await put(randomBytes(200_000));
+  // What can be had elsewhere, too, stays out of the last twentieth.
+  const spare = async () => {
+    for (;;) {
+      const bytes = randomBytes(20_000);
+      await artifacts.put(refOf(bytes), once(bytes), 'spare');
+    }
+  };
+  await expect(spare()).rejects.toThrow(ObjectStoreFullError);
+  await put(randomBytes(20_000));
+  const { state } = await other.jsm.streams.info(ARTIFACT_STREAM);
+  expect(state.bytes).toBeLessThan(4_000_000 * 0.97);
   // The rest is refused by the server itself, in the same words.
   const fill = async () => {
     for (;;) await put(randomBytes(200_000));

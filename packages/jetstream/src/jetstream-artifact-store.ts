@@ -69,10 +69,14 @@ export class JetStreamArtifactStore implements ArtifactStore {
     return found;
   }
 
-  async put(artifact: ArtifactRef, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  async put(
+    artifact: ArtifactRef,
+    bytes: AsyncIterable<Uint8Array>,
+    worth?: 'spare',
+  ): Promise<void> {
     if (artifact.digest === EMPTY_ARTIFACT) return;
     if (await this.#isThere(artifact.digest)) return;
-    await this.#room.expect(artifact);
+    await this.#room.expect(artifact, worth);
     const bucket = await this.#bucket;
     const name = artifactName(artifact.digest);
     const meta = {

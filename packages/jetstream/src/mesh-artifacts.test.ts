@@ -25,15 +25,15 @@ interface Source {
   readonly refusal?: SourceRefusal;
 }
 
-function meshOf(sources: Readonly<Record<string, Source>>, stored = new Map()) {
+function meshOf(sources: Readonly<Record<string, Source>>, stored = new Map(), held = ref) {
   const found = new Map<typeof ref.digest, readonly Holding[]>();
   const holdings = Object.keys(sources).map((name) => ({
-    artifact: ref.digest,
+    artifact: held.digest,
     peer: peerId(name),
-    bytes: bytes.length,
+    bytes: held.bytes,
     whole: true,
   }));
-  if (holdings.length > 0) found.set(ref.digest, holdings);
+  if (holdings.length > 0) found.set(held.digest, holdings);
   const transport: ChunkTransport = {
     chunkList: async (peer) => {
       const { bytes: own = bytes, refusal } = sources[peer] ?? {};
@@ -91,5 +91,22 @@ describe('an artifact that only peers have', () => {
   it('comes from the object store when it is there', async () => {
     const artifacts = meshOf({}, new Map([[ref.digest, ref]]));
     expect(Buffer.from(await read(artifacts)).toString()).toBe('from the object store');
+  });
+
+  it('is a file also where it is small, unless it looks like a listing', async () => {
+    const listing = Buffer.from('{"entries":[],"podmeshTree":1}');
+    for (const [small, found] of [
+      [Buffer.from('small'), 1],
+      [Buffer.from('{"entries": no listing'), 1],
+      [listing, 0],
+    ] as const) {
+      const { ref: one } = sampleArtifact(small);
+      const artifacts = meshOf({ ann: { bytes: small } }, new Map(), one);
+      const expected = found === 1 ? new Map([[one.digest, one]]) : new Map();
+      expect(await artifacts.stat([one.digest])).toEqual(expected);
+    }
+    const away = sampleArtifact(Buffer.from('small, but long enough')).ref;
+    const artifacts = meshOf({ ann: { refusal: gone } }, new Map(), away);
+    expect((await artifacts.stat([away.digest])).size).toBe(0);
   });
 });

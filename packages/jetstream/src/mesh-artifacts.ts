@@ -7,9 +7,15 @@ import {
   type ChunkTransport,
   type Holding,
   OBJECT_ALWAYS_BYTES_MAX,
+  PortError,
   WHO_HAS_ARTIFACTS_MAX,
 } from '@podmesh/core';
+import { forEachBounded } from './for-each-bounded.ts';
 import { readFromPeers } from './read-from-peers.ts';
+import { LISTING_START } from './tree-artifact.ts';
+
+/** Small ones of which it is found out at the same time whether they are listings. */
+const LOOKED_INTO_AT_ONCE = 8;
 
 export interface MeshArtifactsParts {
   /** Small artifacts, and what people gave. */
@@ -36,9 +42,31 @@ export class MeshArtifacts implements ArtifactStore {
     const open = [...new Set(artifacts)].filter((artifact) => !found.has(artifact));
     for (let from = 0; from < open.length; from += WHO_HAS_ARTIFACTS_MAX) {
       const asked = open.slice(from, from + WHO_HAS_ARTIFACTS_MAX);
-      for (const ref of largeFiles(await this.#holdings(asked))) found.set(ref.digest, ref);
+      for (const ref of await this.#files(wholeFiles(await this.#holdings(asked))))
+        found.set(ref.digest, ref);
     }
     return found;
+  }
+
+  /** Without small ones that may be listings: which peers may have, too, and nobody could say so. */
+  async #files(held: readonly ArtifactRef[]): Promise<readonly ArtifactRef[]> {
+    const files: ArtifactRef[] = [];
+    await forEachBounded(held, LOOKED_INTO_AT_ONCE, async (ref) => {
+      if (ref.bytes > OBJECT_ALWAYS_BYTES_MAX || !(await this.#isListing(ref))) files.push(ref);
+    });
+    return files;
+  }
+
+  async #isListing({ digest, bytes }: ArtifactRef): Promise<boolean> {
+    if (bytes < LISTING_START.length) return false;
+    try {
+      for await (const piece of this.get(digest))
+        return LISTING_START.equals(piece.subarray(0, LISTING_START.length));
+    } catch (error) {
+      if (!(error instanceof PortError)) throw error;
+    }
+    // It cannot be had now.
+    return true;
   }
 
   /** Into the object store, whatever its size: who puts it there may have no disk that others reach. */
@@ -64,11 +92,12 @@ export class MeshArtifacts implements ArtifactStore {
   }
 }
 
-/** The holdings of what may be on the disks of peers alone: with others a peer's word is not enough. */
-export function largeFiles(holdings: readonly Holding[]): readonly ArtifactRef[] {
-  return holdings.flatMap(({ artifact, bytes, whole }) =>
-    whole && bytes > OBJECT_ALWAYS_BYTES_MAX
-      ? [{ digest: artifact, kind: 'file' as const, bytes }]
-      : [],
-  );
+/** What is whole on the disk of a peer, as files: listings are in the object store, however long. */
+export function wholeFiles(holdings: readonly Holding[]): readonly ArtifactRef[] {
+  const whole = holdings.filter((holding) => holding.whole);
+  const files = whole.map(({ artifact, bytes }): [ArtifactId, ArtifactRef] => [
+    artifact,
+    { digest: artifact, kind: 'file', bytes },
+  ]);
+  return [...new Map(files).values()];
 }

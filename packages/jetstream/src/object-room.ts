@@ -3,6 +3,7 @@ import {
   type ArtifactRef,
   OBJECT_ALWAYS_BYTES_MAX,
   OBJECT_STORE_SHARE_MAX,
+  OBJECT_STORE_SPARE_SHARE_MAX,
   ObjectStoreFullError,
 } from '@podmesh/core';
 import type { MeshConnection } from './mesh-connection.ts';
@@ -16,25 +17,37 @@ const ENTRY_BYTES = 64 * 1024;
 /** nats-server errors.json: the stream, or the server's disk, takes no more. */
 const FULL_CODES: ReadonlySet<number> = new Set([10047, 10077]);
 
-/** Keeps the last tenth of the object store free of what is large. */
+interface Bound {
+  readonly usedBytes: number;
+  readonly maxBytes?: number;
+}
+
+/** Keeps the last tenth of the object store free of what is large, and half of that of what may be elsewhere. */
 export class ObjectRoom {
   readonly #mesh: MeshConnection;
   #unseenBytes = Number.POSITIVE_INFINITY;
-  #left: number | undefined;
+  #seen: Bound | undefined;
 
   constructor(mesh: MeshConnection) {
     this.#mesh = mesh;
   }
 
   /** Throws `ObjectStoreFullError` when what is to come does not fit. */
-  async expect({ digest, bytes }: ArtifactRef): Promise<void> {
-    if (bytes > OBJECT_ALWAYS_BYTES_MAX) {
-      const isTight = this.#left !== undefined && this.#left - this.#unseenBytes < bytes;
-      if (this.#unseenBytes > LOOK_AGAIN_BYTES || isTight) await this.#look();
-      if (this.#left !== undefined && this.#left - this.#unseenBytes < bytes)
-        throw await this.full({ digest, bytes });
+  async expect({ digest, bytes }: ArtifactRef, worth?: 'spare'): Promise<void> {
+    const isLarge = bytes > OBJECT_ALWAYS_BYTES_MAX;
+    if (isLarge || worth === 'spare') {
+      const share = isLarge ? OBJECT_STORE_SHARE_MAX : OBJECT_STORE_SPARE_SHARE_MAX;
+      if (this.#unseenBytes > LOOK_AGAIN_BYTES || !this.#fits(bytes, share)) await this.#look();
+      if (!this.#fits(bytes, share)) throw await this.full({ digest, bytes });
     }
     this.#unseenBytes += Math.max(bytes, ENTRY_BYTES);
+  }
+
+  /** Also where nobody looked yet, and where there is no bound. */
+  #fits(bytes: number, share: number): boolean {
+    if (this.#seen?.maxBytes === undefined) return true;
+    const { usedBytes, maxBytes } = this.#seen;
+    return usedBytes + this.#unseenBytes + bytes <= maxBytes * share;
   }
 
   /** What to tell of an artifact that the server has no room for. */
@@ -47,12 +60,11 @@ export class ObjectRoom {
   }
 
   async #look(): Promise<void> {
-    const { usedBytes, maxBytes } = await this.#bound();
+    this.#seen = await this.#bound();
     this.#unseenBytes = 0;
-    this.#left = maxBytes === undefined ? undefined : maxBytes * OBJECT_STORE_SHARE_MAX - usedBytes;
   }
 
-  async #bound(): Promise<{ readonly usedBytes: number; readonly maxBytes?: number }> {
+  async #bound(): Promise<Bound> {
     const { config, state } = await asking('look how full the object store is', () =>
       this.#mesh.jsm.streams.info(ARTIFACT_STREAM),
     );

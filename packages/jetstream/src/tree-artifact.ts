@@ -12,6 +12,9 @@ import { artifactIdOf } from './digest-stream.ts';
 import { decodeJson } from './json-codec.ts';
 import { UnreadableMessageError } from './mesh-errors.ts';
 
+/** How every listing begins: the canonical JSON of a tree. */
+export const LISTING_START = Buffer.from('{"entries":[');
+
 export interface TreeArtifact {
   readonly ref: ArtifactRef;
   readonly bytes: Uint8Array;

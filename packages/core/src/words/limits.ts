@@ -179,7 +179,9 @@ export const RESULT_KEPT_MS = 30 * 24 * 60 * 60 * 1_000;
 export const OBJECT_STORE_BYTES_MAX = 64 * 1024 * 1024 * 1024;
 /** Share of it that uploads and outputs may fill: the rest is for graphs and records, without which no run could end. */
 export const OBJECT_STORE_SHARE_MAX = 0.9;
-/** Below this nobody is refused before the server itself does, and nothing is on the disks of peers alone. */
+/** Up to here small outputs and logs go there, too; above it, to the disks of peers like large ones. */
+export const OBJECT_STORE_SPARE_SHARE_MAX = 0.95;
+/** Below this only outputs and logs are refused before the server itself does: they are on the disks of peers then. */
 export const OBJECT_ALWAYS_BYTES_MAX = 256 * 1024;
 /** What one attempt may put through the task API, unless its job asks for disk: then as much as that. */
 export const TASK_PUT_BYTES_DEFAULT = 1024 * 1024 * 1024;

@@ -3,6 +3,7 @@ import {
   type ArtifactFinder,
   type ArtifactId,
   type ArtifactRef,
+  type ArtifactStore,
   type Clock,
   chooseKeepers,
   KEEP_MS_MAX,
@@ -44,6 +45,8 @@ export interface OutputKeeperParts {
   readonly keepers: OutputKeepers;
   readonly finder: Pick<ArtifactFinder, 'whoHas'>;
   readonly lost: LostOutputs;
+  /** The object store of the mesh. */
+  readonly objects: Pick<ArtifactStore, 'stat'>;
   readonly clock: Clock;
   readonly sha256: Sha256;
   readonly logger: Logger;
@@ -114,7 +117,8 @@ export class OutputKeeper {
     const success = state.tasks[task];
     if (success?.kind !== 'succeeded') return;
     const nowMs = this.#parts.clock.nowMs();
-    const outputs = Object.values(success.result.outputs).filter(isOnDisksAlone);
+    const outputs = await onDisksAlone(success.result.outputs, this.#parts.objects);
+    if (state.tasks[task] !== success) return;
     const order = { run: this.#run, task: state.index.idOf(task), outputs };
     // Whoever called the result large had other limits.
     if (outputs.length === 0) return await this.#tellNothing(order, success, wanted);
@@ -281,9 +285,21 @@ export class OutputKeeper {
 
 const SILENT: KeepAnswer = { kind: 'silent' };
 
-/** A listing is in the object store, what it lists may not be. */
-export const isOnDisksAlone = ({ kind, bytes }: ArtifactRef): boolean =>
-  kind === 'dir' || bytes > OBJECT_ALWAYS_BYTES_MAX;
+/**
+ * Of the outputs of a success that has some which are on the disks of peers alone, all that may be those: also small
+ * ones for which the object store had no room. A listing is in there, what it lists may not be.
+ */
+export async function onDisksAlone(
+  outputs: Readonly<Record<string, ArtifactRef>>,
+  objects: Pick<ArtifactStore, 'stat'>,
+): Promise<readonly ArtifactRef[]> {
+  const isSmall = ({ kind, bytes }: ArtifactRef): boolean =>
+    kind === 'file' && bytes <= OBJECT_ALWAYS_BYTES_MAX;
+  const all = Object.values(outputs);
+  const small = all.filter(isSmall).map(({ digest }) => digest);
+  const stored = small.length === 0 ? new Map() : await objects.stat(small);
+  return all.filter((output) => !isSmall(output) || !stored.has(output.digest));
+}
 
 function onOneMachine(
   keepers: readonly PeerId[],

@@ -29,7 +29,7 @@ const a = taskId('a');
 function newCase(answers: Readonly<Record<string, KeepAnswer['kind']>> = {}) {
   const clock = new VirtualClock();
   const mesh = new FakeMesh(clock);
-  const { log, peers } = mesh.portsFor(new DirectProcess('me', clock));
+  const { log, peers, artifacts: objects } = mesh.portsFor(new DirectProcess('me', clock));
   const successes: { run: RunId; task: TaskId }[] = [];
   const asked: string[] = [];
   const given = new Map(Object.entries(answers));
@@ -43,7 +43,7 @@ function newCase(answers: Readonly<Record<string, KeepAnswer['kind']>> = {}) {
       return successes;
     },
   };
-  const parts = { peer: me, pins, log, peers, keepers: { keep }, sha256, logger: silent };
+  const parts = { peer: me, pins, log, peers, keepers: { keep }, objects, sha256, logger: silent };
   const handOver = new HandOver(parts);
   const round = () => settled(clock, handOver.round(new AbortController().signal));
   const join = (name: string, more: Partial<PeerEntry> = {}) =>
@@ -85,12 +85,22 @@ describe('handing over outputs', () => {
   it('leaves what is in the object store to that, and what a driver has spread to the driver', async () => {
     const one = newCase({ bob: 'kept' });
     one.join('bob');
-    succeed(one, OBJECT_ALWAYS_BYTES_MAX);
+    const small = succeed(one, OBJECT_ALWAYS_BYTES_MAX);
+    const { ref, bytes } = sampleArtifact(Buffer.from(`${small}`));
+    one.mesh.artifacts.set(ref.digest, { ref, bytes });
     const run = succeed(one, LARGE);
     const kept = { kind: 'outputs-kept', run, task: a, keepers: [me, peerId('bob')], wanted: 2 };
     one.mesh.log.append(kept as never, one.mesh.log.entries.at(-1)?.sequence ?? 0);
     expect(await one.round()).toEqual({ left: 0, isHopeless: false });
     expect(one.asked).toEqual([]);
+  });
+
+  it('hands over what is small, too, where the object store had no room for it', async () => {
+    const one = newCase({ bob: 'kept' });
+    one.join('bob');
+    succeed(one, OBJECT_ALWAYS_BYTES_MAX);
+    await one.round();
+    expect(one.asked).toEqual(['bob a']);
   });
 
   it('asks another one where one refuses, and says when none is left', async () => {

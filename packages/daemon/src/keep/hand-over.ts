@@ -1,5 +1,6 @@
 import {
   type ArtifactRef,
+  type ArtifactStore,
   chooseKeepers,
   type KeepOrder,
   keeperCandidates,
@@ -12,7 +13,7 @@ import {
   type TaskId,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
-import { isOnDisksAlone } from '../drive/output-keeper.ts';
+import { onDisksAlone } from '../drive/output-keeper.ts';
 import type { RunPins, Success } from '../store/run-pins.ts';
 
 /** Orders that wait for their answers at the same time. */
@@ -24,6 +25,8 @@ export interface HandOverParts {
   readonly log: Pick<RunLog, 'read'>;
   readonly peers: Pick<PeerDirectory, 'list'>;
   readonly keepers: Pick<OutputKeepers, 'keep'>;
+  /** The object store of the mesh. */
+  readonly objects: Pick<ArtifactStore, 'stat'>;
   readonly sha256: Sha256;
   readonly logger: Logger;
 }
@@ -126,7 +129,7 @@ export class HandOver {
       for (const { event } of batch) {
         if (!('task' in event) || !tasks.has(event.task)) continue;
         if (event.kind === 'attempt-succeeded' || event.kind === 'task-cached')
-          outputs.set(event.task, Object.values(event.result.outputs).filter(isOnDisksAlone));
+          outputs.set(event.task, await onDisksAlone(event.result.outputs, this.#parts.objects));
         // Others were asked before, by the run's driver.
         if (
           event.kind === 'outputs-kept' &&

@@ -110,8 +110,7 @@ export class ArtifactFetching {
   }
 
   async #bring(artifact: ArtifactId, bytes: number, signal: AbortSignal): Promise<void> {
-    const mayBeAtPeers = bytes > OBJECT_ALWAYS_BYTES_MAX && this.#fromPeers !== undefined;
-    if (!mayBeAtPeers) return await this.#bringFromStore(artifact, signal);
+    if (this.#fromPeers === undefined) return await this.#bringFromStore(artifact, signal);
     // What is small is there alone only when the object store had no room for it.
     if (isLarge({ bytes }) && (await this.#fetchFromPeers(artifact, bytes, signal))) return;
     signal.throwIfAborted();
@@ -119,7 +118,9 @@ export class ArtifactFetching {
       await this.#bringFromStore(artifact, signal);
     } catch (error) {
       if (!(error instanceof ArtifactMissingError)) throw error;
+      const isAsked = isLarge({ bytes });
       // A peer whose machine is busy answers late: before an attempt fails for that, everybody is asked once more.
+      if (!isAsked && (await this.#fetchFromPeers(artifact, bytes, signal))) return;
       await pause(this.#askAgainMs, undefined, { signal });
       if (await this.#fetchFromPeers(artifact, bytes, signal)) return;
       throw error;
@@ -141,7 +142,8 @@ export class ArtifactFetching {
     signal: AbortSignal,
   ): Promise<boolean> {
     try {
-      await this.#fromPeers?.get(artifact, { bytes, signal });
+      // Without a length it is whatever the holders say.
+      await this.#fromPeers?.get(artifact, bytes === 0 ? { signal } : { bytes, signal });
       return this.#fromPeers !== undefined;
     } catch (error) {
       if (error instanceof TransferError) return false;

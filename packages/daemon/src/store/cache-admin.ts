@@ -8,7 +8,7 @@ import {
   planEviction,
   type Tree,
 } from '@podmesh/core';
-import { parseTree } from '@podmesh/jetstream';
+import { LISTING_START, parseTree } from '@podmesh/jetstream';
 import { isAbsence } from './absence.ts';
 import type { DiskStore } from './disk-store.ts';
 import { hexOf } from './store-places.ts';
@@ -49,8 +49,6 @@ export interface Verified {
   readonly missing: readonly ArtifactId[];
 }
 
-/** How the canonical JSON of a listing begins. */
-const LISTING = Buffer.from('{"entries":[');
 const NO_TREE: Tree = { podmeshTree: 1, entries: [] };
 
 /** What a person does with the artifacts of one peer. */
@@ -107,7 +105,9 @@ export class CacheAdmin {
     try {
       const text = await readFile(this.#store.pathOf(artifact));
       // Spares the parser most of what is none.
-      return text.subarray(0, LISTING.length).equals(LISTING) ? parseTree(text, artifact) : NO_TREE;
+      return text.subarray(0, LISTING_START.length).equals(LISTING_START)
+        ? parseTree(text, artifact)
+        : NO_TREE;
     } catch {
       return NO_TREE;
     }

@@ -30,7 +30,12 @@ const success = { run, task };
 const LARGE = 'x'.repeat(2 ** 21);
 
 /** The files of a peer over a mesh; what it lacks comes from `other`, if that has it. */
-async function newPeer(mesh: FakeMesh, other?: DiskStore, options: DiskStoreOptions = {}) {
+async function newPeer(
+  mesh: FakeMesh,
+  other?: DiskStore,
+  options: DiskStoreOptions = {},
+  onFull: (error: Error) => void = () => undefined,
+) {
   const { artifacts } = mesh.portsFor(new DirectProcess('p', new RealTime({ background: true })));
   const root = await temporaryFolder();
   const store = new DiskStore(root, { limits: ROOMY, ...options });
@@ -46,7 +51,7 @@ async function newPeer(mesh: FakeMesh, other?: DiskStore, options: DiskStoreOpti
       await store.write(textStream(await readFile(other.pathOf(artifact), 'utf8')), 'copy');
     },
   };
-  const files = new LocalTaskFiles(root, artifacts, { store, fromPeers, askAgainMs: 1 });
+  const files = new LocalTaskFiles(root, artifacts, { store, fromPeers, onFull, askAgainMs: 1 });
   await files.prepare();
   const copies = new CopyBringer({
     pins: store.runPins,
@@ -99,6 +104,37 @@ describe('a large output of a success', () => {
     // Of a failure nobody would bring copies.
     const failed = files.storeOutput('file', entries(fileEntry('', `${text}?`)));
     await expect(failed).rejects.toThrow('no room');
+  });
+
+  it('is what even the smallest becomes when the object store is full, and its log is had from there', async () => {
+    const mesh = newMesh();
+    const full: string[] = [];
+    const { files, store, artifacts } = await newPeer(mesh, undefined, {}, (error) =>
+      full.push(error.message),
+    );
+    mesh.artifacts.takesSpareBytesMax = 0;
+    const file = await files.storeOutput('file', entries(fileEntry('', 'small')), success);
+    const dir = await files.storeOutput('dir', entries(fileEntry('a', 'also')), success);
+    expect([file.bulk, dir.bulk]).toEqual([true, true]);
+    // Whether something is a directory is told by its place in the object store.
+    expect([...(await artifacts.stat([file.digest, dir.digest])).keys()]).toEqual([dir.digest]);
+    expect(store.runPins.hasAll(success, [file.digest, dir.digest])).toBe(true);
+    const alike = await files.storeOutput(
+      'file',
+      entries(fileEntry('', '{"entries":[1]}')),
+      success,
+    );
+    expect([alike.bulk, (await artifacts.stat([alike.digest])).size]).toEqual([undefined, 1]);
+    const log = files.openLog(claimId('claim'));
+    log.write('stdout', Buffer.from('what it said'));
+    const { digest } = await log.store();
+    expect(store.index.whole(digest)).toMatchObject({ rank: 'kept' });
+    expect(full).toHaveLength(3);
+    expect(full[0]).toContain('the object store of the mesh has no room');
+    const other = await newPeer(mesh, store);
+    expect(await readFile(await other.files.input(file, wish), 'utf8')).toBe('small');
+    const folder = await other.files.input(dir, wish);
+    expect(await readFile(`${folder}/a`, 'utf8')).toBe('also');
   });
 
   it('of an attempt that failed goes into the object store: nobody copies it', async () => {

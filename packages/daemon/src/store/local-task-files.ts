@@ -9,6 +9,7 @@ import {
   type ArtifactStore,
   type ClaimId,
   OBJECT_ALWAYS_BYTES_MAX,
+  type ObjectStoreFullError,
   type OutputEntry,
   type Tree,
 } from '@podmesh/core';
@@ -25,6 +26,8 @@ import { treeMembers } from './tree-members.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 export interface LocalTaskFilesOptions extends ArtifactFetchingOptions {
+  /** Told when the object store had no room for what stays on this disk therefore. */
+  readonly onFull?: (error: ObjectStoreFullError) => void;
   /** Of the same root, where others use it, too. */
   readonly store?: DiskStore;
   /** Called when an attempt is settled, for what else was kept of it. */
@@ -46,7 +49,7 @@ export class LocalTaskFiles implements TaskFiles {
   constructor(root: string, mesh: ArtifactStore, options: LocalTaskFilesOptions = {}) {
     this.#store = options.store ?? new DiskStore(root);
     this.#onRelease = options.onRelease;
-    this.#outputs = new OutputPublishing(this.#store, mesh);
+    this.#outputs = new OutputPublishing(this.#store, mesh, options.onFull);
     this.#fetching = new ArtifactFetching(this.#store, mesh, options);
     this.#pins = new InputPins(this.#store.pins);
     this.#trees = join(root, 'trees');
@@ -142,7 +145,7 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   #logFile(claim: ClaimId): LogFile {
-    return new LogFile(this.#store, this.#logOf(claim), (log) => this.#outputs.publish(log));
+    return new LogFile(this.#store, this.#logOf(claim), (log) => this.#outputs.publishLog(log));
   }
 
   /** Beside the scratch directory, and like that not swept away at a start. No claim has a dot in it. */

@@ -14,6 +14,8 @@ import { DiskStore } from './disk-store.ts';
 import { LocalTaskFiles } from './local-task-files.ts';
 import { WrongBytes } from './wrong-bytes.ts';
 
+const FULL_TOLD_MS = 60_000;
+
 export interface FilesPlace {
   readonly connection: MeshConnection;
   readonly mesh: Mesh;
@@ -34,7 +36,8 @@ export async function openFiles(parts: DaemonParts, started: StartedParts, meeti
   const exchange = new BulkExchange({ peer, mesh, store, clock: systemClock, logger, listen, own });
   const { transfers: fromPeers } = exchange;
   const onRelease = (claim: ClaimId) => secretFiles.remove(claim);
-  const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers, onRelease });
+  const onFull = fullTeller(logger);
+  const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers, onRelease, onFull });
   await files.prepare();
   // What an earlier session's containers read must outlive the first eviction of this one.
   const entries = await journal.list();
@@ -47,6 +50,16 @@ export async function openFiles(parts: DaemonParts, started: StartedParts, meeti
   await exchange.start();
   const fetchAgain = files.fetchAgain.bind(files);
   return { store, files, exchange, wrongBytes: new WrongBytes({ store, fetchAgain }) };
+}
+
+/** At most once a minute: what there is no room for may come by the thousand. */
+function fullTeller(logger: DaemonParts['logger']): (error: Error) => void {
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  return ({ message }) => {
+    if (performance.now() - toldAtMs < FULL_TOLD_MS) return;
+    toldAtMs = performance.now();
+    logger.warn(`${message}. Outputs and logs stay on the disks of peers meanwhile`);
+  };
 }
 
 /** What this peer shows to others; undefined in a mesh without certificates. */

@@ -1,3 +1,4 @@
+import { open } from 'node:fs/promises';
 import {
   type ArtifactId,
   type ArtifactKind,
@@ -13,7 +14,7 @@ import {
   type TreeEntry,
   taskId,
 } from '@podmesh/core';
-import { makeTree } from '@podmesh/jetstream';
+import { LISTING_START, makeTree } from '@podmesh/jetstream';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
 import type { StoredOutput } from '../execute/task-files.ts';
 import type { DiskStore } from './disk-store.ts';
@@ -34,12 +35,19 @@ const UNREPLICATED: PinReason = {
 export class OutputPublishing {
   readonly #store: DiskStore;
   readonly #mesh: ArtifactStore;
+  readonly #onFull: (error: ObjectStoreFullError) => void;
   /** How many outputs with the same bytes are on their way into the mesh. */
   readonly #unreplicated = new Map<ArtifactId, number>();
 
-  constructor(store: DiskStore, mesh: ArtifactStore) {
+  /** `onFull`: told when the object store had no room for what stays on this disk therefore. */
+  constructor(
+    store: DiskStore,
+    mesh: ArtifactStore,
+    onFull: (error: ObjectStoreFullError) => void = () => undefined,
+  ) {
     this.#store = store;
     this.#mesh = mesh;
+    this.#onFull = onFull;
   }
 
   /** As `TaskFiles.storeOutput`. */
@@ -53,10 +61,19 @@ export class OutputPublishing {
       : this.#storeDirectory(entries, success);
   }
 
-  /** Of what is on this disk. */
-  async publish(artifact: ArtifactRef): Promise<void> {
+  /** A log that is on this disk. Where the object store has no room for it, it is had from here for as long as this disk has. */
+  async publishLog(log: ArtifactRef): Promise<void> {
+    try {
+      await this.#publish(log, 'spare');
+    } catch (error) {
+      if (!(error instanceof ObjectStoreFullError)) throw error;
+      this.#onFull(error);
+    }
+  }
+
+  async #publish(artifact: ArtifactRef, worth?: 'spare'): Promise<void> {
     if (artifact.digest === EMPTY_ARTIFACT) return;
-    await this.#mesh.put(artifact, this.#store.read(artifact.digest));
+    await this.#mesh.put(artifact, this.#store.read(artifact.digest), worth);
   }
 
   async #storeFile(
@@ -130,24 +147,43 @@ export class OutputPublishing {
     turn?: Promise<void>,
   ): Promise<boolean> {
     try {
-      await this.#publishPinned(artifact, turn);
+      const worth = (await this.#looksLikeListing(artifact)) ? undefined : 'spare';
+      await this.#publishPinned(artifact, { turn, worth });
       return true;
     } catch (error) {
-      const mayStayHere = success !== undefined && artifact.bytes > OBJECT_ALWAYS_BYTES_MAX;
-      if (!(error instanceof ObjectStoreFullError) || !mayStayHere) throw error;
+      if (!(error instanceof ObjectStoreFullError) || success === undefined) throw error;
+      this.#onFull(error);
       this.#store.runPins.pin(success, artifact.digest);
       return false;
     }
   }
 
+  /** Who finds such a one at a peer alone could not tell whether it is a file: it goes where that is written beside it. */
+  async #looksLikeListing({ digest, bytes }: ArtifactRef): Promise<boolean> {
+    if (bytes > OBJECT_ALWAYS_BYTES_MAX || bytes < LISTING_START.length) return false;
+    const file = await open(this.#store.pathOf(digest), 'r');
+    try {
+      const { buffer } = await file.read(Buffer.alloc(LISTING_START.length), 0);
+      return buffer.equals(LISTING_START);
+    } finally {
+      await file.close();
+    }
+  }
+
   /** Until it is published this is the only copy: an eviction may not take it in between. */
-  async #publishPinned(artifact: ArtifactRef, turn?: Promise<void>): Promise<void> {
+  async #publishPinned(
+    artifact: ArtifactRef,
+    {
+      turn,
+      worth,
+    }: { readonly turn?: Promise<void> | undefined; readonly worth?: 'spare' | undefined } = {},
+  ): Promise<void> {
     const { digest } = artifact;
     this.#unreplicated.set(digest, (this.#unreplicated.get(digest) ?? 0) + 1);
     this.#store.pins.pin(digest, UNREPLICATED);
     try {
       await turn;
-      await this.publish(artifact);
+      await this.#publish(artifact, worth);
     } finally {
       const left = (this.#unreplicated.get(digest) ?? 1) - 1;
       if (left > 0) this.#unreplicated.set(digest, left);

@@ -6,7 +6,7 @@ import {
   type Clock,
   WHO_HAS_ARTIFACTS_MAX,
 } from '@podmesh/core';
-import { largeFiles } from '@podmesh/jetstream';
+import { wholeFiles } from '@podmesh/jetstream';
 
 /** Who is listed and silent so long counts as one that has nothing. It leaves the list after a third of that if it is gone. */
 const SILENT_MS = 30_000;
@@ -53,7 +53,7 @@ export class RollCall implements Pick<ArtifactStore, 'stat' | 'get'> {
     for (;;) {
       const open = artifacts.filter((artifact) => !found.has(artifact));
       const answers = await finder.whoHas(open, 'roll-call', this.#signal);
-      for (const ref of largeFiles([...answers.found.values()].flat())) found.set(ref.digest, ref);
+      for (const ref of wholeFiles([...answers.found.values()].flat())) found.set(ref.digest, ref);
       const isOver = found.size === artifacts.length || answers.silent.length === 0;
       if (isOver || clock.nowMs() >= untilMs) return [...found.values()];
       await clock.sleep(ASK_AGAIN_MS, this.#signal);

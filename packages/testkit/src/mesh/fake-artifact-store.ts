@@ -21,6 +21,8 @@ export class ArtifactServer extends Map<ArtifactId, StoredArtifact> {
   lastSequence = 0;
   /** Larger ones are refused: it is nearly full. */
   takesBytesMax = Number.POSITIVE_INFINITY;
+  /** The same for what others can get elsewhere as well. */
+  takesSpareBytesMax = Number.POSITIVE_INFINITY;
   private readonly sequences = new Map<ArtifactId, number>();
 
   constructor(nowMs: () => number) {
@@ -78,7 +80,11 @@ export class FakeArtifactStore implements ArtifactStore {
     });
   }
 
-  async put(artifact: ArtifactRef, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  async put(
+    artifact: ArtifactRef,
+    bytes: AsyncIterable<Uint8Array>,
+    worth?: 'spare',
+  ): Promise<void> {
     const { digest: named } = artifact;
     if (await this.process.call(`artifacts.keep ${named}`, () => this.server.keep(named))) return;
     const chunks: Uint8Array[] = [];
@@ -92,7 +98,10 @@ export class FakeArtifactStore implements ArtifactStore {
         throw new PortError(message, { retryable: false });
       }
       if (digest === EMPTY_ARTIFACT || this.server.keep(artifact.digest)) return;
-      if (whole.length > this.server.takesBytesMax)
+      const { takesBytesMax, takesSpareBytesMax } = this.server;
+      const bytesMax =
+        worth === 'spare' ? Math.min(takesBytesMax, takesSpareBytesMax) : takesBytesMax;
+      if (whole.length > bytesMax)
         throw new ObjectStoreFullError(artifact.digest, { bytes: whole.length });
       this.server.set(artifact.digest, { ref: artifact, bytes: whole });
     });

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunRecord } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CommandLine } from '../process-kit/command-line.ts';
-import { BUSYBOX, podman } from '../process-kit/podman-containers.ts';
-import { removeFolder } from '../process-kit/remove-folder.ts';
+import { CommandLine } from '../../process-kit/command-line.ts';
+import { BUSYBOX, podman } from '../../process-kit/podman-containers.ts';
+import { removeFolder } from '../../process-kit/remove-folder.ts';
 
 const MINUTES = 60_000;
 

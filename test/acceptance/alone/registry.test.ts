@@ -2,15 +2,15 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { busyboxGraph } from '../process-kit/busybox-graph.ts';
-import { CommandLine } from '../process-kit/command-line.ts';
-import { NOTES_TRANSFERS, transfersOf } from '../process-kit/daemon-log.ts';
-import type { DaemonProcess } from '../process-kit/daemon-process.ts';
-import { placed } from '../process-kit/large-artifact.ts';
-import { BUSYBOX, podman } from '../process-kit/podman-containers.ts';
-import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import { daemonFile, type PushedImage, pushImage } from '../process-kit/pushed-image.ts';
-import { removeFolder } from '../process-kit/remove-folder.ts';
+import { busyboxGraph } from '../../process-kit/busybox-graph.ts';
+import { CommandLine } from '../../process-kit/command-line.ts';
+import { NOTES_TRANSFERS, transfersOf } from '../../process-kit/daemon-log.ts';
+import type { DaemonProcess } from '../../process-kit/daemon-process.ts';
+import { placed } from '../../process-kit/large-artifact.ts';
+import { BUSYBOX, podman } from '../../process-kit/podman-containers.ts';
+import { ProcessMesh } from '../../process-kit/process-mesh.ts';
+import { daemonFile, type PushedImage, pushImage } from '../../process-kit/pushed-image.ts';
+import { removeFolder } from '../../process-kit/remove-folder.ts';
 
 const MINUTES = 60_000;
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EMPTY_ARTIFACT, FAILURE_POLICIES, type FailureKind, type Job } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import { podman } from '../process-kit/podman-containers.ts';
-import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import type { PublishedRun } from '../process-kit/published-run.ts';
+import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
+import { podman } from '../../process-kit/podman-containers.ts';
+import { ProcessMesh } from '../../process-kit/process-mesh.ts';
+import type { PublishedRun } from '../../process-kit/published-run.ts';
 
 const MINUTES = 60_000;
 const FOREIGN = 'localhost/podmesh/another-platform:1';

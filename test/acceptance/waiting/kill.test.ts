@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import type { DaemonProcess } from '../process-kit/daemon-process.ts';
-import { untilGone } from '../process-kit/podman-containers.ts';
-import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import { type Blow, Storm } from '../process-kit/storm.ts';
+import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
+import type { DaemonProcess } from '../../process-kit/daemon-process.ts';
+import { untilGone } from '../../process-kit/podman-containers.ts';
+import { ProcessMesh } from '../../process-kit/process-mesh.ts';
+import { type Blow, Storm } from '../../process-kit/storm.ts';
 
 /** The promise of the second issue: a task of a dead peer starts elsewhere within this time. */
 const RESTART_MS_MAX = 25_000;

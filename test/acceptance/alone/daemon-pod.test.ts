@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { BUSYBOX } from '../process-kit/podman-containers.ts';
-import { removeFolder } from '../process-kit/remove-folder.ts';
-import { untilSeen } from '../process-kit/within.ts';
+import { BUSYBOX } from '../../process-kit/podman-containers.ts';
+import { removeFolder } from '../../process-kit/remove-folder.ts';
+import { untilSeen } from '../../process-kit/within.ts';
 
 const run = promisify(execFile);
-const here = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const here = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const PODMESH = here('packages/cli/bin/podmesh');
 const LIMIT_MS = 300_000;
 

@@ -4,20 +4,20 @@ import { join } from 'node:path';
 import { peerId } from '@podmesh/core';
 import { PodmanService } from '@podmesh/podman';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
-import { DaemonProcess } from '../process-kit/daemon-process.ts';
-import { Ending } from '../process-kit/ending.ts';
-import { freePort } from '../process-kit/free-port.ts';
+import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
+import { DaemonProcess } from '../../process-kit/daemon-process.ts';
+import { Ending } from '../../process-kit/ending.ts';
+import { freePort } from '../../process-kit/free-port.ts';
 import {
   awaitGate,
   findContainers,
   MAKE_GATES,
   openGate,
-} from '../process-kit/podman-containers.ts';
-import { ProcessMesh } from '../process-kit/process-mesh.ts';
-import type { PublishedRun } from '../process-kit/published-run.ts';
-import { untilSpoken } from '../process-kit/tasks-that-speak.ts';
-import { untilSeen } from '../process-kit/within.ts';
+} from '../../process-kit/podman-containers.ts';
+import { ProcessMesh } from '../../process-kit/process-mesh.ts';
+import type { PublishedRun } from '../../process-kit/published-run.ts';
+import { untilSpoken } from '../../process-kit/tasks-that-speak.ts';
+import { untilSeen } from '../../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const OLD_VERSION = '2.9.10';

@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CommandLine } from '../process-kit/command-line.ts';
-import { BUSYBOX, podman } from '../process-kit/podman-containers.ts';
-import { removeFolder } from '../process-kit/remove-folder.ts';
+import { CommandLine } from '../../process-kit/command-line.ts';
+import { BUSYBOX, podman } from '../../process-kit/podman-containers.ts';
+import { removeFolder } from '../../process-kit/remove-folder.ts';
 
 const MINUTES = 60_000;
 const TAG = 'localhost/podmesh-test/moving:1';
