@@ -1,16 +1,9 @@
-import { PEER_TTL_MS } from '@podmesh/core';
-import { systemClock } from '@podmesh/daemon';
 import { CommandLine, type Said } from '../process-kit/command-line.ts';
 import { DaemonProcess } from '../process-kit/daemon-process.ts';
 import type { Leaf } from '../process-kit/hub-network.ts';
 import { removeContainers } from '../process-kit/podman-containers.ts';
 import type { AnchorServer } from './anchor-server.ts';
-import {
-  killBeside,
-  killContainersOf,
-  signalBeside,
-  unmountBelow,
-} from './machine-processes.ts';
+import { killBeside, killContainersOf, signalBeside, unmountBelow } from './machine-processes.ts';
 import { LossyDisk, SmallDisk } from './night-disks.ts';
 
 /** What a machine of the night is made of. */
@@ -72,11 +65,11 @@ export class NightMachine {
     return `${this.#parts.homeOutside}/${name}`;
   }
 
-  /** Resolves when its server has caught up, and its peer claims tasks. */
+  /** All at once, as at a boot; resolves when its peer claims tasks, and its server has caught up. */
   async start(): Promise<void> {
     await this.server?.start();
-    await this.server?.untilHealthy();
     await this.daemon.start();
+    await this.server?.untilHealthy();
   }
 
   /** SIGKILL for server and daemon; what runs in containers does not notice. */
@@ -104,16 +97,13 @@ export class NightMachine {
     await signalBeside(this.leaf.pid, 'SIGCONT');
   }
 
-  /** Longer than others wait before they take it for gone. */
-  async untilMissed(): Promise<void> {
-    await systemClock.sleep(2 * PEER_TTL_MS);
-  }
-
   /** The words of a command that has to go well here. */
   async well(...words: readonly string[]): Promise<string> {
     const { code, out, err } = await this.run(...words);
     if (code !== 0)
-      throw new Error(`podmesh ${words.join(' ')} on ${this.name} ended with ${code}: ${out}${err}`);
+      throw new Error(
+        `podmesh ${words.join(' ')} on ${this.name} ended with ${code}: ${out}${err}`,
+      );
     return out.trim();
   }
 

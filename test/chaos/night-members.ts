@@ -44,10 +44,7 @@ export class NightMembers {
   }
 
   /** What a machine has after it joined, written to its home. */
-  async admit(
-    home: string,
-    wish: MemberWish,
-  ): Promise<MeshFolder> {
+  async admit(home: string, wish: MemberWish): Promise<MeshFolder> {
     const { name, address, isAnchor, servers } = wish;
     const folder = new MeshFolder(join(home, 'mesh'));
     for (const role of isAnchor ? (['anchor', 'user'] as const) : (['peer', 'user'] as const))
@@ -71,6 +68,11 @@ export class NightMembers {
     const name = 'observer';
     const credentials = await this.#authority.mint({ role: 'anchor', name });
     const { certificate: ca } = this.#certificates;
-    return { servers, tls: true, member: { name, role: 'anchor', credentials }, certificates: { ca } };
+    return {
+      servers,
+      tls: true,
+      member: { name, role: 'anchor', credentials },
+      certificates: { ca },
+    };
   }
 }

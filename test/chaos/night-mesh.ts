@@ -17,10 +17,7 @@ const NO_SERVER = 'nats://nobody@127.0.0.1:1';
 const ANCHORS = ['ann', 'bob', 'cid'];
 const OTHERS = ['laptop', 'desk'];
 
-type NightParts = Pick<
-  NightMesh,
-  'anchors' | 'laptop' | 'desk' | 'mesh' | 'folder' | 'ending'
->;
+type NightParts = Pick<NightMesh, 'anchors' | 'laptop' | 'desk' | 'mesh' | 'folder' | 'ending'>;
 
 /**
  * Five machines, each in a network of its own: three that carry the mesh and work, a laptop that publishes, and a desk
@@ -122,9 +119,7 @@ async function begin(ending: Ending, cores: number): Promise<NightParts> {
   const [laptop, desk] = [await build('laptop'), await build('desk')];
   for (const { server } of anchors) await server?.start();
   for (const { server } of anchors) await server?.untilHealthy();
-  const ports = await Promise.all(
-    addresses.map((address) => network.reach(address, CLIENT_PORT)),
-  );
+  const ports = await Promise.all(addresses.map((address) => network.reach(address, CLIENT_PORT)));
   const url = await members.observer(ports.map((port) => `127.0.0.1:${port}`));
   const connection = await connectMesh({ url, name: 'observer', timeoutMs: CONNECT_MS });
   ending.defer(() => connection.close());

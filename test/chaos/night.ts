@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runId } from '@podmesh/core';
 import { PublishedRun } from '../process-kit/published-run.ts';
-import { nightGraph, type NightWork, taskCountOf } from './night-graph.ts';
+import { type NightWork, nightGraph, taskCountOf } from './night-graph.ts';
 import type { NightMesh } from './night-mesh.ts';
 import { type NightLength, nightPlan, planText } from './night-plan.ts';
 import { NightStorm } from './night-storm.ts';

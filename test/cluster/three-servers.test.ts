@@ -85,7 +85,11 @@ describe('a mesh of three servers', () => {
   it(
     'has its live output on all servers again, after that was on one alone',
     async () => {
-      const connection = await connectMesh({ url: cluster.url, name: 'old', timeoutMs: CONNECT_MS });
+      const connection = await connectMesh({
+        url: cluster.url,
+        name: 'old',
+        timeoutMs: CONNECT_MS,
+      });
       ending.defer(() => connection.close());
       const { streams } = connection.jsm;
       await streams.delete(LOG_STREAM);

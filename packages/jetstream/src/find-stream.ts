@@ -1,5 +1,4 @@
 import { JetStreamApiError, type JetStreamManager, type StreamInfo } from '@nats-io/jetstream';
-import { monotonicMs } from './mesh-connection.ts';
 import { jittered, pause } from './pause.ts';
 import { portError } from './port-error.ts';
 
@@ -17,14 +16,14 @@ export async function findStream(
   name: string,
   patienceMs = PATIENCE_MS,
 ): Promise<StreamInfo | undefined> {
-  const deadline = monotonicMs() + patienceMs;
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     try {
       return await jsm.streams.info(name);
     } catch (error) {
       if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
       const failure = portError(`look for the stream ${name}`, error);
-      if (!failure.retryable || monotonicMs() >= deadline) throw failure;
+      if (!failure.retryable || performance.now() >= deadline) throw failure;
       await pause(jittered(RETRY_MS));
     }
   }

@@ -125,8 +125,18 @@ const LOG_PATIENCE_MS = 8_000;
 /** A log of live output that is on one server only, of several, or on one that is gone, gives way to one on all of them. */
 async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<void> {
   if (wanted.num_replicas === 1) return;
-  const found = await findStream(jsm, wanted.name, LOG_PATIENCE_MS).catch(() => 'silent' as const);
-  if (found === undefined || (found !== 'silent' && found.config.num_replicas > 1)) return;
+  const deadline = performance.now() + LOG_PATIENCE_MS;
+  for (;;) {
+    const found = await findStream(jsm, wanted.name, LOG_PATIENCE_MS).catch(
+      () => 'silent' as const,
+    );
+    if (found === undefined) return;
+    const isAlone = found !== 'silent' && found.config.num_replicas === 1;
+    if (found !== 'silent' && !isAlone && found.cluster?.leader !== undefined) return;
+    // Memory of two that lost their power is gone; one that has it still leads nobody.
+    if (isAlone || performance.now() >= deadline) break;
+    await pause(LOOK_MS);
+  }
   // Nobody may be left to confirm it: what matters is that the others know.
   await jsm.streams.delete(wanted.name).catch(() => undefined);
 }

@@ -19,17 +19,20 @@ afterEach(async () => {
 it.each<[string, (files: NatsServerFiles) => Promise<unknown>]>([
   ['port', (files) => files.rememberPort(4222)],
   ['token', (files) => files.guard(undefined)],
-])('the %s is on the disk before it is in its place, and its name is after', async (name, write) => {
-  const files = new NatsServerFiles(folder);
-  const probe = await open(folder, 'r');
-  const prototype = Object.getPrototypeOf(probe) as FileHandle;
-  await probe.close();
-  const { sync } = prototype;
-  const syncs: boolean[] = [];
-  vi.spyOn(prototype, 'sync').mockImplementation(function (this: FileHandle) {
-    syncs.push(existsSync(join(folder, name)));
-    return sync.call(this);
-  });
-  await write(files);
-  expect(syncs).toEqual([false, true]);
-});
+])(
+  'the %s is on the disk before it is in its place, and its name is after',
+  async (name, write) => {
+    const files = new NatsServerFiles(folder);
+    const probe = await open(folder, 'r');
+    const prototype = Object.getPrototypeOf(probe) as FileHandle;
+    await probe.close();
+    const { sync } = prototype;
+    const syncs: boolean[] = [];
+    vi.spyOn(prototype, 'sync').mockImplementation(function (this: FileHandle) {
+      syncs.push(existsSync(join(folder, name)));
+      return sync.call(this);
+    });
+    await write(files);
+    expect(syncs).toEqual([false, true]);
+  },
+);
