@@ -47,6 +47,7 @@ SOCKET_IN_DIRECTORY = "/run/podmesh/sock"
 AWAY_SECONDS_MAX = 120.0
 # One request waits so long for a sub-task; then it asks again.
 WAIT_SECONDS = 60
+MADE_AGAIN_SECONDS_MAX = 330
 PIECE_BYTES = 1024 * 1024
 # How it shows that nobody answers, or that the answer broke off.
 _AWAY = (ConnectionError, FileNotFoundError, socket.timeout, http.client.HTTPException)
@@ -290,7 +291,9 @@ class Client:
             rest = min(2.0, rest * 2)
 
     def _once(self, method, path, body, headers, take):
-        connection = _UnixConnection(self._socket(), WAIT_SECONDS * 2)
+        # Bytes that nobody has any more are made again before they are sent.
+        patience = MADE_AGAIN_SECONDS_MAX if "/artifacts/" in path else WAIT_SECONDS * 2
+        connection = _UnixConnection(self._socket(), patience)
         try:
             connection.request(method, path, body() if callable(body) else body, headers)
             response = connection.getresponse()

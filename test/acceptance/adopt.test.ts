@@ -1,4 +1,6 @@
-import type { AttemptStarted } from '@podmesh/core';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { AttemptStarted, Graph } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../process-kit/busybox-graph.ts';
 import type { DaemonProcess } from '../process-kit/daemon-process.ts';
@@ -113,6 +115,56 @@ describe('a daemon that was killed while its container ran', () => {
         await podman('rm', '--force', '--time', '0', foreign);
         await removeContainers({ peer: ann.name });
       }
+    },
+    5 * MINUTES,
+  );
+});
+
+/** Spawns a task that waits at a gate, waits for it, and then for another one, which has no core but its own. */
+async function newParent(): Promise<Graph> {
+  const sdk = fileURLToPath(new URL('../../packages/sdk-python/podmesh.py', import.meta.url));
+  const gate = JSON.stringify(shell(MAKE_GATES, 'echo begun', awaitGate('first')));
+  const program = [
+    `first = spawn({"command": ${gate}, "needs": {"cpus": 1}}, key="first")`,
+    'print(first.wait()["state"], flush=True)',
+    'print(spawn({"command": ["true"], "needs": {"cpus": 1}}, key="second").wait()["state"])',
+  ];
+  const text = ['__name__ = "podmesh"', await readFile(sdk, 'utf8'), ...program].join('\n');
+  const python = { container: 'localhost/podmesh/python:1', cache: false };
+  return busyboxGraph([{ id: 'parent', ...python, command: ['python3', '-c', text] }]);
+}
+
+describe('a daemon of one core that was killed while a task waited for its sub-task', () => {
+  let cluster: ProcessMesh;
+  let ann: DaemonProcess;
+
+  beforeAll(async () => {
+    cluster = await ProcessMesh.start();
+    ann = await cluster.addPeer('ann', { cores: 1 });
+  }, 3 * MINUTES);
+
+  afterAll(() => cluster.stop(), 3 * MINUTES);
+
+  it(
+    'adopts both, and the core of the one that waits is for others again',
+    async () => {
+      const run = await cluster.publish(await newParent());
+      const isFirst = ({ task }: AttemptStarted) => task === 'parent--first';
+      const { event: first } = await run.until('attempt-started', isFirst);
+      await untilSpoken(cluster.mesh, run);
+      await ann.kill();
+      await ann.start();
+      const found = await findContainers({ run: run.run });
+      expect(found, run.told()).toHaveLength(2);
+      const [gated] = await findContainers({ claim: first.claim });
+      await openGate(gated?.id ?? '', 'first');
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      // Nothing was done twice: the parent that waited is the one that was adopted.
+      const started = run
+        .of('attempt-started')
+        .map(({ event }) => `${event.task} ${event.attempt}`);
+      expect(started).toEqual(['parent 1', 'parent--first 1', 'parent--second 1']);
+      expect(run.violations()).toEqual([]);
     },
     5 * MINUTES,
   );

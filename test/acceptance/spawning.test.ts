@@ -38,7 +38,7 @@ describe('tasks that spawn tasks, on one core', () => {
       id: name,
       container: PYTHON,
       inputs: {
-        'main.py': `file:examples/${name}.py`,
+        ...(name === 'burning' ? {} : { 'main.py': `file:examples/${name}.py` }),
         'podmesh.py': 'file:podmesh.py',
         'picture.ppm': 'file:picture.ppm',
       },
@@ -92,6 +92,31 @@ describe('tasks that spawn tasks, on one core', () => {
       // What ran for nothing is ended, and its cores are free again.
       const [task] = record.tasks;
       expect(task?.state).toBe('succeeded');
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'a budget of CPU time ends what burns it, wherever it is, and nothing more is spawned',
+    async () => {
+      const program = [
+        'import podmesh',
+        'burn = {"command": ["sh", "-c", "while :; do :; done"], "retries": 3}',
+        'tasks = podmesh.spawn_all([{**burn, "needs": {"cpus": 0.25}, "id": i} for i in ("x", "y")])',
+        'for task in tasks:',
+        '    print(task.wait()["failure"]["kind"])',
+        'try:',
+        '    podmesh.spawn({"command": ["true"]})',
+        'except podmesh.PodmeshError as refused:',
+        '    print(refused.code)',
+      ].join('\n');
+      const spawn = { cpuSeconds: 4 };
+      const job = { spawn, command: ['python3', '-c', program] };
+      const { printed, record, err } = await example('burning', {}, job);
+      expect(printed.split('\n')).toEqual(['cancelled', 'cancelled', 'budget-exceeded']);
+      expect(err).toMatch(/what burning spawned used \d+ s of CPU time, its budget/);
+      expect(record.tasks.map(({ attempts }) => attempts.length)).toEqual([1, 1, 1]);
+      expect(record.state).toBe('succeeded');
     },
     3 * MINUTES,
   );

@@ -1,6 +1,12 @@
 import { runId, taskId } from '@podmesh/core';
 import { Peer, systemClock } from '@podmesh/daemon';
-import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
+import {
+  connectMesh,
+  greetServer,
+  type Mesh,
+  MeshStandsStillError,
+  openMesh,
+} from '@podmesh/jetstream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { graphOf, idlePeerParts } from '../bench/bench-mesh.ts';
 import { Ending } from '../process-kit/ending.ts';
@@ -10,6 +16,8 @@ import { within } from '../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const CONNECT_MS = 60_000;
+/** The server that is left still remembers a leader for some seconds. */
+const SILENCE_MS = 15_000;
 /** The stream of the run log, whose leader takes every fact. */
 const RUN_STREAM = 'PM_RUN';
 /** The stream of live output, which is best effort and yet of all servers. */
@@ -125,6 +133,33 @@ describe('a mesh of three servers', () => {
       expect(next.sequence).toBeGreaterThan(before.sequence);
       expect(finished()).toBe(STEPS * WIDTH);
       expect(run.violations()).toEqual([]);
+    },
+    5 * MINUTES,
+  );
+
+  it(
+    'waits while two of them are gone, says so, and goes on when one is back',
+    async () => {
+      const run = await PublishedRun.publish(mesh, steps);
+      ending.defer(() => run.stop());
+      const finished = () => run.of('attempt-succeeded').length;
+      await run.until('attempt-succeeded', () => finished() >= 100);
+      const [one, two, three] = cluster.servers;
+      if (one === undefined || two === undefined || three === undefined)
+        throw new Error('three servers were started');
+      await Promise.all([one.kill(), two.kill()]);
+      const alone = connectMesh({ url: three.url, name: 'newcomer', timeoutMs: SILENCE_MS });
+      await expect(alone).rejects.toThrow(MeshStandsStillError);
+      expect((await greetServer(`127.0.0.1:${three.port}`))?.cluster).toBeDefined();
+      expect(run.of('run-ended')).toEqual([]);
+      expect(finished()).toBeLessThan(STEPS * WIDTH);
+      await one.start();
+
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      expect(finished()).toBe(STEPS * WIDTH);
+      expect(run.violations()).toEqual([]);
+      await two.start();
+      await untilHealthy(two);
     },
     5 * MINUTES,
   );

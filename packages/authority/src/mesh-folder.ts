@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type AnchorRecord, parseAnchorRecord } from '@podmesh/core';
 import type { TaskSigning } from './authority.ts';
 import { privateFolder, readIfThere, replacePrivately } from './private-files.ts';
 import { memberName, type Role } from './role.ts';
@@ -33,6 +34,7 @@ export interface ServerCertificate {
 /** Files of `PODMESH_HOME/mesh`; the folder has mode 700, each file 600. */
 const PLACE = 'mesh.json';
 const TRUST = 'trust.json';
+const ANCHORS = 'anchors.json';
 const TASK_SIGNING = 'task-signing.json';
 const CA = 'ca.pem';
 const CERTIFICATE = 'certificate.pem';
@@ -71,6 +73,25 @@ export class MeshFolder {
   /** The last of what a new member writes: whoever finds the place finds the rest. */
   async setPlace(place: MeshPlace): Promise<void> {
     await this.#write(PLACE, `${JSON.stringify({ version: VERSION, ...place }, undefined, 2)}\n`);
+  }
+
+  /** Who carries the mesh, as this home heard last; undefined where it never did. */
+  async anchors(): Promise<AnchorRecord | undefined> {
+    return parseAnchorRecord(await this.#readJson(ANCHORS));
+  }
+
+  /**
+   * The servers of a newer record take the place of those of the one before; addresses that somebody gave stay: behind a
+   * tunnel they may be the only ones that this home reaches.
+   */
+  async setAnchors(record: AnchorRecord): Promise<void> {
+    const [known, place] = await Promise.all([this.anchors(), this.place()]);
+    if (place === undefined || (known?.generation ?? 0) > record.generation) return;
+    const old = new Set(known?.anchors.map(({ client }) => client));
+    const given = place.servers.filter((server) => !old.has(server));
+    const clients = record.anchors.map(({ client }) => client);
+    await this.setPlace({ ...place, servers: [...new Set([...clients, ...given])] });
+    await this.#write(ANCHORS, `${JSON.stringify(record, undefined, 2)}\n`);
   }
 
   /** Text of a `.creds` file; undefined where this home has none for the role. */

@@ -75,6 +75,12 @@ export class FakeWorld {
   readonly others: MeshPorts = this.#ports('others');
   /** Who is in the mesh; a mesh without roles has nobody by name. */
   members: readonly ListedMember[] = [];
+  /** Servers that answer, by `host:port`. */
+  readonly servers = new Map([['fake:4222', { version: '2.15.1' }]]);
+  /** A mesh whose servers people run themselves, unless a test replaces it. */
+  anchors: Client['anchors'] = {
+    read: async () => undefined,
+  };
   readonly directory = temporaryDirectory();
   readonly home = new Home(join(this.directory, 'home'));
   #interrupts = new Set<() => void>();
@@ -99,6 +105,7 @@ export class FakeWorld {
       images: NO_IMAGES,
       program: async () => ({ code: 127, out: '', err: 'no such program' }),
       connect: async (url) => this.client(url),
+      greet: async (address) => this.servers.get(address),
       onInterrupt: (listener) => {
         this.#interrupts.add(listener);
         return () => this.#interrupts.delete(listener);
@@ -126,6 +133,7 @@ export class FakeWorld {
       imageTags,
       liveLog,
       boxes,
+      anchors: this.anchors,
       url,
       onReach: (listener) => {
         this.#listeners.add(listener);

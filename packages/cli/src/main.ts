@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
+import { greetServer } from '@podmesh/jetstream';
 import { connectClient } from '@podmesh/sdk';
 import { InstalledDaemon } from './home/daemon-program.ts';
 import { Home, homePath } from './home/home.ts';
@@ -25,6 +26,7 @@ function thisWorld(): World {
     images: new InstalledImages(home),
     program: runSystemProgram,
     connect: (url) => connectClient(url, 'podmesh-cli'),
+    greet: greetServer,
     onInterrupt: (listener) => {
       process.on('SIGINT', listener);
       return () => process.off('SIGINT', listener);

@@ -2,6 +2,7 @@ import type { CommandName } from './arguments/command-table.ts';
 import { helpText, overviewText } from './arguments/help-text.ts';
 import { type Invocation, parseCommandLine } from './arguments/parse-command-line.ts';
 import { toCliError } from './cli-error.ts';
+import { anchors } from './commands/anchors.ts';
 import { cache } from './commands/cache.ts';
 import { cancel } from './commands/cancel.ts';
 import { completion } from './commands/completion.ts';
@@ -55,6 +56,7 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   undrain,
   policy,
   explain,
+  anchors,
   service,
   doctor,
   completion,

@@ -21,6 +21,8 @@ export interface World {
   readonly program: SystemProgram;
   /** Connects to the mesh at the address; throws a `PortError`, or a `TypeError` for what is no address. */
   readonly connect: (url: string) => Promise<Client>;
+  /** The greeting of the nats-server at `host:port`; undefined when none answers. */
+  readonly greet: (address: string) => Promise<{ readonly version: string } | undefined>;
   /** Calls back at Ctrl-C instead of dying of it, until the returned function is called. */
   readonly onInterrupt: (listener: () => void) => () => void;
   /** Wall clock, for ages that people read. */

@@ -1,3 +1,8 @@
+export * from './anchors/anchor-record.ts';
+export * from './anchors/mesh-findings.ts';
+export * from './anchors/plan-anchors.ts';
+export * from './anchors/propose-anchors.ts';
+export * from './anchors/survival.ts';
 export * from './artifact/artifact.ts';
 export * from './artifact/artifact-exchange.ts';
 export * from './artifact/artifact-shelf.ts';
@@ -49,6 +54,7 @@ export * from './run/action.ts';
 export * from './run/apply-event.ts';
 export * from './run/build-offer.ts';
 export * from './run/condition.ts';
+export { hasCpuBudget, overspent, spentAbove, spentText } from './run/cpu-budget.ts';
 export * from './run/decide.ts';
 export { droppedAttempts } from './run/drop-tasks.ts';
 export * from './run/expansion.ts';

@@ -313,6 +313,8 @@ export interface ContainerSample {
   /** Of all its processes, shared pages counted once where the kernel tells (PSS). */
   readonly memoryBytes?: number;
   readonly processes?: number;
+  /** CPU time of all its processes so far: by the cgroup, else of those that live and of what they waited for. */
+  readonly cpuMs?: number;
   /** What it wrote to its scratch layer and its `fd` outputs. */
   readonly scratchBytes?: number;
 }

@@ -9,16 +9,19 @@ import {
   refuseUnlikePeers,
 } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
+import { systemClock } from '@podmesh/transfer';
 import { customAlphabet, nanoid } from 'nanoid';
+import { openAnchors } from './anchors/open-anchors.ts';
 import type { DaemonParts } from './daemon-parts.ts';
 import { type LoggedRuns, outlookOfLog } from './drive/outlook-of-log.ts';
 import { DiskJournal } from './execute/disk-journal.ts';
 import { HandOver } from './keep/hand-over.ts';
 import { openKeeping } from './keep/open-keeping.ts';
-import { LocalApi } from './local-api.ts';
+import { LocalApi, type Route } from './local-api.ts';
 import { readBoot } from './machine/boot.ts';
 import { offeredCapacity } from './machine/capacity.ts';
 import { readHardware } from './machine/hardware.ts';
+import { MachineStanding } from './machine/machine-standing.ts';
 import { PeerFactsSource } from './machine/peer-facts.ts';
 import { readFreeDisk, readMemory } from './machine/pressure.ts';
 import { membershipRoutes } from './membership/membership-routes.ts';
@@ -45,7 +48,6 @@ import { sha256 } from './store/local-task-files.ts';
 import { openFiles } from './store/open-files.ts';
 import { RollCall } from './store/roll-call.ts';
 import { openSweep } from './sweep/open-sweep.ts';
-import { systemClock } from './system-clock.ts';
 import { openTaskApi } from './task-api/open-task-api.ts';
 import { hostOf, pretendMeasures } from './test-hooks.ts';
 import { untilAway } from './until-away.ts';
@@ -76,6 +78,7 @@ export class Daemon {
   /** Whether others need this machine for the mesh itself. */
   #isServer = false;
   #isAway = (): boolean => true;
+  readonly #routes = new Map<string, Readonly<Record<string, Route>>>();
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -100,10 +103,8 @@ export class Daemon {
 
   /** Resolves when this peer claims; what was started before an error is stopped by `stop`. */
   async start(): Promise<void> {
-    const { configuration, logger } = this.#parts;
-    const { home, peer } = this.#parts;
-    const { nats } = configuration;
-    const { listen } = configuration;
+    const { configuration, home, logger, peer, version } = this.#parts;
+    const { nats, listen } = configuration;
     const parts = { home, peer, nats, listen, env: process.env, logger };
     const membership = await openMembership(parts, this.#started);
     this.#url = membership.url;
@@ -123,11 +124,10 @@ export class Daemon {
       }
       if (status.kind === 'trouble') logger.warn(status.message);
     });
-    // Whoever names three servers or more has a cluster, and its facts belong on three of them.
-    const replicas = connection.address.servers.length >= 3 ? 3 : 1;
-    const { version } = this.#parts;
     await refuseUnlikePeers(connection, peer, version);
-    await connection.ensureStreams({ replicas, version });
+    await connection.ensureStreams({ replicas: membership.replicas, version });
+    const anchorRoutes = await openAnchors(this.#parts, this.#started, { connection, membership });
+    for (const [path, route] of anchorRoutes) this.#routes.set(path, route);
     this.#peer = await this.#buildPeer(connection, membership);
     await this.#peer.start();
   }
@@ -236,7 +236,7 @@ export class Daemon {
       },
       this.#started,
     );
-    const routes = membershipRoutes(() => office);
+    const routes = new Map([...membershipRoutes(() => office), ...this.#routes]);
     const { runLog, peers, keepers } = mesh;
     const pins = store.runPins;
     const { artifacts: objects, finder } = mesh;
@@ -289,6 +289,9 @@ export class Daemon {
     localApi.tellPolicy(owner);
     const capacity = await offeredCapacity(facts, home.path, configuration);
     let onChange = (): void => undefined;
+    const standing = new MachineStanding(home.path, process.env, systemClock);
+    await standing.start();
+    this.#started.add('standing of the machine', () => standing.stop());
     const source = new PeerFactsSource({
       facts,
       runtime,
@@ -298,6 +301,7 @@ export class Daemon {
       version,
       bulk: () => exchange.bulk,
       keeps: () => keeping.offering,
+      standing: () => standing.current(),
       onChange: () => onChange(),
     });
     await source.start();

@@ -46,7 +46,10 @@ export interface LocalApiParts {
 }
 
 /** What is answered at one path: JSON, or text in pieces as it comes. Throws `ApiRefusal`. */
-type Route = (body: unknown, signal: AbortSignal) => Promise<object> | AsyncGenerator<string>;
+export type Route = (
+  body: unknown,
+  signal: AbortSignal,
+) => Promise<object> | AsyncGenerator<string>;
 
 /**
  * What programs of the same user on the same machine may ask of this daemon: HTTP with JSON on a socket in its

@@ -69,7 +69,7 @@ export interface PeerParts
 /** What a heartbeat says besides the peer's own load. */
 export type PeerFacts = Omit<
   PeerEntry,
-  'peer' | 'session' | 'free' | 'claims' | 'driving' | 'rations'
+  'peer' | 'session' | 'free' | 'claims' | 'spending' | 'driving' | 'rations'
 >;
 
 /**
@@ -342,8 +342,14 @@ export class Peer {
       ...this.#lowered(),
       free: this.#ledger.free(),
       claims: this.#executor.claims(),
+      ...this.#spending(),
       driving: this.#drives.driving,
     });
+  }
+
+  #spending(): Pick<PeerEntry, 'spending'> {
+    const spending = this.#executor.spending();
+    return Object.keys(spending).length === 0 ? {} : { spending };
   }
 
   async #heartbeat(): Promise<void> {

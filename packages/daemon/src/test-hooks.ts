@@ -31,6 +31,16 @@ export function killOnceAt(step: AttemptStep, home: string): (reached: AttemptSt
   };
 }
 
+/** `PODMESH_KILL_MOVE_AT`: the step of a move to other anchors at which this process ends itself, once. */
+export function killMoveAt(env: NodeJS.ProcessEnv, home: string): (reached: string) => void {
+  const mark = join(home, 'killed-at-move');
+  return (reached) => {
+    if (reached !== env.PODMESH_KILL_MOVE_AT || existsSync(mark)) return;
+    writeFileSync(mark, '');
+    process.kill(process.pid, 'SIGKILL');
+  };
+}
+
 /** `PODMESH_PRETEND_CORES`: lets a test have more slots than the machine that it happens to run on has cores. */
 export function machineSize(env: NodeJS.ProcessEnv): MachineSize {
   const pretended = Number(env.PODMESH_PRETEND_CORES);

@@ -1,3 +1,4 @@
+import type { ClusterPlace } from './anchors/cluster-lines.ts';
 import { isLoopback, type ListenAddress, LOOPBACK } from './listen-address.ts';
 import { type MeshAddress, monotonicMs } from './mesh-connection.ts';
 import { EmbeddedServerError } from './mesh-errors.ts';
@@ -6,7 +7,7 @@ import { findNatsServer } from './nats-server-binary.ts';
 import { freePort, isFree, NatsServerFiles } from './nats-server-files.ts';
 import { adoptProcess, answers, type ServerProcess, spawnServer } from './nats-server-process.ts';
 import { pause } from './pause.ts';
-import { guardAddress, type TrustedServer } from './server-guard.ts';
+import { guardAddress, type ServerGuard, serverName, type TrustedServer } from './server-guard.ts';
 
 /** What happens to an embedded server while it should be running. */
 export type EmbeddedServerEvent =
@@ -24,7 +25,20 @@ export interface EmbeddedNatsServerOptions {
   readonly trusted?: TrustedServer;
   /** Where it lets clients in; absent: on loopback. Others than this machine are let in with TLS and roles only. */
   readonly listen?: ListenAddress;
+  /** Of a server that others know by name; absent: it has one of its own. */
+  readonly place?: ServerPlace;
+  /** Public key of the account whose data it opens for its daemon alone, by a secret that is made for it. */
+  readonly closedFor?: string;
   readonly onEvent?: (event: EmbeddedServerEvent) => void;
+}
+
+/** Where a server stands that others know by name and address. */
+export interface ServerPlace {
+  /** Never used again for another store. */
+  readonly name: string;
+  /** `host:port` that clients are told of. */
+  readonly advertise: string;
+  readonly cluster?: ClusterPlace;
 }
 
 /** A large store takes a while to be read; a server that exits is noticed at once. */
@@ -36,7 +50,7 @@ const BACK_OFF_MS_MAX = 10_000;
 const LINES_SHOWN = 10;
 
 /**
- * A standalone nats-server on loopback as a child of this daemon. It outlives a daemon that is killed;
+ * A nats-server as a child of this daemon, alone or one of several. It outlives a daemon that is killed;
  * the next one takes it over. One that dies is started again, on the same port, so that clients
  * just reconnect.
  */
@@ -45,6 +59,7 @@ export class EmbeddedNatsServer {
   readonly #files: NatsServerFiles;
   #process: ServerProcess | undefined;
   #address: MeshAddress | undefined;
+  #guard: ServerGuard | undefined;
   #starting: Promise<void> | undefined;
   #stopped = new AbortController();
 
@@ -65,6 +80,18 @@ export class EmbeddedNatsServer {
     const { token, tls, servers } = this.address;
     const scheme = tls ? 'tls' : 'nats';
     return `${scheme}://${token === undefined ? '' : `${token}@`}${servers[0]}`;
+  }
+
+  /** `host:port` where this machine reaches it; only when started. */
+  get served(): string {
+    return this.address.servers[0] ?? '';
+  }
+
+  /** What it calls itself; only when started. */
+  get name(): string {
+    if (this.#guard === undefined)
+      throw new EmbeddedServerError('the embedded server is not started');
+    return serverName(this.#guard);
   }
 
   get #host(): string {
@@ -100,9 +127,18 @@ export class EmbeddedNatsServer {
     await this.#files.forgetPid();
   }
 
+  /** Ends a server that an earlier daemon left in this folder; nothing where there is none. */
+  async endLeft(): Promise<void> {
+    const pid = await this.#files.pid();
+    const left = pid === undefined ? undefined : await adoptProcess(pid, this.#files.config);
+    left?.signal('SIGKILL');
+    await left?.exited;
+  }
+
   async #begin(): Promise<void> {
     this.#stopped.signal.throwIfAborted();
     await this.#files.prepare();
+    this.#guard = await this.#files.guard(this.#options);
     const adopted = await this.#takeOver();
     if (adopted === undefined) await this.#launch();
     else {
@@ -114,12 +150,9 @@ export class EmbeddedNatsServer {
 
   /** A server of an earlier daemon that still lets us in; one that does not is ended. */
   async #takeOver(): Promise<ServerProcess | undefined> {
-    const [pid, port, guard] = await Promise.all([
-      this.#files.pid(),
-      this.#files.port(),
-      this.#files.guard(this.#options.trusted),
-    ]);
-    if (pid === undefined || port === undefined) return undefined;
+    const [pid, port] = await Promise.all([this.#files.pid(), this.#files.port()]);
+    const guard = this.#guard;
+    if (pid === undefined || port === undefined || guard === undefined) return undefined;
     const left = await adoptProcess(pid, this.#files.config);
     if (left === undefined) return undefined;
     const wanted = this.#options.listen?.port ?? 0;
@@ -142,10 +175,12 @@ export class EmbeddedNatsServer {
     const { trusted } = this.#options;
     if (!isLoopback(this.#host) && trusted?.tls === undefined)
       throw new EmbeddedServerError(`nothing but TLS and keys is let in at ${this.#host}`);
-    const guard = await this.#files.guard(trusted);
+    this.#guard ??= await this.#files.guard(this.#options);
+    const guard = this.#guard;
     if (trusted !== undefined) await moveStore(this.#files.store, trusted.trust.account);
     const port = await this.#choosePort();
-    await this.#files.writeConfig(port, guard, this.#host);
+    const { place } = this.#options;
+    await this.#files.writeConfig({ host: this.#host, port, guard, place });
     const child = await spawnServer(path, this.#files);
     this.#process = child;
     const deadline = monotonicMs() + READY_MS;
@@ -167,7 +202,8 @@ export class EmbeddedNatsServer {
   async #choosePort(): Promise<number> {
     const wanted = this.#options.listen?.port ?? 0;
     if (wanted !== 0) {
-      await this.#files.rememberPort(wanted);
+      // The port of a store that is closed stays where its clients are going to look for it again.
+      if (this.#options.closedFor === undefined) await this.#files.rememberPort(wanted);
       return wanted;
     }
     const remembered = await this.#files.port();

@@ -1,4 +1,18 @@
-export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
+export * from './anchors/anchor-book.ts';
+export * from './anchors/anchor-orders.ts';
+export * from './anchors/cluster-admin.ts';
+export type { ClusterPlace } from './anchors/cluster-lines.ts';
+export * from './anchors/copy-mesh.ts';
+export type { CopiedStream } from './anchors/copy-stream.ts';
+export * from './anchors/follow-anchors.ts';
+export * from './anchors/greet-server.ts';
+export {
+  type ArtifactSource,
+  digestFile,
+  extractArtifact,
+  readTree,
+  storePath,
+} from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
 export {
   type ConnectMeshOptions,
@@ -11,6 +25,7 @@ export {
   EmbeddedNatsServer,
   type EmbeddedNatsServerOptions,
   type EmbeddedServerEvent,
+  type ServerPlace,
 } from './embedded-nats-server.ts';
 export { referencesIn } from './jetstream-mesh-references.ts';
 export {
@@ -27,6 +42,7 @@ export * from './mesh-errors.ts';
 export type { EnsureStreamsOptions } from './mesh-streams.ts';
 export { refuseUnlikePeers } from './mesh-version.ts';
 export { findNatsServer, type NatsServerBinary } from './nats-server-binary.ts';
+export { freePort, isFree } from './nats-server-files.ts';
 export { type Mesh, type OpenMeshOptions, openMesh } from './open-mesh.ts';
 export { type DiscoveredFacts, PeerDiscovery } from './peer-discovery.ts';
 export { rolePermissions } from './permissions.ts';

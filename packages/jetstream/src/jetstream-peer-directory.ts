@@ -36,6 +36,9 @@ export class JetStreamPeerDirectory implements PeerDirectory {
 
   async list(): Promise<readonly PeerEntry[]> {
     const entries = await lastMessages(this.#mesh, PEER_STREAM, [bucketSubjects(PEER_BUCKET)]);
-    return entries.map(({ subject, data }) => decodeJson<PeerEntry>(data, subject));
+    return entries.map(({ subject, data, atMs }) => ({
+      ...decodeJson<PeerEntry>(data, subject),
+      heardAtMs: atMs,
+    }));
   }
 }

@@ -5,6 +5,8 @@ export interface LastMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly sequence: number;
+  /** When the server stored it. */
+  readonly atMs: number;
 }
 
 /** The server refuses more than 1024 (NATS.md §3.5); fewer, so that a slow link answers one request in time. */
@@ -35,7 +37,8 @@ async function lastOf(
   const found: LastMessage[] = [];
   await mesh.untilConnected(0);
   const answers = await mesh.jsm.direct.getLastMessagesFor(stream, { multi_last: subjects });
-  for await (const { subject, data, header, seq: sequence } of answers)
-    if (header.get('KV-Operation') === '') found.push({ subject, data, sequence });
+  for await (const { subject, data, header, seq: sequence, time } of answers)
+    if (header.get('KV-Operation') === '')
+      found.push({ subject, data, sequence, atMs: time.getTime() });
   return found;
 }

@@ -18,7 +18,7 @@ import { LeaseTable } from './lease-table.js';
  * @property {Int32Array} counts of extensions confirmed and unanswered, and of claims lost, in this order
  * @property {SharedArrayBuffer} table
  */
-/** @typedef {{ kind: 'look' } | { kind: 'stop' }} Order */
+/** @typedef {{ kind: 'look' } | { kind: 'servers', servers: string[] } | { kind: 'stop' }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
 
 const WORK_IN_PROGRESS = '+WPI';
@@ -87,6 +87,10 @@ function obey(order) {
   switch (order.kind) {
     case 'look':
       if (!stopping) look();
+      return;
+    case 'servers':
+      settings.connection = { ...settings.connection, servers: order.servers };
+      connection?.setServers(order.servers);
       return;
     case 'stop':
       stopping = true;

@@ -2,7 +2,12 @@ import { performance } from 'node:perf_hooks';
 import { type JetStreamClient, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { MeshSilentError } from './mesh-errors.ts';
-import { type EnsureStreamsOptions, ensureStreams, findStreams } from './mesh-streams.ts';
+import {
+  type EnsureStreamsOptions,
+  ensureStreams,
+  findStreams,
+  untilPlaces,
+} from './mesh-streams.ts';
 import { onAbort } from './on-abort.ts';
 
 /** What happens to a connection, for logs and loops; `closed` is the end of it. */
@@ -53,23 +58,54 @@ export class MeshConnection {
   readonly nc: NatsConnection;
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
-  readonly address: MeshAddress;
+  #address: MeshAddress;
+  readonly #given: readonly string[];
   #connected = true;
   readonly #inFlight = new Set<(error: MeshSilentError) => void>();
   readonly #listeners = new Set<(status: MeshStatus) => void>();
+  readonly #serverListeners = new Set<(servers: readonly string[]) => void>();
 
   private constructor(nc: NatsConnection, jsm: JetStreamManager, address: MeshAddress) {
     this.nc = nc;
     // From the manager, so that buckets are opened without asking the server first.
     this.js = jsm.jetstream();
     this.jsm = jsm;
-    this.address = address;
+    this.#address = address;
+    this.#given = address.servers;
     void this.#watch();
   }
 
   static async over(nc: NatsConnection, address: MeshAddress): Promise<MeshConnection> {
     const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: REQUEST_MS });
     return new MeshConnection(nc, jsm, address);
+  }
+
+  /** Where it connects; servers come and go while the mesh is changed. */
+  get address(): MeshAddress {
+    return this.#address;
+  }
+
+  /**
+   * From the next time it connects, any of these will do, `host:port` each, and those it was given at first: behind a
+   * tunnel they may be the only ones that it reaches.
+   */
+  useServers(servers: readonly string[]): void {
+    if (this.nc.isClosed()) return;
+    const all = [...new Set([...servers, ...this.#given])];
+    this.#address = { ...this.#address, servers: all };
+    this.nc.setServers(all);
+    for (const listener of [...this.#serverListeners]) listener(all);
+  }
+
+  /** Calls `listener` with the servers whenever others are to be used, until the returned function is called. */
+  onServers(listener: (servers: readonly string[]) => void): () => void {
+    this.#serverListeners.add(listener);
+    return () => this.#serverListeners.delete(listener);
+  }
+
+  /** `host:port` of the server that it is connected with, or was last. */
+  get server(): string {
+    return this.nc.getServer();
   }
 
   /** Address without credentials, for messages. */
@@ -105,6 +141,11 @@ export class MeshConnection {
   onStatus(listener: (status: MeshStatus) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Resolves when the servers take streams with so many replicas. */
+  untilPlaces(replicas: number): Promise<void> {
+    return untilPlaces(this.jsm, replicas);
   }
 
   /**

@@ -14,6 +14,7 @@ import { findStream } from './find-stream.ts';
 import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
 import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
 import { pause } from './pause.ts';
+import { portError } from './port-error.ts';
 import {
   ALL_CONTROLS,
   ARTIFACT_STREAM,
@@ -32,10 +33,14 @@ import {
   LOG_SUBJECTS,
   MEMBER_BUCKET,
   MEMBER_HINTS,
+  MESH_BUCKET,
+  MESH_STREAM,
   OFFER_STREAM,
   OFFER_SUBJECTS,
   PEER_BUCKET,
   PEER_STREAM,
+  PROBE_STREAM,
+  PROBE_SUBJECT,
   RESULT_BUCKET,
   RESULT_STREAM,
   RUN_STREAM,
@@ -230,6 +235,7 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...bucket,
       max_msgs_per_subject: TAG_HISTORY_MAX,
     },
+    { name: MESH_STREAM, subjects: [bucketSubjects(MESH_BUCKET)], ...file, ...bucket },
     {
       name: streamOfBucket(INVITATION_BUCKET),
       subjects: [bucketSubjects(INVITATION_BUCKET)],
@@ -270,6 +276,27 @@ function logStorage(replicas: number): Partial<StreamConfig> {
   return replicas === 1
     ? { storage: StorageType.File, num_replicas: 1, persist_mode: PersistMode.Async }
     : { storage: StorageType.Memory, num_replicas: replicas };
+}
+
+const PLACES_MS = 60_000;
+
+/** Resolves when the servers have room for streams with so many replicas: a cluster takes a while to know its members. */
+export async function untilPlaces(jsm: JetStreamManager, replicas: number): Promise<void> {
+  const deadline = performance.now() + PLACES_MS;
+  for (;;) {
+    try {
+      await jsm.streams.add({
+        name: PROBE_STREAM,
+        subjects: [PROBE_SUBJECT],
+        num_replicas: replicas,
+      });
+      await jsm.streams.delete(PROBE_STREAM);
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw portError('wait for the servers', error);
+      await pause(LOOK_MS);
+    }
+  }
 }
 
 /** Two daemons may start at once: whoever loses the race reads what the other created. */

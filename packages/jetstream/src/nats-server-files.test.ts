@@ -18,7 +18,7 @@ afterEach(async () => {
 
 it.each<[string, (files: NatsServerFiles) => Promise<unknown>]>([
   ['port', (files) => files.rememberPort(4222)],
-  ['token', (files) => files.guard(undefined)],
+  ['token', (files) => files.guard({})],
 ])(
   'the %s is on the disk before it is in its place, and its name is after',
   async (name, write) => {

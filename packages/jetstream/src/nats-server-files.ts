@@ -2,8 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { clusterLines } from './anchors/cluster-lines.ts';
+import type { EmbeddedNatsServerOptions, ServerPlace } from './embedded-nats-server.ts';
 import { hostPort, LOOPBACK } from './listen-address.ts';
-import { guardLines, type ServerGuard, serverName, type TrustedServer } from './server-guard.ts';
+import { guardLines, type ServerGuard, serverName } from './server-guard.ts';
+
+/** What a server's configuration says beside what is the same everywhere. */
+export interface ServerConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly guard: ServerGuard;
+  readonly place: ServerPlace | undefined;
+}
 
 /** The files of an embedded server, all in one private directory. */
 export class NatsServerFiles {
@@ -38,9 +48,17 @@ export class NatsServerFiles {
   }
 
   /** A token of its own where there is no trust. Made once; whoever can read the file can use the mesh. */
-  async guard(server: TrustedServer | undefined): Promise<ServerGuard> {
+  async guard(
+    options: Pick<EmbeddedNatsServerOptions, 'trusted' | 'closedFor' | 'place'>,
+  ): Promise<ServerGuard> {
+    const { trusted: server, closedFor: account, place } = options;
+    if (account !== undefined) {
+      const [name, password] = [newText(), newText()];
+      return { kind: 'closed', account, password, name: `closed-${name.slice(0, 12)}` };
+    }
     if (server === undefined) return { kind: 'token', token: await this.#random('token') };
-    return { kind: 'trust', server, name: await this.#random('name') };
+    const name = place?.name ?? `podmesh-${(await this.#random('name')).slice(0, 12)}`;
+    return { kind: 'trust', server, name };
   }
 
   async port(): Promise<number | undefined> {
@@ -69,10 +87,11 @@ export class NatsServerFiles {
    * Every acknowledged fact is on disk (`sync_interval: always`: the only copy may not be lost to a power
    * cut), silent clients are found in 10 s, and consumers are not capped at 1000 (NATS.md §0.3).
    */
-  async writeConfig(port: number, guard: ServerGuard, host = LOOPBACK): Promise<void> {
+  async writeConfig({ host, port, guard, place }: ServerConfig): Promise<void> {
     const lines = [
       `listen: ${JSON.stringify(hostPort(host, port))}`,
       `server_name: ${JSON.stringify(serverName(guard))}`,
+      ...(place === undefined ? [] : [`client_advertise: ${JSON.stringify(place.advertise)}`]),
       ...guardLines(guard, join(this.directory, 'accounts')),
       'ping_interval: "5s"',
       'ping_max: 2',
@@ -86,6 +105,7 @@ export class NatsServerFiles {
       '  sync_interval: always',
       '  limits { default_max_consumers: 20000 }',
       '}',
+      ...(place?.cluster === undefined ? [] : clusterLines(place.cluster)),
     ];
     await this.#write('nats.conf', `${lines.join('\n')}\n`);
   }
@@ -111,7 +131,7 @@ export class NatsServerFiles {
   async #random(name: string): Promise<string> {
     const known = await this.#read(name);
     if (known !== undefined && known !== '') return known;
-    const text = randomBytes(24).toString('hex');
+    const text = newText();
     await this.#write(name, text);
     return text;
   }
@@ -145,22 +165,24 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Whether nobody listens on the loopback port. */
-export function isFree(port: number): Promise<boolean> {
-  return listening(port).then(
+const newText = (): string => randomBytes(24).toString('hex');
+
+/** Whether nobody listens on the port, of loopback if nothing else is said. */
+export function isFree(port: number, host = LOOPBACK): Promise<boolean> {
+  return listening(port, host).then(
     () => true,
     () => false,
   );
 }
 
-/** A loopback port that was free a moment ago. */
-export const freePort = (): Promise<number> => listening(0);
+/** A port that was free a moment ago. */
+export const freePort = (host = LOOPBACK): Promise<number> => listening(0, host);
 
-function listening(port: number): Promise<number> {
+function listening(port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', reject);
-    probe.listen(port, '127.0.0.1', () => {
+    probe.listen(port, host, () => {
       const address = probe.address();
       const chosen = typeof address === 'object' && address !== null ? address.port : port;
       probe.close(() => resolve(chosen));

@@ -126,7 +126,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     ...(leaseGiveUpMs === undefined ? {} : { giveUpMs: leaseGiveUpMs }),
   });
   const peers = new JetStreamPeerDirectory(connection);
-  const relayConnection = new RelayConnection(connection.address);
+  const relayConnection = new RelayConnection(() => connection.address);
   const relaySource = new RelaySource(connection, relayConnection, relay);
   const door = new ServerDoor(connection);
   const runLog = new JetStreamRunLog(connection, appends);

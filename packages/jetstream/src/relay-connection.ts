@@ -20,7 +20,7 @@ const REACH_MS = 5_000;
  * Made when first needed, and closed when nobody needed it for a while.
  */
 export class RelayConnection {
-  readonly #address: MeshAddress;
+  readonly #address: () => MeshAddress;
   readonly #name: string;
   readonly #idleMs: number;
   #opening: Promise<MeshConnection> | undefined;
@@ -29,7 +29,7 @@ export class RelayConnection {
   #idle: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(address: MeshAddress, options: RelayConnectionOptions = {}) {
+  constructor(address: () => MeshAddress, options: RelayConnectionOptions = {}) {
     this.#address = address;
     this.#name = options.name ?? 'podmesh-relay';
     this.#idleMs = options.idleMs ?? IDLE_MS;
@@ -66,7 +66,7 @@ export class RelayConnection {
     if (this.#stopped) return Promise.reject(new MeshSilentError('the relay is stopped'));
     if (this.#open?.isClosed === true) this.#forget();
     if (this.#opening !== undefined) return this.#opening;
-    const opening = dialMesh(this.#address, this.#name, REACH_MS);
+    const opening = dialMesh(this.#address(), this.#name, REACH_MS);
     this.#opening = opening;
     const isCurrent = (): boolean => this.#opening === opening;
     opening.then(

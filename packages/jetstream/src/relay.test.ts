@@ -73,7 +73,7 @@ function gated(): { readonly opened: Promise<void>; open(): void } {
 }
 
 async function serve(source: ChunkSource, options: RelayOptions = {}): Promise<RelayConnection> {
-  const relay = new RelayConnection(far.address);
+  const relay = new RelayConnection(() => far.address);
   onTestFinished(() => relay.stop());
   void new RelaySource(far, relay, options).serve(PEER, source, stop.signal);
   await far.nc.flush();
@@ -83,7 +83,7 @@ async function serve(source: ChunkSource, options: RelayOptions = {}): Promise<R
 /** The relay of a peer whose own line is the proxy. */
 function fetching(options: RelayOptions = {}): RelayTransport {
   const address = { ...near.address, servers: [`127.0.0.1:${proxy.port}`] };
-  const relay = new RelayConnection(address);
+  const relay = new RelayConnection(() => address);
   onTestFinished(() => relay.stop());
   return new RelayTransport(relay, options);
 }
@@ -299,7 +299,7 @@ test('garbage is dropped, by the source and by who fetches', async () => {
 });
 
 test('the connection is made when it is needed, and closed when it is not needed any more', async () => {
-  const relay = new RelayConnection(near.address, { idleMs: 30 });
+  const relay = new RelayConnection(() => near.address, { idleMs: 30 });
   expect(relay.isOpen).toBe(false);
   const names = await Promise.all(
     [1, 2, 3].map(() => relay.use(stop.signal, async (connection) => connection)),

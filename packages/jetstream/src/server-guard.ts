@@ -32,16 +32,27 @@ export interface TrustedServer {
 /** Who gets in: whoever knows the token of a server for one person, or members. */
 export type ServerGuard =
   | { readonly kind: 'token'; readonly token: string }
-  | { readonly kind: 'trust'; readonly server: TrustedServer; readonly name: string };
+  | { readonly kind: 'trust'; readonly server: TrustedServer; readonly name: string }
+  /** Nobody but who started it may open what an account has stored. */
+  | {
+      readonly kind: 'closed';
+      readonly account: string;
+      readonly password: string;
+      readonly name: string;
+    };
+
+const CLOSED_USER = 'mover';
 
 /** Tells our server from a stranger on the same port, without giving anything away. */
 export const serverName = (guard: ServerGuard): string =>
-  `podmesh-${(guard.kind === 'token' ? guard.token : guard.name).slice(0, 12)}`;
+  guard.kind === 'token' ? `podmesh-${guard.token.slice(0, 12)}` : guard.name;
 
 /** How a daemon connects to its own server on loopback. */
 export function guardAddress(guard: ServerGuard, port: number, host = LOOPBACK): MeshAddress {
   const servers = [hostPort(ownHost(host), port)];
   if (guard.kind === 'token') return { servers, tls: false, token: guard.token };
+  if (guard.kind === 'closed')
+    return { servers, tls: false, user: CLOSED_USER, pass: guard.password };
   const { member, certificates } = guard.server;
   return {
     servers,
@@ -54,6 +65,10 @@ export function guardAddress(guard: ServerGuard, port: number, host = LOOPBACK):
 /** Lines of the server's configuration. */
 export function guardLines(guard: ServerGuard, accountsFolder: string): readonly string[] {
   if (guard.kind === 'token') return [`authorization { token: ${JSON.stringify(guard.token)} }`];
+  if (guard.kind === 'closed') {
+    const user = `{ user: ${CLOSED_USER}, password: ${JSON.stringify(guard.password)} }`;
+    return [`accounts { ${guard.account} { jetstream: enabled, users: [${user}] } }`];
+  }
   const { trust, tls } = guard.server;
   return [
     `operator: ${JSON.stringify(trust.operator)}`,

@@ -33,6 +33,9 @@ export const SECRET_BUCKET = 'pm-secrets';
 export const SECRET_STREAM = `KV_${SECRET_BUCKET}`;
 export const IMAGE_BUCKET = 'pm-images';
 export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
+/** What everybody must know of the mesh itself: which servers carry it. */
+export const MESH_BUCKET = 'pm-mesh';
+export const MESH_STREAM = `KV_${MESH_BUCKET}`;
 export const PEER_STREAM = `KV_${PEER_BUCKET}`;
 export const SLEEPER_BUCKET = 'pm-sleepers';
 export const SLEEPER_STREAM = `KV_${SLEEPER_BUCKET}`;
@@ -74,6 +77,7 @@ export function eventSubject(event: RunEvent): string {
       return pinSubject(event.run, event.source);
     case 'tasks-spawned':
     case 'sub-tasks-dropped':
+    case 'budget-spent':
       return spawnSubject(event.run, event.parent);
     case 'run-ended':
     // In one row with the end, so that each is refused to whoever has not seen the other.
@@ -174,6 +178,26 @@ export const KEEP_RELEASE_SUBJECT = 'pm.released';
 /** Here a peer is asked for chunks by those whom only the server connects with it. */
 export const relaySubject = (peer: PeerId): string => `pm.relay.${peer}`;
 export const RELAY_SUBJECTS = 'pm.relay.*';
+
+/** A stream that is made and removed to see whether servers take streams. */
+export const PROBE_STREAM = 'PM_PROBE';
+export const PROBE_SUBJECT = 'pm.probe';
+/** The record of the servers that carry the mesh, in `MESH_BUCKET`. */
+export const ANCHORS_KEY = 'anchors';
+/** Here the daemon of a peer is told by an anchor to begin or end being one. */
+export const anchorOrderSubject = (peer: PeerId): string => `pm.anchor.${peer}.order`;
+/** Here whoever moves the mesh is asked whether it still does. */
+export const anchorQuestionSubject = (peer: PeerId): string => `pm.anchor.${peer}.trying`;
+export const ANCHOR_ORDERS = 'pm.anchor.*.order';
+export const ANCHOR_QUESTIONS = 'pm.anchor.*.trying';
+/** Requests of the server's own API that move streams and servers. */
+export const streamSnapshotSubject = (stream: string): string =>
+  `$JS.API.STREAM.SNAPSHOT.${stream}`;
+export const streamRestoreSubject = (stream: string): string => `$JS.API.STREAM.RESTORE.${stream}`;
+export const EVACUATE_SUBJECT = '$JS.API.SERVER.EVACUATE';
+export const REMOVE_SERVER_SUBJECT = '$JS.API.SERVER.REMOVE';
+export const RESCUE_SUBJECT = '$JS.API.META.RESCUE';
+export const SERVERS_SUBJECT = '$SYS.REQ.SERVER.PING.JSZ';
 
 /** Peers that have secrets of a run are asked here for a sealed box of them. */
 export const BOX_SUBJECT = 'pm.box';

@@ -52,6 +52,7 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
   readonly #kept = new Map<number, { readonly slot: number; readonly onLost: () => void }>();
   #worker: Worker | undefined;
   #lastId = 0;
+  #forget: () => void = () => undefined;
 
   constructor(mesh: MeshConnection, options: LeaseKeeperOptions = {}) {
     this.#mesh = mesh;
@@ -77,6 +78,9 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
     worker.on('message', ({ id }: { kind: 'lost'; id: number }) => this.#lost(id));
     worker.on('error', () => this.#died(worker));
     worker.on('exit', () => this.#died(worker));
+    this.#forget = this.#mesh.onServers((servers) =>
+      worker.postMessage({ kind: 'servers', servers }),
+    );
     this.#worker = worker;
     worker.postMessage({ kind: 'look' });
   }
@@ -90,6 +94,7 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
   async stop(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;
+    this.#forget();
     for (const id of [...this.#kept.keys()]) this.#take(id);
     if (worker === undefined) return;
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
@@ -131,6 +136,7 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
   #died(worker: Worker): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
+    this.#forget();
     for (const id of [...this.#kept.keys()]) this.#lost(id);
   }
 }

@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerSample } from '@podmesh/core';
-import { CGROUP_ROOT } from './container-cgroup.ts';
+import { CGROUP_ROOT, statField } from './container-cgroup.ts';
 import { PROCESSES_MEASURED_MAX, PSS_WORTH_BYTES } from './podman-limits.ts';
 
 const PAGE_BYTES = 4_096;
+/** Of the counters in `/proc`, on every architecture that Linux still runs on. */
+const TICK_MS = 10;
 
 /** A process and all its descendants that live now, itself first; bounded. */
 export async function processTree(root: number): Promise<readonly number[]> {
@@ -30,11 +32,13 @@ export async function measureProcesses(
   const sizes = await Promise.all(pids.map(residentBytes));
   const alive = sizes.filter((bytes) => bytes !== undefined);
   if (alive.length === 0) return {};
+  const exact = cgroup === undefined ? undefined : await cgroupCpuMs(cgroup);
+  const cpuMs = exact ?? (await cpuMsOf(pids));
   const counted = cgroup === undefined ? undefined : await cgroupMemory(cgroup);
-  if (counted !== undefined) return { memoryBytes: counted, processes: alive.length };
+  if (counted !== undefined) return { memoryBytes: counted, processes: alive.length, cpuMs };
   const upperBound = alive.reduce((sum, bytes) => sum + bytes, 0);
   const memoryBytes = upperBound < PSS_WORTH_BYTES ? upperBound : await sharedOnce(pids, sizes);
-  return { memoryBytes, processes: alive.length };
+  return { memoryBytes, processes: alive.length, cpuMs };
 }
 
 async function residentBytes(pid: number): Promise<number | undefined> {
@@ -53,6 +57,27 @@ async function sharedOnce(
     sum += kib === undefined ? (sizes[i] ?? 0) : Number(kib) * 1_024;
   }
   return sum;
+}
+
+/** The kernel counts processor time in every cgroup of version 2, whatever is delegated. */
+async function cgroupCpuMs(cgroup: string): Promise<number | undefined> {
+  const text = await readFile(join(CGROUP_ROOT, cgroup, 'cpu.stat'), 'utf8').catch(() => undefined);
+  const usec = statField(text, 'usage_usec');
+  return usec === undefined ? undefined : Math.round(usec / 1_000);
+}
+
+/** Without a cgroup: of those that live, and of those that they waited for. What nobody waited for is not known any more. */
+async function cpuMsOf(pids: readonly number[]): Promise<number> {
+  const stats = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)),
+  );
+  return stats.reduce((sum, stat) => sum + ticksIn(stat) * TICK_MS, 0);
+}
+
+/** Fields 14 to 17 of proc(5)'s `stat`; the name, which may hold anything, ends at the last parenthesis. */
+function ticksIn(stat = ''): number {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + (Number(ticks) || 0), 0);
 }
 
 async function cgroupMemory(cgroup: string): Promise<number | undefined> {

@@ -1,4 +1,5 @@
 import type {
+  AnchorRecord,
   ArtifactFinder,
   ArtifactShelf,
   ArtifactStore,
@@ -12,6 +13,13 @@ import type {
   SecretBoxes,
   SleepingPeers,
 } from '@podmesh/core';
+import type { Downloads } from './downloads.ts';
+
+/** Who carries a mesh. */
+export interface AnchorsOfMesh {
+  /** Undefined in a mesh whose servers people run themselves. */
+  read(): Promise<AnchorRecord | undefined>;
+}
 
 /** How a mesh is reached: it answers; nobody does; or too few of its servers are there to agree on anything. */
 export type MeshReach = 'here' | 'away' | 'stands-still';
@@ -34,6 +42,8 @@ export interface Client {
   readonly members: MemberDirectory;
   /** All that can be had, from whatever place. */
   readonly artifacts: ArtifactStore;
+  /** Large files from the peers that have them, put together in `folder`; absent: everything comes from `artifacts`. */
+  readonly downloads?: (folder: string) => Pick<Downloads, 'fetchInto' | 'came' | 'close'>;
   /** What is in the server's object store. */
   readonly objects: Pick<ArtifactStore, 'stat'>;
   /** How full that is, what is in it, and what a graph names of it. */
@@ -42,6 +52,8 @@ export interface Client {
   readonly imageTags: ImageTags;
   readonly liveLog: LiveLog;
   readonly boxes: Pick<SecretBoxes, 'put'>;
+  /** Which servers carry the mesh. */
+  readonly anchors: AnchorsOfMesh;
   /** Address without credentials. */
   readonly url: string;
   /** Tells when the mesh is lost or stands still, and is back, until the returned function is called. */

@@ -1,12 +1,19 @@
 import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
+import type { AnchorRecord } from '@podmesh/core';
 import {
+  AnchorBook,
   connectMesh,
+  followAnchors,
+  MeshArtifacts,
   type MeshConnection,
   noteSeen,
   openMesh,
   watchStandstill,
 } from '@podmesh/jetstream';
+import type { OwnCertificate } from '@podmesh/transfer';
 import type { Client, MeshReach } from './client.ts';
+import { Downloads } from './downloads.ts';
+import { PeerTransport } from './peer-transport.ts';
 
 /** Long enough for a server that just starts, short enough for a person who mistyped an address. */
 const CONNECT_MS = 5_000;
@@ -17,13 +24,21 @@ const CONNECT_MS = 5_000;
  */
 export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<Client> {
   const folder = folderOfMeshUrl(url);
-  const address =
-    folder === undefined ? url : await memberAddress(new MeshFolder(folder), ['user']);
+  const member = folder === undefined ? undefined : new MeshFolder(folder);
+  const address = member === undefined ? url : await memberAddress(member, ['user']);
+  const own = await ownCertificate(member);
   const connection = await connectMesh({ url: address, name, timeoutMs: CONNECT_MS });
   const mesh = openMesh(connection);
-  const { member } = connection;
+  const transport = new PeerTransport({ ...mesh, own });
   // In no hurry: who closes the connection waits for what was sent.
-  if (member !== undefined) void noteSeen(connection, member).catch(() => undefined);
+  if (connection.member !== undefined)
+    void noteSeen(connection, connection.member).catch(() => undefined);
+  const following = new AbortController();
+  const remember = (record: AnchorRecord): void => {
+    // Who only reads this folder uses what it knew before.
+    void member?.setAnchors(record).catch(() => undefined);
+  };
+  void followAnchors(connection, remember, following.signal);
   return {
     runLog: mesh.runLog,
     drives: mesh.drives,
@@ -31,17 +46,20 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     orders: mesh.orders,
     sleepers: mesh.sleepers,
     members: mesh.members,
-    artifacts: mesh.everywhere,
+    artifacts: new MeshArtifacts({ objects: mesh.artifacts, finder: mesh.finder, transport }),
+    downloads: (folder) => new Downloads(folder, { ...mesh, own }),
     objects: mesh.artifacts,
     shelf: mesh.shelf,
     finder: mesh.finder,
     imageTags: mesh.imageTags,
     liveLog: mesh.liveLog,
     boxes: mesh.boxes,
+    anchors: { read: () => new AnchorBook(connection).read() },
     url: connection.url,
     onReach: (listener) => watchReach(connection, listener),
     close: async () => {
-      await mesh.stop();
+      following.abort();
+      await Promise.all([transport.stop(), mesh.stop()]);
       await connection.close();
     },
   };
@@ -60,4 +78,11 @@ function watchReach(connection: MeshConnection, listener: (reach: MeshReach) => 
     over.abort();
     forget();
   };
+}
+
+/** What peers let this home in with; undefined in a mesh without certificates. */
+async function ownCertificate(member: MeshFolder | undefined): Promise<OwnCertificate | undefined> {
+  const { ca, certificate: cert, key } = (await member?.certificates()) ?? {};
+  if (ca === undefined || cert === undefined || key === undefined) return undefined;
+  return { ca, cert, key };
 }

@@ -20,6 +20,9 @@ function newCase() {
     runLog,
     objects: ports.artifacts,
     members: { list: async () => [] },
+    anchors: {
+      read: async () => undefined,
+    },
     url: 'nats://nowhere',
     onReach: () => () => undefined,
     close: async () => undefined,

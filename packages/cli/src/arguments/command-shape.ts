@@ -16,6 +16,7 @@ export type OperandKind =
   | 'shell'
   | 'image-action'
   | 'cache-action'
+  | 'anchor-action'
   | 'service-action'
   | 'digest'
   | 'peer'

@@ -1,3 +1,4 @@
+import { ANCHORS } from './anchor-commands.ts';
 import { CACHE } from './cache-commands.ts';
 import type { CommandShape } from './command-shape.ts';
 import { IMAGE } from './image-commands.ts';
@@ -32,6 +33,7 @@ export const COMMANDS = {
   undrain: UNDRAIN,
   policy: POLICY,
   explain: EXPLAIN,
+  anchors: ANCHORS,
   service: SERVICE,
   doctor: DOCTOR,
   completion: COMPLETION,

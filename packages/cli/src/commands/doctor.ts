@@ -1,7 +1,9 @@
+import { meshFindings } from '@podmesh/core';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { toCliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import type { Finding } from '../home/daemon-program.ts';
+import { greetAnchors, heardAnchors } from '../mesh/greet-anchors.ts';
 import { meshUrl, openClient } from '../mesh/open-client.ts';
 import { versionsFinding } from '../mesh/versions-finding.ts';
 import { countText } from '../render/amounts.ts';
@@ -27,17 +29,35 @@ async function examineMesh(world: World, given: string | undefined): Promise<rea
   try {
     const client = await openClient(world, url);
     try {
-      const peers = await client.peers.list();
+      const [peers, record] = await Promise.all([client.peers.list(), client.anchors.read()]);
       const found = `${client.url}, ${countText(peers.length, 'peer')}`;
       const reached: Finding = { check: 'mesh', ok: true, required: true, found };
-      return [reached, rolesFinding(url), versionsFinding(world.version, peers)];
+      const servers = await greetAnchors(world, record, url);
+      return [
+        reached,
+        rolesFinding(url),
+        versionsFinding(world.version, peers),
+        ...meshFindings(servers, peers),
+      ];
     } finally {
       await client.close();
     }
   } catch (error) {
     const { message, advice } = toCliError(error);
     const repair = advice ?? 'Start it with "podmesh up", or correct --nats or PODMESH_NATS.';
-    return [{ check: 'mesh', ok: false, required: true, found: message, repair }];
+    const mesh = { check: 'mesh', ok: false, required: true, found: message, repair };
+    return [mesh, ...(await silentAnchors(world, url))];
+  }
+}
+
+/** Of a mesh that does not work: which of its servers answer at all, as far as anybody here knows them. */
+async function silentAnchors(world: World, url: string): Promise<readonly Finding[]> {
+  try {
+    const servers = await greetAnchors(world, await heardAnchors(url), url);
+    return servers.length < 2 ? [] : meshFindings(servers, []).slice(0, 1);
+  } catch {
+    // What is no address was said already.
+    return [];
   }
 }
 

@@ -48,6 +48,8 @@ function operandWords({ operands: [operand] }: CommandShape): CommandWords['oper
       return ['build', 'ls', 'tags'];
     case 'cache-action':
       return CACHE_ACTIONS;
+    case 'anchor-action':
+      return ['set'];
     case 'service-action':
       return SERVICE_ACTIONS;
     case 'shell':

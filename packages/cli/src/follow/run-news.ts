@@ -66,6 +66,7 @@ export type RunNews =
   | { readonly kind: 'not-needed'; readonly task: TaskId; readonly found: string }
   | { readonly kind: 'spawned'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
   | { readonly kind: 'dropped'; readonly parent: TaskId; readonly tasks: readonly TaskId[] }
+  | { readonly kind: 'budget-spent'; readonly parent: TaskId; readonly cpuMs: number }
   | { readonly kind: 'cancel-requested'; readonly by: string; readonly reason: string };
 
 /** The news in a fact that `state` has already folded; `skippedBefore` is the count of before. */
@@ -137,6 +138,8 @@ export function runNews(
     }
     case 'sub-tasks-dropped':
       return { kind: 'dropped', parent: event.parent, tasks: event.tasks };
+    case 'budget-spent':
+      return { kind: 'budget-spent', parent: event.parent, cpuMs: event.cpuMs };
     case 'task-cancelled':
     case 'run-ended':
       return undefined;
@@ -192,6 +195,8 @@ export function newsText(news: RunNews, run: RunId): string {
       const others = more.length === 0 ? '' : ` and ${more.length} more`;
       return `${news.parent} wants ${first}${others} no more`;
     }
+    case 'budget-spent':
+      return `what ${news.parent} spawned used ${Math.floor(news.cpuMs / 1_000)} s of CPU time, its budget: it is ended`;
     case 'cancel-requested':
       return `${news.by} cancelled the run${news.reason === '' ? '' : `: ${news.reason}`}`;
     default:

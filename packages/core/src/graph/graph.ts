@@ -87,8 +87,10 @@ export interface SpawnBudget {
   /** 1: its sub-tasks may spawn none. 0: nor may it. */
   readonly depth?: number;
   readonly tasks?: number;
-  /** Once its sub-tasks have used so much it may spawn no more. */
+  /** Once its sub-tasks have used so much they are ended, and it may spawn no more. */
   readonly cpuSeconds?: number;
+  /** Images in which they may run besides that of the task: references, or beginnings of them and `*`. */
+  readonly images?: readonly string[];
 }
 
 /** How often a failed attempt is repeated, beyond what the policy of each kind allows by itself. */

@@ -6,6 +6,7 @@ import {
   SPAWN_KEY_CHARACTERS_MAX,
 } from '../words/limits.ts';
 import { ok, type Result, refused } from '../words/result.ts';
+import { checkImage, type ImageRules } from './check-image.ts';
 import { checkReach } from './check-reach.ts';
 import { checkReferences } from './check-references.ts';
 import { checkShape } from './check-shape.ts';
@@ -29,6 +30,7 @@ export interface Spawner {
   readonly earlier: readonly Job[];
   /** Those that wait for it: its own job, that of the task which spawned it, and so on. */
   readonly line: readonly Job[];
+  readonly isOfDocument: ImageRules['isOfDocument'];
   readonly sha256: Sha256;
 }
 
@@ -61,6 +63,7 @@ export function parseSpawn(
   for (const [at, job] of read.entries()) {
     if (job !== undefined) checkAlone(job, at, problems);
     if (job !== undefined) checkReach(job, at, spawner.job, problems);
+    if (job !== undefined && !isInherited(job)) checkImage(job.container, at, spawner, problems);
     if (job !== undefined) checkLine(job, at, { names, line: spawner.line, problems });
   }
   if (!problems.isEmpty) return refused(problems.toProblems());
@@ -73,6 +76,10 @@ export function parseSpawn(
 
 /** Stands for the image of the task that spawns until the jobs are read. */
 const INHERITED = 'podmesh/image-of-the-task-that-spawns';
+
+function isInherited({ container }: Job): boolean {
+  return container.kind === 'reference' && container.reference === INHERITED;
+}
 
 /**
  * Of the jobs that others may name, those that are named: a task may have spawned thousands, and checking them all at
@@ -177,12 +184,11 @@ function inRun(job: Job, ids: ReadonlyMap<JobId, JobId>, { job: above }: Spawner
   return {
     ...job,
     id: rename(job.id),
-    container:
-      container.kind === 'reference' && container.reference === INHERITED
-        ? above.container
-        : container.kind === 'output'
-          ? { ...container, job: rename(container.job) }
-          : container,
+    container: isInherited(job)
+      ? above.container
+      : container.kind === 'output'
+        ? { ...container, job: rename(container.job) }
+        : container,
     inputs,
     after: job.after.map(rename),
   };

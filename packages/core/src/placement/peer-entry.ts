@@ -17,6 +17,8 @@ export interface PeerEntry {
   readonly free: Capacity;
   /** Attempts it has in hand: an open attempt that is not among them was given up, whoever lives. */
   readonly claims: readonly ClaimId[];
+  /** CPU milliseconds that attempts among them have used so far, of those that have a budget; absent: of none. */
+  readonly spending?: Readonly<Record<ClaimId, number>>;
   /** Runs it drives now. */
   readonly driving: number;
   /** Image id → references, of images it holds; bounded. */
@@ -40,6 +42,22 @@ export interface PeerEntry {
   readonly bulk?: BulkAddress;
   /** What it would keep for others; absent: nothing, and from peers of a version that could not. */
   readonly keeps?: KeepOffering;
+  /** How steady its machine is; absent of peers of a version that did not tell. */
+  readonly standing?: Standing;
+  /** When the server got this, milliseconds since 1970 by its own clock; set by whoever reads. */
+  readonly heardAtMs?: number;
+}
+
+/** What makes a machine fit to carry the mesh. */
+export interface Standing {
+  /** Of the machine. */
+  readonly uptimeSeconds: number;
+  /** Where the daemon keeps its files. */
+  readonly freeDiskBytes: number;
+  /** Of the nats-server that it could start; absent where there is none. */
+  readonly serverVersion?: string;
+  /** What its own clock said, milliseconds since 1970. */
+  readonly clockMs: number;
 }
 
 /** How far a peer is that takes nothing more. What runs and what it drives stands in its entry. */

@@ -3,6 +3,7 @@ import type { Retries } from '../graph/graph.ts';
 import type { Logged } from '../ports.ts';
 import type { TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
+import { spentAbove } from './cpu-budget.ts';
 import { decideWhen } from './decide-when.ts';
 import { cancelTask, dropTasks, endDropped } from './drop-tasks.ts';
 import { expandJob, failExpansion } from './expand-job.ts';
@@ -27,6 +28,7 @@ import { shareFailure, shareParts, shareText } from './share-parts.ts';
 import { skipDependents } from './skip-dependents.ts';
 import { chargeCpu } from './spawn-line.ts';
 import { spawnTasks } from './spawn-tasks.ts';
+import { spendBudget } from './spend-budget.ts';
 import {
   isSettled,
   type PastAttempt,
@@ -56,6 +58,9 @@ export function applyEvent(state: RunState, { event, sequence, at }: Logged): vo
       return;
     case 'sub-tasks-dropped':
       dropTasks(state, event, sequence);
+      return;
+    case 'budget-spent':
+      spendBudget(state, event, sequence);
       return;
     case 'outputs-lost':
       loseOutputs(state, event, sequence);
@@ -253,7 +258,10 @@ function onFailed(
   const job = state.index.jobOf(task);
   const { forgiven } = open;
   const { sequence } = end;
-  const next = afterFailure(past.slice(forgiven), state.graph.jobs[job]?.retries ?? NO_RETRIES);
+  const retries = state.graph.jobs[job]?.retries ?? NO_RETRIES;
+  // Of a budget that is used up nothing is left for another attempt, nor for a person to wait for.
+  const isSpent = spentAbove(state, task) !== undefined;
+  const next = isSpent ? 'give-up' : afterFailure(past.slice(forgiven), retries);
   switch (next) {
     case 'retry':
       readyAgain(state, task, { past, forgiven, sequence });

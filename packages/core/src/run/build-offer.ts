@@ -13,6 +13,7 @@ import { laneOf } from '../placement/lane.ts';
 import type { Sha256 } from '../words/digest.ts';
 import { type ArtifactId, artifactId, type JobId, type TaskId } from '../words/ids.ts';
 import { assert, unreachable } from '../words/unreachable.ts';
+import { cpuLeftMs } from './cpu-budget.ts';
 import type { Offer, OfferedImage } from './offer.ts';
 import { grownRequirements, peersToAvoid } from './retry-policy.ts';
 import type { RunEvent } from './run-event.ts';
@@ -58,6 +59,7 @@ export function buildOffer(
       input.kind === 'item' ? known.item(task).artifact : resolveInput(state, input, known);
     if (resolved !== undefined) inputs[name] = resolved;
   }
+  const left = cpuLeftMs(state, task);
   return {
     run,
     task: state.index.idOf(task),
@@ -73,6 +75,7 @@ export function buildOffer(
     net: job.net,
     ...placementOf(job, before.past, known),
     timeoutMs: job.timeoutMs,
+    ...(left === undefined ? {} : { cpuLeftMs: left }),
     avoid: peersToAvoid(before.past),
     cache: job.cache,
   };

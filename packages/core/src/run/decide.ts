@@ -1,7 +1,7 @@
 import type { ArtifactRef } from '../artifact/artifact.ts';
 import type { Sequence } from '../ports.ts';
 import { KEEPS_PER_RUN_MAX, OFFERS_PER_RUN_MAX } from '../words/limits.ts';
-import { droppedAttempts, droppedCount } from './drop-tasks.ts';
+import { droppedAttempts, droppedCount, whyStopped } from './drop-tasks.ts';
 import { wantedCopies } from './keep-outputs.ts';
 import { missedAnOutput, outputsReadBy } from './lost-outputs.ts';
 import type { RunEnded, TaskCounts } from './run-event.ts';
@@ -28,8 +28,8 @@ export type Decision =
   | { readonly kind: 'expand-job'; readonly task: number }
   /** Bring its outputs to so many peers, or say why they are fewer. */
   | { readonly kind: 'keep-outputs'; readonly task: number; readonly copies: number }
-  /** Its parent wants it no more, or has failed for good: append the end of its attempt, so that whoever is at work on it hears of it. */
-  | { readonly kind: 'stop-task'; readonly task: number }
+  /** Nobody wants it any more, or its budget is used up: append the end of its attempt, so that whoever is at work on it hears of it. */
+  | { readonly kind: 'stop-task'; readonly task: number; readonly why: string }
   /** Append `task-cancelled` behind `sequence`, so that no offer still on its way starts the task. */
   | { readonly kind: 'fence-task'; readonly task: number; readonly sequence: Sequence }
   /** Everything is settled: write the record and the last fact. */
@@ -74,7 +74,11 @@ export function decide(
 }
 
 function stops(state: RunState): readonly Decision[] {
-  return [...droppedAttempts(state)].map(({ task }) => ({ kind: 'stop-task', task }));
+  return [...droppedAttempts(state)].map(({ task }) => ({
+    kind: 'stop-task',
+    task,
+    why: whyStopped(state, task),
+  }));
 }
 
 function fences(state: RunState): readonly Decision[] {

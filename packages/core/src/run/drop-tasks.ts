@@ -1,4 +1,5 @@
 import type { Sequence } from '../ports.ts';
+import { spentAbove, spentText } from './cpu-budget.ts';
 import type { SubTasksDropped } from './run-event.ts';
 import type { RunState } from './run-state.ts';
 import { skipDependents } from './skip-dependents.ts';
@@ -37,12 +38,20 @@ export function* droppedAttempts(
     if (now?.kind === 'running') yield { task, now };
   }
   // Not a matter of the fold: logs of before tell of sub-tasks that were tried again when their parent had failed.
-  if (state.parents.size === 0 || state.counts.failed === 0) return;
+  const hasReason = state.counts.failed > 0 || state.spent.size > 0;
+  if (state.parents.size === 0 || !hasReason) return;
   for (const task of state.running) {
     const now = state.tasks[task];
-    if (now?.kind === 'running' && !state.dropped.has(task) && isOrphan(state, task))
-      yield { task, now };
+    if (now?.kind !== 'running' || state.dropped.has(task)) continue;
+    if (isOrphan(state, task) || spentAbove(state, task) !== undefined) yield { task, now };
   }
+}
+
+/** Why such an attempt is to end, for people. */
+export function whyStopped(state: RunState, task: number): string {
+  const owner = state.dropped.has(task) ? undefined : spentAbove(state, task);
+  if (owner !== undefined) return spentText(state, owner);
+  return 'the task that spawned it wants it no more, or has failed';
 }
 
 /** A task above it has failed for good. */

@@ -3,6 +3,7 @@ import { ALL_OUTPUTS, isArray } from '../graph/graph.ts';
 import { ITEM } from '../graph/read-for-each.ts';
 import type { ArtifactId, RunId } from '../words/ids.ts';
 import { RERUNS_PER_TASK_MAX } from '../words/limits.ts';
+import { spentAbove } from './cpu-budget.ts';
 import type { OutputsLost } from './run-event.ts';
 import { isUndecided, type RunState } from './run-state.ts';
 
@@ -89,7 +90,10 @@ export function lossOf(
 }
 
 function canBeMadeAgain(state: RunState, producer: number): boolean {
-  return (state.reruns.get(producer) ?? 0) < RERUNS_PER_TASK_MAX;
+  return (
+    (state.reruns.get(producer) ?? 0) < RERUNS_PER_TASK_MAX &&
+    spentAbove(state, producer) === undefined
+  );
 }
 
 /** What the tasks of a job read of another job: an input, or an image that was built. */

@@ -32,6 +32,8 @@ export interface Offer {
   readonly net: boolean;
   readonly requirements: Requirements;
   readonly timeoutMs: number;
+  /** CPU time left of the budget above a sub-task: its peer ends it beyond that, and tells what it uses. Absent: no budget. */
+  readonly cpuLeftMs?: number;
   /** Peers on which earlier attempts failed: they let others go first. */
   readonly avoid: readonly PeerId[];
   readonly cache: boolean;

@@ -3,12 +3,14 @@ import { referencesOf } from '../graph/job-edges.ts';
 import { canonicalJson } from '../words/digest.ts';
 import {
   JOBS_PER_GRAPH_MAX,
+  SPAWN_BYTES_PER_RUN_MAX,
   SPAWN_CPU_SECONDS_DEFAULT,
   SPAWN_DEPTH_DEFAULT,
   SPAWN_JOBS_MAX,
   SPAWN_TASKS_DEFAULT,
   TASKS_PER_GRAPH_MAX,
 } from '../words/limits.ts';
+import { spentText } from './cpu-budget.ts';
 import type { TasksSpawned } from './run-event.ts';
 import type { RunState } from './run-state.ts';
 import { lineOf } from './spawn-line.ts';
@@ -91,6 +93,11 @@ function refuseSize(state: RunState, jobs: readonly Job[]): SpawnRefusal | undef
   }
   const jobCount = state.index.jobs.length + jobs.length;
   const taskCount = state.index.taskCount + tasksIn(jobs);
+  const mib = SPAWN_BYTES_PER_RUN_MAX / 1024 ** 2;
+  if (state.spawnBytes + charactersOf(jobs) > SPAWN_BYTES_PER_RUN_MAX) {
+    const message = `all that tasks of this run spawn takes ${mib} MiB of the log of the run at most, and that is used up: write shorter jobs, use "count", and give what is long as an artifact`;
+    return { kind: 'run-too-large', message };
+  }
   if (jobCount <= JOBS_PER_GRAPH_MAX && taskCount <= TASKS_PER_GRAPH_MAX) return undefined;
   const message = `the run would have ${jobCount} jobs and ${taskCount} tasks; ${JOBS_PER_GRAPH_MAX} and ${TASKS_PER_GRAPH_MAX} are possible`;
   return { kind: 'run-too-large', message };
@@ -120,6 +127,8 @@ function refuseBudget(
       const message = `the budget "tasks" of ${id} is ${tasksMost}, and with these there would be ${tasks} sub-tasks; ${raise}`;
       return { kind: 'budget-tasks', message };
     }
+    if (state.spent.has(task))
+      return { kind: 'budget-cpu-seconds', message: spentText(state, task) };
     const cpuSeconds = (spent?.cpuMs ?? 0) / 1_000;
     const cpuMost = budget.cpuSeconds ?? SPAWN_CPU_SECONDS_DEFAULT;
     if (cpuSeconds >= cpuMost) {
@@ -128,6 +137,11 @@ function refuseBudget(
     }
   }
   return undefined;
+}
+
+/** What the jobs of a spawn take in the log; not less than their bytes by much, and the same for everybody. */
+export function charactersOf(jobs: readonly Job[]): number {
+  return JSON.stringify(jobs).length;
 }
 
 function tasksIn(jobs: readonly Job[]): number {

@@ -18,6 +18,7 @@ export type RunEvent =
   | RunCancelRequested
   | TasksSpawned
   | SubTasksDropped
+  | BudgetSpent
   | OutputsLost
   | InputPinned
   | RunEnded
@@ -86,6 +87,18 @@ export interface SubTasksDropped {
   readonly attempt: number;
   readonly claim: ClaimId;
   readonly tasks: readonly TaskId[];
+}
+
+/**
+ * What a task spawned, all levels together, has used up the CPU time that the document gives it: told by the driver, which
+ * adds up what has ended and what peers say of what is at work. Appended where its `tasks-spawned` are.
+ */
+export interface BudgetSpent {
+  readonly kind: 'budget-spent';
+  readonly run: RunId;
+  /** Whose budget it was. */
+  readonly parent: TaskId;
+  readonly cpuMs: number;
 }
 
 /**

@@ -27,6 +27,8 @@ export interface RunState {
   readonly decided: Set<number>;
   /** What tasks spawned, by the number of the task that did. */
   readonly spawns: Map<number, Spawns>;
+  /** Characters of all `tasks-spawned` so far, accepted or not. */
+  spawnBytes: number;
   /** Job position → number of the task that spawned the job; of jobs of the document nothing. */
   readonly parents: Map<number, number>;
   /**
@@ -36,6 +38,8 @@ export interface RunState {
   readonly handled: Set<number>;
   /** Sub-tasks that their parent wanted no more before they were settled. */
   readonly dropped: Set<number>;
+  /** Tasks whose sub-tasks used up their CPU time (`budget-spent`), with the milliseconds that were told. */
+  readonly spent: Map<number, number>;
   /** Tasks that may be attempted, by task number, oldest first. */
   readonly ready: Set<number>;
   /** Tasks with an open attempt, by task number. */
@@ -100,9 +104,11 @@ export function initialRunState(graph: Graph): RunState {
     expansions: new Map(),
     decided: new Set(),
     spawns: new Map(),
+    spawnBytes: 0,
     parents: new Map(),
     handled: new Set(),
     dropped: new Set(),
+    spent: new Map(),
     counts: { succeeded: 0, cached: 0, failed: 0, skipped: 0, cancelled: 0 },
     cancelRequested: false,
     ended: undefined,

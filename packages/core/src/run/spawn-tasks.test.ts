@@ -7,39 +7,11 @@ import { decide } from './decide.ts';
 import { wantedCopies } from './keep-outputs.ts';
 import type { TasksSpawned } from './run-event.ts';
 import { fakeSha256, RUN, RunFixture, resultOf } from './run-fixture.test-kit.ts';
+import { asks, parsed, told } from './spawn.test-kit.ts';
 import { judgeSpawn, spawnedUnder, spawnerOf, spawnSequence, tasksOf } from './spawn-tasks.ts';
 
 const none = new Set<number>();
 const OUT = { outputs: { out: 'fd:1' } };
-
-/** What a task asks for, as its peer would append it. */
-function asks(
-  run: RunFixture,
-  parent: string,
-  key: string,
-  jobs: readonly object[],
-  attempt = 1,
-): TasksSpawned {
-  return { ...told(parent, key, attempt), jobs: parsed(run, parent, key, jobs) };
-}
-
-function told(parent: string, key: string, attempt: number): Omit<TasksSpawned, 'jobs'> {
-  const claim = claimId(`${parent.replace(':', '_')}-${attempt}`);
-  return { kind: 'tasks-spawned', run: RUN, parent: taskId(parent), attempt, claim, key };
-}
-
-function parsed(
-  run: RunFixture,
-  parent: string,
-  key: string,
-  jobs: readonly object[],
-): readonly Job[] {
-  const spawner = spawnerOf(run.state, taskId(parent), fakeSha256);
-  assert(spawner !== undefined, 'the parent is there');
-  const read = parseSpawn({ key, jobs }, spawner);
-  if (!read.ok) throw new Error(JSON.stringify(read.error));
-  return read.value;
-}
 
 function refusal(run: RunFixture, event: TasksSpawned): string | undefined {
   const before = run.state.index.jobs.length;
@@ -210,7 +182,7 @@ describe('what a task spawns', () => {
     run.start('a--k');
     expect(decide(run.state, none)).toEqual([]);
     run.fail('a', 'exit');
-    expect(decide(run.state, none)).toEqual([{ kind: 'stop-task', task: 1 }]);
+    expect(decide(run.state, none)).toMatchObject([{ kind: 'stop-task', task: 1 }]);
     run.fail('a--k', 'cancelled');
     expect(decide(run.state, none)).toMatchObject([{ kind: 'end-run', state: 'failed' }]);
   });

@@ -1,10 +1,10 @@
-import type { Job } from '../graph/graph.ts';
+import type { ContainerRef, Job } from '../graph/graph.ts';
 import type { Spawner } from '../graph/parse-spawn.ts';
 import type { Sequence } from '../ports.ts';
 import { canonicalJson, type Sha256 } from '../words/digest.ts';
 import type { TaskId } from '../words/ids.ts';
 import { appendJobs } from './append-jobs.ts';
-import { refuseSpawn } from './refuse-spawn.ts';
+import { charactersOf, refuseSpawn } from './refuse-spawn.ts';
 import type { TasksSpawned } from './run-event.ts';
 import type { RunState } from './run-state.ts';
 import { lineOf, spawnsOf } from './spawn-line.ts';
@@ -26,6 +26,8 @@ export function spawnTasks(state: RunState, event: TasksSpawned, sequence: Seque
     return;
   }
   spawns.refusal = refuseSpawn(state, event);
+  // Whatever was in it: it is in the log.
+  state.spawnBytes += charactersOf(event.jobs);
   if (spawns.refusal !== undefined) return;
   const firstJob = state.index.jobs.length;
   for (let job = firstJob; job < firstJob + event.jobs.length; job += 1) {
@@ -82,7 +84,21 @@ export function spawnerOf(state: RunState, task: TaskId, sha256: Sha256): Spawne
   const [job] = line;
   return job === undefined
     ? undefined
-    : { task, job, line, earlier: spawnedBy(state, task), sha256 };
+    : {
+        ...{ task, job, line, earlier: spawnedBy(state, task), sha256 },
+        isOfDocument: (container) => isOfDocument(state, container),
+      };
+}
+
+/** By its name, or by what the name meant when the run was published. */
+function isOfDocument(state: RunState, asked: ContainerRef): boolean {
+  if (asked.kind === 'output') return false;
+  const name = asked.kind === 'digest' ? asked.digest : asked.reference;
+  return state.index.jobs.some(({ container }, position) => {
+    if (container.kind === 'output' || state.parents.has(position)) return false;
+    if (container.kind === 'digest') return container.digest === name;
+    return container.reference === name || Object.values(container.pins ?? {}).includes(name);
+  });
 }
 
 /** All jobs that the task spawned, oldest first: what the next ones may read of. */

@@ -70,8 +70,12 @@ export const SPAWN_CPU_SECONDS_DEFAULT = 8_640_000;
 export const SPAWN_CPU_SECONDS_MAX = 1_000_000_000;
 /** Jobs of one `tasks-spawned`; who wants more asks again with another key. */
 export const SPAWN_JOBS_MAX = 1_000;
+/** Of the log of one run, characters of all jobs that tasks of it spawned: whoever reads the log holds them in memory. */
+export const SPAWN_BYTES_PER_RUN_MAX = 256 * 1024 * 1024;
 /** Characters of the key of a spawn. */
 export const SPAWN_KEY_CHARACTERS_MAX = 256;
+/** Images that a job names for its sub-tasks. */
+export const SPAWN_IMAGES_MAX = 100;
 /** Entries of one tree artifact. */
 export const TREE_ENTRIES_MAX = 1_000_000;
 /** Bytes of one artifact. */

@@ -83,9 +83,10 @@ export class CapacityLedger {
     return Math.max(0, room);
   }
 
-  /** Undefined when it does not fit any more. */
-  reserve(requirements: Requirements): Reservation | undefined {
-    if (!fits(requirements, this.free())) return undefined;
+  /** Undefined when it does not fit any more. `sharesCores`: with one that waits for it, or is to lend its own in a moment. */
+  reserve(requirements: Requirements, sharesCores = false): Reservation | undefined {
+    const asked = sharesCores ? { ...requirements, cpus: 0 } : requirements;
+    if (!fits(asked, this.free())) return undefined;
     // A copy, so that equal requirements of two tasks are two entries.
     const entry = { ...requirements };
     this.#taken.add(entry);

@@ -16,6 +16,7 @@ import {
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
+import { watchBudgets } from './budget-watch.ts';
 import { endRun, endUnreadable } from './end-run.ts';
 import { Growth, isOfferable } from './growth.ts';
 import { Losses, type LossesParts, type Suspect } from './losses.ts';
@@ -90,11 +91,12 @@ export class Driver {
     const growth = new Growth(this.#parts, this.#run, this.#wake, stop);
     const act = this.#act({ keeper, growth }, stop).finally(() => done.abort());
     const sweep = this.#sweep(stop);
+    const budgets = watchBudgets({ ...this.#parts, run: this.#run }, () => this.#state, stop);
     try {
       await this.#fold(stop);
     } finally {
       done.abort();
-      await Promise.all([act, sweep]);
+      await Promise.all([act, sweep, budgets]);
       await Promise.all([keeper.ended(), growth.ended(), this.#losses.ended()]);
     }
     if (this.#state?.ended === undefined && !this.#isOver) return 'stopped';
@@ -182,7 +184,7 @@ export class Driver {
           keeper.begin(state, decision.task, decision.copies);
           break;
         case 'stop-task':
-          appends.push(this.#stopTask(state, decision.task));
+          appends.push(this.#stopTask(state, decision.task, decision.why));
           break;
         case 'fence-task':
           appends.push(this.#fence(state, decision.task, decision.sequence));
@@ -211,14 +213,11 @@ export class Driver {
   }
 
   /** Refused: it ended meanwhile by itself. Its peer finds out within seconds, and its own outcome is refused. */
-  async #stopTask(state: RunState, task: number): Promise<void> {
+  async #stopTask(state: RunState, task: number, why: string): Promise<void> {
     const now = state.tasks[task];
     if (now?.kind !== 'running') return;
     const { attempt, claim, sequence } = now;
-    const failure = {
-      kind: 'cancelled',
-      message: 'the task that spawned it wants it no more, or has failed',
-    } as const;
+    const failure = { kind: 'cancelled', message: why } as const;
     const what = { run: this.#run, task: state.index.idOf(task), attempt, claim, failure };
     await this.#parts.log.append({ kind: 'attempt-failed', ...what }, sequence);
   }

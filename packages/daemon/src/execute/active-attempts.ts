@@ -28,6 +28,7 @@ export class ActiveAttempts {
   readonly #active = new Map<ClaimId, ActiveAttempt>();
   /** In the order in which their containers were started. */
   readonly #running = new Map<ClaimId, RunningContainer>();
+  readonly #cpuMs = new Map<ClaimId, number>();
   #draining = false;
 
   constructor(leases: LeaseKeeper) {
@@ -62,6 +63,15 @@ export class ActiveAttempts {
     this.#running.set(claim, container);
   }
 
+  noteCpu(claim: ClaimId, cpuMs: number): void {
+    if (this.#active.has(claim)) this.#cpuMs.set(claim, cpuMs);
+  }
+
+  /** Until the outcome is in the log: that charges it for good. */
+  spending(): Readonly<Record<ClaimId, number>> {
+    return Object.fromEntries(this.#cpuMs);
+  }
+
   noteEnded(claim: ClaimId): void {
     this.#running.delete(claim);
   }
@@ -76,6 +86,7 @@ export class ActiveAttempts {
     const done = work(stop.signal).finally(() => {
       lease.release();
       this.#running.delete(claim);
+      this.#cpuMs.delete(claim);
       this.#active.delete(claim);
     });
     this.#active.set(claim, { offer, stop });

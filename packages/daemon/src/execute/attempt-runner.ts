@@ -110,6 +110,7 @@ export class AttemptRunner {
         await this.#parts.journal.noteStarted(claim, image).catch(() => undefined);
         this.#step('start-noted', attempt);
       },
+      used: (cpuMs) => this.#active.noteCpu(claim, cpuMs),
       ended: () => this.#active.noteEnded(claim),
     };
   }

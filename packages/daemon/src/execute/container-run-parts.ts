@@ -54,6 +54,8 @@ export interface KnownResult {
 export interface ContainerWitness {
   /** It runs; must not throw. */
   started(container: RunningContainer, image: string): Promise<void>;
+  /** CPU time that it has used so far, of a task with a budget. */
+  used(cpuMs: number): void;
   /** It does not run any more. */
   ended(): void;
 }

@@ -275,6 +275,7 @@ export class ContainerRun {
       leftMs,
       limits: limits(),
       stop: this.#stop,
+      onCpu: (cpuMs: number) => this.#witness?.used(cpuMs),
     };
     try {
       return await supervise(container, supervision);

@@ -63,6 +63,11 @@ export class Executor {
     return this.#active.claims();
   }
 
+  /** CPU time of those at work that share a budget; empty: of none. */
+  spending(): Readonly<Record<ClaimId, number>> {
+    return this.#active.spending();
+  }
+
   /** Runs with an open attempt here. */
   activeRuns(): ReadonlySet<RunId> {
     return this.#active.runs();

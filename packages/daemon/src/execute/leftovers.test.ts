@@ -211,6 +211,24 @@ it('what does not fit any more is ended as drained, and its container removed', 
   expect(bench.claims()).toEqual([]);
 });
 
+it('a task that waited for what it spawned keeps its container, and so does that, on the same core', async () => {
+  const bench = newCase();
+  const { offer } = await openAttempt(bench, 'parent');
+  const sub = taskId(`${offer.task.replace(':', '--')}--key`);
+  const claim = claimId('child');
+  bench.mesh.log.append({ ...sampleStarted(offer.run, sub), claim }, 0);
+  const requirements = { ...offer.requirements, cpus: CAPACITY.cpus };
+  await bench.parts.journal.write({
+    claim,
+    offer: { ...offer, task: sub, requirements },
+    ticket: 'offers:2',
+  });
+  await bench.start('parent');
+  await bench.start('child');
+  await bench.leftovers.reconcile();
+  expect(new Set(bench.executor.claims())).toEqual(new Set(['parent', 'child']));
+});
+
 it('a container whose attempt is still ours is taken to its end', async () => {
   const { leftovers, parts, mesh, start, claims, clock, executor, ledger } = newCase();
   const offer = sampleOffer(freshRun(), freshLane());

@@ -30,10 +30,12 @@ export class Leftovers {
     try {
       // Containers last: a claim whose container is started meanwhile is not among the entries.
       const entries = new Map<ClaimId, JournalEntry>();
-      for (const entry of await this.#parts.journal.list()) entries.set(entry.claim, entry);
+      const all = await this.#parts.journal.list();
+      for (const entry of all) entries.set(entry.claim, entry);
       for (const container of await this.#parts.runtime.leftovers(this.#parts.peer)) {
         const entry = entries.get(container.labels.claim);
-        await this.#each(container.labels, () => this.#settle(container, entry));
+        const hasKin = entry !== undefined && kinOf(entry, all).length > 0;
+        await this.#each(container.labels, () => this.#settle(container, entry, hasKin));
         entries.delete(container.labels.claim);
       }
       for (const entry of entries.values()) {
@@ -59,14 +61,19 @@ export class Leftovers {
     }
   }
 
-  async #settle(container: RunningContainer, entry: JournalEntry | undefined): Promise<void> {
+  /** `hasKin`: a task that it spawned, or that spawned it, was at work here too, on the same cores. */
+  async #settle(
+    container: RunningContainer,
+    entry: JournalEntry | undefined,
+    hasKin: boolean,
+  ): Promise<void> {
     const { run, task, attempt, claim } = container.labels;
     if (this.#executor.holds(claim)) return;
     // What a restart of the machine ended would look like a task that was killed by its own doing.
     const isOver = entry?.started?.isOfThisBoot === false;
     const reservation = isOver
       ? undefined
-      : entry && this.#ledger.reserve(entry.offer.requirements);
+      : entry && this.#ledger.reserve(entry.offer.requirements, hasKin);
     if (entry !== undefined && reservation !== undefined) {
       // Not known whether it is ours, when the log cannot be asked: then nothing is decided now.
       const isAdopted = await this.#executor
@@ -101,6 +108,16 @@ export class Leftovers {
     await this.#parts.files.release(entry.claim);
     await this.#parts.journal.remove(entry.claim);
   }
+}
+
+/** By their names, which say who spawned whom (`parseSpawn`): good enough for what is only a matter of room. */
+function kinOf({ offer }: JournalEntry, all: readonly JournalEntry[]): readonly JournalEntry[] {
+  const below = (task: string): string => `${task.replace(':', '--')}--`;
+  return all.filter(
+    ({ offer: { run, task } }) =>
+      run === offer.run &&
+      (offer.task.startsWith(below(task)) || task.startsWith(below(offer.task))),
+  );
 }
 
 /** A container that is still ours and was not adopted: the peer was started again with less to offer. */

@@ -65,7 +65,7 @@ describe('the watch', () => {
       },
     };
     const bounds = watchedBounds(needs, limits);
-    const order = watchLimits(container, bounds, process.clock, ended.signal);
+    const order = watchLimits(container, bounds, { clock: process.clock, ended: ended.signal });
     return { clock, looks, ended, order };
   }
 
@@ -100,6 +100,26 @@ describe('the watch', () => {
     expect(looks).toEqual([]);
   });
 
+  it('holds a task to the CPU time that is left of a budget, where the kernel holds all else', async () => {
+    const { clock, process } = newBench();
+    let used = 0;
+    const sample = async () => {
+      used += 500;
+      return { cpuMs: used };
+    };
+    const told: number[] = [];
+    const onCpu = (cpuMs: number) => void told.push(cpuMs);
+    const bounds = watchedBounds({ ...needs, diskBytes: 0 }, KERNEL, 1_000);
+    const never = new AbortController().signal;
+    const order = watchLimits({ sample }, bounds, { clock: process.clock, ended: never, onCpu });
+    await clock.advance(10_000);
+    expect(await order).toMatchObject({
+      kind: 'cancelled',
+      message: expect.stringContaining('used the 1.0 s of CPU time that were left of a budget'),
+    });
+    expect(told).toEqual([500, 1_000, 1_500]);
+  });
+
   it('goes on after a look that failed', async () => {
     const { clock, process } = newBench();
     let looks = 0;
@@ -109,7 +129,10 @@ describe('the watch', () => {
       return { processes: 5_000 };
     };
     const never = new AbortController().signal;
-    const order = watchLimits({ sample }, watchedBounds(needs, WATCHED), process.clock, never);
+    const order = watchLimits({ sample }, watchedBounds(needs, WATCHED), {
+      clock: process.clock,
+      ended: never,
+    });
     await clock.advance(1_000);
     expect((await order)?.kind).toBe('exit');
   });

@@ -22,13 +22,17 @@ export interface WatchedBounds {
   readonly processes: number | undefined;
   /** Scratch and outputs together. */
   readonly diskBytes: number | undefined;
+  /** Of a budget that the task shares with others. */
+  readonly cpuMs: number | undefined;
 }
 
 export function watchedBounds(
   { memoryBytes, diskBytes }: Requirements,
   limits: LimitsEnforced,
+  cpuMs?: number,
 ): WatchedBounds {
   return {
+    cpuMs,
     memoryBytes: limits.memory === 'watched' ? memoryBytes : undefined,
     processes: limits.pids === 'watched' ? TASK_PIDS_MAX : undefined,
     // No kernel counts what a container writes; a task that named no amount is held to none.
@@ -36,12 +40,19 @@ export function watchedBounds(
   };
 }
 
+export interface LimitWatching {
+  readonly clock: Clock;
+  /** Aborts when the container has ended. */
+  readonly ended: AbortSignal;
+  /** Told what CPU time it has used, as often as it is measured; must not throw. */
+  readonly onCpu?: (cpuMs: number) => void;
+}
+
 /** Measures a running container until it has ended or exceeds a bound; never two looks at once, never throws. */
 export async function watchLimits(
   container: Pick<RunningContainer, 'sample'>,
   bounds: WatchedBounds,
-  clock: Clock,
-  ended: AbortSignal,
+  { clock, ended, onCpu }: LimitWatching,
 ): Promise<StopOrder | undefined> {
   if (Object.values(bounds).every((bound) => bound === undefined)) return undefined;
   let restMs = SAMPLE_REST_MS_MIN;
@@ -51,6 +62,7 @@ export async function watchLimits(
     const fromMs = clock.nowMs();
     // A look that failed says nothing; the next one may.
     const sample = await container.sample().catch((): ContainerSample => ({}));
+    if (sample.cpuMs !== undefined) onCpu?.(sample.cpuMs);
     const exceeded = exceededBound(sample, bounds);
     if (exceeded !== undefined) return exceeded;
     const tookMs = clock.nowMs() - fromMs;
@@ -64,8 +76,12 @@ export async function watchLimits(
 /** The first bound that is exceeded; what was not measured exceeds none. */
 export function exceededBound(
   sample: ContainerSample,
-  { memoryBytes, processes, diskBytes }: WatchedBounds,
+  { memoryBytes, processes, diskBytes, cpuMs }: WatchedBounds,
 ): StopOrder | undefined {
+  if (isAbove(sample.cpuMs, cpuMs)) {
+    const message = `used the ${seconds(cpuMs)} of CPU time that were left of a budget "cpuSeconds" above it; raise that at the "spawn" of the job that has it`;
+    return { kind: 'cancelled', message };
+  }
   if (isAbove(sample.memoryBytes, memoryBytes)) {
     const message = `used more than its ${mebibytes(memoryBytes)} of memory (${mebibytes(sample.memoryBytes)}); ask for more with needs.memory`;
     return { kind: 'oom-task', message };
@@ -84,6 +100,8 @@ export function diskExceeded(writtenBytes: number, diskBytes: number): StopOrder
   const message = `wrote more than its ${mebibytes(diskBytes)} of disk (${mebibytes(writtenBytes)}); ask for more with needs.disk`;
   return { kind: 'disk-task', message };
 }
+
+const seconds = (ms = 0): string => `${(ms / 1_000).toFixed(1)} s`;
 
 function isAbove(measured: number | undefined, bound: number | undefined): boolean {
   return measured !== undefined && bound !== undefined && measured > bound;

@@ -15,12 +15,14 @@ export interface Supervision {
   readonly limits: LimitsEnforced;
   /** Aborts with a `StopOrder` as its reason. */
   readonly stop: AbortSignal;
+  /** Told what CPU time it has used so far, of a task with a budget; must not throw. */
+  readonly onCpu?: (cpuMs: number) => void;
 }
 
 /** Waits for a container's end, and ends it when its time is up, it exceeds a limit, or we are told to. */
 export async function supervise(
   container: RunningContainer,
-  { clock, offer, leftMs, limits, stop }: Supervision,
+  { clock, offer, leftMs, limits, stop, onCpu }: Supervision,
 ): Promise<{ exit: ContainerExit; stopped: StopOrder | undefined }> {
   const ended = new AbortController();
   let stopped: StopOrder | undefined;
@@ -33,12 +35,21 @@ export async function supervise(
   };
   const onStop = (): void => end(orderOf(stop));
   const timer = clock.sleep(leftMs, ended.signal).then(() => end(timedOut(offer)));
-  const bounds = watchedBounds(offer.requirements, limits);
-  void watchLimits(container, bounds, clock, ended.signal).then((order) => order && end(order));
+  const bounds = watchedBounds(offer.requirements, limits, offer.cpuLeftMs);
+  let cpuMs: number | undefined;
+  const noteCpu = (used: number): void => {
+    cpuMs = used;
+    onCpu?.(used);
+  };
+  const watching = { clock, ended: ended.signal, onCpu: noteCpu };
+  void watchLimits(container, bounds, watching).then((order) => order && end(order));
   stop.addEventListener('abort', onStop, { once: true });
   if (stop.aborted) onStop();
   try {
-    return { exit: await container.wait(), stopped };
+    const exit = await container.wait();
+    // Where nobody can tell at the end, what was seen last counts against the budget.
+    const used = exit.cpuMs ?? cpuMs;
+    return { exit: { ...exit, ...(used === undefined ? {} : { cpuMs: used }) }, stopped };
   } finally {
     // A reason of our own: the default one is an exception with a stack, made for every task.
     ended.abort('ended');

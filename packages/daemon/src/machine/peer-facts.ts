@@ -6,6 +6,7 @@ import type {
   KeepOffering,
   LimitsEnforced,
   RuntimeDescription,
+  Standing,
 } from '@podmesh/core';
 import type { PeerFacts } from '../peer.ts';
 import type { MachineFacts } from './hardware.ts';
@@ -28,6 +29,8 @@ export interface PeerFactsParts {
   readonly bulk?: () => BulkAddress | undefined;
   /** What it would keep for others; read again for every heartbeat. */
   readonly keeps?: () => KeepOffering | undefined;
+  /** How steady the machine is; read again for every heartbeat. */
+  readonly standing?: () => Standing | undefined;
   /** Called when something changed that decides over claiming. */
   readonly onChange: () => void;
 }
@@ -59,6 +62,7 @@ export class PeerFactsSource {
     const { facts, capacity, labels, version } = this.#parts;
     const bulk = this.#parts.bulk?.();
     const keeps = this.#parts.keeps?.();
+    const standing = this.#parts.standing?.();
     return {
       version,
       machine: { ...facts.machine, podmanVersion: this.#runtime?.version ?? 'unknown' },
@@ -70,6 +74,7 @@ export class PeerFactsSource {
       runtimes: this.#runtime?.runtimes ?? [],
       ...(bulk === undefined ? {} : { bulk }),
       ...(keeps === undefined ? {} : { keeps }),
+      ...(standing === undefined ? {} : { standing }),
       ...(this.#paused === undefined ? {} : { paused: this.#paused }),
     };
   }

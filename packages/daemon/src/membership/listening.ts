@@ -1,8 +1,8 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replacePrivately } from '@podmesh/authority';
+import { bracketed, isLoopback, isWildcard, ownAddresses } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
-import { bracketed, isLoopback, isWildcard, ownAddresses } from '../machine/own-addresses.ts';
 
 const FILE = 'listen';
 /** Where NATS is looked for. */

@@ -9,14 +9,12 @@ import {
   NotAMemberError,
 } from '@podmesh/authority';
 import type { PeerId } from '@podmesh/core';
-import {
-  EmbeddedNatsServer,
-  type MeshAddress,
-  parseMeshUrl,
-  pushTrust,
-  type TrustedServer,
-} from '@podmesh/jetstream';
+import { type MeshAddress, parseMeshUrl, pushTrust } from '@podmesh/jetstream';
+import { isLoopback } from '@podmesh/transfer';
 import type { Logger } from 'pino';
+import { hostOf, portOf } from '../anchors/anchor-place.ts';
+import type { AnchorSeat } from '../anchors/anchor-seat.ts';
+import { openSeat } from '../anchors/open-anchors.ts';
 import type { ServeAddress } from '../configuration.ts';
 import type { Home } from '../home.ts';
 import type { StartedParts } from '../started-parts.ts';
@@ -47,8 +45,12 @@ export interface Membership {
   readonly address: MeshAddress;
   /** For programs of this machine: with a token where the mesh has one, without any secret where it has roles. */
   readonly url: string;
-  /** Whether the server of the mesh runs here. */
+  /** Whether a server of the mesh runs here. */
   readonly isAnchor: boolean;
+  /** What this home carries of the mesh, or may be told to; absent in a mesh without roles. */
+  readonly seat?: AnchorSeat;
+  /** Copies of what is stored: whoever has a cluster of three servers or more has its facts on three of them. */
+  readonly replicas: 1 | 3 | 5;
   /** Absent in a mesh without roles. */
   readonly folder?: MeshFolder;
   /** On the machine that made the mesh. */
@@ -67,28 +69,57 @@ export async function openMembership(
 ): Promise<Membership> {
   const { home, nats } = parts;
   const named = nats === undefined ? undefined : folderOfMeshUrl(nats);
-  if (named !== undefined) return joined(new MeshFolder(named), parts);
-  if (nats !== undefined) return { address: parseMeshUrl(nats), url: nats, isAnchor: false };
+  if (named !== undefined) return joined(new MeshFolder(named), parts, started);
+  if (nats !== undefined) {
+    const address = parseMeshUrl(nats);
+    return { address, url: nats, isAnchor: false, replicas: replicasOf(address.servers.length) };
+  }
   const folder = meshFolder(home);
   const isMember = (await folder.place()) !== undefined;
   const isJoined = isMember && (await openAuthority(home)) === undefined;
-  return isJoined ? joined(folder, parts) : ownMesh(folder, parts, started);
+  return isJoined ? joined(folder, parts, started) : ownMesh(folder, parts, started);
 }
 
 /** A mesh that another machine, or another home of this one, made. */
-async function joined(folder: MeshFolder, { home, peer }: MembershipParts): Promise<Membership> {
+async function joined(
+  folder: MeshFolder,
+  parts: MembershipParts,
+  started: StartedParts,
+): Promise<Membership> {
+  const { home, peer } = parts;
   const name = (await folder.place())?.member;
   const isOther = folder.path !== meshFolder(home).path;
   if (isOther && name !== peer) {
     const authority = await authorityBeside(folder);
-    if (authority !== undefined) return neighbour(authority, folder, { home, peer });
+    if (authority !== undefined) {
+      const own = await neighbour(authority, folder, { home, peer });
+      return member(own, parts, started);
+    }
   }
-  const address = await memberAddress(folder, ['anchor', 'peer']);
+  await memberAddress(folder, ['anchor', 'peer']);
   if (name !== peer)
     throw new NotAMemberError(
       `${folder.path} is that of the member ${name}, not of ${peer}: start it without --name, or with --name ${name}`,
     );
-  return { address, url: meshUrl(folder.path), isAnchor: false, folder };
+  return member(folder, parts, started);
+}
+
+/** Whoever joined, with the server that it carries if it was told to. */
+async function member(
+  folder: MeshFolder,
+  parts: MembershipParts,
+  started: StartedParts,
+): Promise<Membership> {
+  const listen = await listenAddress(parts.home.at('nats'), parts.listen);
+  const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst: false }, started);
+  return {
+    address: await memberAddress(folder, ['anchor', 'peer']),
+    url: meshUrl(folder.path),
+    isAnchor: seat.record !== undefined,
+    seat,
+    replicas: replicasOf((await folder.anchors())?.anchors.length ?? 1),
+    folder,
+  };
 }
 
 /** Whoever can read the keys of a mesh is its authority: a second home of the same user needs no invitation. */
@@ -96,7 +127,7 @@ async function neighbour(
   authority: Authority,
   folder: MeshFolder,
   { home, peer }: Pick<MembershipParts, 'home' | 'peer'>,
-): Promise<Membership> {
+): Promise<MeshFolder> {
   const own = meshFolder(home);
   const place = await folder.place();
   if (place === undefined) throw new NotAMemberError(`${folder.path} is that of no mesh`);
@@ -112,9 +143,10 @@ async function neighbour(
   const certificates = await CertificateAuthority.open(keys, Date.now);
   if (certificates !== undefined)
     await ensureOwnCertificate({ folder: own, certificates, name: peer, nowMs: Date.now() });
+  const record = await folder.anchors();
   await own.setPlace({ ...place, member: peer });
-  const address = await memberAddress(own, ['peer']);
-  return { address, url: meshUrl(own.path), isAnchor: false, folder: own };
+  if (record !== undefined) await own.setAnchors(record);
+  return own;
 }
 
 /** The mesh that this home made, on the server that runs here. */
@@ -123,50 +155,67 @@ async function ownMesh(
   parts: MembershipParts,
   started: StartedParts,
 ): Promise<Membership> {
-  const { home, peer, env, logger } = parts;
+  const { home, peer, logger } = parts;
   const authority = await foundMesh(home, peer);
   const certificates = await openCertificates(home.at('authority'), authority);
   await ensureOwnCertificates({ folder, certificates, name: peer, nowMs: Date.now() });
-  const trusted = await trustedServer(authority, folder);
+  const trust = await authority.serverTrust();
+  await folder.setTrust(trust);
   const listen = await listenAddress(home.at('nats'), parts.listen);
-  const server = new EmbeddedNatsServer({
-    directory: home.at('nats'),
-    env,
-    trusted,
-    listen,
-    onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
-  });
-  started.add('nats-server', () => server.stop());
-  await server.start();
+  const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst: true }, started);
   // A daemon may be up for longer than a certificate is good.
   const daily = setInterval(async () => {
     const own = { folder, certificates, name: peer, nowMs: Date.now() };
     const renewed = await ensureOwnCertificates(own).catch((error: unknown) =>
       logger.warn({ err: error }, 'could not renew the certificate of the server; tries tomorrow'),
     );
-    if (renewed?.isNew === true) server.reload();
+    if (renewed?.isNew === true) seat.server?.reload();
   }, DAY_MS);
   daily.unref();
   started.add('renewal of certificates', async () => clearInterval(daily));
-  const { servers } = server.address;
-  await folder.setPlace({ mesh: authority.mesh, member: peer, servers });
+  const served = seat.server?.served;
+  const isAlone = seat.record !== undefined && seat.record.cluster === undefined;
+  if (isAlone && served !== undefined)
+    await folder.setPlace({ mesh: authority.mesh, member: peer, servers: [served] });
+  const keys = {
+    authority,
+    certificates,
+    servers: () => reachableServers(folder, listen, served),
+    pushTrust: () => tellTrust(authority, folder),
+  };
   // One that was taken over knows what was true when it was started.
-  await pushTrust(await memberAddress(folder, ['system']), trusted.trust);
-  const port = Number(servers[0]?.split(':').at(-1));
-  const reachable = reachableAt(listen, port);
+  await pushTrust(await memberAddress(folder, ['system']), trust).catch((error: unknown) => {
+    if (isAlone) throw error;
+    logger.warn(
+      { err: error },
+      'could not tell the servers who is trusted; they know it from before',
+    );
+  });
+  const isOpen = served !== undefined && reachableAt(listen, portOf(served)).length > 0;
   return {
     address: await memberAddress(folder, ['anchor']),
     url: meshUrl(folder.path),
-    isAnchor: true,
+    isAnchor: seat.record !== undefined,
+    seat,
+    replicas: replicasOf((await folder.anchors())?.anchors.length ?? 1),
     folder,
-    keys: {
-      authority,
-      certificates,
-      servers: async () => reachableAt(listen, port),
-      pushTrust: () => tellTrust(authority, folder),
-    },
-    ...(reachable.length === 0 ? {} : { open: { mesh: authority.mesh, host: listen.host, port } }),
+    keys,
+    ...(isOpen ? { open: { mesh: authority.mesh, host: listen.host, port: portOf(served) } } : {}),
   };
+}
+
+const replicasOf = (anchors: number): 1 | 3 | 5 => (anchors >= 5 ? 5 : anchors >= 3 ? 3 : 1);
+
+/** Where other machines find the servers: several by the record, one that is alone by where it listens. */
+async function reachableServers(
+  folder: MeshFolder,
+  listen: ServeAddress,
+  served: string | undefined,
+): Promise<readonly string[]> {
+  const record = await folder.anchors();
+  if (record?.cluster === undefined)
+    return served === undefined ? [] : reachableAt(listen, portOf(served));
+  return record.anchors.map(({ client }) => client).filter((one) => !isLoopback(hostOf(one)));
 }
 
 /** Makes what the authority has decided hold, now and for servers that start later. */
@@ -174,19 +223,4 @@ async function tellTrust(authority: Authority, folder: MeshFolder): Promise<void
   const trust = await authority.serverTrust();
   await folder.setTrust(trust);
   await pushTrust(await memberAddress(folder, ['system']), trust);
-}
-
-async function trustedServer(authority: Authority, folder: MeshFolder): Promise<TrustedServer> {
-  const trust = await authority.serverTrust();
-  await folder.setTrust(trust);
-  const credentials = await folder.credentials('anchor');
-  const name = authority.mesh;
-  if (credentials === undefined) throw new NotAMemberError(`${folder.path} lost its anchor.creds`);
-  const certificates = await folder.certificates();
-  return {
-    trust,
-    member: { name, role: 'anchor', credentials },
-    tls: folder.serverFiles,
-    ...(certificates === undefined ? {} : { certificates }),
-  };
 }

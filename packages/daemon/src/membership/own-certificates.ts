@@ -6,7 +6,7 @@ import {
   type MeshFolder,
   newRequest,
 } from '@podmesh/authority';
-import { ownAddresses } from '../machine/own-addresses.ts';
+import { ownAddresses } from '@podmesh/transfer';
 
 /** The certificate authority beside the keys of the mesh, made when there is none. */
 export function openCertificates(
@@ -35,7 +35,9 @@ export async function ensureOwnCertificates(own: OwnCertificates): Promise<{ isN
   const server = await folder.serverCertificate();
   if (!(await isOld(server?.certificate, own))) return { isNew: false };
   const { request, key } = await newRequest(name);
-  const certificate = await ca.signServer({ name, request, addresses: ownAddresses() });
+  // Servers of one mesh know each other by address, those of one machine by that of loopback.
+  const addresses = ['127.0.0.1', ...ownAddresses()];
+  const certificate = await ca.signServer({ name, request, addresses });
   await folder.setServerCertificate({ certificate, key });
   return { isNew: true };
 }

@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import {
   ARTIFACT_BYTES_MAX,
   type ArtifactId,
+  ArtifactMissingError,
   type ArtifactRef,
   type ArtifactStore,
   artifactId,
@@ -12,9 +13,10 @@ import {
   EMPTY_ARTIFACT,
   isDigest,
   type OutputEntry,
+  RERUNS_PER_TASK_MAX,
 } from '@podmesh/core';
+import { parseByteRange } from '@podmesh/transfer';
 import type { TaskFiles } from '../execute/task-files.ts';
-import { parseByteRange } from '../transfer/byte-range.js';
 import {
   json,
   type TaskApiAnswer,
@@ -29,7 +31,15 @@ export interface ArtifactRouteParts {
   readonly files: Pick<TaskFiles, 'input' | 'storeOutput' | 'release'>;
   readonly artifacts: Pick<ArtifactStore, 'stat'>;
   readonly randomId: () => string;
+  /** Has bytes made again that a sub-task left and nobody has any more; false when that is of no use. Absent: never. */
+  readonly again?: MakeAgain;
+  /** Overrides `STALL_MS` in tests. */
+  readonly stallMs?: number;
 }
+
+type MakeAgain = (
+  wanted: Pick<TaskApiCall, 'task' | 'signal'> & { readonly digest: ArtifactId },
+) => Promise<boolean>;
 
 /**
  * Artifacts by digest: whoever knows a digest may read the bytes, as every peer may. What is stored is here and where
@@ -49,7 +59,7 @@ export function artifactRoutes(parts: ArtifactRouteParts): readonly TaskApiRoute
 }
 
 async function storeArtifact(
-  { files }: ArtifactRouteParts,
+  { files, stallMs = STALL_MS }: ArtifactRouteParts,
   { task, request, path, signal }: TaskApiCall,
 ): Promise<TaskApiAnswer> {
   const expected = path.digest === undefined ? undefined : digestIn(path.digest);
@@ -57,12 +67,12 @@ async function storeArtifact(
   try {
     const known = expected === undefined ? undefined : task.held.get(expected);
     if (known !== undefined) {
-      for await (const piece of verified(bodyOf(request, signal), expected)) void piece;
+      for await (const piece of verified(bodyOf(request, signal, stallMs), expected)) void piece;
       return json(known, 201);
     }
     const putting = task.putting();
     try {
-      const content = verified(counted(bodyOf(request, signal), putting.count), expected);
+      const content = verified(counted(bodyOf(request, signal, stallMs), putting.count), expected);
       const stored = await files.storeOutput('file', oneFile(content));
       putting.keep(stored);
       return json(stored, 201);
@@ -74,11 +84,30 @@ async function storeArtifact(
   }
 }
 
-async function readArtifact(
+/** What is lost is made again, if a sub-task left it; then it is read, or lost once more. */
+async function readArtifact(parts: ArtifactRouteParts, call: TaskApiCall): Promise<TaskApiAnswer> {
+  const { task, path, signal } = call;
+  const digest = digestIn(path.digest ?? '');
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await readKnown(parts, call, digest);
+    } catch (error) {
+      if (!isMissing(error) || tries > RERUNS_PER_TASK_MAX) throw error;
+      if ((await parts.again?.({ task, digest, signal })) !== true) throw error;
+    }
+  }
+}
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof ArtifactMissingError ||
+  (error instanceof TaskApiError && error.code === 'artifact-missing');
+
+async function readKnown(
   parts: ArtifactRouteParts,
-  { task, request, path, signal }: TaskApiCall,
+  { task, request, signal }: TaskApiCall,
+  digest: ArtifactId,
 ): Promise<TaskApiAnswer> {
-  const ref = await knownArtifact(parts, digestIn(path.digest ?? ''));
+  const ref = await knownArtifact(parts, digest);
   const free = task.takeStream(TASK_STREAMS_MAX);
   // For this answer alone: what it reads is not to be evicted before it is sent.
   const reader = claimId(`read-${parts.randomId()}`);
@@ -145,19 +174,23 @@ function digestIn(text: string): ArtifactId {
 }
 
 /** The body as it comes. Ends with an error when nothing comes for long, or the task is over. */
-async function* bodyOf(request: TaskApiRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* bodyOf(
+  request: TaskApiRequest,
+  signal: AbortSignal,
+  stallMs: number,
+): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   const stalled = () =>
-    request.destroy(new TaskApiError('timeout', `nothing came for ${STALL_MS / 1_000} s`));
+    request.destroy(new TaskApiError('timeout', `nothing came for ${stallMs / 1_000} s`));
   const aborted = () => request.destroy(new Error('nobody waits for this any more'));
-  let late = setTimeout(stalled, STALL_MS);
+  let late = setTimeout(stalled, stallMs);
   signal.addEventListener('abort', aborted, { once: true });
   try {
     // Not destroyed when this ends early: a refusal is still to be sent on that connection.
     const pieces: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
     for await (const piece of pieces) {
       clearTimeout(late);
-      late = setTimeout(stalled, STALL_MS);
+      late = setTimeout(stalled, stallMs);
       bytes += piece.length;
       if (bytes > ARTIFACT_BYTES_MAX)
         throw new TaskApiError('too-large', `an artifact has at most ${ARTIFACT_BYTES_MAX} bytes`);

@@ -3,13 +3,20 @@ import { createServer, type Server as HttpServer, type IncomingMessage } from 'n
 import { createServer as createSocketServer, type Server, type Socket } from 'node:net';
 import type { ClaimId } from '@podmesh/core';
 import type { SocketPlace } from './socket-place.ts';
-import { PEER_CONNECTIONS_MAX, TASK_CONNECTIONS_MAX } from './task-api-limits.ts';
+import {
+  PEER_CONNECTIONS_MAX,
+  TASK_CONNECTIONS_MAX,
+  TASK_REQUESTS_MAX,
+} from './task-api-limits.ts';
 
 /** The user inside may be any that the image has; who is let in is decided by what is mounted. */
 const SOCKET_MODE = 0o666;
 
 /** Sockets that are kept for the next attempts: about as many as end at the same time. */
 const IDLE_SOCKETS_MAX = 16;
+
+/** More than Node's HTTP server itself listens to on a connection. */
+const LISTENERS_OF_NODE = 20;
 
 interface OpenSocket<T> {
   /** The name of its directory. */
@@ -173,6 +180,7 @@ export class AttemptSockets<T> {
     }
     this.#connections += 1;
     open.connections.add(socket);
+    socket.setMaxListeners(TASK_REQUESTS_MAX + LISTENERS_OF_NODE);
     this.#speakers.set(socket, attempt);
     socket.once('close', () => {
       this.#connections -= 1;

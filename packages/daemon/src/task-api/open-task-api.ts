@@ -1,11 +1,12 @@
 import { type MeshFolder, TaskSigner } from '@podmesh/authority';
 import { loadGraph, type Mesh } from '@podmesh/jetstream';
 import { listenInContainer } from '@podmesh/podman';
+import { systemClock } from '@podmesh/transfer';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { AttemptJournal } from '../execute/attempt-journal.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { type LocalTaskFiles, sha256 } from '../store/local-task-files.ts';
-import { systemClock } from '../system-clock.ts';
+import { RollCall } from '../store/roll-call.ts';
 import { TaskApi } from './task-api.ts';
 import { TaskLines } from './task-lines.ts';
 
@@ -30,6 +31,8 @@ export async function openTaskApi(
     artifacts: mesh.everywhere,
     ...{ log: mesh.runLog, files, peer, logger, randomId, sha256, clock: systemClock },
     loadGraph: (published) => loadGraph(mesh.artifacts, published),
+    rollCall: (signal) =>
+      new RollCall({ objects: mesh.artifacts, finder: mesh.finder, clock: systemClock }, signal),
     lines: await openLines(parts, mesh, folder),
     home: home.path,
     env: process.env,

@@ -102,7 +102,8 @@ export const taskApiDocument = {
       },
       get: {
         summary:
-          'The bytes; of a directory its listing as JSON. The header podmesh-artifact-kind says which. Takes one Range.',
+          'The bytes; of a directory its listing as JSON. The header podmesh-artifact-kind says which. Takes one Range. ' +
+          'What a sub-task left and nobody has any more is made again first; meanwhile the cores of this task are for others.',
         responses: {
           200: { description: 'all of it', content: { 'application/octet-stream': {} } },
           206: { description: 'a part', content: { 'application/octet-stream': {} } },

@@ -23,7 +23,8 @@ export function spawnLeft(state: RunState, task: number): SpawnLeft {
     depth = Math.min(depth, (budget.depth ?? SPAWN_DEPTH_DEFAULT) - level);
     tasks = Math.min(tasks, (budget.tasks ?? SPAWN_TASKS_DEFAULT) - (spent?.tasks ?? 0));
     const cpuMost = budget.cpuSeconds ?? SPAWN_CPU_SECONDS_DEFAULT;
-    cpuSeconds = Math.min(cpuSeconds, cpuMost - (spent?.cpuMs ?? 0) / 1_000);
+    const used = state.spent.has(above) ? cpuMost : (spent?.cpuMs ?? 0) / 1_000;
+    cpuSeconds = Math.min(cpuSeconds, cpuMost - used);
     level += 1;
   }
   return {

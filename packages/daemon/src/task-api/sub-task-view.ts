@@ -4,6 +4,8 @@ import {
   type Failure,
   isSettled,
   type RunState,
+  spentAbove,
+  spentText,
   type TaskId,
   type TaskState,
   unreachable,
@@ -34,12 +36,19 @@ export function viewSubTask(state: RunState, task: number): SubTaskView | undefi
     state: now.kind,
     settled: isSettled(now),
     attempts: isRunning ? attempts + 1 : attempts,
-    ...outcomeOf(now),
+    ...outcomeOf(now, spentMessage(state, task)),
   };
+}
+
+/** Why nothing more comes of what is below a budget that is used up. */
+function spentMessage(state: RunState, task: number): string | undefined {
+  const owner = spentAbove(state, task);
+  return owner === undefined ? undefined : spentText(state, owner);
 }
 
 function outcomeOf(
   now: TaskState,
+  spent: string | undefined,
 ): Pick<SubTaskView, 'cached' | 'outputs' | 'exit' | 'log' | 'failure'> {
   switch (now.kind) {
     case 'succeeded': {
@@ -57,6 +66,7 @@ function outcomeOf(
       };
     }
     case 'skipped': {
+      if (spent !== undefined) return { failure: { kind: 'cancelled', message: spent } };
       const message = `it needs ${now.because}, which did not succeed`;
       return { failure: { kind: 'dependency-failed', message } };
     }

@@ -38,6 +38,8 @@ export const WAIT_MS_MAX = 300_000;
 export const TASKS_LISTED_MAX = 10_000;
 /** Of such an answer so much is made at a time. */
 export const LISTING_PIECE_CHARACTERS = 64 * 1024;
+/** Listings of directories that are looked through for bytes which nobody has any more. */
+export const LISTINGS_READ_MAX = 1_000;
 /** A run that no task asks about any more is followed this long, in case one does. */
 export const FEED_LINGER_MS = 30_000;
 /** Rest after a run could not be followed. */

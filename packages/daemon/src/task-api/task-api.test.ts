@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { EMPTY_ARTIFACT, readReportLine, taskId } from '@podmesh/core';
 import { sampleArtifact } from '@podmesh/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { LogMask } from '../secrets/log-mask.ts';
 import { namesIn, someBytes } from '../store/store.test-kit.ts';
 import { documentedRoutes, expectDocumented } from './documented.test-kit.ts';
@@ -13,8 +13,12 @@ import {
   JSON_BYTES_MAX,
   METRICS_MAX,
   TASK_CONNECTIONS_MAX,
+  TASK_REQUESTS_MAX,
+  TASK_STREAMS_MAX,
 } from './task-api-limits.ts';
 
+/** The machine may be busy with other things. */
+const UNHURRIED = { timeout: 20_000 };
 const NOWHERE = `sha256:${'0'.repeat(64)}`;
 
 describe('the description of the task API', () => {
@@ -292,6 +296,84 @@ describe('a task that asks badly', () => {
     for (const one of held) one.destroy();
     await Promise.all(closed);
     expect((await ask(socket, 'GET', '/v1/me')).status).toBe(200);
+  });
+
+  it('has so many requests at the same time and no more, also on one connection', async () => {
+    const { open } = await newApiCase();
+    const { socket, reservation } = open();
+    const body = JSON.stringify({ key: 'k', jobs: [{}] });
+    expect((await ask(socket, 'POST', '/v1/tasks', { body })).status).toBe(201);
+    const many = connect(socket);
+    many.resume();
+    many.write(
+      'GET /v1/tasks/root--k?wait=5m HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(TASK_REQUESTS_MAX),
+    );
+    await reservation.lent;
+    // The first one waits, so that the others were read, or are about to be.
+    await vi.waitFor(async () => {
+      const more = await ask(socket, 'GET', '/v1/me');
+      expect(more).toMatchObject({ status: 429, body: { error: { code: 'too-many-requests' } } });
+      expect(more.text).toContain(`${TASK_REQUESTS_MAX} requests of this task`);
+    }, UNHURRIED);
+    expect((await ask(open().socket, 'GET', '/v1/me')).status).toBe(200);
+    many.destroy();
+    await reservation.back;
+    expect((await ask(socket, 'GET', '/v1/me')).status).toBe(200);
+  });
+
+  it('moves so many artifacts at the same time and no more', async () => {
+    const { open } = await newApiCase();
+    const { socket } = open();
+    const head = 'PUT /v1/artifacts HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf';
+    const held = Array.from({ length: TASK_STREAMS_MAX }, () => connect(socket));
+    for (const one of held) one.resume().write(head);
+    await vi.waitFor(async () => {
+      const more = await ask(socket, 'PUT', '/v1/artifacts', { body: 'more' });
+      expect(more).toMatchObject({ status: 429 });
+    }, UNHURRIED);
+    for (const one of held) one.destroy();
+    await vi.waitFor(async () => {
+      const more = await ask(socket, 'PUT', '/v1/artifacts', { body: 'more' });
+      expect(more.status).toBe(201);
+    }, UNHURRIED);
+  });
+
+  it('is told so when an artifact that it sends stalls, and nothing of it is kept', async () => {
+    const { open, mesh } = await newApiCase({ stallMs: 100 });
+    const { socket } = open();
+    const slow = connect(socket);
+    let answer = '';
+    slow.setEncoding('utf8').on('data', (text: string) => {
+      answer += text;
+    });
+    slow.write('PUT /v1/artifacts HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf');
+    await once(slow, 'close');
+    expect(answer === '' || answer.includes('408')).toBe(true);
+    expect(mesh.artifacts.size).toBe(0);
+  });
+
+  it('is cut off when it takes nothing of an artifact that it asked for', async () => {
+    const { open, mesh } = await newApiCase({ stallMs: 500 });
+    const { socket } = open();
+    // More than kernels buffer between two processes.
+    const { ref, bytes } = sampleArtifact(Buffer.alloc(32 * 1024 * 1024, 7));
+    mesh.artifacts.set(ref.digest, { ref, bytes });
+    const slow = connect(socket);
+    slow.write(`GET /v1/artifacts/${ref.digest} HTTP/1.1\r\nhost: x\r\n\r\n`);
+    // It is told to be read only when the other side is gone already.
+    await vi.waitFor(async () => {
+      const others = Array.from({ length: TASK_STREAMS_MAX }, () =>
+        ask(socket, 'PUT', '/v1/artifacts', { body: 'x' }),
+      );
+      const statuses = (await Promise.all(others)).map(({ status }) => status);
+      expect(statuses.filter((status) => status === 201)).toHaveLength(TASK_STREAMS_MAX);
+    }, UNHURRIED);
+    let taken = 0;
+    slow.on('data', (piece: Buffer) => {
+      taken += piece.length;
+    });
+    await once(slow, 'close');
+    expect(taken).toBeLessThan(ref.bytes);
   });
 
   it('is cut off when its head does not end, and when it hangs up halfway', async () => {

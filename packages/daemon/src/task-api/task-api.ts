@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { type AboutRouteParts, AboutRoutes } from './about-routes.ts';
 import { type ArtifactRouteParts, artifactRoutes } from './artifact-routes.ts';
 import { AttemptSockets, createDetachedServer } from './attempt-sockets.ts';
+import { type MakeAgainParts, makeAgain } from './make-again.ts';
 import { taskApiDocument } from './openapi.ts';
 import { ReportRoutes } from './report-routes.ts';
 import { RouteTable } from './route-table.ts';
@@ -38,8 +39,12 @@ export interface TaskApiParts
   readonly logger: Logger;
   /** How tasks with a network reach the mesh; absent: they do not. */
   readonly lines?: TaskLines | undefined;
+  /** Everything that anybody has, where it matters that something is not there. */
+  readonly rollCall: MakeAgainParts['rollCall'];
   /** Overrides `HEAD_MS` in tests. */
   readonly headMs?: number;
+  /** Overrides `STALL_MS` in tests. */
+  readonly stallMs?: number;
 }
 
 /** Where attempts are answered while their containers run. */
@@ -168,14 +173,17 @@ export class TaskApi implements AttemptDesk {
     const left = new AbortController();
     const leave = (): void => left.abort('gone');
     response.once('close', leave);
+    // Of requests one behind the other on a connection only the first one's answer hears that it is gone.
+    request.socket.once('close', leave);
     task.over.signal.addEventListener('abort', leave, { once: true });
     try {
       const { pathname, searchParams: query } = parseTarget(request.url ?? '/');
       const { route, path } = this.#table.find(request.method ?? '', pathname);
       const { signal } = left;
       const answer = await route.answer({ task, request, path, query, signal });
-      await sendAnswer(response, answer);
+      await sendAnswer(response, answer, this.#parts.stallMs);
     } finally {
+      request.socket.removeListener('close', leave);
       task.over.signal.removeEventListener('abort', leave);
     }
   }
@@ -230,7 +238,7 @@ function routesOf(parts: TaskApiParts, feeds: RunFeeds): readonly TaskApiRoute[]
     { method: 'GET', path: '/v1/openapi.json', answer: async () => json(taskApiDocument) },
     ...new AboutRoutes(parts, feeds).routes,
     ...new ReportRoutes(parts.liveLog).routes,
-    ...artifactRoutes(parts),
+    ...artifactRoutes({ ...parts, again: (wanted) => makeAgain({ ...parts, feeds }, wanted) }),
     ...taskRoutes({ ...parts, feeds }),
   ];
 }

@@ -69,6 +69,7 @@ const UNFENCED: readonly string[] = [
   'task-released',
   'tasks-spawned',
   'sub-tasks-dropped',
+  'budget-spent',
 ];
 
 /** First fact, last fact. */

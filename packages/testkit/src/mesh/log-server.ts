@@ -105,6 +105,7 @@ function subjectOf(event: RunEvent): string {
       return `${event.run}.control`;
     case 'tasks-spawned':
     case 'sub-tasks-dropped':
+    case 'budget-spent':
       return `${event.run}.spawn.${event.parent}`;
     case 'run-ended':
     case 'outputs-lost':

@@ -1,0 +1,121 @@
+import { type AnchorRecord, peerId } from '@podmesh/core';
+import { samplePeer } from '@podmesh/testkit';
+import { expect, it } from 'vitest';
+import { FakeWorld } from '../fake-world.test-kit.ts';
+import { fakeDaemon, say } from '../home/fake-daemon.test-kit.ts';
+
+const RECORD: AnchorRecord = {
+  generation: 2,
+  cluster: 'c',
+  anchors: ['ann', 'bob', 'cid'].map((name, number) => ({
+    peer: peerId(name),
+    server: `${name}-server`,
+    client: `10.0.0.${number + 1}:4222`,
+    route: `10.0.0.${number + 1}:6222`,
+  })),
+};
+const ALONE: AnchorRecord = { generation: 1, anchors: RECORD.anchors.slice(0, 1) };
+
+async function worldOf(record: AnchorRecord, ...silent: readonly string[]): Promise<FakeWorld> {
+  const world = new FakeWorld();
+  world.anchors = { read: async () => record };
+  for (const { peer, client } of record.anchors)
+    if (!silent.includes(peer)) world.servers.set(client, { version: '2.15.1' });
+  for (const name of ['ann', 'bob', 'cid', 'laptop'])
+    await world.others.peers.announce({
+      ...samplePeer(name),
+      hardware: { cpuFlags: [], gpus: [], battery: name === 'laptop' },
+      keeps: { freeBytes: 0, host: `host of ${name}` },
+      standing: { uptimeSeconds: 1e6, freeDiskBytes: 1e12, serverVersion: '2.15.1', clockMs: 0 },
+    });
+  return world;
+}
+
+it('shows who carries the mesh, what it survives, and why who is proposed', async () => {
+  const world = await worldOf(ALONE);
+  expect(await world.run(['anchors'])).toBe(0);
+  const { stdout } = world.terminal;
+  expect(stdout).toContain('10.0.0.1:4222');
+  expect(stdout).toContain('one anchor: the only copy');
+  expect(stdout).toContain('podmesh anchors set ann bob cid');
+  expect(stdout).toContain('laptop: has a battery');
+});
+
+it('says who does not answer, and that nobody better is there', async () => {
+  const world = await worldOf(RECORD, 'bob');
+  expect(await world.run(['anchors'])).toBe(0);
+  expect(world.terminal.stdout).toContain('does not answer');
+  expect(world.terminal.stdout).toContain('survives no further loss; bob does not answer');
+  expect(world.terminal.stdout).toContain('nobody better is there');
+});
+
+it('changes them through the daemon of this home, and tells how it goes', async () => {
+  const world = await worldOf(ALONE);
+  const told = ['gathered', 'paused 600 ms'];
+  const asked = await fakeDaemon(world, ({ method }, response) =>
+    say(response, 200, { told: method === 'POST' ? 'begun' : told.shift() }),
+  );
+  expect(await world.run(['anchors', 'set', 'ann', 'bob', 'cid'])).toBe(0);
+  expect(asked[0]).toEqual({
+    method: 'POST',
+    path: '/v1/anchors',
+    body: { anchors: ['ann', 'bob', 'cid'] },
+  });
+  expect(world.terminal.stderr).toContain('gathered');
+  expect(world.terminal.stdout).toContain('paused 600 ms');
+});
+
+it('says what to do where the keys of the mesh are not', async () => {
+  const world = await worldOf(ALONE);
+  await fakeDaemon(world, (_, response) =>
+    say(response, 409, {
+      error: 'the keys of the mesh are not on this machine',
+      advice: 'Do it there.',
+    }),
+  );
+  expect(await world.run(['anchors', 'set', 'ann', 'bob', 'cid'])).toBe(1);
+  expect(world.terminal.stderr).toContain('the keys of the mesh are not on this machine');
+  expect(world.terminal.stderr).toContain('Do it there.');
+});
+
+it.each([
+  [['set', 'ann', 'bob'], 'an even number survives no more'],
+  [['set', 'ann', 'bob', 'nobody'], 'no peer "nobody" is there'],
+  [['unset'], 'knows no "unset"'],
+])('refuses %j', async (words, message) => {
+  const world = await worldOf(ALONE);
+  expect(await world.run(['anchors', ...words])).toBe(2);
+  expect(world.terminal.stderr).toContain(message);
+});
+
+it('tells why they stay what they were', async () => {
+  const world = await worldOf(ALONE);
+  await fakeDaemon(world, ({ method }, response) =>
+    say(response, 200, { told: method === 'POST' ? 'begun' : 'failed: bob has no room' }),
+  );
+  expect(await world.run(['anchors', 'set', 'ann', 'bob', 'cid'])).toBe(1);
+  expect(world.terminal.stderr).toContain('the anchors stay what they were: bob has no room');
+});
+
+it('doctor says what the mesh survives, and warns of clocks, disks and versions', async () => {
+  const world = await worldOf(RECORD, 'ann');
+  world.servers.set('10.0.0.3:4222', { version: '2.14.0' });
+  const standing = { uptimeSeconds: 1, freeDiskBytes: 1e6, clockMs: 5_000 };
+  await world.others.peers.announce({
+    ...samplePeer('late'),
+    standing,
+    heardAtMs: 0,
+  });
+  for (const name of ['ann', 'bob'])
+    await world.others.peers.announce({
+      ...samplePeer(name),
+      standing: { ...standing, freeDiskBytes: 1e12, clockMs: 100 },
+      heardAtMs: 0,
+    });
+  expect(await world.run(['doctor'])).toBe(1);
+  const { stdout } = world.terminal;
+  expect(stdout).toContain('the mesh survives no further loss; ann does not answer');
+  expect(stdout).toContain('bob (2.15.1) unlike cid (2.14.0)');
+  expect(stdout).toContain('late is 4.9 s fast');
+  expect(stdout).toContain('late has 0 MiB left');
+});

@@ -1,0 +1,139 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import {
+  type AnchorProposal,
+  type AnchorRecord,
+  candidateOf,
+  type GreetedServer,
+  type PeerId,
+  peerId,
+  planAnchors,
+  proposeAnchors,
+  survivalOf,
+} from '@podmesh/core';
+import type { Client } from '@podmesh/sdk';
+import type { Invocation } from '../arguments/parse-command-line.ts';
+import { CliError } from '../cli-error.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { type DaemonSocket, openDaemonSocket } from '../home/daemon-socket.ts';
+import { greetAnchors } from '../mesh/greet-anchors.ts';
+import { meshUrl, withClient } from '../mesh/open-client.ts';
+import { alignColumns } from '../render/align-columns.ts';
+import { printJson, printLines } from '../render/print.ts';
+import type { World } from '../world.ts';
+
+/** Copying everything takes as long as everything is large. */
+const CHANGE_MS_MAX = 15 * 60_000;
+const LOOK_MS = 250;
+const PATH = '/v1/anchors';
+
+/** `podmesh anchors [set PEER...]`. */
+export async function anchors(world: World, { operands, options }: Invocation): Promise<ExitCode> {
+  const [action, ...names] = operands;
+  if (action !== undefined && action !== 'set')
+    throw new CliError('arguments', `"podmesh anchors" knows no ${JSON.stringify(action)}`, {
+      advice: 'Use: podmesh anchors, or podmesh anchors set PEER PEER PEER',
+    });
+  return withClient(world, options.text('nats'), async (client) => {
+    const record = await client.anchors.read();
+    if (action === 'set')
+      return change(world, client, { record, names, json: options.flag('json') });
+    const url = (await meshUrl(world, options.text('nats'))) ?? '';
+    const greeted = await greetAnchors(world, record, url);
+    const now = record?.anchors.map(({ peer }) => peer) ?? [];
+    const peers = await client.peers.list();
+    const proposal = proposeAnchors(peers.map((entry) => candidateOf(entry, now)));
+    if (options.flag('json')) await printJson(world.terminal, { record, greeted, proposal });
+    else await printLines(world.terminal, anchorLines(greeted, record, proposal));
+    return EXIT.success;
+  });
+}
+
+/** What carries the mesh, what that survives, and whom to take, with the reasons. */
+export function anchorLines(
+  greeted: readonly GreetedServer[],
+  record: AnchorRecord | undefined,
+  { anchors: proposed, opinions }: AnchorProposal,
+): readonly string[] {
+  const silent = greeted.filter(({ version }) => version === undefined).map(({ name }) => name);
+  const addresses = new Map(record?.anchors.map(({ peer, client }) => [String(peer), client]));
+  const table = alignColumns([
+    ['ANCHOR', 'ADDRESS', 'NATS-SERVER'],
+    ...greeted.map(({ name, version }) => [
+      name,
+      addresses.get(name) ?? name,
+      version ?? 'does not answer',
+    ]),
+  ]);
+  if (record === undefined)
+    return [...table, survivalOf(greeted.length, silent).found, 'people look after these servers'];
+  const now = record.anchors.map(({ peer }) => peer);
+  const isSame = [...now].sort().join() === [...proposed].sort().join();
+  const reasons = opinions.map(
+    ({ peer, chosen, reason }) => `  ${chosen ? 'yes' : 'no '}  ${peer}: ${reason}`,
+  );
+  return [
+    ...table,
+    survivalOf(greeted.length, silent).found,
+    isSame ? 'nobody better is there:' : `proposed: podmesh anchors set ${proposed.join(' ')}`,
+    ...reasons,
+  ];
+}
+
+interface Change {
+  readonly record: AnchorRecord | undefined;
+  readonly names: readonly string[];
+  readonly json: boolean;
+}
+
+/** Asks the daemon of this home, which has the keys or says where they are. */
+async function change(world: World, client: Client, { record, names, json }: Change) {
+  if (record === undefined)
+    throw new CliError('arguments', 'the servers of this mesh are looked after by people', {
+      advice:
+        'podmesh changes only servers that its own daemons started (podmesh up without --nats).',
+    });
+  const wanted = await knownPeers(client, names);
+  const plan = planAnchors(record, wanted);
+  if (!plan.ok) throw new CliError('arguments', plan.error, { advice: 'See: podmesh anchors' });
+  if (plan.value.kind === 'nothing') {
+    world.terminal.err('these are the anchors already; nothing to do\n');
+    return EXIT.success;
+  }
+  const socket = await openDaemonSocket(world);
+  await socket.post(PATH, { anchors: wanted });
+  const told = await untilChanged(world, socket);
+  if (json) await printJson(world.terminal, { anchors: wanted, told });
+  else await printLines(world.terminal, [`anchors: ${wanted.join(', ')} (${told})`]);
+  return EXIT.success;
+}
+
+async function knownPeers(client: Client, names: readonly string[]): Promise<readonly PeerId[]> {
+  const peers = (await client.peers.list()).map(({ peer }) => String(peer));
+  const unknown = names.find((name) => !peers.includes(name));
+  if (unknown !== undefined)
+    throw new CliError('arguments', `no peer ${JSON.stringify(unknown)} is there`, {
+      advice: `Those that are: ${peers.join(', ')}`,
+    });
+  return names.map(peerId);
+}
+
+/** Shows the steps as they come. */
+async function untilChanged(world: World, socket: DaemonSocket): Promise<string> {
+  const end = performance.now() + CHANGE_MS_MAX;
+  let shown = '';
+  while (performance.now() < end) {
+    const told = String((await socket.get(PATH)).told);
+    if (told.startsWith('failed: ')) throw stays(told.slice('failed: '.length));
+    if (told.startsWith('paused ')) return told;
+    if (told !== shown) world.terminal.err(`${told}\n`);
+    shown = told;
+    await pause(LOOK_MS);
+  }
+  throw stays('it takes too long');
+}
+
+function stays(why: string): CliError {
+  return new CliError('daemon', `the anchors stay what they were: ${why}`, {
+    advice: 'The log of the daemon of this home says more; what it copied is forgotten.',
+  });
+}

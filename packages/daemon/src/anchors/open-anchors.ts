@@ -1,0 +1,116 @@
+import { isIP } from 'node:net';
+import {
+  type Authority,
+  type CertificateAuthority,
+  type MeshFolder,
+  memberName,
+} from '@podmesh/authority';
+import type { Anchor, PeerId } from '@podmesh/core';
+import type { AnchorPapers, MeshConnection, PapersRequest } from '@podmesh/jetstream';
+import type { Logger } from 'pino';
+import type { ServeAddress } from '../configuration.ts';
+import type { DaemonParts } from '../daemon-parts.ts';
+import type { Home } from '../home.ts';
+import type { Route } from '../local-api.ts';
+import type { Membership } from '../membership/open-membership.ts';
+import type { StartedParts } from '../started-parts.ts';
+import { killMoveAt } from '../test-hooks.ts';
+import { AnchorDesk, type AnchorDeskParts } from './anchor-desk.ts';
+import { hostOf } from './anchor-place.ts';
+import { anchorRoutes } from './anchor-routes.ts';
+import { AnchorSeat } from './anchor-seat.ts';
+
+export interface SeatParts {
+  readonly home: Home;
+  readonly peer: PeerId;
+  readonly mesh: MeshFolder;
+  readonly listen: ServeAddress;
+  readonly env: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+  /** Whether this home made the mesh: it begins with a server that is alone. */
+  readonly isFirst: boolean;
+}
+
+/** Starts what this home has of the mesh's servers. What was started is in `started`. */
+export async function openSeat(parts: SeatParts, started: StartedParts): Promise<AnchorSeat> {
+  const { home, peer, mesh, listen, env, logger, isFirst } = parts;
+  const seat = new AnchorSeat({
+    file: home.at('nats', 'seat.json'),
+    folder: home.at('nats'),
+    mesh,
+    listen,
+    env,
+    onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
+    peer,
+  });
+  started.add('nats-server', () => seat.stop());
+  await seat.start(isFirst);
+  const { record } = seat;
+  if (record?.cluster !== undefined) await mesh.setAnchors(record);
+  return seat;
+}
+
+/** This peer's part in who carries the mesh, from now on; what its owner may do about it. */
+export async function openAnchors(
+  parts: DaemonParts,
+  started: StartedParts,
+  way: { readonly connection: MeshConnection; readonly membership: Membership },
+): Promise<ReadonlyMap<string, Readonly<Record<string, Route>>>> {
+  const { connection, membership } = way;
+  const { seat, folder: mesh, keys } = membership;
+  if (seat === undefined || mesh === undefined) return new Map();
+  const papers =
+    keys && ((anchor: Anchor, request: PapersRequest) => issuePapers(keys, anchor, request));
+  const desk = await openDesk(parts, started, {
+    seat,
+    connection,
+    mesh,
+    ...(papers === undefined ? {} : { papers }),
+  });
+  return anchorRoutes(desk);
+}
+
+async function openDesk(
+  { home, logger }: DaemonParts,
+  started: StartedParts,
+  way: Pick<AnchorDeskParts, 'seat' | 'connection' | 'papers'> & { readonly mesh: MeshFolder },
+): Promise<AnchorDesk> {
+  const { mesh, ...more } = way;
+  const desk = new AnchorDesk({
+    ...more,
+    logger,
+    onStep: killMoveAt(process.env, home.path),
+    onRecord: (record) =>
+      void mesh
+        .setAnchors(record)
+        .catch((error: unknown) =>
+          logger.warn({ err: error }, 'could not note where the servers of the mesh are'),
+        ),
+  });
+  started.add('anchors', () => desk.stop());
+  await desk.start();
+  return desk;
+}
+
+interface IssuerOfPapers {
+  readonly authority: Authority;
+  readonly certificates: CertificateAuthority;
+}
+
+/** What a peer needs to carry a server, from those who hold the keys of the mesh. */
+async function issuePapers(
+  { authority, certificates }: IssuerOfPapers,
+  { peer, client, route }: Anchor,
+  { server: request, keys }: PapersRequest,
+): Promise<AnchorPapers> {
+  const name = memberName(peer);
+  const [anchor, system] = await Promise.all([
+    authority.sign({ role: 'anchor', name, publicKey: keys.anchor }),
+    authority.sign({ role: 'system', name, publicKey: keys.system }),
+  ]);
+  // Other servers know each other by address; clients by a name that all servers have.
+  const hosts = [client, ...(route === undefined ? [] : [route])].map(hostOf);
+  const addresses = [...new Set(hosts.filter((host) => isIP(host) !== 0))];
+  const serverCertificate = await certificates.signServer({ name, request, addresses });
+  return { trust: await authority.serverTrust(), serverCertificate, tokens: { anchor, system } };
+}

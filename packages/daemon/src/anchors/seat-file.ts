@@ -1,0 +1,107 @@
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import {
+  type Anchor,
+  type AnchorRecord,
+  type PeerId,
+  parseAnchor,
+  parseAnchorRecord,
+  peerId,
+} from '@podmesh/core';
+
+/**
+ * What this home's disk says of the servers here. Only one process writes it, the daemon of the home; each change is on
+ * the disk before anything is done because of it.
+ */
+export type Seat =
+  /** No server of the mesh is here. */
+  | { readonly kind: 'none' }
+  /** The server of this generation serves; `attempt`: servers elsewhere that may have been started for another one. */
+  | { readonly kind: 'open'; readonly record: AnchorRecord; readonly attempt?: AnchorRecord }
+  /** The server of this generation takes nobody any more while all it has is copied for the next. */
+  | { readonly kind: 'closed'; readonly record: AnchorRecord; readonly next: AnchorRecord }
+  /** The next generation is the truth; what this home had of the one before is never served again. */
+  | { readonly kind: 'moved'; readonly record: AnchorRecord; readonly from: number }
+  /** A server of the next generation runs here, of which nobody knows yet whether it will ever be the truth. */
+  | {
+      readonly kind: 'joining';
+      readonly record: AnchorRecord;
+      readonly self: Anchor;
+      readonly mover: PeerId;
+    };
+
+/** The seat of a home, in a file that is never half written. */
+export class SeatFile {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Throws for a file that makes no sense: to guess which server is the truth could make two of them. */
+  async read(): Promise<Seat> {
+    const text = await readFile(this.#path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (text === undefined) return { kind: 'none' };
+    const seat = parseSeat(text);
+    if (seat === undefined)
+      throw new Error(
+        `${this.#path} is damaged, and it says which server is the truth; put it back from a copy, or remove it ` +
+          'and the folder nats beside it if other anchors carry the mesh',
+      );
+    return seat;
+  }
+
+  /** Resolves when it is on the disk, the folder's entry of it, too. */
+  async write(seat: Seat): Promise<void> {
+    const folder = dirname(this.#path);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const file = await open(`${this.#path}.new`, 'w', 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify(seat)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${this.#path}.new`, this.#path);
+    const entry = await open(folder, 'r');
+    try {
+      await entry.sync();
+    } finally {
+      await entry.close();
+    }
+  }
+}
+
+function parseSeat(text: string): Seat | undefined {
+  let said: Readonly<Record<string, unknown>>;
+  try {
+    said = Object(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+  if (said.kind === 'none') return { kind: 'none' };
+  const record = parseAnchorRecord(said.record);
+  if (record === undefined) return undefined;
+  switch (said.kind) {
+    case 'open': {
+      if (said.attempt === undefined) return { kind: 'open', record };
+      const attempt = parseAnchorRecord(said.attempt);
+      return attempt && { kind: 'open', record, attempt };
+    }
+    case 'closed': {
+      const next = parseAnchorRecord(said.next);
+      return next && { kind: 'closed', record, next };
+    }
+    case 'moved':
+      return { kind: 'moved', record, from: Number(said.from) };
+    case 'joining': {
+      const self = parseAnchor(said.self);
+      return self && { kind: 'joining', record, self, mover: peerId(String(said.mover)) };
+    }
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,161 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type MeshFolder, NotAMemberError, openCredentials } from '@podmesh/authority';
+import type { Anchor, AnchorRecord } from '@podmesh/core';
+import {
+  EmbeddedNatsServer,
+  type EmbeddedServerEvent,
+  freePort,
+  type TrustedServer,
+} from '@podmesh/jetstream';
+import { isLoopback, isWildcard } from '@podmesh/transfer';
+import type { ServeAddress } from '../configuration.ts';
+import { hostOf, portOf } from './anchor-place.ts';
+
+export interface SeatServersOptions {
+  /** Folder of all servers of this home. */
+  readonly folder: string;
+  /** What this home knows as a member. */
+  readonly mesh: MeshFolder;
+  /** Where a server that is alone lets clients in; a wildcard holds for all servers of this home. */
+  readonly listen: ServeAddress;
+  readonly env: NodeJS.ProcessEnv;
+  readonly onEvent: (event: EmbeddedServerEvent) => void;
+}
+
+/** Credentials of a peer that is about to be an anchor; they are the home's as soon as it is one. */
+export interface AnchorCredentials {
+  readonly anchor: string;
+  readonly system: string;
+}
+
+const SECRET = 'route.secret';
+const ROLES = ['anchor', 'system'] as const;
+
+/** The servers that one home can run: each has a folder of its own for ever, so that none ever changes what it is. */
+export class SeatServers {
+  readonly #options: SeatServersOptions;
+
+  constructor(options: SeatServersOptions) {
+    this.#options = options;
+  }
+
+  /** The one that is alone, as it was from the beginning. */
+  async alone(): Promise<EmbeddedNatsServer> {
+    const { folder, listen } = this.#options;
+    return this.#server(folder, { listen, trusted: await this.#trusted() });
+  }
+
+  /** The same data, for whoever moves it and for nobody else: another port, another secret, no member of anything. */
+  async closed(): Promise<EmbeddedNatsServer> {
+    const { folder } = this.#options;
+    const { trust } = await this.#trusted();
+    const listen = { host: '127.0.0.1', port: await freePort() };
+    return this.#server(folder, { listen, closedFor: trust.account });
+  }
+
+  /** That of a cluster; `beside`: where nobody looks for it yet. */
+  async member(record: AnchorRecord, self: Anchor, beside = false): Promise<EmbeddedNatsServer> {
+    const { mesh } = this.#options;
+    const { cluster = '', anchors } = record;
+    const { server: name, client: advertise, route = '' } = self;
+    const routes = anchors.flatMap((anchor) => anchor.route ?? []);
+    const folder = this.folderOf(name);
+    const secret = await readFile(join(folder, SECRET), 'utf8');
+    const tls = mesh.serverFiles;
+    const listen = beside
+      ? { host: '127.0.0.1', port: await freePort() }
+      : { host: this.bindHost(hostOf(advertise)), port: portOf(advertise) };
+    const routeListen = `${this.bindHost(hostOf(route))}:${portOf(route)}`;
+    return this.#server(folder, {
+      listen,
+      trusted: await this.#trusted(folder),
+      place: {
+        name,
+        advertise,
+        cluster: { cluster, listen: routeListen, advertise: route, routes, secret, tls },
+      },
+    });
+  }
+
+  /** Where a server listens that others find at this host. */
+  bindHost(host: string): string {
+    const { listen } = this.#options;
+    return isWildcard(listen.host) && !isLoopback(host) ? listen.host : host;
+  }
+
+  /** What a server needs before it can be started: written before any seat speaks of it. */
+  async prepare(server: string, secret: string, credentials?: AnchorCredentials): Promise<void> {
+    const folder = this.folderOf(server);
+    await this.#forgetFolder(folder);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await writeFile(join(folder, SECRET), secret, { mode: 0o600 });
+    if (credentials === undefined) return;
+    for (const role of ROLES)
+      await writeFile(join(folder, `${role}.creds`), credentials[role], { mode: 0o600 });
+  }
+
+  /** From now on this home looks after the mesh's servers. */
+  async adoptCredentials(server: string): Promise<void> {
+    for (const role of ROLES) {
+      const text = await this.#kept(this.folderOf(server), role);
+      if (text !== undefined) await this.#options.mesh.setCredentials(role, text);
+    }
+  }
+
+  /** Of the server of this name, told by the generation that it was made for: its name is never used again. */
+  folderOf(server: string): string {
+    const generation = /-g(\d+)-[0-9a-f]+$/.exec(server)?.[1];
+    if (generation === undefined) throw new Error(`${server} is no name of a server of a cluster`);
+    return this.#folderOfGeneration(Number(generation));
+  }
+
+  /** What a server had that is never going to be, or was, the truth. */
+  async forget(generation: number): Promise<void> {
+    await this.#forgetFolder(this.#folderOfGeneration(generation));
+  }
+
+  /** What the server that was alone had. */
+  async forgetAlone(): Promise<void> {
+    const { folder } = this.#options;
+    await this.#server(folder, {}).endLeft();
+    await rm(join(folder, 'jetstream'), { recursive: true, force: true });
+  }
+
+  #folderOfGeneration(generation: number): string {
+    return join(this.#options.folder, `g${generation}`);
+  }
+
+  async #forgetFolder(folder: string): Promise<void> {
+    await this.#server(folder, {}).endLeft();
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  async #kept(folder: string, role: string): Promise<string | undefined> {
+    return readFile(join(folder, `${role}.creds`), 'utf8').catch(() => undefined);
+  }
+
+  /** As whom this home looks after its server: as an anchor, as soon as it is about to be one. */
+  async #trusted(folder?: string): Promise<TrustedServer> {
+    const { mesh } = this.#options;
+    const kept = folder === undefined ? undefined : await this.#kept(folder, 'anchor');
+    const [trust, certificates] = await Promise.all([mesh.trust(), mesh.certificates()]);
+    const credentials = kept ?? (await mesh.credentials('anchor'));
+    if (trust === undefined || credentials === undefined)
+      throw new NotAMemberError(`${mesh.path} lost its trust.json or anchor.creds`);
+    return {
+      trust,
+      member: { name: openCredentials(credentials).name, role: 'anchor', credentials },
+      tls: mesh.serverFiles,
+      ...(certificates === undefined ? {} : { certificates }),
+    };
+  }
+
+  #server(
+    directory: string,
+    more: Partial<ConstructorParameters<typeof EmbeddedNatsServer>[0]>,
+  ): EmbeddedNatsServer {
+    const { env, onEvent } = this.#options;
+    return new EmbeddedNatsServer({ directory, env, onEvent, ...more });
+  }
+}

@@ -1,0 +1,120 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MeshFolder, memberAddress } from '@podmesh/authority';
+import { systemClock } from '@podmesh/daemon';
+import { AnchorBook, connectMesh, followAnchors, type MeshConnection } from '@podmesh/jetstream';
+import { CommandLine, type Said } from './command-line.ts';
+import { DaemonProcess } from './daemon-process.ts';
+import { Ending } from './ending.ts';
+import { removeContainers } from './podman-containers.ts';
+import { removeFolder } from './remove-folder.ts';
+import { within } from './within.ts';
+
+const MINUTES = 60_000;
+const LOOK_MS = 200;
+
+/** Three daemons: the first one made the mesh and carries it alone, the others joined with lines of invitation. */
+export class YoungMesh {
+  readonly peers: DaemonProcess[] = [];
+  readonly ending = new Ending();
+  folder = '';
+
+  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.folder = await mkdtemp(join(tmpdir(), 'podmesh-anchors-'));
+    this.ending.defer(() => removeFolder(this.folder));
+    await this.#add('ann', env);
+    for (const name of ['bob', 'cid']) await this.#add(name);
+  }
+
+  get names(): readonly string[] {
+    return this.peers.map(({ name }) => name);
+  }
+
+  get ann(): DaemonProcess {
+    const [first] = this.peers;
+    if (first === undefined) throw new Error('nobody started');
+    return first;
+  }
+
+  /** The command as the owner of that peer types it. */
+  type({ options }: DaemonProcess, ...words: readonly string[]): Promise<Said> {
+    return new CommandLine(options.home, this.folder).run(...words);
+  }
+
+  /** `podmesh anchors set` with all three, typed where the keys are. */
+  setAnchors(): Promise<Said> {
+    return this.type(this.ann, 'anchors', 'set', ...this.names);
+  }
+
+  /** A client of that peer's owner that follows the record, as every program of podmesh does. */
+  async connect({ options }: DaemonProcess = this.ann): Promise<MeshConnection> {
+    const url = await memberAddress(new MeshFolder(join(options.home, 'mesh')), ['user']);
+    const connection = await connectMesh({ url, name: 'acceptance', timeoutMs: MINUTES });
+    const following = new AbortController();
+    this.ending.defer(async () => {
+      following.abort();
+      await connection.close();
+    });
+    void followAnchors(connection, () => undefined, following.signal);
+    return connection;
+  }
+
+  /** The daemon and its server, at once. */
+  async pullThePlug({ options }: DaemonProcess): Promise<void> {
+    const daemon = this.peers.find(({ name }) => name === options.name);
+    const folder = join(options.home, 'nats');
+    const places = [
+      '',
+      ...(await readdir(folder).catch(() => [])).filter((one) => /^g\d+$/.test(one)),
+    ];
+    for (const place of places) {
+      const pid = Number(await readFile(join(folder, place, 'pid'), 'utf8').catch(() => '0'));
+      const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      if (pid > 1 && words.includes(folder)) process.kill(pid, 'SIGKILL');
+    }
+    await daemon?.kill();
+  }
+
+  async #add(name: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
+    const unique = `${name}-${randomBytes(3).toString('hex')}`;
+    const home = join(this.folder, unique);
+    const words = ['--runtime', 'podman', '--registry-port', '0', '--no-discovery'];
+    const daemon = new DaemonProcess({ name: unique, home, cores: 4, env, words });
+    if (this.peers.length > 0) await this.#join(daemon);
+    this.peers.push(daemon);
+    this.ending.defer(() => removeContainers({ peer: unique }));
+    this.ending.defer(() => daemon.endPodmanService());
+    // A majority of them has to be there for a goodbye.
+    this.ending.defer(() => this.pullThePlug(daemon));
+    await daemon.start();
+  }
+
+  async #join({ name, options }: DaemonProcess): Promise<void> {
+    const place = await new MeshFolder(join(this.ann.options.home, 'mesh')).place();
+    const { out } = await this.type(this.ann, 'invite', '--address', place?.servers[0] ?? '');
+    const cli = new CommandLine(options.home, this.folder);
+    const { code, err } = await cli.feed(out, 'join', '-', '--name', name);
+    if (code !== 0) throw new Error(`${name} could not join: ${err}`);
+  }
+}
+
+/** Resolves with the number of anchors once the record has this generation. */
+export async function untilGeneration(mesh: MeshConnection, generation: number): Promise<number> {
+  const book = new AnchorBook(mesh);
+  let given = false;
+  const look = async (): Promise<number> => {
+    while (!given) {
+      const record = await book.read().catch(() => undefined);
+      if (record !== undefined && record.generation >= generation) return record.anchors.length;
+      await systemClock.sleep(LOOK_MS);
+    }
+    return 0;
+  };
+  return within(3 * MINUTES, () => `generation ${generation} of the anchors`, look()).finally(
+    () => {
+      given = true;
+    },
+  );
+}
