@@ -65,11 +65,10 @@ export class NightMachine {
     return `${this.#parts.homeOutside}/${name}`;
   }
 
-  /** All at once, as at a boot; resolves when its peer claims tasks, and its server has caught up. */
+  /** All at once, as at a boot; resolves when its peer claims tasks. Its server may have to catch up then. */
   async start(): Promise<void> {
     await this.server?.start();
     await this.daemon.start();
-    await this.server?.untilHealthy();
   }
 
   /** SIGKILL for server and daemon; what runs in containers does not notice. */
