@@ -1,4 +1,5 @@
-import { Peer } from '@podmesh/daemon';
+import { runId, taskId } from '@podmesh/core';
+import { Peer, systemClock } from '@podmesh/daemon';
 import {
   connectMesh,
   greetServer,
@@ -11,6 +12,7 @@ import { graphOf, idlePeerParts } from '../bench/bench-mesh.ts';
 import { Ending } from '../process-kit/ending.ts';
 import { NatsCluster, untilHealthy } from '../process-kit/nats-cluster.ts';
 import { PublishedRun } from '../process-kit/published-run.ts';
+import { within } from '../process-kit/within.ts';
 
 const MINUTES = 60_000;
 const CONNECT_MS = 60_000;
@@ -18,6 +20,9 @@ const CONNECT_MS = 60_000;
 const SILENCE_MS = 15_000;
 /** The stream of the run log, whose leader takes every fact. */
 const RUN_STREAM = 'PM_RUN';
+/** The stream of live output, which is best effort and yet of all servers. */
+const LOG_STREAM = 'PM_LOG';
+const SPEAK_MS = 200;
 const STEPS = 20;
 const WIDTH = 30;
 const CORES = 16;
@@ -46,6 +51,66 @@ describe('a mesh of three servers', () => {
   }, 3 * MINUTES);
 
   afterAll(() => ending.end(), 3 * MINUTES);
+
+  it(
+    'lets a client in, and passes on live output, while the server that had it is away',
+    async () => {
+      const leader = await cluster.leaderOf(LOG_STREAM);
+      await leader.kill();
+      const late = await connect(cluster, ending, 'late');
+      const run = runId('liveoutput12');
+      const task = taskId('speaks');
+      const over = new AbortController();
+      const follow = async (): Promise<string> => {
+        for await (const { bytes } of late.liveLog.follow(run, task, over.signal))
+          return Buffer.from(bytes).toString('utf8');
+        return 'nothing';
+      };
+      const heard = follow();
+      const chunk = { run, task, attempt: 1, bytes: Buffer.from('is heard') };
+      let isHeard = false;
+      const speak = async (): Promise<void> => {
+        // Best effort: what is said before a new leader is elected is lost.
+        while (!isHeard) {
+          mesh.liveLog.write(chunk);
+          await systemClock.sleep(SPEAK_MS);
+        }
+      };
+      const speaking = speak();
+      expect(
+        await within(MINUTES, () => 'live output', heard).finally(() => {
+          isHeard = true;
+          over.abort();
+        }),
+      ).toBe('is heard');
+      await speaking;
+      await leader.start();
+      await untilHealthy(leader);
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'has its live output on all servers again, after that was on one alone',
+    async () => {
+      const connection = await connectMesh({
+        url: cluster.url,
+        name: 'old',
+        timeoutMs: CONNECT_MS,
+      });
+      ending.defer(() => connection.close());
+      const { streams } = connection.jsm;
+      await streams.delete(LOG_STREAM);
+      const alone = { name: LOG_STREAM, subjects: ['pm.log.>'], num_replicas: 1 };
+      await streams.add({ ...alone, max_age: 1e12, discard: 'old', no_ack: true });
+      await connection.ensureStreams({ replicas: 3 });
+      expect((await streams.info(LOG_STREAM)).config).toMatchObject({
+        num_replicas: 3,
+        storage: 'memory',
+      });
+    },
+    3 * MINUTES,
+  );
 
   it(
     'finishes a run although the server that leads its log is killed in the middle and comes back',

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { connect, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { Ending } from './ending.ts';
@@ -21,6 +21,24 @@ const HAND_OVER = `
   process.on('disconnect', () => process.exit());
 `;
 
+/** Takes connections of a listener that is in its parent's network, and makes them in its own. */
+const REACH_INTO = `
+  const { connect } = require('node:net');
+  const [host, port] = process.argv.slice(1);
+  process.once('message', (_, server) => {
+    server.on('connection', (socket) => {
+      const inside = connect(Number(port), host);
+      for (const [from, to] of [[socket, inside], [inside, socket]]) {
+        from.on('error', () => to.destroy());
+        from.on('close', () => to.destroy());
+        from.pipe(to);
+      }
+    });
+    process.send('open');
+  });
+  process.on('disconnect', () => process.exit());
+`;
+
 /** What is dropped on the way answers nothing: two seconds are for ever on lines that are in this machine's memory. */
 const CONNECT = `
   const [port, host] = process.argv.slice(1);
@@ -34,6 +52,8 @@ const CONNECT = `
 export type Leaf = Required<Pick<PeerWish, 'under' | 'env' | 'nats'>> & {
   /** Its only address. */
   readonly address: string;
+  /** Of a process that is in all of its namespaces, and does nothing. */
+  readonly pid: number;
   /** Whether something there can connect to host and port of the URL. */
   readonly reaches: (url: URL | undefined) => Promise<boolean>;
   /** Pulls the plug of its line; what is on its way is lost, and nobody is told. */
@@ -126,6 +146,7 @@ export class HubNetwork {
     const { username } = this.#url;
     return {
       address: `${subnet}.2`,
+      pid: leaf.pid,
       under: leaf.enter,
       env: leaf.env,
       nats: `nats://${username}@${subnet}.1:${NATS_PORT}`,
@@ -137,6 +158,23 @@ export class HubNetwork {
       cut: () => atHub('link', 'set', line, 'down'),
       mend: () => atHub('link', 'set', line, 'up'),
     };
+  }
+
+  /** A port on this machine's loopback that leads to host and port as the hub reaches them, while it does. */
+  async reach(host: string, port: number): Promise<number> {
+    const [program = '', ...words] = [...this.#hub.enter, process.execPath, '-e', REACH_INTO];
+    const child = spawn(program, [...words, host, String(port)], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.#ending.defer(() => ended(child));
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const own = (server.address() as AddressInfo).port;
+    const open = once(child, 'message');
+    child.send('listening', server, () => server.close());
+    await within(READY_MS, () => `a way to ${host}:${port}`, open);
+    return own;
   }
 
   /** Takes the networks away, and what is left in them loses the mesh. Works twice. */

@@ -66,6 +66,7 @@ export {
 export type { Member } from './member-book.ts';
 export { type MemberCertificates, MeshFolder, type MeshPlace } from './mesh-folder.ts';
 export { isUserKey, NatsKey } from './nats-key.ts';
+export { replacePrivately } from './private-files.ts';
 export {
   parseRenewalAnswer,
   parseRenewalRequest,

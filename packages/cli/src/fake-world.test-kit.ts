@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ListedMember } from '@podmesh/core';
 import { MeshArtifacts } from '@podmesh/jetstream';
-import type { Client } from '@podmesh/sdk';
+import type { Client, MeshReach } from '@podmesh/sdk';
 import { DirectProcess, FakeMesh, type MeshPorts, RealTime } from '@podmesh/testkit';
 import { onTestFinished } from 'vitest';
 import { CliError } from './cli-error.ts';
@@ -84,7 +84,7 @@ export class FakeWorld {
   readonly directory = temporaryDirectory();
   readonly home = new Home(join(this.directory, 'home'));
   #interrupts = new Set<() => void>();
-  #connections = new Set<(connected: boolean) => void>();
+  #listeners = new Set<(reach: MeshReach) => void>();
 
   /** Runs a command line; the exit code. */
   run(argv: readonly string[], changes: Partial<World> = {}): Promise<number> {
@@ -135,9 +135,9 @@ export class FakeWorld {
       boxes,
       anchors: this.anchors,
       url,
-      onConnection: (listener) => {
-        this.#connections.add(listener);
-        return () => this.#connections.delete(listener);
+      onReach: (listener) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
       },
       close: async () => undefined,
     };
@@ -148,9 +148,9 @@ export class FakeWorld {
     for (const listener of this.#interrupts) listener();
   }
 
-  /** The connection breaks, or comes back. */
-  connection(connected: boolean): void {
-    for (const listener of this.#connections) listener(connected);
+  /** The mesh is lost, stands still, or comes back. */
+  reach(reach: MeshReach): void {
+    for (const listener of this.#listeners) listener(reach);
   }
 
   #ports(name: string): MeshPorts {

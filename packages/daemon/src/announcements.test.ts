@@ -23,3 +23,12 @@ it('an announcement that waited out an absence counts as one that failed', async
   await late;
   expect(announcements.isSteady()).toBe(false);
 });
+
+it('one that failed was not heard, until the next one gets through', async () => {
+  const announcements = new Announcements(newBench().process.clock);
+  expect(announcements.wasHeard).toBe(true);
+  await announcements.make(() => Promise.reject(new Error('away'))).catch(() => undefined);
+  expect(announcements.wasHeard).toBe(false);
+  await announcements.make(async () => undefined);
+  expect(announcements.wasHeard).toBe(true);
+});

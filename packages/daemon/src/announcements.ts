@@ -10,6 +10,7 @@ const PROMPT_MS_MAX = HEARTBEAT_MS;
 export class Announcements {
   readonly #clock: Clock;
   #brokeAtMs = Number.NEGATIVE_INFINITY;
+  #wasHeard = true;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -22,10 +23,17 @@ export class Announcements {
       await announce();
     } catch (error) {
       this.#brokeAtMs = this.#clock.nowMs();
+      this.#wasHeard = false;
       throw error;
     }
+    this.#wasHeard = true;
     const nowMs = this.#clock.nowMs();
     if (nowMs - fromMs > PROMPT_MS_MAX) this.#brokeAtMs = nowMs;
+  }
+
+  /** Whether the last one got through. */
+  get wasHeard(): boolean {
+    return this.#wasHeard;
   }
 
   /** Whether a peer that is not in the directory is gone. */

@@ -1,5 +1,6 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replacePrivately } from '@podmesh/authority';
 import { MINORS_APART_MAX, minorsAhead, parseRelease } from '@podmesh/core';
 
 const FILE = 'version';
@@ -32,8 +33,7 @@ export async function enterHome(home: string, version: string): Promise<void> {
     if (minorsAhead(ours, found) <= 0) return;
   }
   // Steps that bring a folder of an older version up to date go here; so far nothing has changed its meaning.
-  await writeFile(`${path}.new`, `${version}\n`, { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await replacePrivately(path, `${version}\n`);
 }
 
 /** Only a file that is not there is none: one that cannot be read may say anything. */

@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
+import { replacePrivately } from '@podmesh/authority';
 import { type PeerId, peerId } from '@podmesh/core';
 import { nanoid } from 'nanoid';
 import { enterHome } from './home-version.ts';
@@ -102,13 +103,13 @@ export class Home {
     const path = this.at('peer-id');
     const kept = (await readFile(path, 'utf8').catch(() => '')).trim();
     const id = peerId(given || kept || `${hostSlug()}-${nanoid(6)}`);
-    if (id !== kept) await replaceFile(path, `${id}\n`);
+    if (id !== kept) await replacePrivately(path, `${id}\n`);
     return id;
   }
 
   async announce(daemon: DaemonFile): Promise<void> {
     const path = this.at('daemon.json');
-    await replaceFile(path, `${JSON.stringify(daemon)}\n`);
+    await replacePrivately(path, `${JSON.stringify(daemon)}\n`);
   }
 
   /** From now on no program of this machine finds the daemon. */
@@ -134,12 +135,6 @@ function lockFolder(path: string): number {
   if (status !== FLOCK_BUSY) return folder;
   closeSync(folder);
   throw new HomeBusyError(path);
-}
-
-/** Whole or not at all: a disk that is full leaves the old content. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o600 });
-  await rename(`${path}.new`, path);
 }
 
 function hostSlug(): string {

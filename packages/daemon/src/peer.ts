@@ -316,10 +316,14 @@ export class Peer {
   }
 
   async #tryToAnnounce(): Promise<void> {
+    const { logger } = this.#parts;
+    const { wasHeard } = this.#announcements;
     try {
       await this.#announcements.make(() => this.#announce());
+      if (!wasHeard) logger.info('the mesh hears this peer again');
     } catch (error) {
-      this.#parts.logger.warn({ err: error }, 'could not announce this peer; trying again');
+      // Once for each absence: it is tried again every few seconds, for hours if need be.
+      if (wasHeard) logger.warn({ err: error }, 'could not announce this peer; trying again');
     }
   }
 

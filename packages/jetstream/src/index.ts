@@ -55,3 +55,4 @@ export { NoServerChainError, readServerChain } from './server-chain.ts';
 export type { ServerTrust, TrustedServer } from './server-guard.ts';
 export type { LeaseCounts } from './threaded-lease-keeper.ts';
 export { LISTING_START, makeTree, parseTree, type TreeArtifact } from './tree-artifact.ts';
+export { watchStandstill } from './watch-standstill.ts';

@@ -10,6 +10,7 @@ import {
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { OBJECT_STORE_BYTES_MAX, PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
+import { findStream } from './find-stream.ts';
 import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
 import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
 import { pause } from './pause.ts';
@@ -86,6 +87,7 @@ export async function ensureStreams(
   const { version } = options;
   if (version !== undefined) await refuseOtherMesh(jsm, version);
   for (const wanted of wantedStreams(options)) {
+    if (wanted.name === LOG_STREAM) await replaceLostLog(jsm, wanted);
     const config = await createOrRead(jsm, wanted);
     const problems = mismatches(wanted, config);
     if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
@@ -106,6 +108,8 @@ export async function findStreams(
   if (version !== undefined) await refuseOtherMesh(jsm, version);
   const deadline = performance.now() + STREAMS_MS;
   for (const wanted of wantedStreams(options)) {
+    // Nobody can do without the others; live output is best effort, and those who may make it anew will.
+    if (wanted.name === LOG_STREAM && (await isSilent(jsm, LOG_STREAM))) continue;
     let config = await readConfig(jsm, wanted.name);
     while (config === undefined && performance.now() < deadline) {
       await pause(LOOK_MS);
@@ -118,6 +122,35 @@ export async function findStreams(
     const problems = mismatches(wanted, config);
     if (problems.length > 0) throw new StreamMismatchError(wanted.name, problems);
   }
+}
+
+/** What live output may cost a daemon that starts. */
+const LOG_PATIENCE_MS = 8_000;
+
+/** A log of live output that is on one server only, of several, or on one that is gone, gives way to one on all of them. */
+async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<void> {
+  if (wanted.num_replicas === 1) return;
+  const deadline = performance.now() + LOG_PATIENCE_MS;
+  for (;;) {
+    const found = await findStream(jsm, wanted.name, LOG_PATIENCE_MS).catch(
+      () => 'silent' as const,
+    );
+    if (found === undefined) return;
+    const isAlone = found !== 'silent' && found.config.num_replicas === 1;
+    if (found !== 'silent' && !isAlone && found.cluster?.leader !== undefined) return;
+    // Memory of two that lost their power is gone; one that has it still leads nobody.
+    if (isAlone || performance.now() >= deadline) break;
+    await pause(LOOK_MS);
+  }
+  // Nobody may be left to confirm it: what matters is that the others know.
+  await jsm.streams.delete(wanted.name).catch(() => undefined);
+}
+
+async function isSilent(jsm: JetStreamManager, name: string): Promise<boolean> {
+  return findStream(jsm, name, LOG_PATIENCE_MS).then(
+    () => false,
+    () => true,
+  );
 }
 
 /** Of every stream of a mesh. */
@@ -151,11 +184,7 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
     {
       name: LOG_STREAM,
       subjects: [LOG_SUBJECTS],
-      // Not in memory: a standalone server forgets memory streams altogether when it restarts.
-      storage: StorageType.File,
-      num_replicas: 1,
-      // Best effort, so no chunk waits for the disk, whatever the server's sync_interval says.
-      persist_mode: PersistMode.Async,
+      ...logStorage(replicas),
       max_bytes: LIVE_LOG_BYTES_MAX,
       max_age: nanos(LIVE_LOG_AGE_MS_MAX),
       discard: DiscardPolicy.Old,
@@ -239,6 +268,16 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
   ];
 }
 
+/**
+ * Best effort, so no chunk waits for the disk, whatever the server's sync_interval says. A standalone server forgets
+ * memory streams altogether when it restarts; of several servers any one may die, and only memory is copied without a disk.
+ */
+function logStorage(replicas: number): Partial<StreamConfig> {
+  return replicas === 1
+    ? { storage: StorageType.File, num_replicas: 1, persist_mode: PersistMode.Async }
+    : { storage: StorageType.Memory, num_replicas: replicas };
+}
+
 const PLACES_MS = 60_000;
 
 /** Resolves when the servers have room for streams with so many replicas: a cluster takes a while to know its members. */
@@ -286,17 +325,11 @@ async function add(jsm: JetStreamManager, wanted: Wanted): Promise<StreamInfo> {
   }
 }
 
-const STREAM_NOT_FOUND = 10059;
 /** nats-server errors.json: no server of a cluster, the memory, storage, or account has so much. */
 export const NO_ROOM_CODES: ReadonlySet<number> = new Set([10002, 10005, 10023, 10028, 10047]);
 
 async function readConfig(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
-  try {
-    return (await jsm.streams.info(name)).config;
-  } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
-    throw error;
-  }
+  return (await findStream(jsm, name))?.config;
 }
 
 /**
@@ -317,13 +350,14 @@ function mismatches(wanted: Wanted, found: StreamConfig): string[] {
     'republish',
     'no_ack',
   ];
+  const isBestEffort = wanted.name === LOG_STREAM;
   const problems = checked
-    .filter((key) => wanted[key] !== undefined)
+    .filter((key) => wanted[key] !== undefined && !(isBestEffort && key === 'storage'))
     .filter((key) => !includes(found[key], wanted[key]))
     .map((key) => `${key} is ${JSON.stringify(found[key])}, not ${JSON.stringify(wanted[key])}`);
   if (found.max_age > 0 && wanted.max_age === undefined)
     problems.push('max_age is set, so facts would vanish');
-  if (found.persist_mode === 'async' && wanted.persist_mode !== PersistMode.Async)
+  if (found.persist_mode === 'async' && !isBestEffort)
     problems.push('persist_mode async loses acknowledged facts');
   return problems;
 }

@@ -1,4 +1,4 @@
-import { JetStreamApiError, type JetStreamManager } from '@nats-io/jetstream';
+import type { JetStreamManager } from '@nats-io/jetstream';
 import {
   areCompatible,
   MINORS_APART_MAX,
@@ -6,6 +6,7 @@ import {
   type PeerId,
   parseRelease,
 } from '@podmesh/core';
+import { findStream } from './find-stream.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { MeshTooNewError, UnlikePeersError } from './mesh-errors.ts';
@@ -13,7 +14,6 @@ import { PEER_STREAM, RUN_STREAM } from './subjects.ts';
 
 /** In the metadata of the run log, the stream that is the truth: of the newest program that has written to the mesh. */
 const VERSION_KEY = 'podmesh.version';
-const STREAM_NOT_FOUND = 10059;
 /** Two programs that start at once may write over each other's note. */
 const TRIES_MAX = 5;
 /** Peers named in a refusal. */
@@ -45,12 +45,8 @@ async function metadataOf(
   jsm: JetStreamManager,
   stream: string,
 ): Promise<Readonly<Record<string, string>> | undefined> {
-  try {
-    return (await jsm.streams.info(stream)).config.metadata ?? {};
-  } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
-    throw error;
-  }
+  const found = await findStream(jsm, stream);
+  return found === undefined ? undefined : (found.config.metadata ?? {});
 }
 
 /** Throws `MeshTooNewError` of a mesh that this version could damage, or whose version nobody can read. */
@@ -65,8 +61,8 @@ export async function noteMeshVersion(jsm: JetStreamManager, version: string): P
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const found = await meshVersion(jsm);
     if (found !== undefined && aheadOf(version, found) <= 0) return;
-    const { config } = await jsm.streams.info(RUN_STREAM);
-    const metadata = { ...config.metadata, [VERSION_KEY]: version };
+    const noted = await metadataOf(jsm, RUN_STREAM);
+    const metadata = { ...noted, [VERSION_KEY]: version };
     try {
       await jsm.streams.update(RUN_STREAM, { metadata });
     } catch {

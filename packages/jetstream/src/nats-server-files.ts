@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { clusterLines } from './anchors/cluster-lines.ts';
@@ -141,11 +141,27 @@ export class NatsServerFiles {
     return text?.trim();
   }
 
-  /** Never half written: a crash leaves the old file or the new one. */
+  /** Never half written: a crash, and a power cut too, leaves the old file or the new one. */
   async #write(name: string, text: string): Promise<void> {
     const path = join(this.directory, name);
-    await writeFile(`${path}.new`, text, { mode: 0o600 });
+    const draft = await open(`${path}.new`, 'w', 0o600);
+    try {
+      await draft.writeFile(text);
+      await draft.sync();
+    } finally {
+      await draft.close();
+    }
     await rename(`${path}.new`, path);
+    await syncFolder(this.directory);
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 

@@ -229,6 +229,8 @@ function anchorPublishes(): readonly string[] {
     `$JS.API.STREAM.DELETE.${PROBE_STREAM}`,
     '$JS.SNAPSHOT.RESTORE.>',
     '$JS.SNAPSHOT.ACK.>',
+    // Live output that is on a server that is gone is made anew on the others.
+    `$JS.API.STREAM.DELETE.${LOG_STREAM}`,
     // What retention and sweeps remove; the server knows no narrower right than a stream.
     `$JS.API.STREAM.PURGE.${RUN_STREAM}`,
     `$JS.API.STREAM.PURGE.${ARTIFACT_STREAM}`,

@@ -19,7 +19,7 @@ import { PEER_LABEL, readLabels } from './container-labels.ts';
 import { awaitLaunch, FD_DIRECTORY, outputFds, prepareFdLaunch } from './fd-launcher.ts';
 import type { Env } from './find-socket.ts';
 import { checkAnnotations, handsAnnotationsOn } from './image-annotations.ts';
-import type { ImageAnswer } from './podman-answers.ts';
+import type { ContainerAnswer, ImageAnswer } from './podman-answers.ts';
 import { PodmanApi } from './podman-api.ts';
 import { PodmanContainer } from './podman-container.ts';
 import { PodmanAbortedError, PodmanRefusedError } from './podman-errors.ts';
@@ -32,6 +32,9 @@ import { findStaticBusybox } from './static-busybox.ts';
 import { linkTaskSocket } from './task-socket.ts';
 
 type Started = Result<RunningContainer, StartProblem>;
+
+/** Podman 4.3, of a container that its list still has and its storage has not. */
+const HALF_REMOVED = /container not known/i;
 
 /** Containers through the API of a rootless Podman service, at the socket that a `PodmanService` found. */
 export class PodmanRuntime implements ContainerRuntime {
@@ -135,7 +138,7 @@ export class PodmanRuntime implements ContainerRuntime {
     const found = new Set<string>();
     for (const { Id, Labels } of listed) {
       const labels = readLabels(Labels ?? undefined);
-      const answer = labels === undefined ? undefined : await this.api.inspect(Id);
+      const answer = labels === undefined ? undefined : await this.#inspectWhole(Id);
       if (labels === undefined || answer === undefined) continue;
       const fdDirectory = answer.Mounts?.find(
         (mount) => mount.Destination === FD_DIRECTORY,
@@ -154,6 +157,17 @@ export class PodmanRuntime implements ContainerRuntime {
     const kept = { has: (path: string) => found.has(path) || this.#cgroups.has(path) };
     await cgroups?.removeStale(peer, kept);
     return adopted;
+  }
+
+  /** One whose removal a power cut interrupted has a name and nothing behind it: the removal is finished. */
+  async #inspectWhole(id: string): Promise<ContainerAnswer | undefined> {
+    try {
+      return await this.api.inspect(id);
+    } catch (error) {
+      if (!(error instanceof PodmanRefusedError && HALF_REMOVED.test(error.reason))) throw error;
+      await this.api.remove(id);
+      return undefined;
+    }
   }
 
   async probe(peer: PeerId, signal: AbortSignal): Promise<string | undefined> {

@@ -21,6 +21,17 @@ export interface AnchorsOfMesh {
   read(): Promise<AnchorRecord | undefined>;
 }
 
+/** How a mesh is reached: it answers; nobody does; or too few of its servers are there to agree on anything. */
+export type MeshReach = 'here' | 'away' | 'stands-still';
+
+/** In words for people. */
+export const REACH_TEXTS: Readonly<Record<MeshReach, string>> = {
+  here: 'the mesh is back',
+  away: 'lost the connection to the mesh',
+  'stands-still':
+    'the mesh stands still: too few of its anchors answer; everything waits, and goes on when they are back',
+};
+
 /** What a program uses of a mesh; the daemon's part of it (offers, claims) is not its business. */
 export interface Client {
   readonly runLog: RunLog;
@@ -45,8 +56,8 @@ export interface Client {
   readonly anchors: AnchorsOfMesh;
   /** Address without credentials. */
   readonly url: string;
-  /** Tells when the connection breaks and comes back, until the returned function is called. */
-  readonly onConnection: (listener: (connected: boolean) => void) => () => void;
+  /** Tells when the mesh is lost or stands still, and is back, until the returned function is called. */
+  readonly onReach: (listener: (reach: MeshReach) => void) => () => void;
   /** Harmless when called twice. */
   readonly close: () => Promise<void>;
 }

@@ -5,11 +5,13 @@ import {
   connectMesh,
   followAnchors,
   MeshArtifacts,
+  type MeshConnection,
   noteSeen,
   openMesh,
+  watchStandstill,
 } from '@podmesh/jetstream';
 import type { OwnCertificate } from '@podmesh/transfer';
-import type { Client } from './client.ts';
+import type { Client, MeshReach } from './client.ts';
 import { Downloads } from './downloads.ts';
 import { PeerTransport } from './peer-transport.ts';
 
@@ -54,16 +56,27 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     boxes: mesh.boxes,
     anchors: { read: () => new AnchorBook(connection).read() },
     url: connection.url,
-    onConnection: (listener) =>
-      connection.onStatus((status) => {
-        if (status.kind === 'connected') listener(true);
-        if (status.kind === 'disconnected') listener(false);
-      }),
+    onReach: (listener) => watchReach(connection, listener),
     close: async () => {
       following.abort();
       await Promise.all([transport.stop(), mesh.stop()]);
       await connection.close();
     },
+  };
+}
+
+function watchReach(connection: MeshConnection, listener: (reach: MeshReach) => void): () => void {
+  const over = new AbortController();
+  const tell = (standsStill: boolean): void => listener(standsStill ? 'stands-still' : 'here');
+  void watchStandstill(connection, tell, over.signal);
+  const forget = connection.onStatus((status) => {
+    if (status.kind === 'connected') listener('here');
+    if (status.kind === 'disconnected') listener('away');
+    if (status.kind === 'closed') over.abort();
+  });
+  return () => {
+    over.abort();
+    forget();
   };
 }
 

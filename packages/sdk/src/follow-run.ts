@@ -5,7 +5,7 @@ import {
   unsettledCount,
   waitsForPerson,
 } from '@podmesh/core';
-import type { Client } from './client.ts';
+import { type Client, type MeshReach, REACH_TEXTS } from './client.ts';
 import { type LoadedRun, type LoggedRun, loadRun } from './load-run.ts';
 
 /** Who is told what happens while a run is followed. */
@@ -30,7 +30,7 @@ export async function followRun(
   signal: AbortSignal,
 ): Promise<LoadedRun | undefined> {
   if (start.state.ended !== undefined || waitsForPerson(start.state)) return start;
-  const forget = client.onConnection((connected) => listener.remark(connectionText(connected)));
+  const forget = client.onReach((reach) => listener.remark(reachText(reach)));
   // Leaving the loop must also end what is behind the iterator.
   const over = new AbortController();
   listener.start(start.state);
@@ -83,8 +83,7 @@ async function foldAndTell(
   await listener.fact(logged, state, skipped);
 }
 
-function connectionText(connected: boolean): string {
-  return connected
-    ? 'the mesh is back'
-    : 'lost the connection to the mesh; the run goes on without us, waiting until it is back';
+function reachText(reach: MeshReach): string {
+  const more = '; the run goes on without us, waiting until it is back';
+  return `${REACH_TEXTS[reach]}${reach === 'away' ? more : ''}`;
 }

@@ -1,5 +1,5 @@
 export { NotAMemberError } from '@podmesh/authority';
-export type { AnchorsOfMesh, Client } from './client.ts';
+export { type AnchorsOfMesh, type Client, type MeshReach, REACH_TEXTS } from './client.ts';
 export { connectClient } from './connect-client.ts';
 export { followRun, type RunListener } from './follow-run.ts';
 export {

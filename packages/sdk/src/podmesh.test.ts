@@ -24,7 +24,7 @@ function newCase() {
       read: async () => undefined,
     },
     url: 'nats://nowhere',
-    onConnection: () => () => undefined,
+    onReach: () => () => undefined,
     close: async () => undefined,
   };
   return { mesh, podmesh: new Podmesh(client, 'somebody@here') };

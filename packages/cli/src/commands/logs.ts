@@ -1,5 +1,5 @@
 import { EMPTY_ARTIFACT, type TaskId, unreachable } from '@podmesh/core';
-import { type Client, type LoadedRun, loadRun } from '@podmesh/sdk';
+import { type Client, type LoadedRun, loadRun, REACH_TEXTS } from '@podmesh/sdk';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { parseRunTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
@@ -23,16 +23,15 @@ import type { World } from '../world.ts';
 export async function logs(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   const target = parseRunTarget(operands[0] ?? '');
   const attempt = readAttempt(options.text('attempt'));
-  return withClient(world, options.text('nats'), async (client) => {
+  const mesh = { url: options.text('nats'), isFollowed: true };
+  return withClient(world, mesh, async (client) => {
     const loaded = await loadRun(client, await findRun(client, world.home, target.run));
     const tasks = logsOf(loaded, target.task, attempt);
     const isFollowed = options.flag('follow') && attempt === undefined;
     const printer = printerFor(world, options, tasks.length === 1);
     const remark = (text: string): void => world.terminal.err(`${text}\n`);
     const outlet = { printer, remark };
-    const forget = client.onConnection((connected) =>
-      world.terminal.err(connected ? 'the mesh is back\n' : 'lost the connection to the mesh\n'),
-    );
+    const forget = client.onReach((reach) => remark(REACH_TEXTS[reach]));
     try {
       await printLogs(client, outlet, { loaded, tasks, isFollowed });
       if (isFollowed && loaded.kind === 'logged') {

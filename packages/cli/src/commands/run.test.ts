@@ -148,8 +148,9 @@ describe('podmesh run', () => {
     const { code, driver } = await running(made);
     await driver.start('a');
     await made.terminal.until('a started');
-    made.connection(false);
-    made.connection(true);
+    made.reach('away');
+    made.reach('here');
+    made.reach('stands-still');
     await driver.fail('a');
     await driver.end('failed');
     expect(await code).toBe(1);
@@ -157,6 +158,7 @@ describe('podmesh run', () => {
     expect(said).toEqual([
       'lost the connection to the mesh; the run goes on without us, waiting until it is back',
       'the mesh is back',
+      'the mesh stands still: too few of its anchors answer; everything waits, and goes on when they are back',
     ]);
   });
 

@@ -308,3 +308,22 @@ describe('doctor', () => {
     expect(world.terminal.stdout).toMatch(/WRONG +subuid +none\n +usermod …\n/);
   });
 });
+
+describe('a mesh that stands still', () => {
+  it('is told to whoever waits for an answer', async () => {
+    const client = world.client();
+    const list = async () => {
+      world.reach('stands-still');
+      world.reach('here');
+      return client.peers.list();
+    };
+    const connect = async () => ({ ...client, peers: { ...client.peers, list } });
+    world.terminal.stderr = '';
+    expect(await world.run(['peers'], { connect })).toBe(0);
+    expect(world.terminal.stderr.split('\n')).toEqual([
+      'the mesh stands still: too few of its anchors answer; everything waits, and goes on when they are back',
+      'the mesh is back',
+      '',
+    ]);
+  });
+});

@@ -16,7 +16,8 @@ import { tellWhereHeld } from './temporary-peer.ts';
 export async function wait(world: World, invocation: Invocation): Promise<ExitCode> {
   const named = parseRun(invocation.operands[0] ?? '');
   const { options } = invocation;
-  return withClient(world, options.text('nats'), async (client) => {
+  const mesh = { url: options.text('nats'), isFollowed: true };
+  return withClient(world, mesh, async (client) => {
     const code = await waitFor(world, client, { named, json: options.flag('json') });
     if (code === EXIT.held) await tellWhereHeld(world, options);
     return code;

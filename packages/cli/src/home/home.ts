@@ -2,6 +2,7 @@ import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { replacePrivately } from '@podmesh/authority';
 import { isRunId, type RunId, runId } from '@podmesh/core';
 import { commandOf } from './live-process.ts';
 
@@ -113,8 +114,7 @@ export class Home {
 
   async setPeerName(name: string): Promise<void> {
     await this.prepare();
-    await writeFile(this.at('peer-id.new'), `${name}\n`, { mode: 0o600 });
-    await rename(this.at('peer-id.new'), this.at('peer-id'));
+    await replacePrivately(this.at('peer-id'), `${name}\n`);
   }
 
   /** The run that was published from here last. */

@@ -1,5 +1,5 @@
 import { PortError } from '@podmesh/core';
-import { type Client, NotAMemberError } from '@podmesh/sdk';
+import { type Client, type MeshReach, NotAMemberError, REACH_TEXTS } from '@podmesh/sdk';
 import { CliError } from '../cli-error.ts';
 import type { World } from '../world.ts';
 
@@ -16,18 +16,31 @@ export async function meshUrl(
   return (await world.home.daemon())?.nats ?? (await world.home.joinedMesh());
 }
 
-/** Runs `use` with a client of the mesh and closes it. Throws a `CliError` when no mesh can be reached. */
+/** Which mesh somebody named; whoever follows a run tells by itself how the mesh is reached meanwhile. */
+interface NamedMesh {
+  readonly url: string | undefined;
+  readonly isFollowed: boolean;
+}
+
+/**
+ * Runs `use` with a client of the mesh and closes it, and says so when it has to wait. Throws a `CliError` when no mesh
+ * can be reached.
+ */
 export async function withClient<T>(
   world: World,
-  given: string | undefined,
+  given: string | undefined | NamedMesh,
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const url = await meshUrl(world, given);
+  const named = typeof given === 'object' ? given : { url: given, isFollowed: false };
+  const url = await meshUrl(world, named.url);
   if (url === undefined) throw noMesh(world.home.path);
   const client = await openClient(world, url);
+  const remark = (reach: MeshReach): void => world.terminal.err(`${REACH_TEXTS[reach]}\n`);
+  const forget = named.isFollowed ? undefined : client.onReach(remark);
   try {
     return await use(client);
   } finally {
+    forget?.();
     await client.close();
   }
 }

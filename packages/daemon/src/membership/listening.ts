@@ -1,5 +1,6 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replacePrivately } from '@podmesh/authority';
 import { bracketed, isLoopback, isWildcard, ownAddresses } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
 
@@ -27,8 +28,7 @@ export async function listenAddress(
   const isOpen = !isLoopback(said.host);
   const wanted = isOpen && said.port === 0 ? { ...said, port: PORT } : said;
   await mkdir(natsFolder, { recursive: true, mode: 0o700 });
-  await writeFile(`${path}.new`, `${wanted.host} ${wanted.port}\n`, { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await replacePrivately(path, `${wanted.host} ${wanted.port}\n`);
   return wanted;
 }
 

@@ -1,4 +1,5 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { replacePrivately } from '@podmesh/authority';
 import type { DrainTold, ObeyOrder, PeerOrder } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { DrainOrder } from '../claim/drain.ts';
@@ -82,7 +83,7 @@ export class DrainDesk {
       const { by, deadlineMs } = order;
       const until = new Date(this.#nowMs() + deadlineMs).toISOString();
       const note: DrainNote = { by, until, deadlineMs };
-      await this.#turns.run('file', () => writeNote(file, note));
+      await this.#turns.run('file', () => replacePrivately(file, `${JSON.stringify(note)}\n`));
       void peer.drain({ by, deadlineMs });
     }
     return undefined;
@@ -91,11 +92,6 @@ export class DrainDesk {
   #nowMs(): number {
     return (this.#parts.now ?? Date.now)();
   }
-}
-
-async function writeNote(file: string, note: DrainNote): Promise<void> {
-  await writeFile(`${file}.new`, `${JSON.stringify(note)}\n`, { mode: 0o600 });
-  await rename(`${file}.new`, file);
 }
 
 /** One that cannot be understood still says that somebody wanted the machine back. */

@@ -1,5 +1,6 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { replacePrivately } from '@podmesh/authority';
 
 /**
  * The key by which secrets are sealed for this peer: made once and kept for the user alone, so that a daemon that was
@@ -12,9 +13,6 @@ export async function loadSealingKey(path: string): Promise<KeyObject> {
   });
   if (kept !== undefined) return createPrivateKey(kept);
   const { privateKey } = generateKeyPairSync('x25519');
-  await writeFile(`${path}.new`, privateKey.export({ format: 'pem', type: 'pkcs8' }), {
-    mode: 0o600,
-  });
-  await rename(`${path}.new`, path);
+  await replacePrivately(path, privateKey.export({ format: 'pem', type: 'pkcs8' }).toString());
   return privateKey;
 }
