@@ -97,6 +97,9 @@ async function copyTo(from: string, path: string, mode: number): Promise<string>
   const permissions = await permitted(path, mode);
   await copyFile(from, path, constants.COPYFILE_FICLONE);
   await chmod(path, permissions);
+  // Whoever gives it its name relies on that.
+  const file = await open(path, 'r');
+  await file.datasync().finally(() => file.close());
   return path;
 }
 

@@ -74,7 +74,7 @@ async function putWhole(upload: Upload): Promise<void> {
 }
 
 async function putParts(upload: Upload, retrying: Retrying): Promise<void> {
-  const { sdk, client, at, send } = upload;
+  const { sdk, client, at, send, signal, where } = upload;
   const create = new sdk.CreateMultipartUploadCommand(at);
   const { UploadId } = await send((options) => client.send(create, options));
   const whole = { ...at, UploadId };
@@ -84,7 +84,10 @@ async function putParts(upload: Upload, retrying: Retrying): Promise<void> {
       ...whole,
       MultipartUpload: { Parts },
     });
-    await send((options) => client.send(complete, options));
+    // Once: where its answer was lost, the store knows no such upload any more.
+    await client.send(complete, { abortSignal: signal }).catch((error: unknown) => {
+      throw failureOfS3(where, error);
+    });
   } catch (error) {
     const abortSignal = AbortSignal.timeout(CLEAN_UP_MS);
     const abort = new sdk.AbortMultipartUploadCommand(whole);

@@ -74,9 +74,17 @@ export function anchorLines(
   return [
     ...table,
     survivalOf(greeted.length, silent).found,
-    isSame ? 'nobody better is there:' : `proposed: podmesh anchors set ${proposed.join(' ')}`,
+    verdictOn(record, isSame, proposed),
     ...reasons,
   ];
+}
+
+/** The anchors of a cluster stay as they are: to propose others would be to propose what is refused. */
+function verdictOn(record: AnchorRecord, isSame: boolean, proposed: readonly PeerId[]): string {
+  if (isSame) return 'nobody better is there:';
+  const names = proposed.join(' ');
+  if (record.cluster === undefined) return `proposed: podmesh anchors set ${names}`;
+  return `steadier would be ${names}; this version cannot exchange anchors:`;
 }
 
 interface Change {

@@ -156,10 +156,10 @@ describe('what a mesh survives', () => {
     expect(survivalOf(2, [])).toMatchObject({ ok: false });
     const one = survivalOf(3, ['bob']);
     expect(one.found).toContain('survives no further loss; bob does not answer');
-    expect(one.repair).toContain('podmesh anchors replace bob NEW');
+    expect(one.repair).toContain('Start bob again');
     const two = survivalOf(3, ['ann', 'bob']);
     expect(two.ok).toBe(false);
     expect(two.found).toContain('1 of 3 anchors answer, 2 are needed: the mesh stands still');
-    expect(two.repair).toContain('podmesh anchors rescue');
+    expect(two.repair).toContain('Bring one of them back');
   });
 });

@@ -24,8 +24,8 @@ export function survivalOf(total: number, silent: readonly string[]): Survival {
       ok: false,
       found: `${alive} of ${total} anchors answer, ${quorumOf(total)} are needed: the mesh stands still${gone}`,
       repair:
-        `Everything waits and nothing is lost. Bring ${missing === 1 ? 'one' : missing} of them back; if ` +
-        `${missing === 1 ? 'none' : 'they'} will ever return: podmesh anchors rescue`,
+        `Everything waits and nothing is lost. Bring ${missing === 1 ? 'one' : missing} of them back: no command ` +
+        'of this version can do without',
     };
   }
   if (total === 1)
@@ -39,7 +39,7 @@ export function survivalOf(total: number, silent: readonly string[]): Survival {
     return {
       ok: false,
       found: `${total} anchors survive ${losses(left)}, no more than ${total - 1} would${gone}`,
-      repair: 'Make them one fewer or one more: podmesh anchors retire NAME, or set A B C',
+      repair: 'One fewer survives as much; this version cannot take one out.',
     };
   const found = `${total} anchors, ${alive} of them answer: the mesh survives ${losses(left)}${gone}`;
   if (silent.length === 0) return { ok: true, found };
@@ -47,7 +47,7 @@ export function survivalOf(total: number, silent: readonly string[]): Survival {
     ok: left > 0,
     found,
     repair: silent
-      .map((name) => `Start ${name} again, or: podmesh anchors replace ${name} NEW`)
+      .map((name) => `Start ${name} again: this version cannot put another in its place`)
       .join('\n'),
   };
 }

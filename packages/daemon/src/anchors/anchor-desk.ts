@@ -59,6 +59,12 @@ export class AnchorDesk {
         if (this.#moving !== undefined) this.#moving.told = step;
         parts.onStep(step);
       },
+      onTrouble: (error) =>
+        parts.logger.error(
+          { err: error },
+          'the server of this mesh does not serve yet; trying again',
+        ),
+      signal: this.#stop.signal,
       now: () => systemClock.nowMs(),
     });
   }

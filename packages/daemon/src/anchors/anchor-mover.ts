@@ -13,7 +13,7 @@ import {
   type MoveOutlook,
   type PapersRequest,
 } from '@podmesh/jetstream';
-import { isLoopback } from '@podmesh/transfer';
+import { isLoopback, systemClock } from '@podmesh/transfer';
 import { nanoid } from 'nanoid';
 import { hostOf, placeOf, portOf } from './anchor-place.ts';
 import type { AnchorSeat } from './anchor-seat.ts';
@@ -38,6 +38,10 @@ export interface MoverParts {
   /** What the authority gives to a peer that is to carry a server there. */
   readonly papers: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
   readonly onStep: (step: MoveStep) => void;
+  /** What has to be done and could not be: it is tried again. */
+  readonly onTrouble: (error: unknown) => void;
+  /** Of the daemon: nothing is tried again after it. */
+  readonly signal: AbortSignal;
   /** Milliseconds that only go forward. */
   readonly now: () => number;
 }
@@ -55,7 +59,16 @@ interface Reserved {
   readonly request: PapersRequest;
 }
 
+/** How far the end of a move has come. */
+interface Finishing {
+  /** The server of the next generation, until it serves where the old one did. */
+  readonly beside?: EmbeddedNatsServer;
+  /** Whether its record is written. */
+  isMarked: boolean;
+}
+
 const CONNECT_MS = 60_000;
+const AGAIN_MS = 1_000;
 
 /**
  * Moves a mesh from its only server to several, while runs go on. The invariant, at every moment and after every crash:
@@ -219,20 +232,18 @@ export class AnchorMover {
     }
     await seat.write({ kind: 'moved', record: next, from: record.generation });
     onStep('moved');
-    await this.#finish(next, beside);
+    const at: Finishing = { beside, isMarked: false };
+    await this.#untilDone(() => this.#finish(next, at));
     return { record: next, streams, pausedMs: Math.round(now() - began) };
   }
 
   /** The next generation is the truth: it is told so, and serves where the old server did. */
-  async #finish(next: AnchorRecord, beside?: EmbeddedNatsServer): Promise<void> {
+  async #finish(next: AnchorRecord, at: Finishing = { isMarked: false }): Promise<void> {
     const { seat, onStep } = this.#parts;
-    const server = beside ?? seat.server;
-    if (server === undefined) throw new Error('the server of the new generation does not run');
-    const connection = await connectTo(server);
-    await new AnchorBook(connection).write(next).finally(() => connection.close());
-    onStep('marked');
-    if (beside !== undefined) {
-      await beside.stop();
+    if (!at.isMarked) await this.#mark(next, at.beside ?? seat.server);
+    at.isMarked = true;
+    if (at.beside !== undefined) {
+      await at.beside.stop();
       await seat.serve();
     }
     onStep('serving');
@@ -240,10 +251,31 @@ export class AnchorMover {
     await seat.servers.forgetAlone();
   }
 
+  async #mark(next: AnchorRecord, server: EmbeddedNatsServer | undefined): Promise<void> {
+    if (server === undefined) throw new Error('the server of the new generation does not run');
+    const connection = await connectTo(server);
+    await new AnchorBook(connection).write(next).finally(() => connection.close());
+    this.#parts.onStep('marked');
+  }
+
+  /** What a mesh cannot be left without. */
+  async #untilDone(act: () => Promise<void>): Promise<void> {
+    const { signal, onTrouble } = this.#parts;
+    for (;;) {
+      try {
+        return await act();
+      } catch (error) {
+        if (signal.aborted) throw error;
+        onTrouble(error);
+        await systemClock.sleep(AGAIN_MS, signal);
+      }
+    }
+  }
+
   async #openAgain(record: AnchorRecord, attempt: AnchorRecord): Promise<void> {
     const { seat } = this.#parts;
     await seat.write({ kind: 'open', record, attempt });
-    await seat.serve();
+    await this.#untilDone(() => seat.serve());
     await this.#giveUp();
   }
 }

@@ -99,11 +99,12 @@ export class AnchorSeat {
     if (seat.kind === 'closed') throw new Error('a closed server serves nobody');
     const record = seat.kind === 'none' ? undefined : seat.record;
     const self = record?.anchors.find(({ peer }) => peer === this.peer);
-    if (record !== undefined && self === undefined) return;
-    const isAlone = record?.cluster === undefined || self === undefined;
-    await this.replace(
-      isAlone ? await this.servers.alone() : await this.servers.member(record, self),
-    );
+    if (record?.cluster === undefined) {
+      // Of this home, whatever its peer was called when the record was written.
+      await this.replace(await this.servers.alone());
+    } else if (self !== undefined) {
+      await this.replace(await this.servers.member(record, self));
+    }
   }
 
   /** The server of the next generation beside the one that serves, where nobody looks for it. */

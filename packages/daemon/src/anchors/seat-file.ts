@@ -48,8 +48,8 @@ export class SeatFile {
     const seat = parseSeat(text);
     if (seat === undefined)
       throw new Error(
-        `${this.#path} is damaged, and it says which server is the truth; put it back from a copy, or remove it ` +
-          'and the folder nats beside it if other anchors carry the mesh',
+        `${this.#path} is damaged, and it says which server of this home is the truth: put it back from a copy. ` +
+          'Where the mesh has other anchors, they go on without this machine meanwhile',
       );
     return seat;
   }

@@ -115,7 +115,10 @@ export class MembershipOffice {
       throw new ApiRefusal(404, `the mesh has no member ${name}`, advice);
     }
     // Whoever ran tasks could sign for any: from here on servers know another key, and peers get it as they hear of this.
-    const couldSign = keys.some(({ role }) => role === 'peer' || role === 'anchor');
+    // Asked of all its keys, so that a revocation that was cut short is finished by repeating it.
+    const couldSign = (await authority.members()).some(
+      (member) => member.name === name && (member.role === 'peer' || member.role === 'anchor'),
+    );
     const signing = couldSign ? await authority.renewTaskSigning() : undefined;
     await pushTrust();
     if (signing !== undefined) await this.#parts.onTaskSigning(signing);

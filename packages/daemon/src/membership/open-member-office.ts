@@ -44,7 +44,7 @@ export interface MemberOfficeParts {
   readonly mesh: Mesh;
   /** Own name. */
   readonly self: string;
-  readonly membership: Pick<Membership, 'folder' | 'keys' | 'open'>;
+  readonly membership: Pick<Membership, 'folder' | 'keys' | 'open' | 'seat'>;
   /** Whether the local network is told that there is a mesh. */
   readonly discovery: boolean;
   readonly logger: Logger;
@@ -112,11 +112,12 @@ export async function openMemberOffice(
 
 /** Where the keys of the mesh are somebody else's, they are asked for what changes. */
 function newRenewals(
-  { connection, self, taskKeys, onCertificate, logger, now }: MemberOfficeParts,
+  { connection, self, taskKeys, onCertificate, membership, logger, now }: MemberOfficeParts,
   folder: MeshFolder,
 ): Renewals {
   const ask = (request: Uint8Array) => askToRenew(connection, request);
-  const own = { folder, self, ask, taskKeys, onCertificate };
+  const onServerCertificate = (): void => membership.seat?.server?.reload();
+  const own = { folder, self, ask, taskKeys, onCertificate, onServerCertificate };
   return new Renewals({ ...own, clock: systemClock, now, logger });
 }
 

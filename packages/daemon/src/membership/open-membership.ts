@@ -176,7 +176,9 @@ async function ownMesh(
   const trust = await authority.serverTrust();
   await folder.setTrust(trust);
   const listen = await listenAddress(home.at('nats'), parts.listen);
-  const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst: true }, started);
+  // A home that once had others beside it begins no second mesh, whatever was lost here.
+  const isFirst = (await folder.anchors())?.cluster === undefined;
+  const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst }, started);
   // A daemon may be up for longer than a certificate is good.
   const daily = setInterval(async () => {
     const own = { folder, certificates, name: peer, nowMs: Date.now() };

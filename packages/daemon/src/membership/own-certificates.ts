@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import {
   type Authority,
   CertificateAuthority,
@@ -18,6 +19,8 @@ export function openCertificates(
   );
 }
 
+import { hostOf } from '../anchors/anchor-place.ts';
+
 export interface OwnCertificates {
   readonly folder: MeshFolder;
   readonly certificates: CertificateAuthority;
@@ -36,10 +39,21 @@ export async function ensureOwnCertificates(own: OwnCertificates): Promise<{ isN
   if (!(await isOld(server?.certificate, own))) return { isNew: false };
   const { request, key } = await newRequest(name);
   // Servers of one mesh know each other by address, those of one machine by that of loopback.
-  const addresses = ['127.0.0.1', ...ownAddresses()];
+  const addresses = [...new Set(['127.0.0.1', ...ownAddresses(), ...(await anchorHosts(own))])];
   const certificate = await ca.signServer({ name, request, addresses });
   await folder.setServerCertificate({ certificate, key });
   return { isNew: true };
+}
+
+/** Where other servers find this one, which may be by an address that the machine itself does not have. */
+async function anchorHosts({ folder, name }: OwnCertificates): Promise<readonly string[]> {
+  const { anchors = [] } = (await folder.anchors()) ?? {};
+  const self = anchors.filter(({ peer }) => peer === name);
+  const places = self.flatMap(({ client, route }) => [
+    client,
+    ...(route === undefined ? [] : [route]),
+  ]);
+  return places.map(hostOf).filter((host) => isIP(host) !== 0);
 }
 
 /** Of a member on the machine with the keys. */

@@ -24,6 +24,8 @@ export interface RenewalsParts {
   readonly taskKeys: TaskKeys;
   /** It has another certificate from now on. */
   readonly onCertificate: (own: OwnCertificate) => void;
+  /** Its server has one to read; absent: there is no server here. */
+  readonly onServerCertificate?: () => void;
   readonly clock: Clock;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -132,11 +134,13 @@ export class Renewals {
     { taskSigning, ca, certificate, serverCertificate }: Renewal,
     { key, serverKey }: Wish,
   ): Promise<void> {
-    const { folder, taskKeys, onCertificate, logger } = this.#parts;
+    const { folder, taskKeys, onCertificate, onServerCertificate, logger } = this.#parts;
     await folder.setTaskSigning(taskSigning);
     taskKeys.set(taskSigning);
-    if (serverCertificate !== undefined && serverKey !== undefined)
+    if (serverCertificate !== undefined && serverKey !== undefined) {
       await folder.setServerCertificate({ certificate: serverCertificate, key: serverKey });
+      onServerCertificate?.();
+    }
     if (certificate === undefined || key === undefined) return;
     await folder.setCertificates({ ca, certificate, key });
     onCertificate({ ca, cert: certificate, key });

@@ -1,5 +1,5 @@
 import { PersistMode, type StreamConfig, type StreamInfo } from '@nats-io/jetstream';
-import { createInbox, type Msg } from '@nats-io/transport-node';
+import { createInbox, deadline, type Msg } from '@nats-io/transport-node';
 import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshAnswerError, MeshSilentError } from '../mesh-errors.ts';
 import { NO_ROOM_CODES } from '../mesh-streams.ts';
@@ -102,7 +102,11 @@ async function transfer(stream: string, { from, to, replicas }: StreamCopyOption
     // Such a stream may be lost, and cannot have replicas.
     const copies = config.persist_mode === PersistMode.Async ? 1 : replicas;
     const target = await openRestore(to, { config: { ...config, num_replicas: copies }, state });
-    for await (const chunk of chunks) {
+    const incoming = chunks[Symbol.asyncIterator]();
+    for (;;) {
+      // A server that was started again meanwhile sends no end of it.
+      const { value: chunk, done } = await deadline(incoming.next(), CHUNK_MS);
+      if (done === true) throw new MeshSilentError(`copy ${stream}`);
       if (chunk.data.length === 0) break;
       refuseError(stream, await to.request(target, chunk.data, { timeoutMs: CHUNK_MS }));
       chunk.respond();
