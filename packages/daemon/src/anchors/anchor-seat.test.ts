@@ -1,0 +1,76 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MeshFolder } from '@podmesh/authority';
+import { peerId } from '@podmesh/core';
+import type { EmbeddedNatsServer } from '@podmesh/jetstream';
+import { expect, it } from 'vitest';
+import { temporaryFolder } from '../store/store.test-kit.ts';
+import { AnchorSeat } from './anchor-seat.ts';
+
+/** The seat of a home whose file says this, with servers that only count how often they were started. */
+async function newSeat(said?: object | string) {
+  const folder = join(await temporaryFolder(), 'nats');
+  const file = join(folder, 'seat.json');
+  await mkdir(folder);
+  if (said !== undefined)
+    await writeFile(file, typeof said === 'string' ? said : JSON.stringify(said));
+  const seat = new AnchorSeat({
+    ...{ file, folder, peer: peerId('new-name'), env: {} },
+    mesh: new MeshFolder(join(folder, '..', 'mesh')),
+    listen: { host: '127.0.0.1', port: 0 },
+    onEvent: () => undefined,
+  });
+  const started: string[] = [];
+  seat.servers.alone = async () =>
+    ({
+      name: 'alone',
+      served: '127.0.0.1:4222',
+      start: async () => void started.push('alone'),
+      stop: async () => undefined,
+    }) as unknown as EmbeddedNatsServer;
+  return { seat, started };
+}
+
+const anchor = { peer: 'old-name', server: 'alone', client: '127.0.0.1:4000' };
+
+it('a server that is alone is started whatever its peer was called before, and is told by its new name', async () => {
+  const { seat, started } = await newSeat({
+    kind: 'open',
+    record: { generation: 1, anchors: [anchor] },
+  });
+  await seat.start(true);
+  expect(started).toEqual(['alone']);
+  expect(seat.record?.anchors).toEqual([
+    { peer: 'new-name', server: 'alone', client: '127.0.0.1:4222' },
+  ]);
+});
+
+it('a home that is no anchor of its cluster starts no server', async () => {
+  const record = { generation: 2, cluster: 'c', anchors: [{ ...anchor, route: '127.0.0.1:6000' }] };
+  const { seat, started } = await newSeat({ kind: 'open', record });
+  await seat.start(true);
+  expect([started, seat.server]).toEqual([[], undefined]);
+});
+
+it('a home that lost its seat begins no second mesh', async () => {
+  const { seat, started } = await newSeat();
+  await seat.start(false);
+  expect([started, seat.record]).toEqual([[], undefined]);
+});
+
+it.each(['', '{"kind":"open"', '{"kind":"open"}', '{"kind":"other"}'])(
+  'what makes no sense (%j) is refused, and no server started',
+  async (said) => {
+    const { seat, started } = await newSeat(said);
+    await expect(seat.start(true)).rejects.toThrow(/seat\.json is damaged.*put it back/);
+    expect(started).toEqual([]);
+  },
+);
+
+it('what was closed for a move that did not end is open again', async () => {
+  const record = { generation: 1, anchors: [{ ...anchor, peer: 'new-name' }] };
+  const next = { generation: 2, cluster: 'c', anchors: [anchor] };
+  const { seat, started } = await newSeat({ kind: 'closed', record, next });
+  await seat.start(true);
+  expect([started, seat.seat.kind, seat.record?.generation]).toEqual([['alone'], 'open', 1]);
+});
