@@ -303,12 +303,18 @@ export async function untilPlaces(jsm: JetStreamManager, replicas: number): Prom
 async function createOrRead(jsm: JetStreamManager, wanted: Wanted): Promise<StreamConfig> {
   const found = await readConfig(jsm, wanted.name);
   if (found !== undefined) return found;
-  try {
-    return (await add(jsm, wanted)).config;
-  } catch (error) {
-    const other = await readConfig(jsm, wanted.name);
-    if (other === undefined) throw error;
-    return other;
+  const deadline = performance.now() + PLACES_MS;
+  for (;;) {
+    try {
+      return (await add(jsm, wanted)).config;
+    } catch (error) {
+      const other = await readConfig(jsm, wanted.name);
+      if (other !== undefined) return other;
+      // Servers that have just started do not know yet that the others are there.
+      const mayFindPlaces = error instanceof JetStreamApiError && error.code === NO_PLACES;
+      if (!mayFindPlaces || performance.now() >= deadline) throw error;
+      await pause(LOOK_MS);
+    }
   }
 }
 
@@ -325,6 +331,7 @@ async function add(jsm: JetStreamManager, wanted: Wanted): Promise<StreamInfo> {
   }
 }
 
+const NO_PLACES = 10005;
 /** nats-server errors.json: no server of a cluster, the memory, storage, or account has so much. */
 export const NO_ROOM_CODES: ReadonlySet<number> = new Set([10002, 10005, 10023, 10028, 10047]);
 

@@ -19,8 +19,8 @@ import { ApiRefusal } from '../local-api-request.ts';
 export interface MembershipOfficeParts {
   readonly authority: Authority;
   readonly certificates: CertificateAuthority;
-  readonly invitations: JetStreamRecords<Invitation>;
-  readonly members: JetStreamRecords<MemberRecord>;
+  readonly invitations: Pick<JetStreamRecords<Invitation>, 'find' | 'write' | 'list'>;
+  readonly members: Pick<JetStreamRecords<MemberRecord>, 'find' | 'write' | 'list'>;
   /** `host:port` where other machines reach the mesh; empty where none can. */
   readonly servers: () => Promise<readonly string[]>;
   /** Makes every server of the mesh know who was revoked. */

@@ -14,6 +14,7 @@ const CHUNK_MS = 30_000;
 const FINISH_MS = 120_000;
 /** Streams of a cluster, and their consumers, are there a while after the last chunk. */
 const THERE_MS = 60_000;
+const HEARD_MS = 5_000;
 const CHUNK_BYTES = 512 * 1024;
 /** A restore that the server found too slow is begun again. */
 const TRIES_MAX = 3;
@@ -102,18 +103,35 @@ async function transfer(stream: string, { from, to, replicas }: StreamCopyOption
     // Such a stream may be lost, and cannot have replicas.
     const copies = config.persist_mode === PersistMode.Async ? 1 : replicas;
     const target = await openRestore(to, { config: { ...config, num_replicas: copies }, state });
+    let isFirst = true;
     const incoming = chunks[Symbol.asyncIterator]();
     for (;;) {
       // A server that was started again meanwhile sends no end of it.
       const { value: chunk, done } = await deadline(incoming.next(), CHUNK_MS);
       if (done === true) throw new MeshSilentError(`copy ${stream}`);
       if (chunk.data.length === 0) break;
-      refuseError(stream, await to.request(target, chunk.data, { timeoutMs: CHUNK_MS }));
+      const put = () => to.request(target, chunk.data, { timeoutMs: CHUNK_MS });
+      refuseError(stream, await (isFirst ? untilHeard(put) : put()));
+      isFirst = false;
       chunk.respond();
     }
     refuseError(stream, await to.request(target, '', { timeoutMs: FINISH_MS }));
   } finally {
     chunks.unsubscribe();
+  }
+}
+
+/** The server that takes the chunks may not be ours, and ours not know yet that it listens; nobody has got what nobody hears. */
+async function untilHeard(put: () => Promise<Msg>): Promise<Msg> {
+  const deadline = monotonicMs() + HEARD_MS;
+  for (;;) {
+    try {
+      return await put();
+    } catch (error) {
+      const isUnheard = error instanceof Error && error.message.includes('no responders');
+      if (!isUnheard || monotonicMs() >= deadline) throw error;
+      await pause(LOOK_MS);
+    }
   }
 }
 
