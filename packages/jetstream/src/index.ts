@@ -6,11 +6,13 @@ export * from './anchors/copy-mesh.ts';
 export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
 export * from './anchors/greet-server.ts';
+export { untilOnOthers } from './anchors/until-on-others.ts';
 export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
 export {
   type ConnectMeshOptions,
   connectMesh,
+  dialMesh,
   parseMeshUrl,
   SERVER_VERSION_MIN,
 } from './connect-mesh.ts';
