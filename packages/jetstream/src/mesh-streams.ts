@@ -51,6 +51,7 @@ import {
   SLEEPER_STREAM,
   streamOfBucket,
 } from './subjects.ts';
+import { untilAnswered } from './until-answered.ts';
 
 export interface EnsureStreamsOptions {
   /** 1 on a single machine, 3 or 5 with that many anchors; only used for streams that are created. */
@@ -298,7 +299,7 @@ export const NO_ROOM_CODES: ReadonlySet<number> = new Set([10002, 10005, 10023, 
 
 async function readConfig(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
   try {
-    return (await jsm.streams.info(name)).config;
+    return (await untilAnswered(`ask for ${name}`, () => jsm.streams.info(name))).config;
   } catch (error) {
     if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
     throw error;

@@ -10,6 +10,7 @@ import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { MeshTooNewError, UnlikePeersError } from './mesh-errors.ts';
 import { PEER_STREAM, RUN_STREAM } from './subjects.ts';
+import { untilAnswered } from './until-answered.ts';
 
 /** In the metadata of the run log, the stream that is the truth: of the newest program that has written to the mesh. */
 const VERSION_KEY = 'podmesh.version';
@@ -46,7 +47,8 @@ async function metadataOf(
   stream: string,
 ): Promise<Readonly<Record<string, string>> | undefined> {
   try {
-    return (await jsm.streams.info(stream)).config.metadata ?? {};
+    const info = await untilAnswered(`ask for ${stream}`, () => jsm.streams.info(stream));
+    return info.config.metadata ?? {};
   } catch (error) {
     if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
     throw error;

@@ -5,13 +5,15 @@ import type { MeshConnection } from '../mesh-connection.ts';
 import { UnreadableMessageError } from '../mesh-errors.ts';
 import { asking } from '../port-error.ts';
 import { ANCHORS_KEY, MESH_BUCKET } from '../subjects.ts';
+import { untilAnswered } from '../until-answered.ts';
 
 /** The record of which servers carry the mesh, kept by these servers themselves. */
 export class AnchorBook {
-  readonly #bucket: Promise<KV>;
+  readonly #mesh: MeshConnection;
+  #bucket: KV | undefined;
 
   constructor(mesh: MeshConnection) {
-    this.#bucket = new Kvm(mesh.js).open(MESH_BUCKET);
+    this.#mesh = mesh;
   }
 
   /** Undefined in a mesh that never wrote one: then whoever answers is all there is. */
@@ -24,7 +26,7 @@ export class AnchorBook {
    * same again is harmless.
    */
   async write(record: AnchorRecord): Promise<AnchorRecord> {
-    const bucket = await this.#bucket;
+    const bucket = await this.#open();
     const found = await this.#entry();
     if (found !== undefined && !isNews(record, found.record)) return found.record;
     const bytes = encodeJson(record);
@@ -36,10 +38,17 @@ export class AnchorBook {
     return record;
   }
 
+  async #open(): Promise<KV> {
+    this.#bucket ??= await asking('open the record of anchors', () =>
+      untilAnswered(MESH_BUCKET, () => new Kvm(this.#mesh.js).open(MESH_BUCKET)),
+    );
+    return this.#bucket;
+  }
+
   async #entry(): Promise<
     { readonly record: AnchorRecord; readonly revision: number } | undefined
   > {
-    const bucket = await this.#bucket;
+    const bucket = await this.#open();
     const entry = await asking('read the record of anchors', () => bucket.get(ANCHORS_KEY));
     if (entry === null || entry.operation !== 'PUT') return undefined;
     const record = parseAnchorRecord(JSON.parse(entry.string()));
