@@ -139,7 +139,7 @@ export class AnchorDesk {
         await seat.abandon(order.generation);
         return {};
       case 'leave':
-        await seat.confirm(order.record);
+        await seat.confirm(order.record, true);
         return {};
     }
   }

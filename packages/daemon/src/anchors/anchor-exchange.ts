@@ -109,10 +109,10 @@ export class AnchorExchange {
       if (servers.includes(server)) continue;
       if (await admin.answers(server)) {
         await admin.evacuate(server);
-        await untilOnOthers(connection, server);
+        await untilOnOthers(connection, server, async () => !(await admin.answers(server)));
         const peer = before.anchors.find((one) => one.server === server)?.peer;
         const { record } = seat;
-        // Who does not hear it ends by itself when it reads the record.
+        // Who does not hear it ends by itself when it is started the next time.
         if (peer !== undefined && record !== undefined)
           await order(peer, { kind: 'leave', record }).catch(() => undefined);
       }

@@ -12,6 +12,8 @@ const ANSWER_MS = 10_000;
 const CHUNK_MS = 30_000;
 /** The server checks and indexes what it got. */
 const FINISH_MS = 120_000;
+/** Streams of a cluster, and their consumers, are there a while after the last chunk. */
+const THERE_MS = 60_000;
 const CHUNK_BYTES = 512 * 1024;
 /** A restore that the server found too slow is begun again. */
 const TRIES_MAX = 3;
@@ -43,6 +45,7 @@ export async function copyStream(
   options: StreamCopyOptions,
 ): Promise<CopiedStream> {
   const { to } = options;
+  let first: unknown;
   for (let tries = 1; ; tries++) {
     try {
       // What is begun again begins empty; without the right to remove it, the server says that it is there.
@@ -50,7 +53,9 @@ export async function copyStream(
       await transfer(stream, options);
       return await verify(stream, options);
     } catch (error) {
-      if (tries >= TRIES_MAX) throw portError(`copy stream ${stream}`, error);
+      // What is in the way of the next try says less than what went wrong.
+      first ??= error;
+      if (tries >= TRIES_MAX) throw portError(`copy stream ${stream}`, first);
     }
   }
 }
@@ -138,7 +143,7 @@ function refuseError(what: string, answer: Msg): void {
 /** Consumers of a cluster are there a moment after their stream. */
 async function verify(stream: string, { from, to }: StreamCopyOptions): Promise<CopiedStream> {
   const before = await countsOf(from, stream);
-  const deadline = monotonicMs() + ANSWER_MS;
+  const deadline = monotonicMs() + THERE_MS;
   for (;;) {
     const after = await countsOf(to, stream);
     if (JSON.stringify(before) === JSON.stringify(after)) break;
@@ -175,7 +180,7 @@ async function countsOf(mesh: MeshConnection, stream: string) {
 }
 
 async function untilThere(mesh: MeshConnection, stream: string): Promise<StreamInfo> {
-  const deadline = monotonicMs() + ANSWER_MS;
+  const deadline = monotonicMs() + THERE_MS;
   for (;;) {
     try {
       const info = await mesh.jsm.streams.info(stream);
