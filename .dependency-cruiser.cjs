@@ -1,4 +1,4 @@
-/** Directions between packages (DESIGN §11): core ← {authority, jetstream, podman, registry, stores, testkit} ← {daemon, sdk ← cli}. */
+/** Directions between packages (DESIGN §11): core ← {authority, jetstream, podman, registry, stores, testkit, transfer} ← {daemon, sdk ← cli}. */
 const npm = (name) => `node_modules/${name}`;
 
 module.exports = {
@@ -15,7 +15,7 @@ module.exports = {
       comment: 'adapters never import each other',
       severity: 'error',
       from: {
-        path: '^packages/(authority|jetstream|podman|registry|stores|testkit)/src',
+        path: '^packages/(authority|jetstream|podman|registry|stores|testkit|transfer)/src',
         pathNot: '\\.test(-kit)?\\.ts$',
       },
       to: { path: '^packages/', pathNot: ['^packages/core/', '^packages/$1/'] },
@@ -32,7 +32,7 @@ module.exports = {
       comment: 'what a program of somebody else gets: core and the public client only',
       severity: 'error',
       from: { path: '^packages/sdk/src', pathNot: '\\.test(-kit)?\\.ts$' },
-      to: { path: '^packages/', pathNot: '^packages/(authority|core|jetstream|sdk)/' },
+      to: { path: '^packages/', pathNot: '^packages/(authority|core|jetstream|sdk|transfer)/' },
     },
     {
       name: 'daemon-does-not-know-the-cli',

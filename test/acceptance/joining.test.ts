@@ -166,6 +166,13 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
       expect(await well(third.cli.run('get', 'last/read/bytes', '-o', '-'))).toBe('8000000');
       const log = await readFile(join(second.home, 'daemon.log'), 'utf8');
       expect(log).toMatch(/"directBytes":8000000,"relayedBytes":0/);
+      // Who only has a user's home gets large things from the peers themselves, too.
+      const got = JSON.parse(
+        await well(
+          third.cli.run('get', 'last/make/large', '-o', join(third.home, 'large'), '--json'),
+        ),
+      );
+      expect(got).toMatchObject({ bytes: 8_000_000, fromPeers: { direct: 8_000_000, relayed: 0 } });
       const urls = JSON.parse(await well(third.cli.run('peers', '--json'))).flatMap(
         ({ bulk }: { bulk?: { urls: string[] } }) => bulk?.urls ?? [],
       );

@@ -134,6 +134,36 @@ describe('stores that people have, and secrets', () => {
   });
 
   it(
+    'take each file of a directory, as often as it is delivered',
+    async () => {
+      const made = {
+        id: 'made',
+        command: [
+          'sh',
+          '-c',
+          'mkdir -p /tmp/all/deep; echo a >/tmp/all/a; echo x >/tmp/all/deep/x',
+        ],
+        outputs: { all: { dir: '/tmp/all', to: `s3://${BUCKET}/all/` } },
+      };
+      for (let times = 0; times < 2; times += 1) {
+        const { code, err } = await run({ ...heading(), jobs: [made] });
+        expect(code, err).toBe(0);
+      }
+      const reader = {
+        id: 'reader',
+        command: ['sh', '-c', 'cat /in/a /in/x'],
+        inputs: { a: `s3://${BUCKET}/all/a`, x: `s3://${BUCKET}/all/deep/x` },
+        outputs: { both: 'fd:1' },
+      };
+      const { code, err } = await run({ ...heading(), jobs: [reader] });
+      expect(code, err).toBe(0);
+      const both = await cli.run('get', 'last/reader/both', '--output', '-');
+      expect(both.out).toBe('a\nx\n');
+    },
+    3 * MINUTES,
+  );
+
+  it(
     'serve tasks without a network in both lanes, and no secret is left anywhere',
     async () => {
       const put = { id: 'put', command: ['sh', '-c', 'echo from the bucket'] };

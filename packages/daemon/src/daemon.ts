@@ -9,6 +9,7 @@ import {
   refuseUnlikePeers,
 } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
+import { systemClock } from '@podmesh/transfer';
 import { customAlphabet, nanoid } from 'nanoid';
 import { openAnchors } from './anchors/open-anchors.ts';
 import type { DaemonParts } from './daemon-parts.ts';
@@ -47,7 +48,6 @@ import { sha256 } from './store/local-task-files.ts';
 import { openFiles } from './store/open-files.ts';
 import { RollCall } from './store/roll-call.ts';
 import { openSweep } from './sweep/open-sweep.ts';
-import { systemClock } from './system-clock.ts';
 import { openTaskApi } from './task-api/open-task-api.ts';
 import { hostOf, pretendMeasures } from './test-hooks.ts';
 import { untilAway } from './until-away.ts';

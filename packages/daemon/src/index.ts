@@ -1,3 +1,4 @@
+export * from '@podmesh/transfer';
 export type { MoveStep } from './anchors/anchor-mover.ts';
 export * from './claim/capacity-ledger.ts';
 export type { DrainOrder } from './claim/drain.ts';
@@ -22,5 +23,4 @@ export * from './store/disk-store.ts';
 export * from './store/local-task-files.ts';
 export * from './store/put-text.ts';
 export * from './store/roll-call.ts';
-export * from './system-clock.ts';
 export * from './transfer/bulk-exchange.ts';

@@ -16,6 +16,10 @@ export async function openContainerRuntime(
     directory: home.at('crun'),
     peer,
     choice: configuration.runtime,
+    onBrokenImage: (image, reason) =>
+      logger.warn(
+        `Podman cannot read image ${image}, which is left out (podman rmi --force): ${reason}`,
+      ),
   });
   started.add('container runtime', close);
   if (crunProblem !== undefined) {

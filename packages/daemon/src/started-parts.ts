@@ -1,6 +1,6 @@
 import type { Clock } from '@podmesh/core';
+import { systemClock } from '@podmesh/transfer';
 import type { Logger } from 'pino';
-import { systemClock } from './system-clock.ts';
 
 /** A part that waits for a mesh that is away waits in vain: what it wanted to tell is told by its leases' end. */
 export const PART_STOP_MS_MAX = 20_000;

@@ -1,4 +1,4 @@
-import { systemClock } from './system-clock.ts';
+import { systemClock } from '@podmesh/transfer';
 
 /** Ctrl-C reaches a daemon from its terminal, and from the command that passes it on: that is one. */
 const SAME_MS = 500;

@@ -26,7 +26,20 @@ const READ_BYTES = 512 * 1024;
 
 /** Only what is needed, so that any store will do. */
 type Sink = Pick<ArtifactStore, 'put'>;
-type Source = Pick<ArtifactStore, 'get'>;
+
+export interface ArtifactSource extends Pick<ArtifactStore, 'get'> {
+  /**
+   * A better way for large files: puts the artifact at `path`, where there is none, whole and on the disk. False: it comes
+   * by `get`, and there is no such file.
+   */
+  readonly fetchInto?: (
+    artifact: ArtifactId,
+    file: { readonly bytes: number; readonly mode: number },
+    path: string,
+  ) => Promise<boolean>;
+}
+
+type Source = ArtifactSource;
 
 /** What a file is called, without storing it; a file that changes meanwhile is caught when it is stored. */
 export async function digestFile(path: string): Promise<ArtifactRef> {
@@ -57,14 +70,14 @@ export async function storePath(path: string, sink: Sink): Promise<ArtifactRef> 
  * renamed, so it is there whole or not at all. Refuses listings that reach outside of it.
  */
 export async function extractArtifact(
-  artifact: Pick<ArtifactRef, 'digest' | 'kind'>,
+  artifact: ArtifactRef,
   destination: string,
   source: Source,
 ): Promise<void> {
   const temporary = join(dirname(destination), `.podmesh-${randomUUID()}`);
   await mkdir(dirname(destination), { recursive: true });
   try {
-    if (artifact.kind === 'file') await writeFile(temporary, artifact.digest, 0o644, source);
+    if (artifact.kind === 'file') await writeFile(temporary, artifact, 0o644, source);
     else await writeTree(temporary, artifact.digest, source, TREES_DEEP_MAX);
     await rename(temporary, destination);
   } catch (error) {
@@ -152,7 +165,7 @@ async function writeEntry(
   const path = join(root, entry.path);
   switch (entry.kind) {
     case 'file':
-      return writeFile(path, entry.digest, entry.executable ? 0o755 : 0o644, source);
+      return writeFile(path, entry, entry.executable ? 0o755 : 0o644, source);
     case 'dir':
       await mkdir(path, { recursive: true });
       return;
@@ -168,11 +181,12 @@ async function writeEntry(
 /** On disk before it is renamed: a power cut must not leave an empty file under a finished name. */
 async function writeFile(
   path: string,
-  artifact: ArtifactId,
+  { digest, bytes }: Pick<ArtifactRef, 'digest' | 'bytes'>,
   mode: number,
   source: Source,
 ): Promise<void> {
-  await pipeline(source.get(artifact), createWriteStream(path, { mode, flags: 'wx' }));
+  if ((await source.fetchInto?.(digest, { bytes, mode }, path)) === true) return;
+  await pipeline(source.get(digest), createWriteStream(path, { mode, flags: 'wx' }));
   const file = await open(path, 'r');
   await file.datasync().finally(() => file.close());
 }

@@ -7,7 +7,13 @@ export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
 export * from './anchors/greet-server.ts';
 export { untilOnOthers } from './anchors/until-on-others.ts';
-export { digestFile, extractArtifact, readTree, storePath } from './artifact-files.ts';
+export {
+  type ArtifactSource,
+  digestFile,
+  extractArtifact,
+  readTree,
+  storePath,
+} from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
 export {
   type ConnectMeshOptions,

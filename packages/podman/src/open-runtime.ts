@@ -5,6 +5,7 @@ import { CrunUnavailableError } from './crun/crun-errors.ts';
 import { CrunRuntime } from './crun/crun-runtime.ts';
 import { type OpenLane, openRetiredLane } from './crun/retired-lane.ts';
 import type { Env } from './find-socket.ts';
+import type { OnBrokenImage } from './podman-image-api.ts';
 import { PodmanRuntime } from './podman-runtime.ts';
 import { RuntimeChoice } from './runtime-choice.ts';
 
@@ -17,6 +18,8 @@ export interface RuntimeOptions {
   /** `auto`: the fast lane where it works, and Podman where not. */
   readonly choice: RuntimeName | 'auto';
   readonly busyboxPath?: string;
+  /** Told once of each image that Podman cannot read; it is left out of every list. */
+  readonly onBrokenImage?: OnBrokenImage;
 }
 
 export interface OpenedRuntime {

@@ -8,7 +8,7 @@ import type {
 } from './podman-answers.ts';
 import { LIBPOD, PodmanConnection } from './podman-connection.ts';
 import { isStatus, PodmanRefusedError } from './podman-errors.ts';
-import { PodmanImageApi } from './podman-image-api.ts';
+import { type OnBrokenImage, PodmanImageApi } from './podman-image-api.ts';
 import * as limits from './podman-limits.ts';
 
 /**
@@ -19,9 +19,9 @@ export class PodmanApi {
   readonly images: PodmanImageApi;
   readonly #podman: PodmanConnection;
 
-  constructor(socketPath: string) {
+  constructor(socketPath: string, onBrokenImage?: OnBrokenImage) {
     this.#podman = new PodmanConnection(socketPath);
-    this.images = new PodmanImageApi(this.#podman);
+    this.images = new PodmanImageApi(this.#podman, {}, onBrokenImage);
   }
 
   get socketPath(): string {

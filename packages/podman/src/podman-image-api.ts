@@ -2,22 +2,33 @@ import type { Readable } from 'node:stream';
 import type { PullProgress } from '@podmesh/core';
 import { needsNoTls, registryOf } from './image-name.ts';
 import { ImagePuller, type PullLimits, type PullSource } from './image-puller.ts';
+import { type AskForImages, listAround } from './list-images.ts';
 import type { ImageAnswer, ImageListAnswer, LibpodImageAnswer } from './podman-answers.ts';
 import { LIBPOD, type PodmanConnection } from './podman-connection.ts';
 import { isStatus, PodmanRefusedError } from './podman-errors.ts';
 import * as limits from './podman-limits.ts';
+
+/** Told once of each image that Podman cannot read, with Podman's words. */
+export type OnBrokenImage = (image: string, reason: string) => void;
 
 /** The calls about images, each with its own deadline. */
 export class PodmanImageApi implements PullSource {
   readonly socketPath: string;
   readonly #podman: PodmanConnection;
   readonly #puller: ImagePuller;
+  readonly #onBroken: OnBrokenImage;
+  readonly #toldBroken = new Set<string>();
   #arriving = 0;
   #arrivals = 0;
 
-  constructor(podman: PodmanConnection, pullLimits: Partial<PullLimits> = {}) {
+  constructor(
+    podman: PodmanConnection,
+    pullLimits: Partial<PullLimits> = {},
+    onBroken: OnBrokenImage = () => undefined,
+  ) {
     this.socketPath = podman.socketPath;
     this.#podman = podman;
+    this.#onBroken = onBroken;
     this.#puller = new ImagePuller(this, pullLimits);
   }
 
@@ -65,11 +76,26 @@ export class PodmanImageApi implements PullSource {
     return this.#arriving === 0 && this.#arrivals === arrivals;
   }
 
+  /** Without broken ones; each of those is told once. */
   async list(): Promise<readonly ImageListAnswer[]> {
+    const { images, broken } = await listAround((between) => this.#list(between));
+    for (const { id, reason } of broken) {
+      if (!this.#toldBroken.has(id)) this.#onBroken(id, reason);
+      this.#toldBroken.add(id);
+    }
+    return images;
+  }
+
+  async #list({ since, before }: Parameters<AskForImages>[0]): Promise<readonly ImageListAnswer[]> {
+    const filters = {
+      ...(since === undefined ? {} : { since: [since] }),
+      ...(before === undefined ? {} : { before: [before] }),
+    };
     return (await this.#podman.call({
       what: 'list images',
       method: 'GET',
       path: '/images/json',
+      query: Object.keys(filters).length === 0 ? {} : { filters: JSON.stringify(filters) },
       deadlineMs: limits.QUERY_MS_MAX,
     })) as readonly ImageListAnswer[];
   }

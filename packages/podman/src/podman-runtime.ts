@@ -24,6 +24,7 @@ import { PodmanApi } from './podman-api.ts';
 import { PodmanContainer } from './podman-container.ts';
 import { PodmanAbortedError, PodmanRefusedError } from './podman-errors.ts';
 import { type PodmanHost, readHost } from './podman-host.ts';
+import type { OnBrokenImage } from './podman-image-api.ts';
 import { listImages, loadImage, resolveImage } from './podman-images.ts';
 import { IMAGES_REMEMBERED_MAX } from './podman-limits.ts';
 import { startProblem } from './start-problem.ts';
@@ -50,8 +51,9 @@ export class PodmanRuntime implements ContainerRuntime {
     readonly socketPath: string;
     readonly busyboxPath?: string;
     readonly env?: Env;
+    readonly onBrokenImage?: OnBrokenImage | undefined;
   }) {
-    this.api = new PodmanApi(options.socketPath);
+    this.api = new PodmanApi(options.socketPath, options.onBrokenImage);
     this.#busyboxPath = options.busyboxPath;
     this.#env = options.env ?? {};
   }

@@ -13,6 +13,7 @@ import type {
   SecretBoxes,
   SleepingPeers,
 } from '@podmesh/core';
+import type { Downloads } from './downloads.ts';
 
 /** Who carries a mesh. */
 export interface AnchorsOfMesh {
@@ -30,6 +31,8 @@ export interface Client {
   readonly members: MemberDirectory;
   /** All that can be had, from whatever place. */
   readonly artifacts: ArtifactStore;
+  /** Large files from the peers that have them, put together in `folder`; absent: everything comes from `artifacts`. */
+  readonly downloads?: (folder: string) => Pick<Downloads, 'fetchInto' | 'came' | 'close'>;
   /** What is in the server's object store. */
   readonly objects: Pick<ArtifactStore, 'stat'>;
   /** How full that is, what is in it, and what a graph names of it. */

@@ -1,7 +1,17 @@
 import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
 import type { AnchorRecord } from '@podmesh/core';
-import { AnchorBook, connectMesh, followAnchors, noteSeen, openMesh } from '@podmesh/jetstream';
+import {
+  AnchorBook,
+  connectMesh,
+  followAnchors,
+  MeshArtifacts,
+  noteSeen,
+  openMesh,
+} from '@podmesh/jetstream';
+import type { OwnCertificate } from '@podmesh/transfer';
 import type { Client } from './client.ts';
+import { Downloads } from './downloads.ts';
+import { PeerTransport } from './peer-transport.ts';
 
 /** Long enough for a server that just starts, short enough for a person who mistyped an address. */
 const CONNECT_MS = 5_000;
@@ -12,17 +22,19 @@ const CONNECT_MS = 5_000;
  */
 export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<Client> {
   const folder = folderOfMeshUrl(url);
-  const address =
-    folder === undefined ? url : await memberAddress(new MeshFolder(folder), ['user']);
+  const member = folder === undefined ? undefined : new MeshFolder(folder);
+  const address = member === undefined ? url : await memberAddress(member, ['user']);
+  const own = await ownCertificate(member);
   const connection = await connectMesh({ url: address, name, timeoutMs: CONNECT_MS });
   const mesh = openMesh(connection);
-  const { member } = connection;
+  const transport = new PeerTransport({ ...mesh, own });
   // In no hurry: who closes the connection waits for what was sent.
-  if (member !== undefined) void noteSeen(connection, member).catch(() => undefined);
+  if (connection.member !== undefined)
+    void noteSeen(connection, connection.member).catch(() => undefined);
   const following = new AbortController();
   const remember = (record: AnchorRecord): void => {
     // Who only reads this folder uses what it knew before.
-    if (folder !== undefined) void new MeshFolder(folder).setAnchors(record).catch(() => undefined);
+    void member?.setAnchors(record).catch(() => undefined);
   };
   void followAnchors(connection, remember, following.signal);
   return {
@@ -32,7 +44,8 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     orders: mesh.orders,
     sleepers: mesh.sleepers,
     members: mesh.members,
-    artifacts: mesh.everywhere,
+    artifacts: new MeshArtifacts({ objects: mesh.artifacts, finder: mesh.finder, transport }),
+    downloads: (folder) => new Downloads(folder, { ...mesh, own }),
     objects: mesh.artifacts,
     shelf: mesh.shelf,
     finder: mesh.finder,
@@ -48,8 +61,15 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
       }),
     close: async () => {
       following.abort();
-      await mesh.stop();
+      await Promise.all([transport.stop(), mesh.stop()]);
       await connection.close();
     },
   };
+}
+
+/** What peers let this home in with; undefined in a mesh without certificates. */
+async function ownCertificate(member: MeshFolder | undefined): Promise<OwnCertificate | undefined> {
+  const { ca, certificate: cert, key } = (await member?.certificates()) ?? {};
+  if (ca === undefined || cert === undefined || key === undefined) return undefined;
+  return { ca, cert, key };
 }

@@ -7,6 +7,7 @@ import {
 } from '@podmesh/core';
 import { readS3 } from './read-s3.ts';
 import type { ReadTimes } from './resuming-read.ts';
+import { retried } from './retried.ts';
 import type { S3Place } from './s3-client.ts';
 import { readWeb, type WebPlace, writeWeb } from './web-store.ts';
 import { writeS3 } from './write-s3.ts';
@@ -31,8 +32,13 @@ export class OutsideStores implements ExternalStore {
     secrets: SecretValues,
     signal: AbortSignal,
   ): Promise<void> {
-    if (place.kind === 's3') await writeS3(withS3Credentials(place, secrets), file, signal);
-    else await writeWeb(withWebCredentials(place, secrets), file, signal);
+    const retrying = { signal, retryMs: this.#times.retryMs };
+    if (place.kind === 's3') {
+      await writeS3(withS3Credentials(place, secrets), file, retrying);
+      return;
+    }
+    const web = withWebCredentials(place, secrets);
+    await retried(() => writeWeb(web, file, signal), retrying);
   }
 }
 

@@ -6,7 +6,7 @@ import type { StorePlace } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OutsideStores } from './outside-stores.ts';
 import { KEYS, S3Server } from './s3-server.test-kit.ts';
-import { PART_BYTES } from './store-limits.ts';
+import { PART_BYTES, WRITE_TRIES_MAX } from './store-limits.ts';
 import { WebServer } from './web-server.test-kit.ts';
 
 const MINUTE = 60_000;
@@ -109,7 +109,10 @@ describe('a server of S3 that fails', () => {
     await writeFile(path, randomBytes(bytes));
     const place = { ...server.place('parts'), endpoint: web.url('') };
     const error = await failure(stores.write(place, { path, bytes }, KEYS, never));
-    expect(error).toMatchObject({ kind: 'failed', retryable: true });
+    expect(error).toMatchObject({ kind: 'failed', retryable: false });
+    expect((error as Error).message).toContain(`(tried ${WRITE_TRIES_MAX} times)`);
+    // Parts are repeated by themselves: what was sent of the others stays.
+    expect(asked.filter((one) => one.startsWith('POST'))).toHaveLength(1);
     expect(asked[0]).toBe('POST /data/parts?uploads=');
     expect(asked.at(-1)).toMatch(/^DELETE \/data\/parts\?.*uploadId=u1/);
     await web.stop();

@@ -10,6 +10,8 @@ export const STALL_BYTES_MIN = 16 * 1024;
 export const FRUITLESS_TRIES_MAX = 4;
 /** Rest before the next of them, twice as long each time. */
 export const RETRY_MS = 500;
+/** Tries of one request that writes, with 15 s of rest between them together. Nobody repeats them. */
+export const WRITE_TRIES_MAX = 6;
 /** Redirections of one request. */
 export const REDIRECTS_MAX = 5;
 /** Files above this are sent to S3 in parts of this size, each checked by the store. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { SecretValues, StorePlace } from '@podmesh/core';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OutsideStores } from './outside-stores.ts';
+import { WRITE_TRIES_MAX } from './store-limits.ts';
 import { refusedHop } from './web-request.ts';
 import { serve, WebServer } from './web-server.test-kit.ts';
 
@@ -241,25 +242,38 @@ describe('writing', () => {
   });
 
   it.each([
-    [403, 'refused', false],
-    [500, 'failed', true],
-    [302, 'failed', false],
-  ])('says what status %i means', async (status, kind, retryable) => {
-    const path = join(folder, 'small');
-    await writeFile(path, 'small');
-    server.answer = (request, response) => {
-      request.resume();
-      response.writeHead(status, { location: '/elsewhere' }).end();
-    };
-    const writing = stores.write(at('/put'), { path, bytes: 5 }, NO_SECRETS, never);
-    expect(await failure(writing)).toMatchObject({ kind, retryable });
-  });
+    [403, 'refused', 1],
+    [500, 'failed', WRITE_TRIES_MAX],
+    [302, 'failed', 1],
+  ])(
+    'says what status %i means, and tries as often as makes sense',
+    async (status, kind, tries) => {
+      const path = join(folder, 'small');
+      await writeFile(path, 'small');
+      server.answer = (request, response) => {
+        request.resume();
+        response.writeHead(status, { location: '/elsewhere' }).end();
+      };
+      const writing = stores.write(at('/put'), { path, bytes: 5 }, NO_SECRETS, never);
+      expect(await failure(writing)).toMatchObject({ kind, retryable: false });
+      expect(server.requests).toHaveLength(tries);
+    },
+  );
 
-  it('can be tried again after a connection that broke', async () => {
+  it('is tried again after a connection that broke', async () => {
     const path = join(folder, 'file');
     await writeFile(path, BYTES);
-    server.answer = (request) => request.destroy();
-    const writing = stores.write(at('/put'), { path, bytes: BYTES.length }, NO_SECRETS, never);
-    expect(await failure(writing)).toMatchObject({ kind: 'failed', retryable: true });
+    const got: Buffer[] = [];
+    server.answer = (request, response) => {
+      if (server.requests.length === 1) {
+        request.destroy();
+        return;
+      }
+      request.on('data', (piece: Buffer) => got.push(piece));
+      request.on('end', () => response.writeHead(201).end());
+    };
+    await stores.write(at('/put'), { path, bytes: BYTES.length }, NO_SECRETS, never);
+    expect(server.requests).toHaveLength(2);
+    expect(Buffer.concat(got).equals(BYTES)).toBe(true);
   });
 });

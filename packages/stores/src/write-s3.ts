@@ -2,35 +2,61 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { ExternalStoreError } from '@podmesh/core';
+import { type Retrying, retried } from './retried.ts';
 import { clientFor, failureOfS3, loadS3, type S3Place, type S3Sdk } from './s3-client.ts';
 import { CLEAN_UP_MS, PART_BYTES, PARTS_AT_ONCE } from './store-limits.ts';
 
 interface Upload {
+  readonly where: string;
   readonly sdk: S3Sdk;
   readonly client: S3Client;
   readonly at: { readonly Bucket: string; readonly Key: string };
   readonly file: FileHandle;
   readonly bytes: number;
   readonly signal: AbortSignal;
+  /** Sends a request, and again where that makes sense. */
+  readonly send: <Value>(request: (options: SendOptions) => Promise<Value>) => Promise<Value>;
+}
+
+interface SendOptions {
+  readonly abortSignal: AbortSignal;
 }
 
 /**
- * Stores a file as an object of S3: at once, or in parts when it is large, each with its MD5 for the store to check.
- * At the end the length is asked for. An upload that fails is aborted, so that no parts stay that somebody pays for.
+ * Stores a file as an object of S3: at once, or in parts when it is large, each with its MD5 for the store to check, each
+ * request tried again by itself. At the end the length is asked for. An upload that fails is aborted, so that no parts stay that somebody pays for.
  */
 export async function writeS3(
   place: S3Place,
   { path, bytes }: { readonly path: string; readonly bytes: number },
-  signal: AbortSignal,
+  retrying: Retrying,
 ): Promise<void> {
   const { where, bucket, key } = place;
+  const { signal } = retrying;
   const sdk = await loadS3();
   const client = clientFor(sdk, place);
   const file = await open(path, 'r');
-  const upload = { sdk, client, at: { Bucket: bucket, Key: key }, file, bytes, signal };
+  const told = (error: unknown): never => {
+    throw failureOfS3(where, error);
+  };
+  const send: Upload['send'] = (request) =>
+    retried(() => request({ abortSignal: signal }).catch(told), retrying);
+  const upload = {
+    sdk,
+    client,
+    at: { Bucket: bucket, Key: key },
+    file,
+    bytes,
+    signal,
+    send,
+    where,
+  };
+  const store = async (): Promise<void> => {
+    await (bytes > PART_BYTES ? putParts(upload, retrying) : putWhole(upload));
+    await checkLength(upload);
+  };
   try {
-    await (bytes > PART_BYTES ? putParts(upload) : putWhole(upload));
-    await checkLength(where, upload);
+    await retried(store, retrying);
   } catch (error) {
     signal.throwIfAborted();
     throw failureOfS3(where, error);
@@ -41,24 +67,24 @@ export async function writeS3(
 }
 
 async function putWhole(upload: Upload): Promise<void> {
-  const { sdk, client, at, bytes, signal } = upload;
+  const { sdk, client, at, bytes, send } = upload;
   const body = await readPart(upload, 0, bytes);
   const command = new sdk.PutObjectCommand({ ...at, Body: body, ContentMD5: md5(body) });
-  await client.send(command, { abortSignal: signal });
+  await send((options) => client.send(command, options));
 }
 
-async function putParts(upload: Upload): Promise<void> {
-  const { sdk, client, at, signal } = upload;
+async function putParts(upload: Upload, retrying: Retrying): Promise<void> {
+  const { sdk, client, at, send } = upload;
   const create = new sdk.CreateMultipartUploadCommand(at);
-  const { UploadId } = await client.send(create, { abortSignal: signal });
+  const { UploadId } = await send((options) => client.send(create, options));
   const whole = { ...at, UploadId };
   try {
-    const Parts = await sendParts(upload, UploadId);
+    const Parts = await sendParts(upload, UploadId, retrying);
     const complete = new sdk.CompleteMultipartUploadCommand({
       ...whole,
       MultipartUpload: { Parts },
     });
-    await client.send(complete, { abortSignal: signal });
+    await send((options) => client.send(complete, options));
   } catch (error) {
     const abortSignal = AbortSignal.timeout(CLEAN_UP_MS);
     const abort = new sdk.AbortMultipartUploadCommand(whole);
@@ -67,8 +93,8 @@ async function putParts(upload: Upload): Promise<void> {
   }
 }
 
-async function sendParts(upload: Upload, UploadId: string | undefined) {
-  const { sdk, client, at, bytes } = upload;
+async function sendParts(upload: Upload, UploadId: string | undefined, retrying: Retrying) {
+  const { sdk, client, at, bytes, where } = upload;
   const failed = new AbortController();
   const abortSignal = AbortSignal.any([upload.signal, failed.signal]);
   const count = Math.ceil(bytes / PART_BYTES);
@@ -79,7 +105,11 @@ async function sendParts(upload: Upload, UploadId: string | undefined) {
       const start = i * PART_BYTES;
       const body = await readPart(upload, start, Math.min(PART_BYTES, bytes - start));
       const part = { ...at, UploadId, PartNumber: i + 1, Body: body, ContentMD5: md5(body) };
-      const { ETag } = await client.send(new sdk.UploadPartCommand(part), { abortSignal });
+      const put = () =>
+        client.send(new sdk.UploadPartCommand(part), { abortSignal }).catch((error: unknown) => {
+          throw failureOfS3(where, error);
+        });
+      const { ETag } = await retried(put, { ...retrying, signal: abortSignal });
       parts[i] = { ETag, PartNumber: i + 1 };
     }
   };
@@ -106,14 +136,13 @@ async function readPart({ file }: Upload, start: number, length: number): Promis
 }
 
 /** Some servers answer well for what they did not keep. */
-async function checkLength(where: string, { sdk, client, at, bytes, signal }: Upload) {
-  const head = await client
-    .send(new sdk.HeadObjectCommand(at), { abortSignal: signal })
-    .catch((error: unknown) => {
-      // Who may only write may not look.
-      if (failureOfS3(where, error).kind === 'refused') return { ContentLength: bytes };
-      throw error;
-    });
+async function checkLength({ sdk, client, at, bytes, send, where }: Upload) {
+  const look = new sdk.HeadObjectCommand(at);
+  const head = await send((options) => client.send(look, options)).catch((error: unknown) => {
+    // Who may only write may not look.
+    if (failureOfS3(where, error).kind === 'refused') return { ContentLength: bytes };
+    throw error;
+  });
   if (head.ContentLength === bytes) return;
   const message = `${where} has ${head.ContentLength} bytes after ${bytes} were stored there`;
   throw new ExternalStoreError('failed', message, { retryable: true });

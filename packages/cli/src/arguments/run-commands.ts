@@ -92,6 +92,8 @@ export const GET: CommandShape = {
     NAMING,
     'JOB:INDEX names one element of an array job; without INDEX all of them come as a directory, in order.',
     'An artifact can also be named by itself: sha256:DIGEST. An existing directory as PATH is put into.',
+    'Large files come straight from all peers that have them, through the server from those that are not reached. What was',
+    'there when it was ended stays in .podmesh-download beside PATH, and the next try goes on with it.',
   ],
   examples: [
     'podmesh get last/j2/out1',

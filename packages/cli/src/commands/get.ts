@@ -16,7 +16,7 @@ export async function get(world: World, { operands, options }: Invocation): Prom
   return withClient(world, options.text('nats'), async (client) => {
     const wanted = await find(world, client, target);
     if (options.text('output') === '-') await pour(world, wanted);
-    else await place(world, wanted, options);
+    else await place(world, client, wanted, options);
     return EXIT.success;
   });
 }
@@ -36,13 +36,20 @@ async function pour({ terminal }: World, { ref, source }: Wanted): Promise<void>
   for await (const piece of source.get(ref.digest)) await terminal.out(piece);
 }
 
-async function place(world: World, wanted: Wanted, options: Options): Promise<void> {
-  const path = await placeOutput(wanted, {
+async function place(
+  world: World,
+  client: Client,
+  wanted: Wanted,
+  options: Options,
+): Promise<void> {
+  const destination = {
     cwd: world.cwd,
     path: options.text('output'),
     force: options.flag('force'),
-  });
+  };
+  const { path, fromPeers } = await placeOutput(wanted, destination, client.downloads);
   const { digest, kind, bytes } = wanted.ref;
-  if (options.flag('json')) await printJson(world.terminal, { path, digest, kind, bytes });
+  if (options.flag('json'))
+    await printJson(world.terminal, { path, digest, kind, bytes, fromPeers });
   else await world.terminal.out(`${path}\n`);
 }

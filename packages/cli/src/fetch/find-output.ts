@@ -1,12 +1,5 @@
-import type {
-  ArtifactId,
-  ArtifactRef,
-  ArtifactStore,
-  RunRecord,
-  TaskRecord,
-  TreeEntry,
-} from '@podmesh/core';
-import { makeTree } from '@podmesh/jetstream';
+import type { ArtifactId, ArtifactRef, RunRecord, TaskRecord, TreeEntry } from '@podmesh/core';
+import { type ArtifactSource, makeTree } from '@podmesh/jetstream';
 import type { Client } from '@podmesh/sdk';
 import type { OutputTarget } from '../arguments/parse-target.ts';
 import { CliError } from '../cli-error.ts';
@@ -15,7 +8,7 @@ import { noSuchTask } from '../mesh/no-such-task.ts';
 /** Something to fetch, and where its bytes come from. */
 export interface Wanted {
   readonly ref: ArtifactRef;
-  readonly source: Pick<ArtifactStore, 'get'>;
+  readonly source: ArtifactSource;
   /** What it is called when nobody says otherwise. */
   readonly name: string;
 }

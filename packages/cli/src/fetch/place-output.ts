@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { lstat, rename, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { extractArtifact } from '@podmesh/jetstream';
+import type { Client } from '@podmesh/sdk';
 import { CliError } from '../cli-error.ts';
 import type { Wanted } from './find-output.ts';
+
+/** Where large files are put together, beside where they are going to be. */
+const DOWNLOADS = '.podmesh-download';
 
 /** Where a person wants it. */
 export interface Destination {
@@ -14,15 +18,43 @@ export interface Destination {
   readonly force: boolean;
 }
 
-/** Writes it, whole or not at all; the path it lies at. An existing directory is put into, as `cp` does. */
-export async function placeOutput(wanted: Wanted, destination: Destination): Promise<string> {
+/** Where it lies then, and which bytes of it came from peers; the rest came from the object store. */
+export interface Placed {
+  readonly path: string;
+  readonly fromPeers: { readonly direct: number; readonly relayed: number };
+}
+
+/** Writes it, whole or not at all. An existing directory is put into, as `cp` does. */
+export async function placeOutput(
+  wanted: Wanted,
+  destination: Destination,
+  downloads: Client['downloads'],
+): Promise<Placed> {
   const path = await choosePath(wanted, destination);
+  // Always the same, so that the next try finds what this one leaves when it is killed.
+  const own = downloads?.(join(dirname(path), DOWNLOADS));
+  const fetchInto = own?.fetchInto.bind(own);
+  const source = fetchInto === undefined ? wanted.source : { get: getOf(wanted), fetchInto };
+  try {
+    await placeAt({ ...wanted, source }, path, destination.force);
+    return { path, fromPeers: own?.came ?? { direct: 0, relayed: 0 } };
+  } finally {
+    await own?.close();
+  }
+}
+
+const getOf =
+  ({ source }: Wanted): Wanted['source']['get'] =>
+  (artifact) =>
+    source.get(artifact);
+
+async function placeAt(wanted: Wanted, path: string, force: boolean): Promise<void> {
   const there = await statOf(path);
   if (there === undefined) {
     await extractArtifact(wanted.ref, path, wanted.source);
-    return path;
+    return;
   }
-  if (!destination.force) {
+  if (!force) {
     throw new CliError('exists', `${path} exists already`, {
       advice: 'Name another place with -o PATH, or replace it with --force.',
     });
@@ -31,7 +63,6 @@ export async function placeOutput(wanted: Wanted, destination: Destination): Pro
   await extractArtifact(wanted.ref, fresh, wanted.source);
   await rm(path, { recursive: true });
   await rename(fresh, path);
-  return path;
 }
 
 async function choosePath(wanted: Wanted, { cwd, path }: Destination): Promise<string> {

@@ -26,7 +26,10 @@ export interface ExternalStore {
    * was, and throws when the object is another by then.
    */
   read(place: StorePlace, secrets: SecretValues, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** Stores a file of this machine there; nothing half done stays when it throws. Doing it twice is harmless. */
+  /**
+   * Stores a file of this machine there, trying again where that makes sense: what it throws is final. Nothing half done
+   * stays then; doing it twice is harmless.
+   */
   write(
     place: StorePlace,
     file: { readonly path: string; readonly bytes: number },

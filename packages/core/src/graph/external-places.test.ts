@@ -109,10 +109,27 @@ describe('outputs that are delivered', () => {
     expect(problemsOf({ outputs: each, count: 2 })).toEqual([]);
   });
 
-  it('are a file or a descriptor', () => {
+  it('may be directories where each file can be an object of its own', () => {
+    const outputs = { a: { dir: '/tmp/a', to: 's3://bucket/runs/' } };
+    const job = jobOf({ outputs });
+    expect(job?.outputs).toEqual({ a: { kind: 'dir', path: '/tmp/a' } });
+    expect(job?.deliveries).toEqual({ a: { kind: 's3', bucket: 'bucket', key: 'runs/' } });
+    const to = (place: string) => ({ outputs: { a: { dir: '/tmp/a', to: place } } });
+    expect(problemsOf(to('s3://bucket/runs'))).toEqual([
+      expect.stringMatching(/names one object, and a directory has many files$/),
+    ]);
+    for (const place of ['https://example.org/put/', 'secret:id'])
+      expect(problemsOf(to(place), { secrets })).toEqual([
+        expect.stringMatching(/cannot be delivered to .*, which takes one file$/),
+      ]);
+  });
+
+  it('are a file, a directory or a descriptor', () => {
     expect(problemsOf({ outputs: { a: { to: 's3://bucket/a' } } })).toHaveLength(1);
     const both = { file: '/tmp/a', fd: 1, to: 's3://bucket/a' };
     expect(problemsOf({ outputs: { a: both } })).toHaveLength(1);
+    const two = { file: '/tmp/a', dir: '/tmp/b', to: 's3://bucket/a/' };
+    expect(problemsOf({ outputs: { a: two } })).toHaveLength(1);
   });
 });
 

@@ -1,5 +1,5 @@
 import type { JobSecrets, SecretRef } from '../external/secrets.ts';
-import { type StorePlace, secretsOfPlace } from '../external/store-place.ts';
+import { placeText, type StorePlace, secretsOfPlace } from '../external/store-place.ts';
 import { artifactId } from '../words/ids.ts';
 import type { ShapedDocument } from './check-shape.ts';
 import type { InputRef, Job } from './graph.ts';
@@ -48,6 +48,7 @@ export class ExternalPlaces {
       const at = [...path, 'outputs', name, 'to'];
       const place = this.#readPlace(output.to, at);
       if (said.count !== undefined && !output.to.includes('{index}')) this.#reportShared(at);
+      if (output.dir !== undefined && place !== undefined) this.#checkPrefix(place, at);
       return place === undefined ? [] : [[name, place] as const];
     });
     return deliveries.length === 0 ? {} : { deliveries: Object.fromEntries(deliveries) };
@@ -102,6 +103,24 @@ export class ExternalPlaces {
     const advice =
       'Choose another name, or write {"file": "<secret>"} for a file below /run/secrets.';
     this.#problems.add(path, () => ({ problem, advice }));
+  }
+
+  /** A directory has many files, and most addresses take one. */
+  #checkPrefix(place: StorePlace, path: Path): void {
+    if (place.kind === 's3' && place.key.endsWith('/')) return;
+    const where = inWords(placeText(place));
+    this.#problems.add(path, () =>
+      place.kind === 's3'
+        ? {
+            problem: `${where} names one object, and a directory has many files`,
+            advice: `End it with a slash, and each file is stored below it: ${placeText(place)}/`,
+          }
+        : {
+            problem: `a directory cannot be delivered to ${where}, which takes one file`,
+            advice:
+              'Deliver it to s3://bucket/prefix/, or have the task write one archive and deliver that file.',
+          },
+    );
   }
 
   #reportShared(path: Path): void {

@@ -157,13 +157,20 @@ export const externalInput = {
 /** What an output may be besides text. */
 export const deliveredOutput = {
   additionalProperties: false,
-  // One of "file" and "fd" besides "to".
+  // One of "file", "dir" and "fd" besides "to".
   minProperties: 2,
   maxProperties: 2,
   required: ['to'],
   properties: {
     file: {
       description: 'The absolute path of a file in the container, such as "/tmp/table.csv".',
+      type: 'string',
+      maxLength: 4_096,
+    },
+    dir: {
+      description:
+        'The absolute path of a directory in the container. Each file in it becomes an object, so "to" has to be a ' +
+        'prefix of S3, such as "s3://bucket/prefix/".',
       type: 'string',
       maxLength: 4_096,
     },

@@ -56,9 +56,10 @@ export interface DocumentInput {
   readonly digest?: string;
 }
 
-/** An output that is also delivered to such a store. Exactly one of `file` and `fd`. */
+/** An output that is also delivered to such a store. Exactly one of `file`, `dir` and `fd`. */
 export interface DocumentOutput {
   readonly file?: string;
+  readonly dir?: string;
   readonly fd?: number;
   readonly to: string;
 }

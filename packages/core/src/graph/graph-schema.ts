@@ -184,7 +184,8 @@ const outputs: JsonSchema = {
   additionalProperties: {
     description:
       'Write "file:/path", "dir:/path", or "fd:N": 1 is standard output, 2 standard error, ' +
-      '3 and up are opened for the task; or {"file": "/path", "to": "s3://bucket/key"} to deliver it, too.',
+      '3 and up are opened for the task; or {"file": "/path", "to": "s3://bucket/key"} to deliver it, too ' +
+      '({"dir": "/path", "to": "s3://bucket/prefix/"} for each file of a directory).',
     type: ['string', 'object'],
     pattern: '^(file|dir|fd):',
     maxLength: 4_096,

@@ -216,7 +216,8 @@ function readOutputs(
 /** One that is delivered, as the text it would be otherwise. */
 function outputText(said: string | DocumentOutput): string {
   if (typeof said === 'string') return said;
-  const { file, fd } = said;
+  const { file, dir, fd } = said;
+  if (dir !== undefined) return `dir:${dir}`;
   return fd === undefined ? `file:${file ?? ''}` : `fd:${fd}`;
 }
 

@@ -13,8 +13,8 @@ import {
   type PapersRequest,
   serveAnchorOrders,
 } from '@podmesh/jetstream';
+import { systemClock } from '@podmesh/transfer';
 import type { Logger } from 'pino';
-import { systemClock } from '../system-clock.ts';
 import { AnchorExchange, type ExchangeStep } from './anchor-exchange.ts';
 import { AnchorMover, type MoveStep } from './anchor-mover.ts';
 import type { AnchorSeat } from './anchor-seat.ts';

@@ -9,7 +9,7 @@ import {
   type PapersRequest,
   untilOnOthers,
 } from '@podmesh/jetstream';
-import { isLoopback } from '../machine/own-addresses.ts';
+import { isLoopback } from '@podmesh/transfer';
 import { hostOf } from './anchor-place.ts';
 import type { AnchorSeat } from './anchor-seat.ts';
 

@@ -13,8 +13,8 @@ import {
   type MoveOutlook,
   type PapersRequest,
 } from '@podmesh/jetstream';
+import { isLoopback } from '@podmesh/transfer';
 import { nanoid } from 'nanoid';
-import { isLoopback } from '../machine/own-addresses.ts';
 import { hostOf, placeOf, portOf } from './anchor-place.ts';
 import type { AnchorSeat } from './anchor-seat.ts';
 

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { freePort, isFree } from '@podmesh/jetstream';
-import { bracketed, isLoopback } from '../machine/own-addresses.ts';
+import { bracketed, isLoopback } from '@podmesh/transfer';
 
 /** Where firewalls are told to let NATS in: clients, and other servers. */
 const PORTS = { client: 4222, route: 6222 } as const;

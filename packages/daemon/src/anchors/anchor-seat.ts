@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { credentialsText, NatsKey, newRequest } from '@podmesh/authority';
 import type { Anchor, AnchorRecord, PeerId } from '@podmesh/core';
 import type { AnchorOrder, EmbeddedNatsServer, PapersRequest } from '@podmesh/jetstream';
-import { isLoopback, isWildcard, ownAddresses } from '../machine/own-addresses.ts';
+import { isLoopback, isWildcard, ownAddresses } from '@podmesh/transfer';
 import { choosePort, hostOf, ownAddressTowards, placeOf, portOf } from './anchor-place.ts';
 import { type Seat, SeatFile } from './seat-file.ts';
 import { SeatServers, type SeatServersOptions } from './seat-servers.ts';

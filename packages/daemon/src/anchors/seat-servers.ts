@@ -8,8 +8,8 @@ import {
   freePort,
   type TrustedServer,
 } from '@podmesh/jetstream';
+import { isLoopback, isWildcard } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
-import { isLoopback, isWildcard } from '../machine/own-addresses.ts';
 import { hostOf, portOf } from './anchor-place.ts';
 
 export interface SeatServersOptions {

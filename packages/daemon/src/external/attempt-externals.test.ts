@@ -4,6 +4,7 @@ import {
   type ExternalStore,
   ExternalStoreError,
   type Offer,
+  PortError,
   peerId,
   type StorePlace,
   sourceKey,
@@ -171,11 +172,23 @@ describe('a source whose bytes are known', () => {
 describe('delivery', () => {
   const outputs = { out: sampleArtifact(Buffer.from('made')).ref };
 
-  it('waits for a store that is away, and repeats', async () => {
-    const { store, written } = storeOf(gone(true), gone(true));
-    const { attempt, settle } = newAttempt({ deliveries: { out: TARGET } }, store);
+  it('waits for a mesh that is away, and leaves it to the store how often that is tried', async () => {
+    const { store, written, left } = storeOf();
+    const { attempt, files, settle } = newAttempt({ deliveries: { out: TARGET } }, store);
+    const input = files.input.bind(files);
+    let isAway = true;
+    files.input = async (...wish) => {
+      if (!isAway) return await input(...wish);
+      isAway = false;
+      throw new PortError('the mesh is away', { retryable: true });
+    };
     await settle(attempt.deliver(outputs));
     expect(written).toEqual([JSON.stringify(TARGET)]);
+    left.push(gone(true));
+    expect(await settle(failure(attempt.deliver(outputs)))).toMatchObject({
+      kind: 'output-missing',
+    });
+    expect(written).toHaveLength(1);
   });
 
   it('that is refused is a failure with what the store said', async () => {
@@ -185,7 +198,9 @@ describe('delivery', () => {
     const { attempt, settle } = newAttempt({ deliveries: { out: TARGET } }, storeOf(refusal).store);
     expect(await settle(failure(attempt.deliver(outputs)))).toMatchObject({
       kind: 'output-missing',
-      message: 'output out could not be delivered to s3://bucket/out: s3://bucket/out answered 403',
+      message:
+        'output out could not be delivered to s3://bucket/out: s3://bucket/out answered 403. What the task made is kept: ' +
+        'once the store takes it, publish the document again, and only this is left to do',
     });
   });
 });

@@ -23,6 +23,7 @@ import type { TaskFiles } from '../execute/task-files.ts';
 import { LogMask } from '../secrets/log-mask.ts';
 import type { PlacedSecrets, SecretFiles } from '../secrets/secret-files.ts';
 import { SingleFlight } from '../store/single-flight.ts';
+import { deliverDirectory, type WriteFile } from './deliver-directory.ts';
 
 /** What attempts need of the world outside of the mesh. */
 export interface ExternalParts {
@@ -57,6 +58,10 @@ export interface SecretMounts {
   readonly mountAt: Readonly<Record<string, string>>;
   readonly secretEnv?: Readonly<Record<string, string>>;
 }
+
+/** See `ContainerRun`: a result that was not delivered is known all the same. */
+const KEPT =
+  'What the task made is kept: once the store takes it, publish the document again, and only this is left to do';
 
 const NO_MOUNTS: SecretMounts = { inputs: {}, mountAt: {} };
 
@@ -150,12 +155,15 @@ export class AttemptExternals {
     for (const [name, place] of Object.entries(offer.deliveries ?? {})) {
       const artifact = outputs[name];
       if (artifact === undefined || external === undefined) continue;
-      const send = async (): Promise<void> => {
-        const path = await files.input(artifact, { claim, signal: stop });
-        const file = { path, bytes: artifact.bytes };
-        await external.store.write(place, file, this.#values, stop);
-      };
-      await patiently(send, { clock, stop }).catch((error: unknown) => {
+      // The mesh may be away for a while; of the store it is tried by itself as often as makes sense.
+      const find = () => files.input(artifact, { claim, signal: stop });
+      const path = await patiently(find, { clock, stop });
+      const write: WriteFile = (to, file) => external.store.write(to, file, this.#values, stop);
+      const sent =
+        artifact.kind === 'dir' && place.kind === 's3'
+          ? deliverDirectory(path, place, write)
+          : write(place, { path, bytes: artifact.bytes });
+      await sent.catch((error: unknown) => {
         throw this.#undelivered(name, place, error);
       });
     }
@@ -236,7 +244,7 @@ export class AttemptExternals {
 
   #undelivered(name: string, place: StorePlace, error: unknown): unknown {
     if (!(error instanceof ExternalStoreError)) return error;
-    const message = `output ${name} could not be delivered to ${placeText(place)}: ${error.message}`;
+    const message = `output ${name} could not be delivered to ${placeText(place)}: ${error.message}. ${KEPT}`;
     return new AttemptFailure('output-missing', message, error);
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { bracketed } from '@podmesh/transfer';
 import { Bonjour, type Service } from 'bonjour-service';
-import { bracketed } from '../machine/own-addresses.ts';
 
 /** A mesh that tells of itself. Anybody on the network can say anything: joining needs a line, which proves it. */
 export interface FoundMesh {

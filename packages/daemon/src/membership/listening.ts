@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bracketed, isLoopback, isWildcard, ownAddresses } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
-import { bracketed, isLoopback, isWildcard, ownAddresses } from '../machine/own-addresses.ts';
 
 const FILE = 'listen';
 /** Where NATS is looked for. */

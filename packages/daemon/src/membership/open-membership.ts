@@ -10,13 +10,13 @@ import {
 } from '@podmesh/authority';
 import type { PeerId } from '@podmesh/core';
 import { type MeshAddress, parseMeshUrl, pushTrust } from '@podmesh/jetstream';
+import { isLoopback } from '@podmesh/transfer';
 import type { Logger } from 'pino';
 import { hostOf, portOf } from '../anchors/anchor-place.ts';
 import type { AnchorSeat } from '../anchors/anchor-seat.ts';
 import { openSeat } from '../anchors/open-anchors.ts';
 import type { ServeAddress } from '../configuration.ts';
 import type { Home } from '../home.ts';
-import { isLoopback } from '../machine/own-addresses.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { listenAddress, reachableAt } from './listening.ts';
 import { authorityBeside, foundMesh, meshFolder, openAuthority } from './mesh-authority.ts';

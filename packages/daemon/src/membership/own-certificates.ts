@@ -6,7 +6,7 @@ import {
   type MeshFolder,
   newRequest,
 } from '@podmesh/authority';
-import { ownAddresses } from '../machine/own-addresses.ts';
+import { ownAddresses } from '@podmesh/transfer';
 
 /** The certificate authority beside the keys of the mesh, made when there is none. */
 export function openCertificates(

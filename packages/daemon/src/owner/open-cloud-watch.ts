@@ -1,7 +1,7 @@
+import { systemClock } from '@podmesh/transfer';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { Peer } from '../peer.ts';
 import type { StartedParts } from '../started-parts.ts';
-import { systemClock } from '../system-clock.ts';
 import { CloudWatch, metadataOverHttp } from './cloud-watch.ts';
 
 /** Only where somebody asked for it: other machines have no metadata service, and nobody there to be asked. */

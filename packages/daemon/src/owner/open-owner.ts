@@ -1,6 +1,6 @@
+import { systemClock } from '@podmesh/transfer';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { StartedParts } from '../started-parts.ts';
-import { systemClock } from '../system-clock.ts';
 import { pretendFacts } from '../test-hooks.ts';
 import { MachineSources } from './machine-sources.ts';
 import { OwnerWatch } from './owner-watch.ts';

@@ -9,10 +9,9 @@ import {
   SMALL_ARTIFACT_BYTES_MAX,
 } from '@podmesh/core';
 import type { BlobRange, BlobStore, BlobUpload } from '@podmesh/registry';
+import { TransferError, type Transfers } from '@podmesh/transfer';
 import type { DiskStore } from '../store/disk-store.ts';
 import { SingleFlight } from '../store/single-flight.ts';
-import { TransferError } from '../transfer/transfer-error.ts';
-import type { Transfers } from '../transfer/transfers.ts';
 import { BlobFile } from './blob-file.ts';
 import { SHARED_PART_BYTES_MAX } from './image-limits.ts';
 

@@ -1,9 +1,9 @@
 import type { Mesh } from '@podmesh/jetstream';
 import { ImageMirror, UpstreamRegistry } from '@podmesh/registry';
+import { systemClock } from '@podmesh/transfer';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { StartedParts } from '../started-parts.ts';
 import type { DiskStore } from '../store/disk-store.ts';
-import { systemClock } from '../system-clock.ts';
 import type { BulkExchange } from '../transfer/bulk-exchange.ts';
 import { ArtifactBlobs } from './artifact-blobs.ts';
 import { ImageRegistry } from './image-registry.ts';

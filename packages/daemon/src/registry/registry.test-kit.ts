@@ -1,10 +1,10 @@
 import { type ArtifactId, artifactId, OCI_MANIFEST, type PeerId, peerId } from '@podmesh/core';
 import { DirectProcess, FakeMesh, type MeshPorts, RealTime } from '@podmesh/testkit';
+import { TransferError } from '@podmesh/transfer';
 import pino from 'pino';
+import { idOf } from '../../../transfer/src/transfer.test-kit.ts';
 import type { DiskStoreOptions } from '../store/disk-store.ts';
 import { newStore, textStream } from '../store/store.test-kit.ts';
-import { idOf } from '../transfer/transfer.test-kit.ts';
-import { TransferError } from '../transfer/transfer-error.ts';
 import { ArtifactBlobs, type ArtifactBlobsParts } from './artifact-blobs.ts';
 
 export const never = new AbortController().signal;

@@ -1,6 +1,6 @@
 import { OCI_INDEX, peerId, type TagRecord } from '@podmesh/core';
+import { systemClock } from '@podmesh/transfer';
 import { expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../system-clock.ts';
 import { ALICE, imageTexts, newBlobs, SILENT, textId, write } from './registry.test-kit.ts';
 import { TagPins } from './tag-pins.ts';
 

@@ -8,8 +8,7 @@ import {
   type Tree,
 } from '@podmesh/core';
 import { parseTree } from '@podmesh/jetstream';
-import { TransferError } from '../transfer/transfer-error.ts';
-import type { Transfers } from '../transfer/transfers.ts';
+import { TransferError, type Transfers } from '@podmesh/transfer';
 import type { DiskStore } from './disk-store.ts';
 import { onePiece } from './one-piece.ts';
 import { isLarge } from './output-publishing.ts';

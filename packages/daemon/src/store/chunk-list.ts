@@ -1,19 +1,10 @@
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type ArtifactId, CHUNK_BYTES, type ChunkList, type ChunkPlace } from '@podmesh/core';
+import { type ArtifactId, CHUNK_BYTES, type ChunkList } from '@podmesh/core';
+import { countChunks } from '@podmesh/transfer';
 import { hexOf, type StorePlaces } from './store-places.ts';
 
 const DIGEST_BYTES = 32;
-
-/** How many chunks an artifact of this length has. */
-export function countChunks(bytes: number): number {
-  return Math.ceil(bytes / CHUNK_BYTES);
-}
-
-export function chunkPlace(artifact: ArtifactId, bytes: number, index: number): ChunkPlace {
-  const offset = index * CHUNK_BYTES;
-  return { artifact, index, offset, bytes: Math.min(CHUNK_BYTES, bytes - offset) };
-}
 
 /** The list of what fits into one chunk needs no file: the artifact's name says it. */
 export function impliedChunkList(artifact: ArtifactId, bytes: number): ChunkList | undefined {

@@ -10,9 +10,9 @@ import {
   type DiskLimits,
   SMALL_ARTIFACT_BYTES_MAX,
 } from '@podmesh/core';
+import { BytesThread, type FileHash } from '@podmesh/transfer';
 import { isAbsence, unlinkIfThere } from './absence.ts';
 import { ArtifactPins } from './artifact-pins.ts';
-import { BytesThread, type FileHash } from './bytes-thread.ts';
 import { impliedChunkList, readChunkList, writeChunkList } from './chunk-list.ts';
 import { DiskBudget, type DiskMeasure, RESERVE_STEP_BYTES, StreamRoom } from './disk-budget.ts';
 import { namingFullDisk } from './disk-full-error.ts';

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { claimId } from '@podmesh/core';
 import { DirectProcess, FakeMesh, sampleArtifact, VirtualClock } from '@podmesh/testkit';
+import { systemClock } from '@podmesh/transfer';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { Neighbours, sourceOf } from '../../../transfer/src/transfer.test-kit.ts';
 import { failureOfError } from '../execute/attempt-failure.ts';
 import { patiently } from '../execute/patiently.ts';
-import { systemClock } from '../system-clock.ts';
-import { Neighbours, sourceOf } from '../transfer/transfer.test-kit.ts';
 import { DiskStore } from './disk-store.ts';
 import { LocalTaskFiles } from './local-task-files.ts';
 import { smallDisk } from './small-disk.test-kit.ts';

@@ -9,8 +9,8 @@ import {
   taskId,
 } from '@podmesh/core';
 import { DirectProcess, FakeMesh, RealTime } from '@podmesh/testkit';
+import { TransferError } from '@podmesh/transfer';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { TransferError } from '../transfer/transfer-error.ts';
 import { CopyBringer } from './copy-bringer.ts';
 import { DiskFullError } from './disk-full-error.ts';
 import { DiskStore, type DiskStoreOptions } from './disk-store.ts';

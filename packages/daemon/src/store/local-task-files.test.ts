@@ -9,9 +9,9 @@ import {
 } from '@podmesh/core';
 import { makeTree } from '@podmesh/jetstream';
 import { sampleArtifact } from '@podmesh/testkit';
+import { TransferError } from '@podmesh/transfer';
 import { describe, expect, it } from 'vitest';
 import { AttemptFailure, failureOfError } from '../execute/attempt-failure.ts';
-import { TransferError } from '../transfer/transfer-error.ts';
 import { LocalTaskFiles, type LocalTaskFilesOptions } from './local-task-files.ts';
 import { brokenStream, entries, fileEntry, namesIn, temporaryFolder } from './store.test-kit.ts';
 import { newFiles, portOf, wish } from './task-files.test-kit.ts';

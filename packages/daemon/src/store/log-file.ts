@@ -10,9 +10,9 @@ import {
   SMALL_ARTIFACT_BYTES_MAX,
   STDERR_TAIL_BYTES_MAX,
 } from '@podmesh/core';
+import { BytesThreadLostError, type FileHash } from '@podmesh/transfer';
 import type { LogSpool } from '../execute/task-files.ts';
 import { isAbsence } from './absence.ts';
-import { BytesThreadLostError, type FileHash } from './bytes-thread.ts';
 import { type DiskStore, MARK, type StoredFile } from './disk-store.ts';
 
 /** Without the owner's right to write it was stored, and nothing comes to it any more. */

@@ -1,15 +1,14 @@
 import type { ClaimId } from '@podmesh/core';
 import type { Mesh, MeshConnection } from '@podmesh/jetstream';
+import { type OwnCertificate, systemClock } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { AttemptJournal } from '../execute/attempt-journal.ts';
 import type { Membership } from '../membership/open-membership.ts';
 import type { SecretFiles } from '../secrets/secret-files.ts';
 import type { StartedParts } from '../started-parts.ts';
-import { systemClock } from '../system-clock.ts';
 import { BulkExchange } from '../transfer/bulk-exchange.ts';
 import { addressTowards } from '../transfer/mesh-facing-address.ts';
-import type { OwnCertificate } from '../transfer/peer-certificates.js';
 import { DiskStore } from './disk-store.ts';
 import { LocalTaskFiles } from './local-task-files.ts';
 import { WrongBytes } from './wrong-bytes.ts';

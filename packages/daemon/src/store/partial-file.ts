@@ -7,14 +7,21 @@ import {
   CHUNK_BYTES,
   type ChunkList,
 } from '@podmesh/core';
+import {
+  BytesThreadLostError,
+  chunkPlace,
+  countChunks,
+  type FileHash,
+  type FollowedFile,
+  type PartialArtifact,
+  type PartialState,
+  readPartialState,
+  writePartialState,
+} from '@podmesh/transfer';
 import { isAbsence } from './absence.ts';
-import type { PartialArtifact } from './artifact-disk.ts';
-import { BytesThreadLostError, type FileHash, type FollowedFile } from './bytes-thread.ts';
-import { chunkPlace, countChunks } from './chunk-list.ts';
 import type { Reservation } from './disk-budget.ts';
 import { DiskFullError, namingFullDisk } from './disk-full-error.ts';
 import type { DiskStore } from './disk-store.ts';
-import { type PartialState, readPartialState, writePartialState } from './partial-state.ts';
 import { hexOf } from './store-places.ts';
 
 /** The state is written down this often at most: so much of a transfer does a kill undo. */

@@ -6,11 +6,14 @@ import {
   type ChunkList,
   type ChunkPlace,
 } from '@podmesh/core';
-import type { ByteRange } from '../transfer/byte-range.js';
-import type { ServedStore } from '../transfer/serve-thread.ts';
+import {
+  type ArtifactDisk,
+  type ByteRange,
+  chunkPlace,
+  type PartialArtifact,
+  type ServedStore,
+} from '@podmesh/transfer';
 import { isAbsence } from './absence.ts';
-import type { ArtifactDisk, PartialArtifact } from './artifact-disk.ts';
-import { chunkPlace } from './chunk-list.ts';
 import type { DiskStore } from './disk-store.ts';
 import { PartialFile } from './partial-file.ts';
 

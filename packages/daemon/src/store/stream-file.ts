@@ -6,7 +6,7 @@ import {
   BytesThreadLostError,
   type FileHash,
   type FollowedFile,
-} from './bytes-thread.ts';
+} from '@podmesh/transfer';
 
 /** Small pieces are gathered: every write is a journey to another thread. */
 const WRITE_BYTES = 1024 * 1024;

@@ -1,8 +1,8 @@
 import type { ArtifactId } from '@podmesh/core';
 import type { Mesh } from '@podmesh/jetstream';
+import { systemClock } from '@podmesh/transfer';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { StartedParts } from '../started-parts.ts';
-import { systemClock } from '../system-clock.ts';
 import { MeshSweep } from './mesh-sweep.ts';
 
 /** `held`: what tasks of this peer put that nothing refers to yet. */

@@ -15,8 +15,8 @@ import {
   type OutputEntry,
   RERUNS_PER_TASK_MAX,
 } from '@podmesh/core';
+import { parseByteRange } from '@podmesh/transfer';
 import type { TaskFiles } from '../execute/task-files.ts';
-import { parseByteRange } from '../transfer/byte-range.js';
 import {
   json,
   type TaskApiAnswer,

@@ -1,12 +1,12 @@
 import { type MeshFolder, TaskSigner } from '@podmesh/authority';
 import { loadGraph, type Mesh } from '@podmesh/jetstream';
 import { listenInContainer } from '@podmesh/podman';
+import { systemClock } from '@podmesh/transfer';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { AttemptJournal } from '../execute/attempt-journal.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { type LocalTaskFiles, sha256 } from '../store/local-task-files.ts';
 import { RollCall } from '../store/roll-call.ts';
-import { systemClock } from '../system-clock.ts';
 import { TaskApi } from './task-api.ts';
 import { TaskLines } from './task-lines.ts';
 

@@ -10,12 +10,12 @@ import {
   sampleStarted,
   VirtualClock,
 } from '@podmesh/testkit';
+import { systemClock } from '@podmesh/transfer';
 import { onTestFinished } from 'vitest';
 import type { Reservation } from '../claim/capacity-ledger.ts';
 import { graphOf, newBench, publishGraph, silent } from '../daemon.test-kit.ts';
 import { LocalTaskFiles, sha256 } from '../store/local-task-files.ts';
 import { newStore, temporaryFolder } from '../store/store.test-kit.ts';
-import { systemClock } from '../system-clock.ts';
 import { TaskApi, type TaskApiParts } from './task-api.ts';
 import type { AttemptAtWork } from './task-at-work.ts';
 

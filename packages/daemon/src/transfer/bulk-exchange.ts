@@ -8,16 +8,18 @@ import type {
   PeerDirectory,
   PeerId,
 } from '@podmesh/core';
+import {
+  EitherTransport,
+  HttpTransport,
+  type OwnCertificate,
+  ServeThread,
+  Transfers,
+  TransferTally,
+} from '@podmesh/transfer';
 import type { Logger } from 'pino';
 import type { DiskStore } from '../store/disk-store.ts';
 import { StoreDisk } from '../store/store-disk.ts';
-import { EitherTransport } from './either-transport.ts';
-import { HttpTransport } from './http-transport.ts';
 import { MovedBytes } from './moved-bytes.ts';
-import type { OwnCertificate } from './peer-certificates.js';
-import { ServeThread } from './serve-thread.ts';
-import { TransferTally } from './transfer-tally.ts';
-import { Transfers } from './transfers.ts';
 
 /** What of a mesh bytes between peers need. */
 export interface BulkMesh {

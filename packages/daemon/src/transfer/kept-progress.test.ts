@@ -1,9 +1,15 @@
 import { CHUNK_BYTES, peerId } from '@podmesh/core';
+import { BytesThreadLostError } from '@podmesh/transfer';
 import { expect, it, vi } from 'vitest';
-import { BytesThreadLostError } from '../store/bytes-thread.ts';
+import {
+  chunkListOf,
+  MemoryDisk,
+  Neighbours,
+  sampleBytes,
+  sourceOf,
+} from '../../../transfer/src/transfer.test-kit.ts';
 import { newStore } from '../store/store.test-kit.ts';
 import { StoreDisk } from '../store/store-disk.ts';
-import { chunkListOf, MemoryDisk, Neighbours, sampleBytes, sourceOf } from './transfer.test-kit.ts';
 
 /** A store with two of the three chunks of an artifact, as a transfer left them. */
 async function begun() {

@@ -1,6 +1,5 @@
 import type { ChunkSource } from '@podmesh/core';
-import type { TransferWay } from './either-transport.ts';
-import type { ServedStore } from './serve-thread.ts';
+import type { ServedStore, TransferWay } from '@podmesh/transfer';
 
 /** Bytes of artifacts that came from other peers, and that others asked of this one, since the start. */
 export class MovedBytes {

@@ -1,11 +1,8 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ArtifactId, CHUNK_BYTES, peerId } from '@podmesh/core';
+import { type ServedStore, ServeThread, systemClock } from '@podmesh/transfer';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { newStore, temporaryFolder } from '../store/store.test-kit.ts';
-import { StoreDisk } from '../store/store-disk.ts';
-import { systemClock } from '../system-clock.ts';
-import { type ServedStore, ServeThread } from './serve-thread.ts';
 import {
   chunkListOf,
   hexOf,
@@ -14,7 +11,9 @@ import {
   Neighbours,
   sampleBytes,
   sourceOf,
-} from './transfer.test-kit.ts';
+} from '../../../transfer/src/transfer.test-kit.ts';
+import { newStore, temporaryFolder } from '../store/store.test-kit.ts';
+import { StoreDisk } from '../store/store-disk.ts';
 
 const { signal } = new AbortController();
 const MIB = 2 ** 20;
@@ -100,7 +99,7 @@ describe('the thread that serves', () => {
 
   it('is replaced under its address when it dies, and a transfer goes on', async () => {
     const { bytes } = sampleBytes(11);
-    const { script, kill } = await mortal('./serve-worker.js');
+    const { script, kill } = await mortal('../../../transfer/src/serve-worker.js');
     const { mesh, digest, logger } = await holder(bytes, script);
     const disk = new MemoryDisk();
     const begin = disk.begin.bind(disk);
@@ -134,7 +133,7 @@ describe('the thread that receives', () => {
   it('is replaced when it dies, and nothing is lost or taken twice', async () => {
     const { bytes, id } = sampleBytes(7);
     const mesh = new Neighbours();
-    const { script, kill } = await mortal('./receive-worker.js');
+    const { script, kill } = await mortal('../../../transfer/src/receive-worker.js');
     const reads: number[] = [];
     const source = sourceOf(bytes, {
       read: async ({ index, offset, bytes: length }) => {

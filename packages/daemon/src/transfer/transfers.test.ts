@@ -9,13 +9,17 @@ import {
   STREAMS_PER_TRANSFER_MAX,
   TRANSFERS_MAX,
 } from '@podmesh/core';
+import { systemClock, TransferError, Transfers } from '@podmesh/transfer';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  hexOf,
+  MemoryDisk,
+  Neighbours,
+  sampleBytes,
+  sourceOf,
+} from '../../../transfer/src/transfer.test-kit.ts';
 import { newStore } from '../store/store.test-kit.ts';
 import { StoreDisk } from '../store/store-disk.ts';
-import { systemClock } from '../system-clock.ts';
-import { hexOf, MemoryDisk, Neighbours, sampleBytes, sourceOf } from './transfer.test-kit.ts';
-import { TransferError } from './transfer-error.ts';
-import { Transfers } from './transfers.ts';
 
 const signal = new AbortController().signal;
 

@@ -121,8 +121,9 @@ export class CrunRuntime implements ContainerRuntime {
     }
   }
 
-  leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
-    return this.#attempts.leftovers(peer);
+  async leftovers(peer: PeerId): Promise<readonly RunningContainer[]> {
+    await this.#lane.book.lookAfterPins();
+    return await this.#attempts.leftovers(peer);
   }
 
   async #cook(

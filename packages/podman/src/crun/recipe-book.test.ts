@@ -16,9 +16,14 @@ function testBook() {
     taken: 0,
     take: async (image: string): Promise<Result<Recipe, StartProblem>> => ok({ image } as Recipe),
     pin: async () => undefined as undefined,
+    list: async () => undefined as undefined,
   };
   const remove = async (id: string) => void pins.delete(id);
-  const book = new RecipeBook({ api: { remove } } as unknown as RecipeMachine, {
+  const list = async () => {
+    await now.list();
+    return [...pins.keys()].map((Id) => ({ Id }));
+  };
+  const book = new RecipeBook({ api: { remove, list } } as unknown as RecipeMachine, {
     take: async (_, image) => {
       now.taken += 1;
       return await now.take(image);
@@ -30,14 +35,33 @@ function testBook() {
       return id;
     },
   });
+  const removePin = (id: string) => void pins.delete(id);
   const pinsOf = (image = IMAGE) => [...pins].filter(([, of]) => of === image).map(([id]) => id);
-  return { book, now, pinsOf };
+  return { book, now, pinsOf, removePin };
 }
 
 /** Longer than any chain of promises that were already settled. */
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 describe('RecipeBook', () => {
+  it('keeps an image again whose keeper somebody removed, and no other', async () => {
+    const { book, now, pinsOf, removePin } = testBook();
+    for (const image of [IMAGE, 'sha256:b']) {
+      await book.use(image);
+      await book.lookAfterPins();
+    }
+    expect(now.taken).toBe(2);
+    removePin('pin-0');
+    now.list = () => Promise.reject(new Error('Podman is away'));
+    await book.lookAfterPins();
+    expect(book.keeps(IMAGE)).toBe(true);
+    now.list = async () => undefined;
+    await book.lookAfterPins();
+    expect([book.keeps(IMAGE), book.keeps('sha256:b')]).toEqual([false, true]);
+    await book.use(IMAGE);
+    expect({ taken: now.taken, pins: pinsOf() }).toEqual({ taken: 3, pins: ['pin-2'] });
+  });
+
   it('takes one recipe, and one pin, for many at the same time', async () => {
     const { book, now, pinsOf } = testBook();
     await Promise.all([book.use(IMAGE), book.use(IMAGE), book.use(IMAGE)]);

@@ -155,6 +155,26 @@ export class RecipeBook {
     this.#closeIdle();
   }
 
+  /**
+   * Somebody may have removed the containers that keep images (`podman container prune`), and the images after them: of
+   * those nothing is known any more, so that the next use looks, and keeps the image again. Never throws.
+   */
+  async lookAfterPins(): Promise<void> {
+    const kept: { readonly image: string; readonly pins: readonly string[] }[] = [];
+    for (const [image, { isKept, pins }] of this.#pages) {
+      // What is being made now is not looked for.
+      if (isKept) kept.push({ image, pins: await Promise.all(pins).catch(() => []) });
+    }
+    if (kept.every(({ pins }) => pins.length === 0)) return;
+    const { api } = this.#machine;
+    const listed = await api.list(RECIPE_LABEL).catch(() => undefined);
+    const there = new Set(listed?.map(({ Id }) => Id));
+    if (listed === undefined) return;
+    for (const { image, pins } of kept) {
+      if (pins.length > 0 && !pins.some((pin) => there.has(pin))) this.forget(image);
+    }
+  }
+
   /** Images of running containers stay kept. */
   async stop(): Promise<void> {
     this.#stopping.abort();

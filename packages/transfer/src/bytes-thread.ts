@@ -1,5 +1,5 @@
 import { PortError } from '@podmesh/core';
-import { AskedThread } from '../asked-thread.ts';
+import { AskedThread } from './asked-thread.ts';
 
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
 const WORKER = new URL('./bytes-worker.js', import.meta.url);

@@ -7,9 +7,9 @@ import { connect } from 'node:tls';
 import { CertificateAuthority, newRequest } from '@podmesh/authority';
 import { type PeerEntry, peerId } from '@podmesh/core';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { systemClock } from '../system-clock.ts';
 import { HttpTransport } from './http-transport.ts';
 import type { OwnCertificate } from './peer-certificates.js';
+import { systemClock } from './system-clock.ts';
 import { bulkSourceOf, newServer, sampleBytes, sourceOf } from './transfer.test-kit.ts';
 
 const signal = new AbortController().signal;

@@ -10,10 +10,9 @@ import {
   UPLOAD_STREAMS_MAX,
   unreachable,
 } from '@podmesh/core';
-import type { Logger } from 'pino';
-import { AskedThread } from '../asked-thread.ts';
-import { bracketed, isWildcard, ownAddresses } from '../machine/own-addresses.ts';
+import { AskedThread } from './asked-thread.ts';
 import type { ByteRange } from './byte-range.js';
+import { bracketed, isWildcard, ownAddresses } from './own-addresses.ts';
 import type { OwnCertificate } from './peer-certificates.js';
 
 /** The same relative path holds in `src` and in `dist`; see the file for why it is JavaScript. */
@@ -41,7 +40,7 @@ export interface ServeThreadParts {
   /** 0: any that is free. */
   readonly port: number;
   readonly clock: Pick<Clock, 'sleep'>;
-  readonly logger: Pick<Logger, 'warn'>;
+  readonly logger: { warn(fields: object, message: string): void };
   /** Absent: nothing is encrypted. */
   readonly own?: OwnCertificate | undefined;
   /** Stands in for the thread's program in tests. */

@@ -1,4 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   type ArtifactId,
   artifactId,
@@ -14,11 +17,23 @@ import {
   UPLOAD_STREAMS_MAX,
 } from '@podmesh/core';
 import { onTestFinished } from 'vitest';
-import type { ArtifactDisk, PartialArtifact } from '../store/artifact-disk.ts';
-import { systemClock } from '../system-clock.ts';
+import type { ArtifactDisk, PartialArtifact } from './artifact-disk.ts';
 import { BulkServer, type BulkServerParts, type BulkSource } from './bulk-server.js';
 import { HttpTransport } from './http-transport.ts';
+import { systemClock } from './system-clock.ts';
 import { Transfers } from './transfers.ts';
+
+/** A folder that is gone after the test. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'podmesh-transfer-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** What lies in a folder that may not be there. */
+export async function namesIn(folder: string): Promise<readonly string[]> {
+  return (await readdir(folder).catch(() => [])).sort();
+}
 
 export const hexOf = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest('hex');
@@ -190,15 +205,18 @@ export class Neighbours {
     this.#holdings.push({ artifact, peer: peerId(name), bytes: 1, whole });
   }
 
+  peers() {
+    const find = async (peer: PeerId) => {
+      const bulk = this.#addresses.get(peer);
+      return bulk === undefined ? undefined : ({ peer, bulk } as PeerEntry);
+    };
+    return { find };
+  }
+
   /** `script` stands in for the thread's program. */
   transport(script?: URL): HttpTransport {
     const transport = new HttpTransport({
-      peers: {
-        find: async (peer) => {
-          const bulk = this.#addresses.get(peer);
-          return bulk === undefined ? undefined : ({ peer, bulk } as PeerEntry);
-        },
-      },
+      peers: this.peers(),
       clock: systemClock,
       ...(script === undefined ? {} : { script }),
     });
@@ -206,18 +224,21 @@ export class Neighbours {
     return transport;
   }
 
+  finder() {
+    const whoHas = async (artifacts: readonly ArtifactId[]) => ({
+      found: new Map(
+        artifacts.map((id) => [id, this.#holdings.filter(({ artifact }) => artifact === id)]),
+      ),
+      silent: [],
+    });
+    return { whoHas };
+  }
+
   transfers(disk: ArtifactDisk, script?: URL): Transfers {
     const transfers = new Transfers({
       peer: peerId('fetcher'),
       disk,
-      finder: {
-        whoHas: async (artifacts) => ({
-          found: new Map(
-            artifacts.map((id) => [id, this.#holdings.filter(({ artifact }) => artifact === id)]),
-          ),
-          silent: [],
-        }),
-      },
+      finder: this.finder(),
       transport: this.transport(script),
       clock: systemClock,
     });

@@ -15,7 +15,7 @@ import {
   type SourceRefusal,
   unreachable,
 } from '@podmesh/core';
-import { AskedThread } from '../asked-thread.ts';
+import { AskedThread } from './asked-thread.ts';
 import { sharedBytes } from './chunk-memory.ts';
 import type { OwnCertificate } from './peer-certificates.js';
 

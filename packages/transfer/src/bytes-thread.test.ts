@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { BytesThread, BytesThreadLostError } from './bytes-thread.ts';
-import { someBytes, temporaryFolder } from './store.test-kit.ts';
+import { temporaryFolder } from './transfer.test-kit.ts';
 
 const MIB = 2 ** 20;
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -22,7 +22,7 @@ async function newFile(bytes: Uint8Array) {
 
 describe('the thread that hashes and writes', () => {
   it('hashes a file, and its chunks in the same pass', async () => {
-    const bytes = someBytes(5 * MIB + 7);
+    const bytes = randomBytes(5 * MIB + 7);
     const hash = await newThread().hashFile(await newFile(bytes), 2 * MIB);
     expect(hash).toEqual({
       sha256: sha256(bytes),
@@ -35,11 +35,11 @@ describe('the thread that hashes and writes', () => {
     const thread = newThread();
     const empty = await thread.hashFile(await newFile(new Uint8Array()), MIB);
     expect(empty).toEqual({ sha256: sha256(new Uint8Array()), bytes: 0, digests: [] });
-    expect((await thread.hashFile(await newFile(someBytes(10)))).digests).toEqual([]);
+    expect((await thread.hashFile(await newFile(randomBytes(10)))).digests).toEqual([]);
   });
 
   it('follows a file that grows, whatever the steps', async () => {
-    const bytes = someBytes(3 * MIB + 1);
+    const bytes = randomBytes(3 * MIB + 1);
     const path = await newFile(bytes.subarray(0, 10));
     const followed = newThread().follow(path, MIB);
     followed.advance(10);
@@ -52,12 +52,12 @@ describe('the thread that hashes and writes', () => {
   });
 
   it('tells that a followed file is shorter than it should be', async () => {
-    const followed = newThread().follow(await newFile(someBytes(5)));
+    const followed = newThread().follow(await newFile(randomBytes(5)));
     await expect(followed.finish(6)).rejects.toThrow('shorter');
   });
 
   it('tells which ranges are as they should be', async () => {
-    const bytes = someBytes(300);
+    const bytes = randomBytes(300);
     const ranges = [0, 100, 200, 300].map((offset) => ({
       offset,
       bytes: 100,
@@ -71,9 +71,9 @@ describe('the thread that hashes and writes', () => {
     const thread = newThread();
     const path = await newFile(new Uint8Array(300));
     // A view of something larger must not take the rest with it.
-    const bytes = someBytes(300).subarray(50, 150);
+    const bytes = randomBytes(300).subarray(50, 150);
     const wanted = { offset: 100, sha256: sha256(bytes) };
-    expect(await thread.put(path, wanted, someBytes(99))).toBe(false);
+    expect(await thread.put(path, wanted, randomBytes(99))).toBe(false);
     expect(await readFile(path)).toEqual(Buffer.alloc(300));
     expect(await thread.put(path, wanted, bytes)).toBe(true);
     expect((await readFile(path)).subarray(100, 200)).toEqual(Buffer.from(bytes));
@@ -110,7 +110,7 @@ describe('the thread that hashes and writes', () => {
   it('stops when it never began, twice, and with something in hand', async () => {
     const thread = newThread();
     await thread.stop();
-    const open = thread.hashFile(await newFile(someBytes(MIB)));
+    const open = thread.hashFile(await newFile(randomBytes(MIB)));
     await Promise.all([
       expect(open).rejects.toBeInstanceOf(BytesThreadLostError),
       thread.stop(),

@@ -17,9 +17,9 @@ import {
   type TransferStep,
   unreachable,
 } from '@podmesh/core';
-import type { ArtifactDisk, PartialArtifact } from '../store/artifact-disk.ts';
-import { chunkPlace } from '../store/chunk-list.ts';
+import type { ArtifactDisk, PartialArtifact } from './artifact-disk.ts';
 import type { ChunkMemory } from './chunk-memory.ts';
+import { chunkPlace } from './chunk-place.ts';
 import { TransferError } from './transfer-error.ts';
 
 export interface TransferRunParts {

@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { CHUNK_BYTES, makeChunkMap, mapHas } from '@podmesh/core';
-import { countChunks } from './chunk-list.ts';
+import { countChunks } from './chunk-place.ts';
 
 /** Of an artifact that is not whole: which chunks were here when somebody looked last. */
 export interface PartialState {
