@@ -38,6 +38,7 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
   let first: Machine;
   let second: Machine;
   let third: Machine;
+  let fourth: Machine;
 
   async function addMachine(name: string): Promise<Machine> {
     const leaf = await network.addLeaf();
@@ -78,19 +79,24 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'podmesh-joining-'));
     network = await HubNetwork.start(NO_SERVER, { forwards: true });
-    [first, second, third] = [
+    [first, second, third, fourth] = [
       await addMachine('first'),
       await addMachine('second'),
       await addMachine('third'),
+      await addMachine('fourth'),
     ];
     await up(first, 'first', '--name', 'first', '--listen', '0.0.0.0');
   }, 4 * MINUTES);
 
   afterAll(async () => {
-    for (const machine of [second, first]) await machine?.cli.run('down');
-    for (const peer of ['first', 'second']) await removeContainers({ peer });
+    const ended: Said[] = [];
+    for (const machine of [fourth, second, first])
+      if (machine !== undefined) ended.push(await machine.cli.run('down'));
+    for (const peer of ['first', 'second', 'fourth']) await removeContainers({ peer });
     await network?.stop();
     await removeFolder(folder);
+    // Also of those that were revoked.
+    for (const { code, out, err } of ended) expect(code, out + err).toBe(0);
   }, 4 * MINUTES);
 
   it(
@@ -208,7 +214,7 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
         {
           id: 'there',
           count: 4,
-          command: ['sh', '-c', 'echo begun; sleep 12'],
+          command: ['sh', '-c', 'echo begun; sleep 30'],
         },
       ]);
       await until('a task on the second machine', async () => {
@@ -233,6 +239,53 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
         const text = await well(third.cli.run('peers'));
         return !text.includes('second');
       });
+    },
+    6 * MINUTES,
+  );
+
+  it(
+    'publish nothing when they are frozen, revoked, and thawed',
+    async () => {
+      const line = await well(first.cli.run('invite'));
+      await well(fourth.cli.feed(line, 'join', '-', '--name', 'fourth'));
+      await up(fourth, 'fourth');
+      // It has to begin there, and can be done here.
+      await well(first.cli.run('drain'));
+      const going = publish(third, 'frozen.json', [
+        { id: 'late', command: ['sh', '-c', 'sleep 6; hostname'], outputs: { out: 'fd:1' } },
+      ]);
+      await until('a task on the fourth machine', async () => {
+        const peers = JSON.parse(await well(third.cli.run('peers', '--json'))) as {
+          peer: string;
+          claims: unknown[];
+        }[];
+        return peers.some(({ peer, claims }) => peer === 'fourth' && claims.length > 0);
+      });
+      const { pid } = JSON.parse(await readFile(join(fourth.home, 'daemon.json'), 'utf8')) as {
+        pid: number;
+      };
+      process.kill(pid, 'SIGSTOP');
+      try {
+        expect(await well(first.cli.run('revoke', 'fourth'))).toBe('fourth is out of the mesh');
+        await well(first.cli.run('undrain'));
+        const { code, out, err } = await going;
+        expect(code, out + err).toBe(0);
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
+      const before = await recordOf(third, 'last');
+      expect(before.tasks).toMatchObject([
+        { state: 'succeeded', attempts: [{ peer: 'fourth' }, { peer: 'first' }] },
+      ]);
+      const log = () => readFile(join(fourth.home, 'daemon.log'), 'utf8');
+      await until('the fourth machine to notice', async () =>
+        (await log()).includes('lost the mesh'),
+      );
+      // Its container has ended long ago; whatever it makes of that stays with it.
+      const ended = await fourth.cli.run('down');
+      expect(ended.code, ended.out + ended.err).toBe(0);
+      expect(await recordOf(third, 'last')).toEqual(before);
+      expect((await fourth.cli.run('peers')).code).toBe(3);
     },
     6 * MINUTES,
   );

@@ -1,5 +1,5 @@
 import { credentialsText, isOfSystem, openCredentials, signUser } from './credentials.ts';
-import { type KeyRing, openKeyRing, readKeyRing } from './key-ring.ts';
+import { type KeyRing, openKeyRing, readKeyRing, withNewTaskSigner } from './key-ring.ts';
 import { type Member, MemberBook } from './member-book.ts';
 import { isUserKey, NatsKey } from './nats-key.ts';
 import { memberName, type PermissionsOfRoles, type Role } from './role.ts';
@@ -37,7 +37,7 @@ export interface TaskSigning {
  * back. What it decides holds once a server has the trust that it signs.
  */
 export class Authority {
-  readonly #ring: KeyRing;
+  #ring: KeyRing;
   readonly #book: MemberBook;
   readonly #options: AuthorityOptions;
 
@@ -136,6 +136,15 @@ export class Authority {
     );
     for (const { publicKey } of good) await this.#book.revoke(publicKey, this.#options.now());
     return good;
+  }
+
+  /**
+   * A new key that signs for tasks: whoever had the one before, and is in no more, can make no credentials of tasks. It holds
+   * with the next trust that servers get; all peers need it from then on.
+   */
+  async renewTaskSigning(): Promise<TaskSigning> {
+    this.#ring = await withNewTaskSigner(this.#options.directory, this.#ring);
+    return this.taskSigning;
   }
 
   /** For servers, as of now. */

@@ -13,9 +13,9 @@ export const peerHostName = (name: string): string => `${name}.peer.podmesh`;
 const JOINER_NOTE = '2.25.1219104885';
 const FILE = 'ca.pem';
 const CA_DAYS = 7_300;
-/** Members may be off for years; who is to be kept out is revoked. */
-const MEMBER_DAYS = 3_650;
-/** Renewed where the key of the authority is at hand, at every start and once a day. */
+/** Renewed over the member's own connection from two thirds on; a machine that is away for longer joins again. */
+export const MEMBER_DAYS = 180;
+/** Renewed where the key of the authority is at hand, at every start and once a day; of other anchors as their own certificates. */
 const SERVER_DAYS = 397;
 const DAY_MS = 24 * 60 * 60_000;
 const FINGERPRINT_BYTES = 16;
@@ -133,6 +133,26 @@ export function isDue(certificate: string, ca: string, nowMs: number): boolean {
   return nowMs > to - (to - from) / 3 || !leaf.verify(authority.publicKey);
 }
 
+/** Whether the authority has signed this certificate, for a member of just that name. */
+export function isOfMember(certificate: string, name: string, ca: string): boolean {
+  try {
+    const leaf = new X509Certificate(certificate);
+    const isNamed = leaf.subject.split('\n').includes(`CN=${name}`);
+    return isNamed && leaf.verify(new X509Certificate(ca).publicKey);
+  } catch {
+    return false;
+  }
+}
+
+/** When a certificate ends, milliseconds since 1970; undefined for what is none. */
+export function endOf(certificate: string): number | undefined {
+  try {
+    return Date.parse(new X509Certificate(certificate).validTo);
+  } catch {
+    return undefined;
+  }
+}
+
 /** In words for people: how long a certificate is still good. */
 export function daysLeft(certificate: string, nowMs: number): number {
   return Math.floor((Date.parse(new X509Certificate(certificate).validTo) - nowMs) / DAY_MS);
@@ -147,6 +167,12 @@ export async function joinerTokenIn(certificate: string): Promise<string | undef
 function joinerSecretOf(key: string): Buffer {
   const secret = createHmac('sha256', key.trim()).update('podmesh joiner 1').digest();
   return secret.subarray(0, JOINER_SECRET_BYTES);
+}
+
+/** Whether it is a request for a certificate, signed with its own key. */
+export async function isRequest(text: string): Promise<boolean> {
+  const certificates = await import('./make-certificates.ts');
+  return certificates.isRequest(text);
 }
 
 /** A request for a certificate, and the key that stays here; both PEM. */

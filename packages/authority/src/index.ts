@@ -8,9 +8,13 @@ export {
 export {
   CertificateAuthority,
   daysLeft,
+  endOf,
   fingerprintOf,
   isDue,
+  isOfMember,
+  isRequest,
   joinerTokenIn,
+  MEMBER_DAYS,
   type MemberRequest,
   newRequest,
   peerHostName,
@@ -61,7 +65,15 @@ export {
 } from './member-address.ts';
 export type { Member } from './member-book.ts';
 export { type MemberCertificates, MeshFolder, type MeshPlace } from './mesh-folder.ts';
-export { NatsKey } from './nats-key.ts';
+export { isUserKey, NatsKey } from './nats-key.ts';
+export {
+  parseRenewalAnswer,
+  parseRenewalRequest,
+  type Renewal,
+  type RenewalAnswer,
+  type RenewalRefusalKind,
+  type RenewalRequest,
+} from './renewal.ts';
 export {
   memberName,
   type PermissionsOfRoles,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { NatsKey } from './nats-key.ts';
-import { createPrivately, privateFolder, readIfThere } from './private-files.ts';
+import { createPrivately, privateFolder, readIfThere, replacePrivately } from './private-files.ts';
 import { memberName, ROLES, type Role } from './role.ts';
 
 /** The keys that make a mesh: whoever has them decides who is in it. */
@@ -43,6 +43,16 @@ export async function openKeyRing(directory: string, mesh: string): Promise<KeyR
   const other = await readKeyRing(directory);
   if (other === undefined) throw new Error(`${join(directory, FILE)} vanished while it was read`);
   return other;
+}
+
+/**
+ * The same ring with a new key that signs for tasks, written down before anybody gets it: what the one before signed is worth
+ * nothing as soon as servers know the new trust.
+ */
+export async function withNewTaskSigner(directory: string, ring: KeyRing): Promise<KeyRing> {
+  const renewed = { ...ring, signers: { ...ring.signers, task: NatsKey.create('account') } };
+  await replacePrivately(join(directory, FILE), ringText(renewed));
+  return renewed;
 }
 
 function newKeyRing(mesh: string): KeyRing {

@@ -135,6 +135,14 @@ export async function signRequest(
   return certificate.toString('pem');
 }
 
+/** Whether it is a request that can be signed. */
+export async function isRequest(text: string): Promise<boolean> {
+  return keyOfRequest(text).then(
+    () => true,
+    () => false,
+  );
+}
+
 async function keyOfRequest(text: string) {
   const wrong = (): TypeError => new TypeError('not a certificate request signed with its own key');
   let request: Pkcs10CertificateRequest;

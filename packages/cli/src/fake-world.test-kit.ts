@@ -125,7 +125,7 @@ export class FakeWorld {
       peers,
       orders,
       sleepers,
-      members: { list: async () => this.members },
+      members: { list: async () => this.members, revision: async () => '' },
       artifacts,
       objects,
       shelf,

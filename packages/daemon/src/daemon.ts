@@ -28,6 +28,7 @@ import { membershipRoutes } from './membership/membership-routes.ts';
 import { openMemberOffice } from './membership/open-member-office.ts';
 import { type Membership, openMembership } from './membership/open-membership.ts';
 import { ReleaseDesk } from './membership/release-desk.ts';
+import { TaskKeys } from './membership/task-keys.ts';
 import { discoveredFacts } from './observe/discovered-facts.ts';
 import { observe } from './observe/observation.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
@@ -223,6 +224,7 @@ export class Daemon {
       },
     );
     this.#started.add('keeping of outputs', () => keeping.stop());
+    const taskKeys = await TaskKeys.of(membership.folder);
     const office = await openMemberOffice(
       {
         connection,
@@ -232,16 +234,16 @@ export class Daemon {
         discovery: configuration.discovery,
         logger,
         onRevoked: (fingerprints) => exchange.revoke(fingerprints),
+        taskKeys,
+        onCertificate: (own) => exchange.renew(own),
         now: Date.now,
       },
       this.#started,
     );
     const routes = new Map([...membershipRoutes(() => office), ...this.#routes]);
-    const { runLog, peers, keepers } = mesh;
-    const pins = store.runPins;
     const { artifacts: objects, finder } = mesh;
-    const found = { peer: ownPeer, pins, log: runLog, peers, keepers, objects, sha256, logger };
-    const handOver = new HandOver(found);
+    const own = { peer: ownPeer, pins: store.runPins, log: mesh.runLog, sha256, logger };
+    const handOver = new HandOver({ ...mesh, objects, ...own });
     const drains = new DrainDesk({ file: home.at('drained.json'), logger });
     const drained = await drains.load();
     const stored = { store, wrongBytes };
@@ -261,7 +263,7 @@ export class Daemon {
       journal,
       files,
       randomId: newClaimText,
-      ...(membership.folder === undefined ? {} : { folder: membership.folder }),
+      taskKeys,
     });
     const facts = await readHardware();
     const { registry, images } = await openImages(this.#parts, this.#started, mesh, {

@@ -17,6 +17,7 @@ export * from './keep/keep-orders.ts';
 export type { MembershipOffice } from './membership/membership-office.ts';
 export { openMemberOffice } from './membership/open-member-office.ts';
 export { ensureOwnCertificates, openCertificates } from './membership/own-certificates.ts';
+export { TaskKeys } from './membership/task-keys.ts';
 export * from './peer.ts';
 export { StartedParts } from './started-parts.ts';
 export * from './store/disk-store.ts';

@@ -41,6 +41,7 @@ export const ATTEMPTS = {
     api $JS.API.STREAM.CREATE.MINE | api $JS.API.STREAM.INFO.PM_LOG
     publish $JS.ACK.PM_OFFER.x.1.1.1.1.0 | publish $O.pm-artifacts.M.x
     publish $SYS.REQ.CLAIMS.UPDATE | publish pm.run.bbbbbbbbbbbb.graph
+    publish pm.renew.lab-1 | publish pm.run.cccccccccccc.graph
   `),
   peer: table(`
     publish pm.run.aaaaaaaaaaaa.graph | publish pm.run.aaaaaaaaaaaa.task.a
@@ -66,6 +67,8 @@ export const ATTEMPTS = {
     api $JS.API.STREAM.SNAPSHOT.PM_RUN | api $JS.API.DIRECT.GET.KV_pm-peers
     api $JS.API.STREAM.NAMES | api $JS.API.STREAM.INFO.PM_LOG
     publish pm.join.x | publish pm.box
+    publish pm.renew.lab-2 | publish pm.renew.lab-1
+    subscribe pm.renew.* | subscribe pm.order.lab-1
   `),
   anchor: table(`
     api $JS.API.STREAM.DELETE.PM_RUN | api $JS.API.STREAM.UPDATE.PM_RUN

@@ -46,10 +46,12 @@ import {
   PROBE_STREAM,
   RELAY_SUBJECTS,
   RELEASE_REQUESTS,
+  RENEW_SUBJECTS,
   RESULT_BUCKET,
   RESULT_STREAM,
   RUN_STREAM,
   relaySubject,
+  renewSubject,
   SECRET_BUCKET,
   SECRET_STREAM,
   SEEN_BUCKET,
@@ -107,7 +109,7 @@ export function rolePermissions(): Readonly<Record<RoleName, RolePermissions>> {
     anchor: {
       ...peer,
       publish: [...peer.publish, ...anchorPublishes()],
-      subscribe: [...peer.subscribe, JOIN_SUBJECTS, '$JS.SNAPSHOT.ACK.>'],
+      subscribe: [...peer.subscribe, JOIN_SUBJECTS, RENEW_SUBJECTS, '$JS.SNAPSHOT.ACK.>'],
     },
     task: {
       publish: [ATTEMPT.says],
@@ -174,6 +176,7 @@ function peerPublishes(): readonly string[] {
     ORDER_SUBJECTS,
     BOX_SUBJECT,
     TASK_SUBJECTS,
+    renewSubject(SELF),
     ANCHOR_QUESTIONS,
     ...[OFFER_STREAM, DRIVE_STREAM].flatMap(mayClaim),
     ...[RUN_STREAM, LOG_STREAM, LANE_STREAM, SECRET_STREAM, IMAGE_STREAM, ARTIFACT_STREAM].flatMap(

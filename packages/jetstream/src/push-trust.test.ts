@@ -124,3 +124,24 @@ test('whoever has the key that signs for tasks reaches tasks with it, and nothin
   expect(await client.subscribe('>')).toBe('refused');
   await client.close();
 });
+
+test('a new key to sign for tasks cuts off what the one before signed, and lets none of it in again', async () => {
+  const old = new TaskSigner(server.authority.taskSigning);
+  const attempt = { run: runId('aaaaaaaaaaaa'), task: taskId('a'), claim: claimId('C1') };
+  const whole = { ...attempt, expiresAtMs: Date.now() + 600_000 };
+  const creds = await old.mint(whole);
+  const dial = (text: string) =>
+    PlainClient.connect(server.port, text, 'pm.task.aaaaaaaaaaaa.a.C1.inbox');
+  const running = await dial(creds);
+  const before = server.authority.taskSigning;
+  const renewed = await server.authority.renewTaskSigning();
+  expect(renewed.seed).not.toBe(before.seed);
+  const cut = running.nc.closed();
+  await push();
+  await cut;
+  for (const text of [creds, await old.mint(whole)]) await expect(dial(text)).rejects.toThrow();
+  const again = await dial(await new TaskSigner(renewed).mint(whole));
+  await again.close();
+  // Everybody else has the keys that they had.
+  await connected('peer', 'lab-1');
+});

@@ -164,6 +164,9 @@ export const TASK_SUBJECTS = 'pm.task.>';
 /** Here somebody with an invitation asks to be let in. */
 export const joinSubject = (joiner: string): string => `pm.join.${joiner}`;
 export const JOIN_SUBJECTS = 'pm.join.*';
+/** Where a member asks for what it has as one, anew: the server lets nobody ask in another one's name. */
+export const renewSubject = (member: string): string => `pm.renew.${member}`;
+export const RENEW_SUBJECTS = 'pm.renew.*';
 
 /** Everybody is asked here at once who has an artifact; answers go to the asker's inbox. */
 export const WHO_HAS_SUBJECT = 'pm.who';

@@ -19,7 +19,7 @@ function newCase() {
     ...ports,
     runLog,
     objects: ports.artifacts,
-    members: { list: async () => [] },
+    members: { list: async () => [], revision: async () => '' },
     anchors: {
       read: async () => undefined,
     },

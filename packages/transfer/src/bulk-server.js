@@ -149,6 +149,15 @@ export class BulkServer {
   }
 
   /**
+   * Shows this certificate from the next connection on.
+   * @param {import('./peer-certificates.js').OwnCertificate} own
+   */
+  renew(own) {
+    if ('setSecureContext' in this.#server)
+      this.#server.setSecureContext({ ...own, minVersion: TLS_VERSION_MIN });
+  }
+
+  /**
    * Whoever has no certificate of this mesh, or a revoked one, is gone after the handshake.
    * @param {import('node:https').ServerOptions} options
    * @param {import('node:http').RequestListener} listener

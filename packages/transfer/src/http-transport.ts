@@ -95,13 +95,14 @@ export class HttpTransport implements ChunkTransport {
   #revoked: readonly string[] = [];
   /** Their keys. */
   readonly #reached = new Map<PeerId, string>();
+  #own: OwnCertificate | undefined;
 
   constructor(parts: HttpTransportParts) {
     this.#parts = parts;
+    this.#own = parts.own;
     this.#thread = new AskedThread({
       script: parts.script ?? WORKER,
       name: 'podmesh-receive',
-      workerData: { own: parts.own },
       lost: (cause) => new ReceiveThreadLostError(cause),
     });
   }
@@ -110,6 +111,11 @@ export class HttpTransport implements ChunkTransport {
   revoke(fingerprints: readonly string[]): void {
     this.#revoked = fingerprints;
     this.#thread.tell({ kind: 'close' });
+  }
+
+  /** With which certificate it is who it is, from the next connection on. */
+  renew(own: OwnCertificate): void {
+    this.#own = own;
   }
 
   /** Whether the source can be asked directly: known, or tried at once. */
@@ -213,7 +219,7 @@ export class HttpTransport implements ChunkTransport {
     const before = this.#unreached.get(source);
     const nowMs = this.#parts.clock.nowMs();
     if (before?.key === key && nowMs < before.untilMs) return unreachable('was not reached lately');
-    const order = { kind: 'open', peer: source, urls, key, revoked: this.#revoked };
+    const order = { kind: 'open', peer: source, urls, key, revoked: this.#revoked, own: this.#own };
     const isOpen = await this.#order<boolean>(order, signal);
     if (isOpen) {
       this.#unreached.delete(source);

@@ -4,7 +4,7 @@
  * that the threads share, and never through that.
  */
 import { randomBytes } from 'node:crypto';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { helloProof, isSameSecret } from './hello-proof.js';
 import { HttpConnection, HttpProblem } from './http-connection.js';
 import { identityTowards } from './peer-certificates.js';
@@ -18,7 +18,7 @@ const IDLE_MAX = 4;
 
 /** @typedef {{ connection: HttpConnection, key: string, again: boolean }} Proven */
 /**
- * @typedef {{ kind: 'open', id: number, peer: string, urls: string[], key: string, revoked: string[] }
+ * @typedef {{ kind: 'open', id: number, peer: string, urls: string[], key: string, revoked: string[], own?: import('./peer-certificates.js').OwnCertificate }
  *   | { kind: 'is-open', id: number, peer: string }
  *   | { kind: 'get', id: number, peer: string, path: string, range?: string, into?: Uint8Array, stallMs: number }
  *   | { kind: 'abort', id: number }
@@ -31,9 +31,6 @@ const IDLE_MAX = 4;
  *   | { kind: 'problem', problem: import('./http-connection.js').HttpProblemKind, message: string }
  *   | { kind: 'aborted' }} Got what came of a `get`; `body`: absent where it filled what was given
  */
-
-/** @type {import('./peer-certificates.js').OwnCertificate | undefined} */
-const own = workerData?.own;
 
 /** Ways to other peers that are proven to be theirs, and unused. @type {Map<string, Proven[]>} */
 const idle = new Map();
@@ -148,10 +145,10 @@ function closeIdle() {
  * @param {AbortSignal} signal
  * @returns {Promise<boolean>} whether there is one
  */
-async function open({ peer, urls, key, revoked }, signal) {
+async function open({ peer, urls, key, revoked, own }, signal) {
   const won = new AbortController();
   const stop = AbortSignal.any([signal, won.signal]);
-  const tries = urls.slice(0, URLS_MAX).map((url) => greet({ peer, key, revoked }, url, stop));
+  const tries = urls.slice(0, URLS_MAX).map((url) => greet({ peer, key, revoked, own }, url, stop));
   try {
     const first = await Promise.any(tries);
     for (const greeted of tries) {
@@ -167,12 +164,12 @@ async function open({ peer, urls, key, revoked }, signal) {
 }
 
 /**
- * @param {{ peer: string, key: string, revoked: readonly string[] }} whom
+ * @param {{ peer: string, key: string, revoked: readonly string[], own: import('./peer-certificates.js').OwnCertificate | undefined }} whom
  * @param {string} address
  * @param {AbortSignal} signal
  * @returns {Promise<HttpConnection>}
  */
-async function greet({ peer, key, revoked }, address, signal) {
+async function greet({ peer, key, revoked, own }, address, signal) {
   const url = new URL(address);
   // A peer with certificates speaks with nobody who has none, whatever the directory says.
   const scheme = own === undefined ? 'http:' : 'https:';

@@ -68,15 +68,17 @@ export class ServeThread {
   readonly #stop = new AbortController();
   #url: string | undefined;
   #revoked: readonly string[] = [];
+  #own: OwnCertificate | undefined;
   #restarting: Promise<void> | undefined;
 
   constructor(parts: ServeThreadParts) {
     const { peer, key, host, store, own, script = WORKER } = parts;
     this.#parts = parts;
+    this.#own = own;
     this.#thread = new AskedThread({
       script,
       name: 'podmesh-serve',
-      workerData: { peer, key, host, own, streamsMax: UPLOAD_STREAMS_MAX, chunkBytes: CHUNK_BYTES },
+      workerData: { peer, key, host, streamsMax: UPLOAD_STREAMS_MAX, chunkBytes: CHUNK_BYTES },
       lost: (cause) => new ServeThreadLostError(cause),
       onLost: (cause) => this.#onLost(cause),
       answer: (question: Question) => answer(store, question),
@@ -85,7 +87,7 @@ export class ServeThread {
 
   /** Resolves when it listens; rejects when it cannot. */
   async start(): Promise<BulkAddress> {
-    const start = { kind: 'start', port: this.#parts.port, revoked: this.#revoked };
+    const start = { kind: 'start', port: this.#parts.port, revoked: this.#revoked, own: this.#own };
     this.#url = await this.#thread.ask<string>(start);
     return { urls: reachable(this.#url), key: this.#parts.key };
   }
@@ -94,6 +96,12 @@ export class ServeThread {
   revoke(fingerprints: readonly string[]): void {
     this.#revoked = fingerprints;
     this.#thread.tell({ kind: 'revoke', fingerprints });
+  }
+
+  /** Its certificate from now on; connections that are open stay. */
+  renew(own: OwnCertificate): void {
+    this.#own = own;
+    this.#thread.tell({ kind: 'renew', own });
   }
 
   /** Harmless when never started, or twice. */
@@ -118,7 +126,7 @@ export class ServeThread {
     for (;;) {
       await clock.sleep(RETRY_MS, signal);
       if (signal.aborted) return;
-      const start = { kind: 'start', port, revoked: this.#revoked };
+      const start = { kind: 'start', port, revoked: this.#revoked, own: this.#own };
       const isServing = await this.#thread.ask(start).then(
         () => true,
         () => false,

@@ -7,9 +7,11 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { BulkServer } from './bulk-server.js';
 
 /**
- * @typedef {{ kind: 'start', id: number, port: number, revoked: readonly string[] }
+ * @typedef {{ kind: 'start', id: number, port: number, revoked: readonly string[],
+ *     own?: import('./peer-certificates.js').OwnCertificate }
  *   | { kind: 'answer', id: number, value: unknown }
  *   | { kind: 'revoke', fingerprints: string[] }
+ *   | { kind: 'renew', own: import('./peer-certificates.js').OwnCertificate }
  *   | { kind: 'stop' }} Order
  */
 
@@ -34,15 +36,18 @@ function obey(order) {
     case 'revoke':
       server?.revoke(order.fingerprints);
       return;
+    case 'renew':
+      server?.renew(order.own);
+      return;
     case 'stop':
       void (server?.stop() ?? Promise.resolve()).then(() => parentPort?.close());
   }
 }
 
 /** @param {Extract<Order, { kind: 'start' }>} order */
-async function start({ id, port, revoked }) {
+async function start({ id, port, revoked, own }) {
   const source = { find, open: openRange, chunkList };
-  server = new BulkServer({ ...workerData, source, port });
+  server = new BulkServer({ ...workerData, source, port, own });
   server.revoke(revoked);
   try {
     await server.start();

@@ -9,6 +9,7 @@ import {
   openCertificates,
   openMemberOffice,
   StartedParts,
+  TaskKeys,
 } from '@podmesh/daemon';
 import { connectMesh, EmbeddedNatsServer, openMesh, rolePermissions } from '@podmesh/jetstream';
 import { pino } from 'pino';
@@ -68,6 +69,8 @@ async function firstMachine(mesh: string) {
       discovery: false,
       logger,
       onRevoked: () => undefined,
+      taskKeys: new TaskKeys(),
+      onCertificate: () => undefined,
       now,
     },
     started,

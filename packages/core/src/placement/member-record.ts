@@ -24,23 +24,27 @@ export interface ListedMember extends MemberRecord {
 export interface MemberDirectory {
   /** In the order of their names; empty in a mesh without roles. */
   list(): Promise<readonly ListedMember[]>;
+  /** Changes whenever a record does; cheap, to be asked often. */
+  revision(): Promise<string>;
 }
 
 /** Certificates that a member may have at a time: it joined again and again. */
 const CERTIFICATES_MAX = 16;
 
-/** The record with one more certificate; who was revoked and is invited again is a member again. */
+/** The record with one more certificate, if there is one; who was revoked and is invited again is a member again. */
 export function withCertificate(
   known: MemberRecord | undefined,
   member: Pick<MemberRecord, 'name' | 'role' | 'sinceMs'>,
-  certificate: string,
+  certificate: string | undefined,
 ): MemberRecord {
   const { certificates = [], revoked = [] } = known ?? {};
   const wasIn = known !== undefined && known.revokedAtMs === undefined;
   return {
     ...member,
     sinceMs: wasIn ? known.sinceMs : member.sinceMs,
-    certificates: [...certificates, certificate].slice(-CERTIFICATES_MAX),
+    certificates: [...certificates, ...(certificate === undefined ? [] : [certificate])].slice(
+      -CERTIFICATES_MAX,
+    ),
     revoked,
   };
 }

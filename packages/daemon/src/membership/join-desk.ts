@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import {
   type Authority,
@@ -6,6 +5,8 @@ import {
   guestName,
   type Invitation,
   invitationIdOf,
+  isRequest,
+  isUserKey,
   type JoinAnswer,
   type JoinRefusalKind,
   type JoinRequest,
@@ -14,15 +15,16 @@ import {
   useInvitation,
   type Welcome,
 } from '@podmesh/authority';
-import { type MemberRecord, ok, type Result, refused, withCertificate } from '@podmesh/core';
+import { type MemberRecord, ok, type Result, refused } from '@podmesh/core';
 import type { JetStreamRecords } from '@podmesh/jetstream';
 import type { Logger } from 'pino';
+import { enterMember, type MemberRecords } from './enter-member.ts';
 
 export interface JoinDeskParts {
   readonly authority: Authority;
   readonly certificates: CertificateAuthority;
-  readonly invitations: JetStreamRecords<Invitation>;
-  readonly members: JetStreamRecords<MemberRecord>;
+  readonly invitations: Pick<JetStreamRecords<Invitation>, 'find' | 'write'>;
+  readonly members: MemberRecords & Pick<JetStreamRecords<MemberRecord>, 'list'>;
   /** `host:port` of the mesh's servers, as other machines reach them. */
   readonly servers: () => Promise<readonly string[]>;
   /** Milliseconds since 1970. */
@@ -32,12 +34,17 @@ export interface JoinDeskParts {
 
 /** Writers that may be faster than we, one after the other, before something else is wrong. */
 const TRIES_MAX = 100;
+/** Requests with one line that are no such thing; then the daemon has to be started again. */
+const MALFORMED_MAX = 50;
+const MALFORMED_REMEMBERED_MAX = 1_000;
 /** Machines of one host name. */
 const NAMES_TRIED_MAX = 1_000;
 
 /** Lets in who was invited. Runs where the keys of the mesh are; what it lets in, it has written down before. */
 export class JoinDesk {
   readonly #parts: JoinDeskParts;
+  /** Malformed requests by the invitation that they named, whether there is one or not. */
+  readonly #malformed = new Map<string, number>();
 
   constructor(parts: JoinDeskParts) {
     this.#parts = parts;
@@ -65,6 +72,13 @@ export class JoinDesk {
     if (request === 'other-version') return refusal('other-version');
     if (request === undefined) return refusal('malformed');
     const secret = Buffer.from(request.secret, 'base64url');
+    const id = invitationIdOf(secret);
+    if ((this.#malformed.get(id) ?? 0) >= MALFORMED_MAX) return refusal('malformed');
+    // What could not be let in anyway uses nothing up, or one slip of the sender would cost its line.
+    if (!(await this.#isWhole(request))) {
+      this.#noteMalformed(id);
+      return refusal('malformed');
+    }
     const used = await this.#use(secret, request);
     if (!used.ok) return refusal(used.error);
     const { name, role } = used.value;
@@ -72,6 +86,21 @@ export class JoinDesk {
     if (!welcome.ok) return refusal(welcome.error);
     this.#parts.logger.info({ member: name, role }, 'let a new member in');
     return { kind: 'welcome', sealed: sealWelcome(welcome.value, request) };
+  }
+
+  async #isWhole({ keys, certificateRequest, serverRequest }: JoinRequest): Promise<boolean> {
+    if (!Object.values(keys).every(isUserKey)) return false;
+    return (await isRequest(certificateRequest)) && (await isRequest(serverRequest));
+  }
+
+  /** Looking at a request costs more than sending one: who sends nothing but nonsense is not looked at any more. */
+  #noteMalformed(id: string): void {
+    const before = this.#malformed.get(id) ?? 0;
+    this.#malformed.delete(id);
+    this.#malformed.set(id, before + 1);
+    const [oldest] = this.#malformed.keys();
+    if (this.#malformed.size > MALFORMED_REMEMBERED_MAX && oldest !== undefined)
+      this.#malformed.delete(oldest);
   }
 
   /** Counts exactly, also when several come at once: the mesh takes one change of a record at a time. */
@@ -134,7 +163,8 @@ export class JoinDesk {
         request: request.certificateRequest,
         addresses,
       });
-      await this.#enter(name, role, certificate);
+      const member = { name, role, sinceMs: this.#parts.now() };
+      await enterMember(this.#parts.members, member, certificate, true);
       return ok({
         mesh: authority.mesh,
         name,
@@ -160,17 +190,6 @@ export class JoinDesk {
       this.#parts.logger.info({ err: error, member: name }, 'cannot let somebody in');
       return refused(/revoked/.test(error.message) ? 'key-revoked' : 'malformed');
     }
-  }
-
-  async #enter(name: string, role: Invitation['role'], certificate: string): Promise<void> {
-    const { members, now } = this.#parts;
-    const { fingerprint256 } = new X509Certificate(certificate);
-    for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-      const known = await members.find(name);
-      const record = withCertificate(known?.value, { name, role, sinceMs: now() }, fingerprint256);
-      if (await members.write(name, record, known?.revision ?? 0)) return;
-    }
-    throw new Error('the record of a member changes faster than it can be written');
   }
 }
 

@@ -1,20 +1,20 @@
 import type { Clock, MemberDirectory } from '@podmesh/core';
-import { type MeshConnection, memberHints, noteSeen } from '@podmesh/jetstream';
 import type { Logger } from 'pino';
 
 export interface MemberWatchParts {
-  readonly connection: MeshConnection;
   readonly members: MemberDirectory;
-  /** Absent in a mesh without roles. */
-  readonly self: string;
+  /** Yields when who is a member may have changed; a hint, which may be lost. */
+  readonly hints: (signal: AbortSignal) => AsyncIterable<void>;
+  /** Says that this member is there. */
+  readonly noteSeen: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** All certificates that are good no more, whenever they may have changed. */
-  readonly onRevoked: (fingerprints: readonly string[]) => void;
+  /** All certificates that are good no more, whenever they may have changed; `isNews`: somebody was revoked since. */
+  readonly onRevoked: (fingerprints: readonly string[], isNews: boolean) => void;
 }
 
-/** A hint may be lost: as long at most does somebody who was revoked still get artifacts of us. */
-const LOOK_MS = 30_000;
+/** A hint may be lost: as long at most does somebody who was revoked still get artifacts of us. One small question each. */
+const LOOK_MS = 3_000;
 const SEEN_MS = 60_000;
 
 /** Learns who was revoked, within a moment where the mesh can say so, and says that this member is there. */
@@ -22,6 +22,8 @@ export class MemberWatch {
   readonly #parts: MemberWatchParts;
   readonly #stop = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
+  #revision: string | undefined;
+  #revocations: string | undefined;
 
   constructor(parts: MemberWatchParts) {
     this.#parts = parts;
@@ -40,8 +42,7 @@ export class MemberWatch {
   }
 
   async #hints(): Promise<void> {
-    for await (const _ of memberHints(this.#parts.connection, this.#stop.signal))
-      await this.#look();
+    for await (const _ of this.#parts.hints(this.#stop.signal)) await this.#look();
   }
 
   async #looks(): Promise<void> {
@@ -53,10 +54,10 @@ export class MemberWatch {
   }
 
   async #seen(): Promise<void> {
-    const { connection, self, clock, logger } = this.#parts;
+    const { noteSeen, clock, logger } = this.#parts;
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      await noteSeen(connection, self).catch((error: unknown) =>
+      await noteSeen().catch((error: unknown) =>
         logger.debug({ err: error }, 'could not say that this member is there'),
       );
       await clock.sleep(SEEN_MS, signal);
@@ -66,7 +67,17 @@ export class MemberWatch {
   async #look(): Promise<void> {
     const { members, onRevoked, logger } = this.#parts;
     try {
-      onRevoked((await members.list()).flatMap(({ revoked }) => revoked));
+      const revision = await members.revision();
+      if (revision === this.#revision) return;
+      const all = await members.list();
+      const out = all.filter(({ revokedAtMs }) => revokedAtMs !== undefined);
+      const revocations = out.map((one) => `${one.name} ${one.revokedAtMs}`).join();
+      onRevoked(
+        all.flatMap(({ revoked }) => revoked),
+        this.#revocations !== undefined && this.#revocations !== revocations,
+      );
+      this.#revocations = revocations;
+      this.#revision = revision;
     } catch (error) {
       logger.debug({ err: error }, 'could not read who is in the mesh; looks again');
     }

@@ -10,6 +10,7 @@ import {
   joinLineText,
   newInvitation,
   newInvitationSecret,
+  type TaskSigning,
 } from '@podmesh/authority';
 import { type MemberRecord, revokedRecord } from '@podmesh/core';
 import type { JetStreamRecords } from '@podmesh/jetstream';
@@ -24,6 +25,8 @@ export interface MembershipOfficeParts {
   readonly servers: () => Promise<readonly string[]>;
   /** Makes every server of the mesh know who was revoked. */
   readonly pushTrust: () => Promise<void>;
+  /** There is another key that signs for tasks, for this machine as well; the other peers ask for it. */
+  readonly onTaskSigning: (signing: TaskSigning) => Promise<void>;
   /** The name of this machine itself, which is not revoked by accident. */
   readonly self: string;
   /** Milliseconds since 1970. */
@@ -111,7 +114,11 @@ export class MembershipOffice {
       const advice = 'Those that there are: podmesh members. Invitations: podmesh invites';
       throw new ApiRefusal(404, `the mesh has no member ${name}`, advice);
     }
+    // Whoever ran tasks could sign for any: from here on servers know another key, and peers get it as they hear of this.
+    const couldSign = keys.some(({ role }) => role === 'peer' || role === 'anchor');
+    const signing = couldSign ? await authority.renewTaskSigning() : undefined;
     await pushTrust();
+    if (signing !== undefined) await this.#parts.onTaskSigning(signing);
     await this.#change(name, (known) => revokedRecord(known, now()));
     return { kind: 'member', name };
   }

@@ -1,15 +1,33 @@
-import { X509Certificate } from 'node:crypto';
-import type { Authority, CertificateAuthority, Invitation, MeshFolder } from '@podmesh/authority';
-import { type MemberRecord, withCertificate } from '@podmesh/core';
-import { answerJoins, JetStreamRecords, type Mesh, type MeshConnection } from '@podmesh/jetstream';
-import { systemClock } from '@podmesh/transfer';
+import type {
+  Authority,
+  CertificateAuthority,
+  Invitation,
+  MeshFolder,
+  TaskSigning,
+} from '@podmesh/authority';
+import type { MemberRecord } from '@podmesh/core';
+import {
+  answerJoins,
+  answerRenewals,
+  askToRenew,
+  JetStreamRecords,
+  type Mesh,
+  type MeshConnection,
+  memberHints,
+  noteSeen,
+} from '@podmesh/jetstream';
+import { type OwnCertificate, systemClock } from '@podmesh/transfer';
 import type { Logger } from 'pino';
 import type { StartedParts } from '../started-parts.ts';
 import { MeshAnnouncement } from './discovery.ts';
+import { enterMember } from './enter-member.ts';
 import { JoinDesk } from './join-desk.ts';
 import { MemberWatch } from './member-watch.ts';
 import { MembershipOffice } from './membership-office.ts';
 import type { Membership } from './open-membership.ts';
+import { RenewalDesk } from './renewal-desk.ts';
+import { Renewals } from './renewals.ts';
+import type { TaskKeys } from './task-keys.ts';
 
 /** What the machine has that made the mesh. */
 export interface KeysOfMesh {
@@ -31,30 +49,38 @@ export interface MemberOfficeParts {
   readonly discovery: boolean;
   readonly logger: Logger;
   readonly onRevoked: (fingerprints: readonly string[]) => void;
+  readonly taskKeys: TaskKeys;
+  readonly onCertificate: (own: OwnCertificate) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
-
-const TRIES_MAX = 100;
 
 /** Who is in the mesh: watched by all of its machines, decided where its keys are. */
 export async function openMemberOffice(
   parts: MemberOfficeParts,
   started: StartedParts,
 ): Promise<MembershipOffice | undefined> {
-  const { connection, mesh, self, membership, logger, onRevoked, now } = parts;
+  const { connection, mesh, self, membership, logger, onRevoked, taskKeys, now } = parts;
   const { folder, keys, open } = membership;
   if (folder === undefined) return undefined;
+  const renewals = keys === undefined ? newRenewals(parts, folder) : undefined;
   const watch = new MemberWatch({
-    connection,
     members: mesh.members,
-    self,
+    hints: (signal) => memberHints(connection, signal),
+    noteSeen: () => noteSeen(connection, self),
     clock: systemClock,
     logger,
-    onRevoked,
+    onRevoked: (fingerprints, isNews) => {
+      onRevoked(fingerprints);
+      if (isNews) renewals?.notice();
+    },
   });
   started.add('watch over members', () => watch.stop());
   await watch.start();
+  if (renewals !== undefined) {
+    started.add('renewal of what a member has', () => renewals.stop());
+    renewals.start();
+  }
   if (keys === undefined) return undefined;
   const invitations = JetStreamRecords.invitations<Invitation>(connection);
   const members = JetStreamRecords.members<MemberRecord>(connection);
@@ -62,9 +88,12 @@ export async function openMemberOffice(
   const desk = new JoinDesk({ ...keys, invitations, members, now, logger });
   const stop = new AbortController();
   const answering = answerJoins(connection, (request) => desk.answer(request), stop.signal);
+  const renewing = new RenewalDesk({ ...keys, members, now, logger });
+  const answer = (member: string, request: Uint8Array) => renewing.answer(member, request);
+  const renewed = answerRenewals(connection, answer, stop.signal);
   started.add('desk for those who join', async () => {
     stop.abort();
-    await answering;
+    await Promise.all([answering, renewed]);
   });
   if (open !== undefined && parts.discovery) {
     const announced = { mesh: open.mesh, peer: self, port: open.port };
@@ -74,7 +103,21 @@ export async function openMemberOffice(
     started.add('announcement on the local network', () => announcement.stop());
     announcement.start();
   }
-  return new MembershipOffice({ ...keys, invitations, members, self, now });
+  const onTaskSigning = async (signing: TaskSigning): Promise<void> => {
+    await folder.setTaskSigning(signing);
+    taskKeys.set(signing);
+  };
+  return new MembershipOffice({ ...keys, invitations, members, self, now, onTaskSigning });
+}
+
+/** Where the keys of the mesh are somebody else's, they are asked for what changes. */
+function newRenewals(
+  { connection, self, taskKeys, onCertificate, logger, now }: MemberOfficeParts,
+  folder: MeshFolder,
+): Renewals {
+  const ask = (request: Uint8Array) => askToRenew(connection, request);
+  const own = { folder, self, ask, taskKeys, onCertificate };
+  return new Renewals({ ...own, clock: systemClock, now, logger });
 }
 
 /** The machine that made the mesh is a member like all others. */
@@ -84,12 +127,5 @@ async function enterSelf(
   self: Pick<MemberRecord, 'name' | 'role' | 'sinceMs'>,
 ): Promise<void> {
   const certificate = (await folder.certificates())?.certificate;
-  if (certificate === undefined) return;
-  const { fingerprint256 } = new X509Certificate(certificate);
-  for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-    const known = await members.find(self.name);
-    if (known?.value.certificates.includes(fingerprint256) === true) return;
-    const record = withCertificate(known?.value, self, fingerprint256);
-    if (await members.write(self.name, record, known?.revision ?? 0)) return;
-  }
+  if (certificate !== undefined) await enterMember(members, self, certificate, true);
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import {
   type Authority,
   CertificateAuthority,
+  endOf,
   folderOfMeshUrl,
   MeshFolder,
   memberAddress,
@@ -101,6 +102,7 @@ async function joined(
     throw new NotAMemberError(
       `${folder.path} is that of the member ${name}, not of ${peer}: start it without --name, or with --name ${name}`,
     );
+  await refuseExpired(folder, name);
   return member(folder, parts, started);
 }
 
@@ -120,6 +122,18 @@ async function member(
     replicas: replicasOf((await folder.anchors())?.anchors.length ?? 1),
     folder,
   };
+}
+
+/** Renewed long before, as long as its machine is on now and then: nobody speaks with it any more. */
+async function refuseExpired(folder: MeshFolder, name: string): Promise<void> {
+  const own = (await folder.certificates())?.certificate;
+  const endMs = own === undefined ? undefined : endOf(own);
+  if (endMs === undefined || endMs > Date.now()) return;
+  const day = new Date(endMs).toISOString().slice(0, 10);
+  throw new NotAMemberError(
+    `the certificate of ${name} expired on ${day}, since this machine was away for too long: have the mesh's owner ` +
+      `revoke it and invite it again (podmesh revoke ${name}; podmesh invite), and join with that line (podmesh join LINE)`,
+  );
 }
 
 /** Whoever can read the keys of a mesh is its authority: a second home of the same user needs no invitation. */

@@ -1,9 +1,9 @@
-import { type MeshFolder, TaskSigner } from '@podmesh/authority';
 import { loadGraph, type Mesh } from '@podmesh/jetstream';
 import { listenInContainer } from '@podmesh/podman';
 import { systemClock } from '@podmesh/transfer';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { AttemptJournal } from '../execute/attempt-journal.ts';
+import type { TaskKeys } from '../membership/task-keys.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { type LocalTaskFiles, sha256 } from '../store/local-task-files.ts';
 import { RollCall } from '../store/roll-call.ts';
@@ -15,15 +15,15 @@ export interface TaskApiPlace {
   readonly journal: AttemptJournal;
   readonly files: LocalTaskFiles;
   readonly randomId: () => string;
-  /** What this peer got as a member; absent in a mesh without roles. */
-  readonly folder?: MeshFolder;
+  /** With which it signs for tasks. */
+  readonly taskKeys: TaskKeys;
 }
 
 /** Containers of an earlier session find their socket again where it was. */
 export async function openTaskApi(
   parts: DaemonParts,
   started: StartedParts,
-  { mesh, journal, files, randomId, folder }: TaskApiPlace,
+  { mesh, journal, files, randomId, taskKeys }: TaskApiPlace,
 ): Promise<TaskApi> {
   const { home, logger, peer } = parts;
   const desk = new TaskApi({
@@ -33,7 +33,7 @@ export async function openTaskApi(
     loadGraph: (published) => loadGraph(mesh.artifacts, published),
     rollCall: (signal) =>
       new RollCall({ objects: mesh.artifacts, finder: mesh.finder, clock: systemClock }, signal),
-    lines: await openLines(parts, mesh, folder),
+    lines: openLines(parts, mesh, taskKeys),
     home: home.path,
     env: process.env,
   });
@@ -43,20 +43,16 @@ export async function openTaskApi(
 }
 
 /** Undefined in a mesh without an authority: whoever has its token may do everything, so no task gets it. */
-async function openLines(
-  { logger }: DaemonParts,
-  mesh: Mesh,
-  folder: MeshFolder | undefined,
-): Promise<TaskLines | undefined> {
-  const signing = await folder?.taskSigning();
-  if (signing === undefined) return undefined;
-  const signer = new TaskSigner(signing);
-  return new TaskLines({
+function openLines({ logger }: DaemonParts, mesh: Mesh, keys: TaskKeys): TaskLines | undefined {
+  if (!keys.isThere) return undefined;
+  const lines = new TaskLines({
     questions: mesh.questions,
-    mint: (attempt, expiresAtMs) => signer.mint({ ...attempt, expiresAtMs }),
+    mint: (attempt, expiresAtMs) => keys.mint({ ...attempt, expiresAtMs }),
     listen: listenInContainer,
     letIn: (inside, signal) => mesh.letIn(inside, signal),
     nowMs: Date.now,
     logger,
   });
+  keys.onChange(() => void lines.reissue());
+  return lines;
 }

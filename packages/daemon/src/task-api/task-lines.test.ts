@@ -39,9 +39,10 @@ async function newCase() {
   const questions = new DirectQuestions();
   const entered: AbortSignal[] = [];
   const listening: Server[] = [];
+  const key = { name: '' };
   const lines = new TaskLines({
     questions,
-    mint: async ({ claim }, expiresAtMs) => `creds of ${claim} until ${expiresAtMs}`,
+    mint: async ({ claim }, expiresAtMs) => `${key.name}creds of ${claim} until ${expiresAtMs}`,
     listen: async (pid, port) => {
       if (pid === 0) throw new Error('there is no such process');
       expect(port).toBe(14_222);
@@ -88,7 +89,7 @@ async function newCase() {
     const offer = { ...sampleOffer(run, freshLane()), task: taskId('root'), net: true };
     return api.open({ offer, ...api.begin(offer) });
   };
-  return { ...api, questions, entered, listening, askBy, openWithNet };
+  return { ...api, questions, lines, key, entered, listening, askBy, openWithNet };
 }
 
 it('gives a task with network its credentials, and a way from inside, while it is at work', async () => {
@@ -118,6 +119,20 @@ it('gives a task with network its credentials, and a way from inside, while it i
   api.close(claim);
   await Promise.all(closed);
   expect(await namesIn(directory)).not.toContain('nats.creds');
+});
+
+it('gives tasks at work others, as good as long, when there is another key to sign with', async () => {
+  const { api, openWithNet, lines, key } = await newCase();
+  const [going, over] = [openWithNet(), openWithNet()];
+  for (const { claim } of [going, over]) await api.line(claim);
+  api.close(over.claim);
+  key.name = 'other ';
+  await lines.reissue();
+  const until = 1_000 + going.offer.timeoutMs + CREDENTIALS_LATE_MS;
+  const file = join(going.directory, 'nats.creds');
+  expect(await readFile(file, 'utf8')).toBe(`other creds of ${going.claim} until ${until}`);
+  expect((await stat(file)).mode & 0o777).toBe(0o444);
+  expect(await namesIn(over.directory)).not.toContain('nats.creds');
 });
 
 it('leaves nothing of it to the next attempt at the same socket, nor to one without network', async () => {

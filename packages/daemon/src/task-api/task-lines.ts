@@ -34,6 +34,11 @@ export interface TaskLine {
 /** Tasks with a network speak NATS: to their peer, and to nobody else. What an attempt got ends with it. */
 export class TaskLines {
   readonly #parts: TaskLineParts;
+  /** Attempts at work that have credentials, and where these are. */
+  readonly #open = new Map<
+    TaskAtWork,
+    { readonly attempt: AskingAttempt; readonly file: string; readonly expiresAtMs: number }
+  >();
 
   constructor(parts: TaskLineParts) {
     this.#parts = parts;
@@ -47,16 +52,18 @@ export class TaskLines {
     const { questions, mint, nowMs } = this.#parts;
     const { run, task: id, timeoutMs } = task.offer;
     const attempt = { run, task: id, claim: task.claim };
-    const credentials = await mint(attempt, nowMs() + timeoutMs + CREDENTIALS_LATE_MS);
+    const expiresAtMs = nowMs() + timeoutMs + CREDENTIALS_LATE_MS;
+    const credentials = await mint(attempt, expiresAtMs);
     const { signal } = task.over;
     if (!signal.aborted) {
       const file = join(directory, CREDENTIALS);
-      // Over those of a daemon that was killed, which nobody may write to.
-      writeFileSync(`${file}.new`, credentials);
-      // Any user that the image has; outside nobody else can enter the directory.
-      chmodSync(`${file}.new`, 0o444);
-      renameSync(`${file}.new`, file);
-      signal.addEventListener('abort', () => rmSync(file, { force: true }), { once: true });
+      writeCredentials(file, credentials);
+      this.#open.set(task, { attempt, file, expiresAtMs });
+      const end = (): void => {
+        this.#open.delete(task);
+        rmSync(file, { force: true });
+      };
+      signal.addEventListener('abort', end, { once: true });
     }
     questions.answer(attempt, answer, signal);
     const { subject, inbox } = questions.placesOf(attempt);
@@ -69,6 +76,25 @@ export class TaskLines {
       },
       attach: (pid) => this.#attach(task, pid),
     };
+  }
+
+  /**
+   * There is another key to sign with, and what the one before signed is refused: all attempts at work get credentials of the
+   * new one, in the same file and good as long. A client that reads the file when it connects again goes on. Never throws.
+   */
+  async reissue(): Promise<void> {
+    for (const [task, { attempt, file, expiresAtMs }] of [...this.#open]) {
+      try {
+        const credentials = await this.#parts.mint(attempt, expiresAtMs);
+        if (this.#open.has(task)) writeCredentials(file, credentials);
+      } catch (error) {
+        const { run, task: id } = attempt;
+        this.#parts.logger.warn(
+          { run, task: id, err: error },
+          'a task keeps credentials of before',
+        );
+      }
+    }
   }
 
   async #attach({ over: { signal }, offer }: TaskAtWork, pid: number): Promise<void> {
@@ -86,4 +112,13 @@ export class TaskLines {
       this.#parts.logger.warn({ run, task, err: error }, 'a task cannot reach NATS from inside');
     }
   }
+}
+
+/** Whole or not at all. */
+function writeCredentials(file: string, credentials: string): void {
+  // Over those of a daemon that was killed, which nobody may write to.
+  writeFileSync(`${file}.new`, credentials);
+  // Any user that the image has; outside nobody else can enter the directory.
+  chmodSync(`${file}.new`, 0o444);
+  renameSync(`${file}.new`, file);
 }

@@ -118,6 +118,12 @@ export class BulkExchange {
     this.#server?.revoke(fingerprints);
   }
 
+  /** Its certificate from now on; connections that are open stay. */
+  renew(own: OwnCertificate): void {
+    this.#direct.renew(own);
+    this.#server?.renew(own);
+  }
+
   /** Harmless when never started, or twice. */
   async stop(): Promise<void> {
     this.#stop.abort();

@@ -1,0 +1,146 @@
+import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import {
+  type Authority,
+  type CertificateAuthority,
+  endOf,
+  isDue,
+  isOfMember,
+  parseRenewalRequest,
+  type Renewal,
+  type RenewalAnswer,
+  type RenewalRefusalKind,
+  type RenewalRequest,
+} from '@podmesh/authority';
+import { peerId, type RunId } from '@podmesh/core';
+import { sealBox } from '@podmesh/jetstream';
+import type { Logger } from 'pino';
+import { enterMember, type MemberRecords } from './enter-member.ts';
+
+export interface RenewalDeskParts {
+  readonly authority: Authority;
+  readonly certificates: CertificateAuthority;
+  readonly members: MemberRecords;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly logger: Logger;
+}
+
+/** What a sealed renewal is for, where boxes for tasks name their run. */
+export const RENEWAL = 'renewal' as RunId;
+export const RENEWAL_ENTRY = 'renewal';
+
+/**
+ * Gives members what they have as such anew: the key that signs for tasks, which changes when somebody is revoked, and
+ * certificates that are about to end. Runs where the keys of the mesh are. Who asks is what the server says; nobody who was
+ * revoked gets that far, and it is looked at again here.
+ */
+export class RenewalDesk {
+  readonly #parts: RenewalDeskParts;
+
+  constructor(parts: RenewalDeskParts) {
+    this.#parts = parts;
+  }
+
+  /** The answer to the bytes of a request, whatever they are. Never throws. */
+  async answer(member: string, bytes: Uint8Array): Promise<Uint8Array> {
+    const said = await this.#judge(member, bytes).catch((error: unknown): RenewalAnswer => {
+      this.#parts.logger.warn({ err: error, member }, 'could not give a member what it has anew');
+      return { kind: 'refused', why: 'unavailable' };
+    });
+    if (said.kind === 'refused')
+      this.#parts.logger.info({ member, why: said.why }, 'refused to renew what a member has');
+    return Buffer.from(JSON.stringify(said));
+  }
+
+  async #judge(member: string, bytes: Uint8Array): Promise<RenewalAnswer> {
+    const request = parseRenewalRequest(bytes);
+    if (request === undefined) return refusal('malformed');
+    const role = await this.#roleOf(member);
+    if (role === undefined) return refusal('not-a-member');
+    const { certificates, members, now, authority, logger } = this.#parts;
+    const shown = this.#shown(member, request.certificate);
+    const isExpired = shown !== undefined && (endOf(shown) ?? 0) < now();
+    if (isExpired) return refusal('expired');
+    const entry = { name: member, role, sinceMs: now() };
+    if (!(await enterMember(members, entry, shown))) return refusal('not-a-member');
+    const addresses = request.addresses.filter((address) => isIP(address) !== 0);
+    const certificate = await this.#renewed(member, request, { shown, addresses });
+    if (certificate !== undefined && !(await enterMember(members, entry, certificate)))
+      return refusal('not-a-member');
+    const serverCertificate =
+      role === 'anchor' ? await this.#renewedServer(member, request, addresses) : undefined;
+    if (certificate !== undefined) logger.info({ member }, 'renewed the certificate of a member');
+    const renewal: Renewal = {
+      taskSigning: authority.taskSigning,
+      ca: certificates.certificate,
+      ...(certificate === undefined ? {} : { certificate }),
+      ...(serverCertificate === undefined ? {} : { serverCertificate }),
+    };
+    const values = new Map([[RENEWAL_ENTRY, Buffer.from(JSON.stringify(renewal))]]);
+    const place = { run: RENEWAL, peer: peerId(member) };
+    try {
+      return { kind: 'renewed', sealed: sealBox(values, request.sealFor, place) };
+    } catch {
+      // What it should be sealed for is no key.
+      return refusal('malformed');
+    }
+  }
+
+  /** Of those that have a daemon; undefined of all others, and of who is in no more. */
+  async #roleOf(name: string): Promise<'peer' | 'anchor' | undefined> {
+    const all = await this.#parts.authority.members();
+    const good = all.filter((one) => one.name === name && one.revokedAtMs === undefined);
+    if (good.some(({ role }) => role === 'anchor')) return 'anchor';
+    return good.some(({ role }) => role === 'peer') ? 'peer' : undefined;
+  }
+
+  /** What somebody shows who cannot have it is as if nothing was shown. */
+  #shown(member: string, certificate: string | undefined): string | undefined {
+    const ca = this.#parts.certificates.certificate;
+    if (certificate === undefined || !isOfMember(certificate, member, ca)) return undefined;
+    return certificate;
+  }
+
+  /** Only when it is due: a member that asks all the time must not push its other certificates out of the list. */
+  async #renewed(
+    name: string,
+    { certificateRequest: request }: RenewalRequest,
+    { shown, addresses }: { shown: string | undefined; addresses: readonly string[] },
+  ): Promise<string | undefined> {
+    const { certificates, now } = this.#parts;
+    if (request === undefined || shown === undefined) return undefined;
+    if (!isDue(shown, certificates.certificate, now())) return undefined;
+    return certificates.signMember({ name, request, addresses });
+  }
+
+  async #renewedServer(
+    name: string,
+    { serverCertificate, serverRequest: request }: RenewalRequest,
+    addresses: readonly string[],
+  ): Promise<string | undefined> {
+    const { certificates, now } = this.#parts;
+    if (request === undefined) return undefined;
+    const known = serverCertificate;
+    if (known !== undefined && !isDue(known, certificates.certificate, now())) return undefined;
+    // Servers know each other by the addresses in it, which this machine may not know as its own.
+    const before = known === undefined ? [] : addressesIn(known);
+    return certificates.signServer({
+      name,
+      request,
+      addresses: [...new Set([...before, ...addresses])],
+    });
+  }
+}
+
+function addressesIn(pem: string): readonly string[] {
+  try {
+    const names = new X509Certificate(pem).subjectAltName?.split(', ') ?? [];
+    const prefix = 'IP Address:';
+    return names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  } catch {
+    return [];
+  }
+}
+
+const refusal = (why: RenewalRefusalKind): RenewalAnswer => ({ kind: 'refused', why });
