@@ -5,7 +5,7 @@ import { PublishedRun } from '../process-kit/published-run.ts';
 import { untilGeneration, YoungMesh } from '../process-kit/young-mesh.ts';
 
 const MINUTES = 60_000;
-const TASKS = 60;
+const TASKS = 90;
 
 const sleepers = (count: number) =>
   busyboxGraph([
@@ -46,6 +46,9 @@ describe('three anchors', () => {
       await run.until('attempt-succeeded', () => done() >= 5);
 
       await young.pullThePlug(cid);
+      // The others elect leaders first; a command that is typed meanwhile says that the mesh stands still.
+      const before = done();
+      await run.until('attempt-succeeded', () => done() > before);
       const replaced = await young.type(ann, 'anchors', 'replace', cid.name, dan.name);
       expect(replaced.code, replaced.err).toBe(0);
       expect(await untilGeneration(connection, 3)).toBe(3);
