@@ -15,7 +15,7 @@ import { within } from './within.ts';
 const MINUTES = 60_000;
 const LOOK_MS = 200;
 
-/** Three daemons: the first one made the mesh and carries it alone, the others joined with lines of invitation. */
+/** Daemons, three at first: the first one made the mesh and carries it alone, the others joined with lines of invitation. */
 export class YoungMesh {
   readonly peers: DaemonProcess[] = [];
   readonly ending = new Ending();
@@ -24,12 +24,8 @@ export class YoungMesh {
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
     this.folder = await mkdtemp(join(tmpdir(), 'podmesh-anchors-'));
     this.ending.defer(() => removeFolder(this.folder));
-    await this.#add('ann', env);
-    for (const name of ['bob', 'cid']) await this.#add(name);
-  }
-
-  get names(): readonly string[] {
-    return this.peers.map(({ name }) => name);
+    await this.add('ann', env);
+    for (const name of ['bob', 'cid']) await this.add(name);
   }
 
   get ann(): DaemonProcess {
@@ -43,9 +39,10 @@ export class YoungMesh {
     return new CommandLine(options.home, this.folder).run(...words);
   }
 
-  /** `podmesh anchors set` with all three, typed where the keys are. */
-  setAnchors(): Promise<Said> {
-    return this.type(this.ann, 'anchors', 'set', ...this.names);
+  /** `podmesh anchors set` with all of these, typed where the keys are. */
+  setAnchors(...anchors: readonly DaemonProcess[]): Promise<Said> {
+    const wanted = anchors.length === 0 ? this.peers : anchors;
+    return this.type(this.ann, 'anchors', 'set', ...wanted.map(({ name }) => name));
   }
 
   /** A client of that peer's owner that follows the record, as every program of podmesh does. */
@@ -77,7 +74,8 @@ export class YoungMesh {
     await daemon?.kill();
   }
 
-  async #add(name: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
+  /** One more peer; the first one makes the mesh. */
+  async add(name: string, env: Readonly<Record<string, string>> = {}): Promise<DaemonProcess> {
     const unique = `${name}-${randomBytes(3).toString('hex')}`;
     const home = join(this.folder, unique);
     const words = ['--runtime', 'podman', '--registry-port', '0', '--no-discovery'];
@@ -89,6 +87,7 @@ export class YoungMesh {
     // A majority of them has to be there for a goodbye.
     this.ending.defer(() => this.pullThePlug(daemon));
     await daemon.start();
+    return daemon;
   }
 
   async #join({ name, options }: DaemonProcess): Promise<void> {

@@ -6,6 +6,7 @@ export * from './anchors/copy-mesh.ts';
 export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
 export * from './anchors/greet-server.ts';
+export { untilOnOthers } from './anchors/until-on-others.ts';
 export {
   type ArtifactSource,
   digestFile,
@@ -18,6 +19,7 @@ export { answerRenewals, askToRenew } from './ask-to-renew.ts';
 export {
   type ConnectMeshOptions,
   connectMesh,
+  dialMesh,
   parseMeshUrl,
   SERVER_VERSION_MIN,
 } from './connect-mesh.ts';

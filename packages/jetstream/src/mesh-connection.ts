@@ -4,6 +4,7 @@ import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { MeshSilentError } from './mesh-errors.ts';
 import {
   type EnsureStreamsOptions,
+  ensureLiveLog,
   ensureStreams,
   findStreams,
   untilPlaces,
@@ -141,6 +142,11 @@ export class MeshConnection {
   onStatus(listener: (status: MeshStatus) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Makes the stream of live output again when its only server is gone. */
+  async ensureLiveLog(): Promise<void> {
+    await ensureLiveLog(this.jsm);
   }
 
   /** Resolves when the servers take streams with so many replicas. */

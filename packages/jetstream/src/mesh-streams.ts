@@ -99,6 +99,12 @@ export async function ensureStreams(
 const STREAMS_MS = 15_000;
 const LOOK_MS = 250;
 
+/** Makes the stream of live output again, the only one that has one copy and may be lost with its server. */
+export async function ensureLiveLog(jsm: JetStreamManager): Promise<void> {
+  for (const wanted of wantedStreams({ replicas: 3 }))
+    if (wanted.name === LOG_STREAM) await createOrRead(jsm, wanted);
+}
+
 /** As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. */
 export async function findStreams(
   jsm: JetStreamManager,

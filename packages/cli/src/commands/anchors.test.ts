@@ -65,6 +65,33 @@ it('changes them through the daemon of this home, and tells how it goes', async 
   expect(world.terminal.stdout).toContain('paused 600 ms');
 });
 
+it.each([
+  [
+    ['replace', 'bob', 'laptop'],
+    ['ann', 'cid', 'laptop'],
+  ],
+  [
+    ['retire', 'bob'],
+    ['ann', 'cid', 'dan'],
+  ],
+  [
+    ['retire', 'bob', 'laptop'],
+    ['ann', 'cid', 'laptop'],
+  ],
+])('%j gives the place to another', async (words, anchors) => {
+  const world = await worldOf(RECORD);
+  await world.others.peers.announce({
+    ...samplePeer('dan'),
+    keeps: { freeBytes: 0, host: 'host of dan' },
+    standing: { uptimeSeconds: 1e6, freeDiskBytes: 1e12, serverVersion: '2.15.1', clockMs: 0 },
+  });
+  const asked = await fakeDaemon(world, ({ method }, response) =>
+    say(response, 200, { told: method === 'POST' ? 'begun' : 'done' }),
+  );
+  expect(await world.run(['anchors', ...words])).toBe(0);
+  expect(asked[0]?.body).toEqual({ anchors });
+});
+
 it('says what to do where the keys of the mesh are not', async () => {
   const world = await worldOf(ALONE);
   await fakeDaemon(world, (_, response) =>
@@ -82,6 +109,9 @@ it.each([
   [['set', 'ann', 'bob'], 'an even number survives no more'],
   [['set', 'ann', 'bob', 'nobody'], 'no peer "nobody" is there'],
   [['unset'], 'knows no "unset"'],
+  [['replace', 'ann'], 'takes other words'],
+  [['replace', 'bob', 'cid'], 'bob is no anchor'],
+  [['retire'], 'takes other words'],
 ])('refuses %j', async (words, message) => {
   const world = await worldOf(ALONE);
   expect(await world.run(['anchors', ...words])).toBe(2);

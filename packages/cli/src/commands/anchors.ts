@@ -29,14 +29,18 @@ const PATH = '/v1/anchors';
 /** `podmesh anchors [set PEER...]`. */
 export async function anchors(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   const [action, ...names] = operands;
-  if (action !== undefined && action !== 'set')
+  if (action !== undefined && !isAction(action))
     throw new CliError('arguments', `"podmesh anchors" knows no ${JSON.stringify(action)}`, {
-      advice: 'Use: podmesh anchors, or podmesh anchors set PEER PEER PEER',
+      advice:
+        'Use: podmesh anchors, or with set PEER PEER PEER, replace GONE NEW, or retire PEER [NEW]',
     });
   return withClient(world, options.text('nats'), async (client) => {
     const record = await client.anchors.read();
-    if (action === 'set')
-      return change(world, client, { record, names, json: options.flag('json') });
+    if (action !== undefined) {
+      const wanted =
+        record === undefined ? names : await wantedBy(client, record, { action, names });
+      return change(world, client, { record, names: wanted, json: options.flag('json') });
+    }
     const url = (await meshUrl(world, options.text('nats'))) ?? '';
     const greeted = await greetAnchors(world, record, url);
     const now = record?.anchors.map(({ peer }) => peer) ?? [];
@@ -45,6 +49,42 @@ export async function anchors(world: World, { operands, options }: Invocation): 
     if (options.flag('json')) await printJson(world.terminal, { record, greeted, proposal });
     else await printLines(world.terminal, anchorLines(greeted, record, proposal));
     return EXIT.success;
+  });
+}
+
+const ACTIONS = ['set', 'replace', 'retire'] as const;
+type Action = (typeof ACTIONS)[number];
+const isAction = (word: string): word is Action => ACTIONS.some((action) => action === word);
+
+/** All anchors as they should be: who goes has one in its place, the steadiest if nobody is named. */
+async function wantedBy(
+  client: Client,
+  record: AnchorRecord,
+  { action, names }: { readonly action: Action; readonly names: readonly string[] },
+): Promise<readonly string[]> {
+  if (action === 'set') return names;
+  const now = record.anchors.map(({ peer }) => String(peer));
+  const [goes, named, ...more] = names;
+  if (goes === undefined || more.length > 0 || (action === 'replace' && named === undefined))
+    throw new CliError('arguments', `"podmesh anchors ${action}" takes other words`, {
+      advice: 'Use: podmesh anchors replace GONE NEW, or podmesh anchors retire PEER [NEW]',
+    });
+  if (!now.includes(goes))
+    throw new CliError('arguments', `${goes} is no anchor`, {
+      advice: `Those that are: ${now.join(', ')}`,
+    });
+  const comes = named ?? (await steadiest(client, record, goes));
+  return [...now.filter((name) => name !== goes), comes];
+}
+
+async function steadiest(client: Client, record: AnchorRecord, goes: string): Promise<string> {
+  const now = record.anchors.map(({ peer }) => peer);
+  const others = (await client.peers.list()).filter(({ peer }) => peer !== goes);
+  const { anchors } = proposeAnchors(others.map((entry) => candidateOf(entry, now)));
+  const comes = anchors.find((peer) => !now.includes(peer));
+  if (comes !== undefined) return comes;
+  throw new CliError('arguments', `nobody is steady enough to take the place of ${goes}`, {
+    advice: 'Name one: podmesh anchors retire PEER NEW. Who would be, and why not: podmesh anchors',
   });
 }
 
@@ -132,7 +172,7 @@ async function untilChanged(world: World, socket: DaemonSocket): Promise<string>
   while (performance.now() < end) {
     const told = String((await socket.get(PATH)).told);
     if (told.startsWith('failed: ')) throw stays(told.slice('failed: '.length));
-    if (told.startsWith('paused ')) return told;
+    if (told.startsWith('paused ') || told === 'done') return told;
     if (told !== shown) world.terminal.err(`${told}\n`);
     shown = told;
     await pause(LOOK_MS);

@@ -49,7 +49,7 @@ function operandWords({ operands: [operand] }: CommandShape): CommandWords['oper
     case 'cache-action':
       return CACHE_ACTIONS;
     case 'anchor-action':
-      return ['set'];
+      return ['set', 'replace', 'retire'];
     case 'service-action':
       return SERVICE_ACTIONS;
     case 'shell':

@@ -39,5 +39,9 @@ export function planAnchors(
     return refused(
       'several anchors are not made one again: what is handed out now would be handed out again; keep three',
     );
+  if (named.length !== now.length)
+    return refused(
+      `${now.length} anchors are exchanged one for one, and do not become ${named.length}: streams of a mesh that works get no more copies yet`,
+    );
   return ok({ kind: 'exchange', join, leave });
 }

@@ -1,4 +1,4 @@
-import type { Anchor, AnchorRecord, PeerId } from '@podmesh/core';
+import type { Anchor, AnchorPlan, AnchorRecord, PeerId } from '@podmesh/core';
 import { planAnchors } from '@podmesh/core';
 import {
   type AnchorAnswer,
@@ -15,6 +15,7 @@ import {
 } from '@podmesh/jetstream';
 import { systemClock } from '@podmesh/transfer';
 import type { Logger } from 'pino';
+import { AnchorExchange, type ExchangeStep } from './anchor-exchange.ts';
 import { AnchorMover, type MoveStep } from './anchor-mover.ts';
 import type { AnchorSeat } from './anchor-seat.ts';
 
@@ -28,6 +29,8 @@ export interface AnchorDeskParts {
   readonly seat: AnchorSeat;
   readonly connection: MeshConnection;
   readonly logger: Logger;
+  /** A connection of the system account, to be closed. */
+  readonly system: () => Promise<MeshConnection>;
   readonly onStep: (step: MoveStep) => void;
   /** Of whoever holds the keys of the mesh; nobody else changes its anchors. */
   readonly papers?: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
@@ -39,6 +42,7 @@ export interface AnchorDeskParts {
 export class AnchorDesk {
   readonly #parts: AnchorDeskParts;
   readonly #mover: AnchorMover;
+  readonly #exchange: AnchorExchange;
   readonly #stop = new AbortController();
   #moving: { told: string } | undefined;
   #lastMove = 'no';
@@ -47,13 +51,21 @@ export class AnchorDesk {
 
   constructor(parts: AnchorDeskParts) {
     this.#parts = parts;
+    const { seat, connection, system } = parts;
+    const order = (peer: PeerId, said: AnchorOrder) => orderAnchor(connection, peer, said);
+    const papers = (anchor: Anchor, request: PapersRequest): Promise<AnchorPapers> => {
+      if (parts.papers === undefined) throw new Error('the keys of the mesh are not here');
+      return parts.papers(anchor, request);
+    };
+    const tell = (step: ExchangeStep): void => {
+      parts.logger.info({ step }, 'exchanging anchors');
+      if (this.#moving !== undefined) this.#moving.told = step;
+    };
+    this.#exchange = new AnchorExchange({ seat, connection, system, order, papers, onStep: tell });
     this.#mover = new AnchorMover({
-      seat: parts.seat,
-      order: (peer, order) => orderAnchor(parts.connection, peer, order),
-      papers: (anchor, request) => {
-        if (parts.papers === undefined) throw new Error('the keys of the mesh are not here');
-        return parts.papers(anchor, request);
-      },
+      seat,
+      order,
+      papers,
       onStep: (step) => {
         parts.logger.info({ step }, 'moving the mesh to other anchors');
         if (this.#moving !== undefined) this.#moving.told = step;
@@ -90,7 +102,11 @@ export class AnchorDesk {
         logger.error({ err: error }, 'seat'),
       );
     };
+    const recovery = this.#exchange
+      .recover()
+      .catch((error: unknown) => logger.warn({ err: error }, 'exchange of anchors'));
     this.#work = Promise.all([
+      recovery,
       followAnchors(connection, onRecordRead, signal),
       this.#watchJoined(),
     ]);
@@ -129,7 +145,8 @@ export class AnchorDesk {
         await seat.abandon(order.generation);
         return {};
       case 'leave':
-        throw new Error('this version exchanges no members of a cluster yet');
+        await seat.confirm(order.record, true);
+        return {};
     }
   }
 
@@ -150,17 +167,14 @@ export class AnchorDesk {
     const plan = planAnchors(at.record, wanted);
     if (!plan.ok) throw new Error(plan.error);
     if (plan.value.kind === 'nothing') return 'nothing';
-    if (plan.value.kind !== 'copy')
-      throw new Error('members of a cluster are exchanged by whoever holds the system account');
     this.#moving = { told: 'begun' };
-    const move = this.#mover.move(plan.value.anchors).then(
-      (report) => {
-        this.#lastMove = `paused ${report.pausedMs} ms`;
-        logger.info(report, `the mesh moved; nothing could be stored for ${report.pausedMs} ms`);
+    const move = this.#carry(plan.value).then(
+      (told) => {
+        this.#lastMove = told;
       },
       (error: unknown) => {
         this.#lastMove = `failed: ${error instanceof Error ? error.message : String(error)}`;
-        logger.error({ err: error }, 'the mesh stays where it was');
+        logger.error({ err: error }, 'could not change the anchors');
       },
     );
     this.#work = Promise.all([
@@ -170,6 +184,18 @@ export class AnchorDesk {
       }),
     ]);
     return 'begun';
+  }
+
+  async #carry(plan: Exclude<AnchorPlan, { kind: 'nothing' }>): Promise<string> {
+    const { logger } = this.#parts;
+    if (plan.kind === 'copy') {
+      const report = await this.#mover.move(plan.anchors);
+      logger.info(report, `the mesh moved; nothing could be stored for ${report.pausedMs} ms`);
+      return `paused ${report.pausedMs} ms`;
+    }
+    const record = await this.#exchange.run(plan.join, plan.leave);
+    logger.info({ record }, 'the anchors are others now; nothing had to pause');
+    return 'done';
   }
 
   /** While it is not known whether the generation that was joined for is the truth. */

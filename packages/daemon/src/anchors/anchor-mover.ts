@@ -88,6 +88,8 @@ export class AnchorMover {
   outlookOf(generation: number): MoveOutlook {
     const { seat } = this.#parts.seat;
     if (this.#trying === generation || seat.kind !== 'open') return 'trying';
+    if (seat.attempt?.generation === generation && seat.record.cluster !== undefined)
+      return 'trying';
     return seat.record.generation >= generation ? 'moved' : 'given-up';
   }
 
@@ -122,7 +124,11 @@ export class AnchorMover {
     } catch (error) {
       await beside?.stop();
       this.#trying = undefined;
-      if (seat.seat.kind !== 'moved') await this.#openAgain(record, next);
+      if (seat.seat.kind === 'moved') {
+        // There is no way back: the next generation is the truth, and has to serve.
+        await seat.serve();
+        await this.#finish(next);
+      } else await this.#openAgain(record, next);
       throw error;
     }
   }
@@ -138,6 +144,8 @@ export class AnchorMover {
   async #giveUp(): Promise<void> {
     const { seat, order } = this.#parts;
     if (seat.seat.kind !== 'open' || seat.seat.attempt === undefined) return;
+    // Members of a cluster that are being exchanged: that is finished, not given up.
+    if (seat.seat.record.cluster !== undefined) return;
     const { record, attempt } = seat.seat;
     await seat.servers.forget(attempt.generation);
     const others = attempt.anchors.filter(({ peer }) => peer !== seat.peer);

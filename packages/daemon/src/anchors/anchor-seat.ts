@@ -69,6 +69,8 @@ export class AnchorSeat {
       const { record, next } = this.#seat;
       await this.write({ kind: 'open', record, attempt: next });
     }
+    const known = await this.#options.mesh.anchors();
+    if (known !== undefined) await this.confirm(known, true);
     if (this.#seat.kind === 'none' && !first) return;
     await this.serve();
     const seat = this.#seat;
@@ -189,13 +191,32 @@ export class AnchorSeat {
   }
 
   /** This record is the truth: the server that joined for it is one of those that carry the mesh, or is for nothing. */
-  async confirm(record: AnchorRecord): Promise<void> {
+  async confirm(record: AnchorRecord, mayLeave = false): Promise<void> {
     const seat = this.#seat;
+    if (seat.kind === 'open' && seat.record.cluster === record.cluster)
+      await this.#follow(seat, record, mayLeave);
     if (seat.kind !== 'joining' || seat.record.generation > record.generation) return;
     const isOne = record.anchors.some(({ server }) => server === seat.self.server);
     if (!isOne) return this.abandon(seat.record.generation);
     await this.servers.adoptCredentials(seat.self.server);
     await this.write({ kind: 'open', record });
+  }
+
+  /** The same cluster has other members; whoever is none of them any more ends its server, once all is elsewhere. */
+  async #follow(
+    seat: Extract<Seat, { kind: 'open' }>,
+    record: AnchorRecord,
+    mayLeave: boolean,
+  ): Promise<void> {
+    const isNewer = record.cluster !== undefined && record.generation > seat.record.generation;
+    if (!isNewer || seat.attempt !== undefined) return;
+    const self = seat.record.anchors.find(({ peer }) => peer === this.peer);
+    if (self === undefined || record.anchors.some(({ server }) => server === self.server))
+      return this.write({ kind: 'open', record });
+    if (!mayLeave) return;
+    await this.stop();
+    await this.write({ kind: 'none' });
+    await this.servers.forgetServer(self.server);
   }
 
   /** Where the others find this machine. */

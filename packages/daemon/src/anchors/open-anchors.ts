@@ -3,10 +3,16 @@ import {
   type Authority,
   type CertificateAuthority,
   type MeshFolder,
+  memberAddress,
   memberName,
 } from '@podmesh/authority';
 import type { Anchor, PeerId } from '@podmesh/core';
-import type { AnchorPapers, MeshConnection, PapersRequest } from '@podmesh/jetstream';
+import {
+  type AnchorPapers,
+  dialMesh,
+  type MeshConnection,
+  type PapersRequest,
+} from '@podmesh/jetstream';
 import type { Logger } from 'pino';
 import type { ServeAddress } from '../configuration.ts';
 import type { DaemonParts } from '../daemon-parts.ts';
@@ -61,8 +67,10 @@ export async function openAnchors(
   if (seat === undefined || mesh === undefined) return new Map();
   const papers =
     keys && ((anchor: Anchor, request: PapersRequest) => issuePapers(keys, anchor, request));
+  const system = async () => dialMesh(await memberAddress(mesh, ['system']), 'podmesh-anchors');
   const desk = await openDesk(parts, started, {
     seat,
+    system,
     connection,
     mesh,
     ...(papers === undefined ? {} : { papers }),
@@ -73,7 +81,9 @@ export async function openAnchors(
 async function openDesk(
   { home, logger }: DaemonParts,
   started: StartedParts,
-  way: Pick<AnchorDeskParts, 'seat' | 'connection' | 'papers'> & { readonly mesh: MeshFolder },
+  way: Pick<AnchorDeskParts, 'seat' | 'connection' | 'papers' | 'system'> & {
+    readonly mesh: MeshFolder;
+  },
 ): Promise<AnchorDesk> {
   const { mesh, ...more } = way;
   const desk = new AnchorDesk({

@@ -61,7 +61,7 @@ export class SeatServers {
     const { server: name, client: advertise, route = '' } = self;
     const routes = anchors.flatMap((anchor) => anchor.route ?? []);
     const folder = this.folderOf(name);
-    const secret = await readFile(join(folder, SECRET), 'utf8');
+    const secret = await this.secretOf(name);
     const tls = mesh.serverFiles;
     const listen = beside
       ? { host: '127.0.0.1', port: await freePort() }
@@ -95,6 +95,11 @@ export class SeatServers {
       await writeFile(join(folder, `${role}.creds`), credentials[role], { mode: 0o600 });
   }
 
+  /** What the servers of its cluster show each other. */
+  secretOf(server: string): Promise<string> {
+    return readFile(join(this.folderOf(server), SECRET), 'utf8');
+  }
+
   /** From now on this home looks after the mesh's servers. */
   async adoptCredentials(server: string): Promise<void> {
     for (const role of ROLES) {
@@ -113,6 +118,10 @@ export class SeatServers {
   /** What a server had that is never going to be, or was, the truth. */
   async forget(generation: number): Promise<void> {
     await this.#forgetFolder(this.#folderOfGeneration(generation));
+  }
+
+  async forgetServer(server: string): Promise<void> {
+    await this.#forgetFolder(this.folderOf(server));
   }
 
   /** What the server that was alone had. */

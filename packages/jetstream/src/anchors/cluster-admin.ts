@@ -38,6 +38,7 @@ const ANSWER_MS = 5_000;
 /** Every server answers within this, or counts as silent. */
 const SURVEY_MS = 1_000;
 const LOOK_MS = 200;
+const SILENT_TIMES = 5;
 /** Another server is just being taken in or out. */
 const MEMBERS_CHANGING = 10202;
 /** Through an election. */
@@ -70,6 +71,23 @@ export class ClusterAdmin {
       if (live !== undefined) found.set(live.server, live);
     }
     return [...found.values()];
+  }
+
+  /** Who votes, answering or not; throws while there is no leader to tell. */
+  async members(): Promise<readonly ClusterMember[]> {
+    let found: readonly ClusterMember[] = [];
+    await this.#until('a leader of the cluster', JOIN_MS, undefined, ({ members }) => {
+      found = members;
+      return true;
+    });
+    return found;
+  }
+
+  /** Whether a server answers; only one that is silent several times does not. */
+  async answers(server: string): Promise<boolean> {
+    for (let tries = 0; tries < SILENT_TIMES; tries += 1)
+      if ((await this.survey()).some((live) => live.server === server)) return true;
+    return false;
   }
 
   /** Resolves when all of these vote and have everything of the cluster's own state. */
