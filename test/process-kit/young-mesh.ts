@@ -28,6 +28,10 @@ export class YoungMesh {
     for (const name of ['bob', 'cid']) await this.add(name);
   }
 
+  get names(): readonly string[] {
+    return this.peers.map(({ name }) => name);
+  }
+
   get ann(): DaemonProcess {
     const [first] = this.peers;
     if (first === undefined) throw new Error('nobody started');
@@ -75,12 +79,16 @@ export class YoungMesh {
   }
 
   /** One more peer; the first one makes the mesh. */
-  async add(name: string, env: Readonly<Record<string, string>> = {}): Promise<DaemonProcess> {
+  async add(
+    name: string,
+    env: Readonly<Record<string, string>> = {},
+    role = 'peer',
+  ): Promise<DaemonProcess> {
     const unique = `${name}-${randomBytes(3).toString('hex')}`;
     const home = join(this.folder, unique);
     const words = ['--runtime', 'podman', '--registry-port', '0', '--no-discovery'];
     const daemon = new DaemonProcess({ name: unique, home, cores: 4, env, words });
-    if (this.peers.length > 0) await this.#join(daemon);
+    if (this.peers.length > 0) await this.#join(daemon, role);
     this.peers.push(daemon);
     this.ending.defer(() => removeContainers({ peer: unique }));
     this.ending.defer(() => daemon.endPodmanService());
@@ -90,9 +98,15 @@ export class YoungMesh {
     return daemon;
   }
 
-  async #join({ name, options }: DaemonProcess): Promise<void> {
+  /** What the disk of that peer says of its server. */
+  async seatOf({ options }: DaemonProcess): Promise<Readonly<Record<string, unknown>>> {
+    return JSON.parse(await readFile(join(options.home, 'nats', 'seat.json'), 'utf8'));
+  }
+
+  async #join({ name, options }: DaemonProcess, role: string): Promise<void> {
     const place = await new MeshFolder(join(this.ann.options.home, 'mesh')).place();
-    const { out } = await this.type(this.ann, 'invite', '--address', place?.servers[0] ?? '');
+    const words = ['--address', place?.servers[0] ?? '', '--role', role];
+    const { out } = await this.type(this.ann, 'invite', ...words);
     const cli = new CommandLine(options.home, this.folder);
     const { code, err } = await cli.feed(out, 'join', '-', '--name', name);
     if (code !== 0) throw new Error(`${name} could not join: ${err}`);

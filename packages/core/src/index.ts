@@ -1,4 +1,5 @@
 export * from './anchors/anchor-record.ts';
+export * from './anchors/auto-anchors.ts';
 export * from './anchors/mesh-findings.ts';
 export * from './anchors/plan-anchors.ts';
 export * from './anchors/propose-anchors.ts';

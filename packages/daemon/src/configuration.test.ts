@@ -48,7 +48,7 @@ it('everything that can be told is understood', () => {
   const text =
     'doctor --home /h --nats nats://n --name n-1 --cores 1.5 --memory 2GiB --disk 1024' +
     ' --runtime crun --label room=kitchen --label a/b=c:d --allow-root --until-idle --grace 1.5m' +
-    ' --listen 0.0.0.0:4223 --no-discovery' +
+    ' --listen 0.0.0.0:4223 --no-discovery --auto-anchors' +
     ' --exit-when-idle 15m --cloud auto --mirror docker.io --mirror quay.io=quay';
   expect(parse(text)).toEqual({
     ok: true,
@@ -71,6 +71,7 @@ it('everything that can be told is understood', () => {
       graceMs: 90_000,
       listen: { host: '0.0.0.0', port: 4223 },
       discovery: false,
+      autoAnchors: true,
       waitMs: 2_000,
       exitWhenIdleMs: 900_000,
       cloud: 'auto',
@@ -83,7 +84,7 @@ it('nothing told means a daemon with the defaults, and the mesh of the environme
     ...{ runtime: 'auto', labels: [], mirrors: [] },
     ...{ allowRoot: false, untilIdle: false, graceMs: 10_000 },
   };
-  const network = { discovery: true, waitMs: 2_000 };
+  const network = { discovery: true, autoAnchors: false, waitMs: 2_000 };
   const defaults = { command: 'up', home: '/h', ...told, ...network };
   expect(parse('', { PODMESH_HOME: '/h' })).toEqual({ ok: true, value: defaults });
   const env = { PODMESH_HOME: '/h', PODMESH_NATS: 'nats://there' };

@@ -40,6 +40,8 @@ export interface Configuration {
   readonly listen?: ServeAddress;
   /** Whether the local network is told (mDNS) that there is a mesh. */
   readonly discovery: boolean;
+  /** Whether the steadiest machines are made anchors unasked; only where the keys of the mesh are. */
+  readonly autoAnchors: boolean;
   /** Of `discover`: how long to look. */
   readonly waitMs: number;
   /** Registries that this peer may ask for images which the mesh does not have. */
@@ -176,6 +178,7 @@ export function parseConfiguration(
     ...(serve === undefined ? {} : { serve }),
     ...(listen === undefined || listen === 'none' ? {} : { listen }),
     discovery: values['no-discovery'] !== true,
+    autoAnchors: values['auto-anchors'] ?? false,
     waitMs: Number(values['wait-ms'] ?? WAIT_MS) || WAIT_MS,
     ...(registryPort === undefined ? {} : { registryPort }),
     ...(metricsPort === undefined || metricsPort === 0 ? {} : { metricsPort }),
@@ -198,6 +201,7 @@ function parseWords(argv: readonly string[]) {
         serve: { type: 'string' },
         listen: { type: 'string' },
         'no-discovery': { type: 'boolean' },
+        'auto-anchors': { type: 'boolean' },
         'wait-ms': { type: 'string' },
         'registry-port': { type: 'string' },
         'metrics-port': { type: 'string' },

@@ -1,4 +1,5 @@
 export * from '@podmesh/transfer';
+export type { ExchangeStep } from './anchors/anchor-exchange.ts';
 export type { MoveStep } from './anchors/anchor-mover.ts';
 export * from './claim/capacity-ledger.ts';
 export type { DrainOrder } from './claim/drain.ts';

@@ -1,9 +1,17 @@
 import { createHash } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
+import { cpus, totalmem, uptime } from 'node:os';
 import { join } from 'node:path';
-import { type OwnerFacts, type OwnerSources, ok, type Result, refused } from '@podmesh/core';
+import {
+  AUTO_ANCHORS_PATIENCE,
+  type AutoAnchorsPatience,
+  type OwnerFacts,
+  type OwnerSources,
+  ok,
+  type Result,
+  refused,
+} from '@podmesh/core';
 import type { MachineSize } from './configuration.ts';
 import { ATTEMPT_STEPS, type AttemptStep } from './execute/attempt-step.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
@@ -31,14 +39,36 @@ export function killOnceAt(step: AttemptStep, home: string): (reached: AttemptSt
   };
 }
 
-/** `PODMESH_KILL_MOVE_AT`: the step of a move to other anchors at which this process ends itself, once. */
-export function killMoveAt(env: NodeJS.ProcessEnv, home: string): (reached: string) => void {
-  const mark = join(home, 'killed-at-move');
+/**
+ * `PODMESH_KILL_MOVE_AT` and `PODMESH_KILL_EXCHANGE_AT`: the steps, with commas, of a change of anchors at which this process
+ * ends itself, once at each.
+ */
+export function killChangeAt(
+  change: 'move' | 'exchange',
+  env: NodeJS.ProcessEnv,
+  home: string,
+): (reached: string) => void {
+  const steps = (env[`PODMESH_KILL_${change.toUpperCase()}_AT`] ?? '').split(',');
   return (reached) => {
-    if (reached !== env.PODMESH_KILL_MOVE_AT || existsSync(mark)) return;
+    const mark = join(home, `killed-at-${change}-${reached}`);
+    if (!steps.includes(reached) || existsSync(mark)) return;
     writeFileSync(mark, '');
     process.kill(process.pid, 'SIGKILL');
   };
+}
+
+/** `PODMESH_AUTO_ANCHORS_MS`: how long something must have been so before anchors are taken by themselves. */
+export function autoPatience(env: NodeJS.ProcessEnv): AutoAnchorsPatience {
+  const ms = Number(env.PODMESH_AUTO_ANCHORS_MS);
+  return ms > 0
+    ? { steadyMs: ms, silentMs: ms, gapMs: Math.max(ms, AUTO_ANCHORS_PATIENCE.gapMs) }
+    : AUTO_ANCHORS_PATIENCE;
+}
+
+/** `PODMESH_PRETEND_UPTIME`: seconds that the machine has been up, where it has not been so for long. */
+export function machineUptime(env: NodeJS.ProcessEnv): number {
+  const pretended = Number(env.PODMESH_PRETEND_UPTIME);
+  return pretended > 0 ? pretended : Math.floor(uptime());
 }
 
 /** `PODMESH_PRETEND_CORES`: lets a test have more slots than the machine that it happens to run on has cores. */

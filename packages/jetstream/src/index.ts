@@ -6,6 +6,7 @@ export * from './anchors/copy-mesh.ts';
 export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
 export * from './anchors/greet-server.ts';
+export { scaleStreams } from './anchors/scale-streams.ts';
 export { untilOnOthers } from './anchors/until-on-others.ts';
 export {
   type ArtifactSource,
@@ -31,6 +32,7 @@ export {
   type ServerPlace,
 } from './embedded-nats-server.ts';
 export { referencesIn } from './jetstream-mesh-references.ts';
+export { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 export {
   JetStreamRecords,
   lastSeen,

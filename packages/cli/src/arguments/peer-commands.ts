@@ -45,6 +45,10 @@ export const UP: CommandShape = {
       kind: 'flag',
       help: 'do not tell the local network (mDNS) that there is a mesh',
     },
+    'auto-anchors': {
+      kind: 'flag',
+      help: 'where the keys of the mesh are: make the steadiest machines anchors unasked, no laptops',
+    },
     'registry-port': {
       kind: 'text',
       value: 'PORT',

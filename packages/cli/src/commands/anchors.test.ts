@@ -92,6 +92,35 @@ it.each([
   expect(asked[0]?.body).toEqual({ anchors });
 });
 
+it('takes a laptop that is named, and says what that means', async () => {
+  const world = await worldOf(ALONE);
+  const asked = await fakeDaemon(world, ({ method }, response) =>
+    say(response, 200, { told: method === 'POST' ? 'begun' : 'paused 1 ms' }),
+  );
+  expect(await world.run(['anchors', 'set', 'ann', 'bob', 'laptop'])).toBe(0);
+  expect(asked[0]?.body).toEqual({ anchors: ['ann', 'bob', 'laptop'] });
+  expect(world.terminal.stderr).toMatch(/^laptop has a battery, and is taken because you say so/);
+});
+
+it('says who could take the place of one that does not answer, and how', async () => {
+  const world = await worldOf(RECORD, 'bob');
+  await world.run(['anchors']);
+  expect(world.terminal.stdout).toContain('podmesh anchors replace bob NEW');
+});
+
+it('lets an anchor stay that is not there while another one is replaced', async () => {
+  const more = RECORD.anchors.slice(0, 2).map((anchor, number) => ({
+    ...anchor,
+    peer: peerId(['gone', 'away'][number] ?? ''),
+  }));
+  const world = await worldOf({ ...RECORD, anchors: [...RECORD.anchors, ...more] });
+  const asked = await fakeDaemon(world, ({ method }, response) =>
+    say(response, 200, { told: method === 'POST' ? 'begun' : 'done' }),
+  );
+  expect(await world.run(['anchors', 'replace', 'gone', 'laptop'])).toBe(0);
+  expect(asked[0]?.body).toEqual({ anchors: ['ann', 'bob', 'cid', 'away', 'laptop'] });
+});
+
 it('says what to do where the keys of the mesh are not', async () => {
   const world = await worldOf(ALONE);
   await fakeDaemon(world, (_, response) =>

@@ -4,6 +4,7 @@ import {
   type AnchorRecord,
   candidateOf,
   type GreetedServer,
+  type PeerEntry,
   type PeerId,
   peerId,
   planAnchors,
@@ -105,7 +106,11 @@ export function anchorLines(
     ]),
   ]);
   if (record === undefined)
-    return [...table, survivalOf(greeted.length, silent).found, 'people look after these servers'];
+    return [
+      ...table,
+      survivalOf(greeted.length, silent, false).found,
+      'people look after these servers',
+    ];
   const now = record.anchors.map(({ peer }) => peer);
   const isSame = [...now].sort().join() === [...proposed].sort().join();
   const reasons = opinions.map(
@@ -113,18 +118,24 @@ export function anchorLines(
   );
   return [
     ...table,
-    survivalOf(greeted.length, silent).found,
+    ...survivalLines(greeted.length, silent),
     verdictOn(record, isSame, proposed),
     ...reasons,
   ];
 }
 
-/** The anchors of a cluster stay as they are: to propose others would be to propose what is refused. */
+/** The repair of what is wrong stands under it; that of one server alone is the proposal. */
+function survivalLines(total: number, silent: readonly string[]): readonly string[] {
+  const { found, repair = '' } = survivalOf(total, silent);
+  return silent.length === 0 ? [found] : [found, ...repair.split('\n')];
+}
+
+/** Several never become one again: to propose that would be to propose what is refused. */
 function verdictOn(record: AnchorRecord, isSame: boolean, proposed: readonly PeerId[]): string {
   if (isSame) return 'nobody better is there:';
-  const names = proposed.join(' ');
-  if (record.cluster === undefined) return `proposed: podmesh anchors set ${names}`;
-  return `steadier would be ${names}; this version cannot exchange anchors:`;
+  if (planAnchors(record, proposed).ok)
+    return `proposed: podmesh anchors set ${proposed.join(' ')}`;
+  return 'fewer than three machines are steady; those that are anchors stay it:';
 }
 
 interface Change {
@@ -140,13 +151,15 @@ async function change(world: World, client: Client, { record, names, json }: Cha
       advice:
         'podmesh changes only servers that its own daemons started (podmesh up without --nats).',
     });
-  const wanted = await knownPeers(client, names);
+  const peers = await client.peers.list();
+  const wanted = knownPeers(peers, record, names);
   const plan = planAnchors(record, wanted);
   if (!plan.ok) throw new CliError('arguments', plan.error, { advice: 'See: podmesh anchors' });
   if (plan.value.kind === 'nothing') {
     world.terminal.err('these are the anchors already; nothing to do\n');
     return EXIT.success;
   }
+  for (const warning of batteryWarnings(peers, record, wanted)) world.terminal.err(`${warning}\n`);
   const socket = await openDaemonSocket(world);
   await socket.post(PATH, { anchors: wanted });
   const told = await untilChanged(world, socket);
@@ -155,14 +168,35 @@ async function change(world: World, client: Client, { record, names, json }: Cha
   return EXIT.success;
 }
 
-async function knownPeers(client: Client, names: readonly string[]): Promise<readonly PeerId[]> {
-  const peers = (await client.peers.list()).map(({ peer }) => String(peer));
-  const unknown = names.find((name) => !peers.includes(name));
+/** An anchor that stays need not be there; who comes does. */
+function knownPeers(
+  entries: readonly PeerEntry[],
+  { anchors: now }: AnchorRecord,
+  names: readonly string[],
+): readonly PeerId[] {
+  const peers = entries.map(({ peer }) => String(peer));
+  const known = [...peers, ...now.map(({ peer }) => String(peer))];
+  const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined)
     throw new CliError('arguments', `no peer ${JSON.stringify(unknown)} is there`, {
       advice: `Those that are: ${peers.join(', ')}`,
     });
   return names.map(peerId);
+}
+
+/** A laptop is none by itself; whoever names one is told what that means. */
+function batteryWarnings(
+  peers: readonly PeerEntry[],
+  { anchors: now }: AnchorRecord,
+  wanted: readonly PeerId[],
+): readonly string[] {
+  return peers
+    .filter(({ peer, hardware }) => hardware.battery && wanted.includes(peer))
+    .filter(({ peer }) => !now.some((anchor) => anchor.peer === peer))
+    .map(
+      ({ peer }) =>
+        `${peer} has a battery, and is taken because you say so: each time it is closed or carried away, the mesh has lost an anchor`,
+    );
 }
 
 /** Shows the steps as they come. */

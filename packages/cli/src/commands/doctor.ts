@@ -37,7 +37,7 @@ async function examineMesh(world: World, given: string | undefined): Promise<rea
         reached,
         rolesFinding(url),
         versionsFinding(world.version, peers),
-        ...meshFindings(servers, peers),
+        ...meshFindings(servers, peers, record !== undefined),
       ];
     } finally {
       await client.close();
@@ -53,8 +53,9 @@ async function examineMesh(world: World, given: string | undefined): Promise<rea
 /** Of a mesh that does not work: which of its servers answer at all, as far as anybody here knows them. */
 async function silentAnchors(world: World, url: string): Promise<readonly Finding[]> {
   try {
-    const servers = await greetAnchors(world, await heardAnchors(url), url);
-    return servers.length < 2 ? [] : meshFindings(servers, []).slice(0, 1);
+    const record = await heardAnchors(url);
+    const servers = await greetAnchors(world, record, url);
+    return servers.length < 2 ? [] : meshFindings(servers, [], record !== undefined).slice(0, 1);
   } catch {
     // What is no address was said already.
     return [];

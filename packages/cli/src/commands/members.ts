@@ -1,3 +1,4 @@
+import type { AnchorRecord, ListedMember } from '@podmesh/core';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { openDaemonSocket } from '../home/daemon-socket.ts';
@@ -9,13 +10,27 @@ import type { World } from '../world.ts';
 /** `podmesh members`: from any machine of the mesh. */
 export async function members(world: World, { options }: Invocation): Promise<ExitCode> {
   return withClient(world, options.text('nats'), async (client) => {
-    const listed = await client.members.list();
+    const [entered, record] = await Promise.all([client.members.list(), client.anchors.read()]);
+    const listed = asTheyAre(entered, record);
     if (options.flag('json')) {
       const shown = listed.map(({ certificates: _, revoked: __, ...member }) => member);
       await printJson(world.terminal, shown);
     } else await printLines(world.terminal, memberTable(listed, world.now()));
     return EXIT.success;
   });
+}
+
+/** A peer that carries the mesh now is one of its anchors, as whatever it was invited. */
+function asTheyAre(
+  listed: readonly ListedMember[],
+  record: AnchorRecord | undefined,
+): readonly ListedMember[] {
+  const carries = new Set(record?.anchors.map(({ peer }) => String(peer)));
+  return listed.map((member) =>
+    carries.has(member.name) && member.revokedAtMs === undefined
+      ? { ...member, role: 'anchor' }
+      : member,
+  );
 }
 
 /** `podmesh revoke NAME|INVITATION` */

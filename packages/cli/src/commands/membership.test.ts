@@ -1,6 +1,7 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { joinLineText, MeshFolder, newInvitationSecret } from '@podmesh/authority';
+import { peerId } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
 import { FakeWorld } from '../fake-world.test-kit.ts';
 import { announceDaemon, fakeDaemon, say } from '../home/fake-daemon.test-kit.ts';
@@ -93,8 +94,20 @@ it('lists invitations and members, and takes back what is named', async () => {
   expect(desk).toMatch(/^desk +peer +2025-12-24 +10 s ago +member$/);
   expect(attic).toMatch(/^attic +peer +2025-12-24 +never +revoked 1 min ago$/);
   world.terminal.stdout = '';
+  world.anchors = {
+    read: async () => ({
+      generation: 2,
+      anchors: ['desk', 'attic'].map((name) => ({
+        ...{ peer: peerId(name), server: name, client: '10.0.0.1:4222' },
+      })),
+    }),
+  };
   expect(await world.run(['members', '--json'])).toBe(0);
   expect(world.terminal.stdout).not.toContain('certificates');
+  expect(JSON.parse(world.terminal.stdout)).toMatchObject([
+    { name: 'attic', role: 'peer' },
+    { name: 'desk', role: 'anchor' },
+  ]);
 });
 
 describe('podmesh join', () => {
@@ -168,8 +181,8 @@ describe('podmesh up --join', () => {
     };
     expect(await world.run(['up', '--detach', '--join', 'x'], { daemon })).toBe(2);
     expect(started).toEqual([]);
-    const words = ['up', '--detach', '--listen', '0.0.0.0', '--no-discovery'];
+    const words = ['up', '--detach', '--listen', '0.0.0.0', '--no-discovery', '--auto-anchors'];
     expect(await world.run(words, { daemon })).toBe(0);
-    expect(started).toEqual([['--listen', '0.0.0.0', '--no-discovery']]);
+    expect(started).toEqual([['--listen', '0.0.0.0', '--no-discovery', '--auto-anchors']]);
   });
 });

@@ -61,7 +61,7 @@ function daemonWords(options: Options): readonly string[] {
   const repeated = (['label', 'mirror'] as const).flatMap((name) =>
     options.texts(name).flatMap((text) => [`--${name}`, text]),
   );
-  const flags = ['allow-root', 'no-discovery'].filter((name) => options.flag(name));
+  const flags = ['allow-root', 'no-discovery', 'auto-anchors'].filter((name) => options.flag(name));
   return [...words, ...repeated, ...flags.map((name) => `--${name}`)];
 }
 

@@ -48,6 +48,7 @@ describe('which peers are proposed as anchors', () => {
     expect(opinions[0]).toEqual({
       peer: 'laptop',
       chosen: false,
+      isSuitable: false,
       reason: 'has a battery: laptops are carried away and closed',
     });
     expect(proposeAnchors([laptop, ...names(2)]).anchors).toHaveLength(1);
@@ -105,6 +106,12 @@ describe('how anchors are changed', () => {
       value: { kind: 'exchange', join: ['d'], leave: ['b'] },
     });
     expect(plan(['a', 'b', 'c'], ['c', 'a', 'b'])).toMatchObject({ value: { kind: 'nothing' } });
+    expect(plan(['a', 'b', 'c'], ['a', 'b', 'c', 'd', 'e'])).toMatchObject({
+      value: { kind: 'exchange', join: ['d', 'e'], leave: [] },
+    });
+    expect(plan(['a', 'b', 'c', 'd', 'e'], ['a', 'f', 'c'])).toMatchObject({
+      value: { kind: 'exchange', join: ['f'], leave: ['b', 'd', 'e'] },
+    });
   });
 
   it('refuses numbers that make no sense, and peers that are named twice', () => {
@@ -156,7 +163,13 @@ describe('what a mesh survives', () => {
     expect(survivalOf(2, [])).toMatchObject({ ok: false });
     const one = survivalOf(3, ['bob']);
     expect(one.found).toContain('survives no further loss; bob does not answer');
-    expect(one.repair).toContain('Start bob again');
+    expect(one.repair).toBe(
+      'Start bob again, or give its place to another: podmesh anchors replace bob NEW',
+    );
+    expect(survivalOf(3, ['bob'], false).repair).toBe('Start bob again');
+    expect(survivalOf(4, []).repair).toContain('podmesh anchors set with 3 of them');
+    expect(survivalOf(4, [], false).repair).not.toContain('podmesh');
+    expect(survivalOf(1, [], false).repair).toBeUndefined();
     const two = survivalOf(3, ['ann', 'bob']);
     expect(two.ok).toBe(false);
     expect(two.found).toContain('1 of 3 anchors answer, 2 are needed: the mesh stands still');

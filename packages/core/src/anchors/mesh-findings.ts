@@ -24,13 +24,15 @@ export const CLOCK_OFFSET_MS_MAX = 1_000;
 /** A machine with less than this claims nothing; an anchor stops to store. */
 export const DISK_FULL_BYTES = 2 ** 30;
 
-/** How the mesh is, in words: what it survives, and what is going to hurt. */
+/** How the mesh is, in words: what it survives, and what is going to hurt. `isOwn`: as of `survivalOf`. */
 export function meshFindings(
   servers: readonly GreetedServer[],
   peers: readonly PeerEntry[],
+  isOwn = true,
 ): readonly MeshFinding[] {
   const silent = servers.filter(({ version }) => version === undefined).map(({ name }) => name);
-  const anchors = { check: 'anchors', required: true, ...survivalOf(servers.length, silent) };
+  const survival = survivalOf(servers.length, silent, isOwn);
+  const anchors = { check: 'anchors', required: true, ...survival };
   return [anchors, ...serverVersions(servers), clocks(peers), disks(peers)];
 }
 

@@ -18,6 +18,8 @@ export interface AnchorCandidate {
 export interface AnchorOpinion {
   readonly peer: PeerId;
   readonly chosen: boolean;
+  /** Whether nothing speaks against it, chosen or not. */
+  readonly isSuitable: boolean;
   readonly reason: string;
 }
 
@@ -53,9 +55,10 @@ export function proposeAnchors(candidates: readonly AnchorCandidate[]): AnchorPr
     const { peer } = candidate;
     const isChosen = chosen.includes(peer);
     const against = reasons.get(peer);
-    if (isChosen) return { peer, chosen: true, reason: against ?? praise(candidate) };
+    const isSuitable = against === undefined;
+    if (isChosen) return { peer, chosen: true, isSuitable, reason: against ?? praise(candidate) };
     const enough = `${praise(candidate)}; ${chosen.length === 1 ? 'three steady machines are needed for more than one anchor' : `${chosen.length} are enough`}`;
-    return { peer, chosen: false, reason: against ?? enough };
+    return { peer, chosen: false, isSuitable, reason: against ?? enough };
   });
   return { anchors: chosen, opinions };
 }

@@ -13,8 +13,11 @@ export interface Survival {
   readonly repair?: string;
 }
 
-/** What the mesh survives, in words, and what to do about it where that is less than it could be. */
-export function survivalOf(total: number, silent: readonly string[]): Survival {
+/**
+ * What the mesh survives, in words, and what to do about it where that is less than it could be. `isOwn`: daemons look
+ * after the servers, not people.
+ */
+export function survivalOf(total: number, silent: readonly string[], isOwn = true): Survival {
   const alive = total - silent.length;
   const left = lossesLeft(total, alive);
   const gone = silent.length === 0 ? '' : `; ${silent.join(' and ')} ${verb(silent)} not answer`;
@@ -24,8 +27,8 @@ export function survivalOf(total: number, silent: readonly string[]): Survival {
       ok: false,
       found: `${alive} of ${total} anchors answer, ${quorumOf(total)} are needed: the mesh stands still${gone}`,
       repair:
-        `Everything waits and nothing is lost. Bring ${missing === 1 ? 'one' : missing} of them back: no command ` +
-        'of this version can do without',
+        `Everything waits and nothing is lost. Bring ${missing === 1 ? 'one' : missing} of them back, on any machine ` +
+        'that has its disk and its address: no command of this version can do without',
     };
   }
   if (total === 1)
@@ -33,13 +36,13 @@ export function survivalOf(total: number, silent: readonly string[]): Survival {
       ok: true,
       found:
         'one anchor: the only copy of everything; the mesh stops with it, and a dead disk is a dead mesh',
-      repair: 'With three steady machines: podmesh anchors set A B C',
+      ...(isOwn ? { repair: 'With three steady machines: podmesh anchors set A B C' } : {}),
     };
   if (total % 2 === 0)
     return {
       ok: false,
       found: `${total} anchors survive ${losses(left)}, no more than ${total - 1} would${gone}`,
-      repair: 'One fewer survives as much; this version cannot take one out.',
+      repair: `One fewer survives as much${isOwn ? `: podmesh anchors set with ${total - 1} of them` : ''}`,
     };
   const found = `${total} anchors, ${alive} of them answer: the mesh survives ${losses(left)}${gone}`;
   if (silent.length === 0) return { ok: true, found };
@@ -47,7 +50,11 @@ export function survivalOf(total: number, silent: readonly string[]): Survival {
     ok: left > 0,
     found,
     repair: silent
-      .map((name) => `Start ${name} again: this version cannot put another in its place`)
+      .map((name) =>
+        isOwn
+          ? `Start ${name} again, or give its place to another: podmesh anchors replace ${name} NEW`
+          : `Start ${name} again`,
+      )
       .join('\n'),
   };
 }

@@ -6,6 +6,7 @@ import {
   type AnchorOrder,
   type AnchorPapers,
   askMover,
+  ClusterAdmin,
   connectMesh,
   followAnchors,
   type MeshConnection,
@@ -32,6 +33,7 @@ export interface AnchorDeskParts {
   /** A connection of the system account, to be closed. */
   readonly system: () => Promise<MeshConnection>;
   readonly onStep: (step: MoveStep) => void;
+  readonly onExchangeStep: (step: ExchangeStep) => void;
   /** Of whoever holds the keys of the mesh; nobody else changes its anchors. */
   readonly papers?: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
   /** Hears of each record of the anchors, for whoever starts later. */
@@ -44,7 +46,9 @@ export class AnchorDesk {
   readonly #mover: AnchorMover;
   readonly #exchange: AnchorExchange;
   readonly #stop = new AbortController();
-  #moving: { told: string } | undefined;
+  #moving: { told: string; readonly isWaitedFor: boolean } | undefined;
+  #change: Promise<unknown> = Promise.resolve();
+  #heard: AnchorRecord | undefined;
   #lastMove = 'no';
   #work: Promise<unknown> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
@@ -57,18 +61,29 @@ export class AnchorDesk {
       if (parts.papers === undefined) throw new Error('the keys of the mesh are not here');
       return parts.papers(anchor, request);
     };
-    const tell = (step: ExchangeStep): void => {
-      parts.logger.info({ step }, 'exchanging anchors');
-      if (this.#moving !== undefined) this.#moving.told = step;
+    const tell = (told: string): void => {
+      if (this.#moving !== undefined) this.#moving.told = told;
     };
-    this.#exchange = new AnchorExchange({ seat, connection, system, order, papers, onStep: tell });
+    this.#exchange = new AnchorExchange({
+      ...{ seat, connection, system, order, papers },
+      onStep: (step) => {
+        parts.logger.info({ step }, 'exchanging anchors');
+        tell(step);
+        parts.onExchangeStep(step);
+      },
+      onTrouble: (error) => {
+        parts.logger.warn({ err: error }, 'an exchange of anchors waits; trying again');
+        tell(`waiting: ${textOf(error)}`);
+      },
+      signal: this.#stop.signal,
+    });
     this.#mover = new AnchorMover({
       seat,
       order,
       papers,
       onStep: (step) => {
         parts.logger.info({ step }, 'moving the mesh to other anchors');
-        if (this.#moving !== undefined) this.#moving.told = step;
+        tell(step);
         parts.onStep(step);
       },
       onTrouble: (error) =>
@@ -97,25 +112,24 @@ export class AnchorDesk {
     serveAnchorOrders(connection, serving, signal);
     const onRecordRead = (record: AnchorRecord): void => {
       logger.info({ record }, `${record.anchors.length} anchors carry the mesh`);
+      this.#heard = record;
       onRecord(record);
       void this.#inTurn(() => seat.confirm(record)).catch((error: unknown) =>
         logger.error({ err: error }, 'seat'),
       );
     };
-    const recovery = this.#exchange
-      .recover()
-      .catch((error: unknown) => logger.warn({ err: error }, 'exchange of anchors'));
     this.#work = Promise.all([
-      recovery,
       followAnchors(connection, onRecordRead, signal),
       this.#watchJoined(),
+      this.#watchDismissed(),
     ]);
+    this.#settleLeft();
   }
 
   /** Harmless when never started, or called twice. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    await this.#work;
+    await Promise.all([this.#work, this.#change]);
   }
 
   /** A mesh that never had a record gets its first one from the server that is alone. */
@@ -127,7 +141,17 @@ export class AnchorDesk {
 
   /** How the change goes that was asked for last. */
   get told(): string {
-    return this.#moving?.told ?? this.#lastMove;
+    return this.#moving?.isWaitedFor === true ? this.#moving.told : this.#lastMove;
+  }
+
+  /** Nobody else changes who carries the mesh. */
+  get hasKeys(): boolean {
+    return this.#parts.papers !== undefined;
+  }
+
+  /** What this peer carries; undefined while that is being changed. */
+  get carried(): AnchorRecord | undefined {
+    return this.#moving === undefined ? this.#parts.seat.record : undefined;
   }
 
   async #carryOut(order: AnchorOrder): Promise<AnchorAnswer> {
@@ -163,27 +187,49 @@ export class AnchorDesk {
     const at = seat.seat;
     if (papers === undefined) throw new Error('the keys of the mesh are not on this machine');
     if (at.kind !== 'open') throw new Error(`${seat.peer} carries no server (${at.kind})`);
-    if (this.#moving !== undefined) throw new Error(`a change is under way: ${this.#moving.told}`);
-    const plan = planAnchors(at.record, wanted);
+    const stuckAt = this.#exchange.stuckAt;
+    if (this.#moving !== undefined && stuckAt === undefined)
+      throw new Error(`a change is under way: ${this.#moving.told}`);
+    const plan = planAnchors(stuckAt ?? at.record, wanted);
     if (!plan.ok) throw new Error(plan.error);
-    if (plan.value.kind === 'nothing') return 'nothing';
-    this.#moving = { told: 'begun' };
-    const move = this.#carry(plan.value).then(
-      (told) => {
-        this.#lastMove = told;
-      },
-      (error: unknown) => {
-        this.#lastMove = `failed: ${error instanceof Error ? error.message : String(error)}`;
+    const { value } = plan;
+    if (value.kind === 'nothing') return 'nothing';
+    this.#exchange.interrupt();
+    this.#begin(true, async () => {
+      try {
+        this.#lastMove = await this.#carry(value);
+      } catch (error) {
+        this.#lastMove = `failed: ${textOf(error)}`;
         logger.error({ err: error }, 'could not change the anchors');
-      },
-    );
-    this.#work = Promise.all([
-      this.#work,
-      move.finally(() => {
-        this.#moving = undefined;
-      }),
-    ]);
+      }
+    });
     return 'begun';
+  }
+
+  /** What an exchange left that was interrupted, by whatever. */
+  #settleLeft(): void {
+    const { logger, papers } = this.#parts;
+    if (papers === undefined || !this.#exchange.isPending || this.#stop.signal.aborted) return;
+    this.#begin(false, async () => {
+      const record = await this.#exchange.recover();
+      logger.info({ record }, 'an exchange of anchors that was interrupted is settled');
+    });
+  }
+
+  /** One change after the other. */
+  #begin(isWaitedFor: boolean, act: () => Promise<void>): void {
+    const moving = { told: 'begun', isWaitedFor };
+    this.#moving = moving;
+    this.#change = this.#change
+      .then(act)
+      .catch((error: unknown) => {
+        this.#parts.logger.debug({ err: error }, 'a change of anchors was interrupted');
+      })
+      .then(() => {
+        if (this.#moving !== moving) return;
+        this.#moving = undefined;
+        this.#settleLeft();
+      });
   }
 
   async #carry(plan: Exclude<AnchorPlan, { kind: 'nothing' }>): Promise<string> {
@@ -231,6 +277,29 @@ export class AnchorDesk {
     }
   }
 
+  /** Whoever is none of the anchors any more, and was away when it was told so, ends its server by itself. */
+  async #watchDismissed(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await systemClock.sleep(ASK_MOVER_MS, signal);
+      if (!signal.aborted) await this.#leaveIfDismissed().catch(() => undefined);
+    }
+  }
+
+  async #leaveIfDismissed(): Promise<void> {
+    const { seat, system } = this.#parts;
+    const record = this.#heard;
+    const at = seat.seat;
+    if (at.kind !== 'open' || record === undefined || at.record.cluster !== record.cluster) return;
+    const own = at.record.anchors.find(({ peer }) => peer === seat.peer)?.server;
+    if (own === undefined || record.anchors.some(({ server }) => server === own)) return;
+    const connection = await system();
+    const members = await new ClusterAdmin(connection).members().finally(() => connection.close());
+    // Until it is taken out it may have what nobody else has yet.
+    if (members.every(({ server }) => server !== own))
+      await this.#inTurn(() => seat.confirm(record, true));
+  }
+
   async #askMover(): Promise<void> {
     const { seat } = this.#parts.seat;
     if (seat.kind !== 'joining') return;
@@ -240,3 +309,5 @@ export class AnchorDesk {
     if (outlook === 'given-up') await this.#inTurn(() => this.#parts.seat.abandon(generation));
   }
 }
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

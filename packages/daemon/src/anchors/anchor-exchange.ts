@@ -7,9 +7,10 @@ import {
   ClusterAdmin,
   type MeshConnection,
   type PapersRequest,
+  scaleStreams,
   untilOnOthers,
 } from '@podmesh/jetstream';
-import { isLoopback } from '@podmesh/transfer';
+import { isLoopback, systemClock } from '@podmesh/transfer';
 import { hostOf } from './anchor-place.ts';
 import type { AnchorSeat } from './anchor-seat.ts';
 
@@ -21,21 +22,60 @@ export interface ExchangeParts {
   readonly order: (peer: PeerId, order: AnchorOrder) => Promise<AnchorAnswer>;
   readonly papers: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
   readonly onStep: (step: ExchangeStep) => void;
+  /** What has to be done and could not be: it is tried again. */
+  readonly onTrouble: (error: unknown) => void;
+  /** Of the daemon. */
+  readonly signal: AbortSignal;
 }
 
-/** Where an exchange stands. */
+/** Where an exchange stands; a test ends the daemon after each. */
 export type ExchangeStep = 'reserved' | 'noted' | 'joined' | 'recorded' | 'left';
 
+/** A server that has to be given all that there is of the cluster may take its time. */
+const JOIN_MS = 60_000;
+/** Those who joined before a crash are there soon after it, or were never told to join. */
+const REJOIN_MS = 20_000;
+const AGAIN_MS = 1_000;
+
+interface Joiner {
+  readonly anchor: Anchor;
+  readonly request: PapersRequest;
+}
+
 /**
- * Exchanges members of a cluster while it works: the new ones join and have everything before the record names them,
- * and nobody leaves before it does. Each step can be done again: what was noted is finished after a crash. The facts
- * themselves stay in the same cluster all the time, so there is never a second truth; a record only says where it is.
+ * Exchanges members of a cluster while it works. The facts themselves stay in the same cluster all the time, so there is
+ * never a second truth; a record only says where it is. What is going to be done is noted on this disk first. Until the
+ * mesh has the new record it may be undone, by a record of a still higher generation with the old anchors, after which
+ * the new one can never be written; from then on it is finished. Nobody leaves before all it had is on the others.
  */
 export class AnchorExchange {
   readonly #parts: ExchangeParts;
+  #settling = new AbortController();
+  /** What the mesh's record says, while there is more to be done about it than could be done. */
+  #stuckAt: AnchorRecord | undefined;
 
   constructor(parts: ExchangeParts) {
     this.#parts = parts;
+  }
+
+  /** Whether an earlier one is neither finished nor undone. */
+  get isPending(): boolean {
+    const { seat } = this.#parts.seat;
+    return (
+      seat.kind === 'open' &&
+      seat.attempt !== undefined &&
+      seat.record.cluster === seat.attempt.cluster
+    );
+  }
+
+  /** The truth of an exchange that waits for a server that may never come back: another may take its place. */
+  get stuckAt(): AnchorRecord | undefined {
+    return this.#stuckAt;
+  }
+
+  /** Ends the wait of such a one; the next one goes on from there. */
+  interrupt(): void {
+    this.#settling.abort();
   }
 
   async run(join: readonly PeerId[], leave: readonly PeerId[]): Promise<AnchorRecord> {
@@ -46,81 +86,186 @@ export class AnchorExchange {
       throw new Error(
         `${seat.peer} has the keys of the mesh, and looks after its anchors: it stays one`,
       );
-    const { record, attempt } = at;
-    const generation = Math.max(record.generation, attempt?.generation ?? 0) + 1;
-    const joined: { readonly anchor: Anchor; readonly request: PapersRequest }[] = [];
+    const record = this.#stuckAt ?? at.record;
+    await this.#refuseWhereSilent(record, join, leave);
+    const generation = Math.max(record.generation, at.attempt?.generation ?? 0) + 1;
+    const joiners: Joiner[] = [];
     for (const peer of join) {
       const { anchor, request } = await order(peer, { kind: 'reserve', generation });
       if (anchor?.peer !== peer || request === undefined)
         throw new Error(`${peer} names no address for its server`);
       refuseUnreachable(anchor, record);
-      joined.push({ anchor, request });
+      joiners.push({ anchor, request });
     }
     onStep('reserved');
     const stay = record.anchors.filter(({ peer }) => !leave.includes(peer));
-    const next = { ...record, generation, anchors: [...stay, ...joined.map((one) => one.anchor)] };
+    const next = { ...record, generation, anchors: [...stay, ...joiners.map((one) => one.anchor)] };
     await seat.write({ kind: 'open', record, attempt: next });
     onStep('noted');
-    const secret = await seat.servers.secretOf(ownServer(record, seat.peer));
-    for (const { anchor, request } of joined) {
-      const papers = await this.#parts.papers(anchor, request);
-      const mover = seat.peer;
-      await order(anchor.peer, { kind: 'join', record: next, mover, papers, secret });
-    }
-    return this.#finish(next);
+    const failure = await this.#gather(next, joiners).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    const truth = await this.#settle(failure === undefined ? JOIN_MS : 0);
+    if (truth.generation === generation) return truth;
+    throw failure ?? new Error('those who joined went away again');
   }
 
-  /** After a start: what was noted is finished, if the mesh can do it now. */
-  async recover(): Promise<void> {
-    const { seat } = this.#parts.seat;
-    if (seat.kind !== 'open' || seat.attempt === undefined) return;
-    if (seat.attempt.cluster === seat.record.cluster) await this.#finish(seat.attempt);
+  /** After a start: what was noted is finished, or undone. */
+  async recover(): Promise<AnchorRecord> {
+    return this.#settle(REJOIN_MS);
   }
 
-  async #finish(next: AnchorRecord): Promise<AnchorRecord> {
-    const { seat, connection, system, onStep } = this.#parts;
+  /** One after the other: each that comes raises the number of those that must agree. */
+  async #gather(next: AnchorRecord, joiners: readonly Joiner[]): Promise<void> {
+    const { seat, system, order, signal } = this.#parts;
+    const secret = await seat.servers.secretOf(ownServer(next, seat.peer));
     const own = await system();
     try {
-      const admin = new ClusterAdmin(own);
-      const servers = next.anchors.map(({ server }) => server);
-      await admin.untilMembers(servers);
-      onStep('joined');
-      await new AnchorBook(connection).write(next);
-      const { seat: at } = seat;
-      const before = at.kind === 'open' ? at.record : next;
-      await seat.write({ kind: 'open', record: next });
-      onStep('recorded');
-      await this.#dismiss(admin, before, servers);
-      onStep('left');
-      return next;
+      for (const { anchor, request } of joiners) {
+        const papers = await this.#parts.papers(anchor, request);
+        await order(anchor.peer, {
+          kind: 'join',
+          record: next,
+          mover: seat.peer,
+          papers,
+          secret,
+        });
+        await new ClusterAdmin(own).untilMembers([anchor.server], signal, JOIN_MS);
+      }
     } finally {
       await own.close();
     }
   }
 
-  /** Everything moves off those that the record does not name any more; then they end. */
-  async #dismiss(
-    admin: ClusterAdmin,
-    before: AnchorRecord,
-    servers: readonly string[],
-  ): Promise<void> {
-    const { connection, order, seat } = this.#parts;
-    for (const { server } of await admin.members()) {
-      if (servers.includes(server)) continue;
-      if (await admin.answers(server)) {
-        await admin.evacuate(server);
-        await untilOnOthers(connection, server, async () => !(await admin.answers(server)));
-        const peer = before.anchors.find((one) => one.server === server)?.peer;
-        const { record } = seat;
-        // Who does not hear it ends by itself when it is started the next time.
-        if (peer !== undefined && record !== undefined)
-          await order(peer, { kind: 'leave', record }).catch(() => undefined);
+  /** Until what is noted is finished or undone: a mesh cannot be left in between. */
+  async #settle(patienceMs: number): Promise<AnchorRecord> {
+    this.#settling = new AbortController();
+    this.#stuckAt = undefined;
+    const signal = AbortSignal.any([this.#settling.signal, this.#parts.signal]);
+    for (;;) {
+      const own = await this.#parts.system().catch(() => undefined);
+      try {
+        if (own === undefined) throw new Error('none of the anchors answers');
+        const admin = new ClusterAdmin(own);
+        const truth = await this.#truth(admin, patienceMs, signal);
+        this.#parts.onStep('recorded');
+        await this.#follow(admin, truth, signal).catch((error: unknown) => {
+          this.#stuckAt = truth;
+          throw error;
+        });
+        this.#stuckAt = undefined;
+        return truth;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        this.#parts.onTrouble(error);
+        await systemClock.sleep(AGAIN_MS, signal);
+      } finally {
+        await own?.close();
       }
-      await admin.remove(server);
-      await connection.ensureLiveLog();
-      await untilOnOthers(connection, server);
     }
   }
+
+  /** What the mesh says, and says it where nobody has: the new anchors if all have joined, the old ones if not. */
+  async #truth(
+    admin: ClusterAdmin,
+    patienceMs: number,
+    signal: AbortSignal,
+  ): Promise<AnchorRecord> {
+    const { seat, connection, onStep } = this.#parts;
+    const { record, attempt } = pendingOf(seat);
+    const book = new AnchorBook(connection);
+    const known = await book.read();
+    if (known !== undefined && known.generation >= attempt.generation) return known;
+    const before = record.anchors.map(({ server }) => server);
+    const joined = attempt.anchors.map(({ server }) => server).filter((it) => !before.includes(it));
+    const isWhole = await admin.untilMembers(joined, signal, patienceMs).then(
+      () => true,
+      () => false,
+    );
+    signal.throwIfAborted();
+    if (isWhole) onStep('joined');
+    return book.write(isWhole ? attempt : { ...record, generation: attempt.generation + 1 });
+  }
+
+  /** As many copies as there are to be, none of them on those that the record does not name any more. */
+  async #follow(admin: ClusterAdmin, truth: AnchorRecord, signal: AbortSignal): Promise<void> {
+    const { seat, connection, onStep } = this.#parts;
+    const servers = truth.anchors.map(({ server }) => server);
+    const silent = await silentOf(admin, servers);
+    const copies = truth.anchors.length >= 5 ? 5 : 3;
+    // Where one is away they would wait for it; whoever takes its place brings it about.
+    if (silent.length === 0) await scaleStreams(connection, copies, signal);
+    for (const { server } of await admin.members())
+      if (!servers.includes(server)) await this.#dismiss(admin, { server, truth, silent }, signal);
+    onStep('left');
+    await seat.write({ kind: 'open', record: truth });
+  }
+
+  /** Everything moves off a server that works; then it ends. */
+  async #dismiss(admin: ClusterAdmin, goes: Dismissal, signal: AbortSignal): Promise<void> {
+    const { connection, order, seat } = this.#parts;
+    const { server, truth: record, silent } = goes;
+    const { record: before, attempt } = pendingOf(seat);
+    if (await admin.answers(server)) {
+      await admin.evacuate(server);
+      const isGone = async () => !(await admin.answers(server));
+      await untilOnOthers(connection, server, { isGone, silent, signal });
+      const known = [...before.anchors, ...attempt.anchors];
+      const peer = known.find((one) => one.server === server)?.peer;
+      // Who does not hear it finds out by itself.
+      if (peer !== undefined) await order(peer, { kind: 'leave', record }).catch(() => undefined);
+    }
+    await admin.remove(server);
+    await connection.ensureLiveLog();
+    await untilOnOthers(connection, server, { silent, signal });
+  }
+
+  /** What has to be copied to those that stay needs them; only who is gone may be replaced without them. */
+  async #refuseWhereSilent(
+    record: AnchorRecord,
+    join: readonly PeerId[],
+    leave: readonly PeerId[],
+  ): Promise<void> {
+    const own = await this.#parts.system();
+    const admin = new ClusterAdmin(own);
+    const silent = await silentOf(
+      admin,
+      record.anchors.map(({ server }) => server),
+    ).finally(() => own.close());
+    const quiet = record.anchors.filter(({ server }) => silent.includes(server));
+    const stays = quiet.find(({ peer }) => !leave.includes(peer));
+    const isReplacing = join.length === leave.length && leave.every((peer) => isOf(peer, quiet));
+    if (stays !== undefined && !isReplacing)
+      throw new Error(
+        `${stays.peer} does not answer, and stays: start it again, or give its place to another first: ` +
+          `podmesh anchors replace ${stays.peer} NEW`,
+      );
+  }
+}
+
+interface Dismissal {
+  readonly server: string;
+  readonly truth: AnchorRecord;
+  readonly silent: readonly string[];
+}
+
+const isOf = (peer: PeerId, anchors: readonly Anchor[]): boolean =>
+  anchors.some((anchor) => anchor.peer === peer);
+
+async function silentOf(
+  admin: ClusterAdmin,
+  servers: readonly string[],
+): Promise<readonly string[]> {
+  const silent: string[] = [];
+  for (const server of servers) if (!(await admin.answers(server))) silent.push(server);
+  return silent;
+}
+
+function pendingOf({ seat }: AnchorSeat) {
+  if (seat.kind !== 'open' || seat.attempt === undefined)
+    throw new Error('no exchange of anchors is noted here');
+  return { record: seat.record, attempt: seat.attempt };
 }
 
 function ownServer(record: AnchorRecord, peer: PeerId): string {

@@ -9,10 +9,13 @@ import {
 import type { Anchor, PeerId } from '@podmesh/core';
 import {
   type AnchorPapers,
+  ClusterAdmin,
   dialMesh,
+  JetStreamPeerDirectory,
   type MeshConnection,
   type PapersRequest,
 } from '@podmesh/jetstream';
+import { systemClock } from '@podmesh/transfer';
 import type { Logger } from 'pino';
 import type { ServeAddress } from '../configuration.ts';
 import type { DaemonParts } from '../daemon-parts.ts';
@@ -20,11 +23,12 @@ import type { Home } from '../home.ts';
 import type { Route } from '../local-api.ts';
 import type { Membership } from '../membership/open-membership.ts';
 import type { StartedParts } from '../started-parts.ts';
-import { killMoveAt } from '../test-hooks.ts';
+import { autoPatience, killChangeAt } from '../test-hooks.ts';
 import { AnchorDesk, type AnchorDeskParts } from './anchor-desk.ts';
 import { hostOf } from './anchor-place.ts';
 import { anchorRoutes } from './anchor-routes.ts';
 import { AnchorSeat } from './anchor-seat.ts';
+import { AutoAnchorsWatch } from './auto-anchors-watch.ts';
 
 export interface SeatParts {
   readonly home: Home;
@@ -75,7 +79,38 @@ export async function openAnchors(
     mesh,
     ...(papers === undefined ? {} : { papers }),
   });
+  if (parts.configuration.autoAnchors) watchAnchors(parts, started, { connection, system, desk });
   return anchorRoutes(desk);
+}
+
+/** Only whoever has the keys can make anchors. */
+function watchAnchors(
+  { peer, logger }: DaemonParts,
+  started: StartedParts,
+  way: Pick<AnchorDeskParts, 'connection' | 'system'> & { readonly desk: AnchorDesk },
+): void {
+  const { connection, system, desk } = way;
+  if (!desk.hasKeys) {
+    logger.warn('--auto-anchors does nothing here: the keys of the mesh are on another machine');
+    return;
+  }
+  const answering = async (): Promise<readonly string[]> => {
+    const own = await system();
+    const servers = await new ClusterAdmin(own).survey().finally(() => own.close());
+    return servers.map(({ server }) => server);
+  };
+  const watch = new AutoAnchorsWatch({
+    self: peer,
+    peers: new JetStreamPeerDirectory(connection),
+    record: () => desk.carried,
+    answering,
+    change: (wanted) => desk.change(wanted),
+    clock: systemClock,
+    logger,
+    patience: autoPatience(process.env),
+  });
+  started.add('auto-anchors', () => watch.stop());
+  watch.start();
 }
 
 async function openDesk(
@@ -89,7 +124,8 @@ async function openDesk(
   const desk = new AnchorDesk({
     ...more,
     logger,
-    onStep: killMoveAt(process.env, home.path),
+    onStep: killChangeAt('move', process.env, home.path),
+    onExchangeStep: killChangeAt('exchange', process.env, home.path),
     onRecord: (record) =>
       void mesh
         .setAnchors(record)

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
-import { uptime } from 'node:os';
 import type { Clock, Standing } from '@podmesh/core';
 import { findNatsServer } from '@podmesh/jetstream';
+import { machineUptime } from '../test-hooks.ts';
 
 /** Room on a disk is looked at this often. */
 const LOOK_MS = 10_000;
@@ -39,7 +39,7 @@ export class MachineStanding {
 
   current(): Standing {
     return {
-      uptimeSeconds: Math.floor(uptime()),
+      uptimeSeconds: machineUptime(this.#env),
       freeDiskBytes: this.#freeDiskBytes,
       ...(this.#serverVersion === undefined ? {} : { serverVersion: this.#serverVersion }),
       clockMs: Date.now(),

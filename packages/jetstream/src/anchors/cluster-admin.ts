@@ -91,8 +91,12 @@ export class ClusterAdmin {
   }
 
   /** Resolves when all of these vote and have everything of the cluster's own state. */
-  async untilMembers(servers: readonly string[], signal?: AbortSignal): Promise<void> {
-    await this.#until(`${servers.join(', ')} to be in the cluster`, JOIN_MS, signal, (state) =>
+  async untilMembers(
+    servers: readonly string[],
+    signal?: AbortSignal,
+    patienceMs = JOIN_MS,
+  ): Promise<void> {
+    await this.#until(`${servers.join(', ')} to be in the cluster`, patienceMs, signal, (state) =>
       servers.every((name) =>
         state.members.some(
           ({ server, current, offline }) => server === name && current && !offline,

@@ -1,0 +1,90 @@
+import {
+  type AnchorRecord,
+  AUTO_ANCHORS_PATIENCE,
+  type AutoAnchorsMemory,
+  type AutoAnchorsPatience,
+  autoAnchors,
+  type Clock,
+  candidateOf,
+  type PeerDirectory,
+  type PeerId,
+} from '@podmesh/core';
+import type { Logger } from 'pino';
+
+export interface AutoAnchorsParts {
+  readonly self: PeerId;
+  readonly peers: Pick<PeerDirectory, 'list'>;
+  /** Undefined while this peer carries no server. */
+  readonly record: () => AnchorRecord | undefined;
+  /** Names of all servers that answer now. */
+  readonly answering: () => Promise<readonly string[]>;
+  /** Throws a sentence when it cannot be now. */
+  readonly change: (wanted: readonly PeerId[]) => unknown;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly patience?: AutoAnchorsPatience;
+}
+
+/** Several looks in each time that something must have been so. */
+const LOOKS = 15;
+
+/** Makes the steadiest machines anchors without being asked, where the keys of the mesh are and its owner wants that. */
+export class AutoAnchorsWatch {
+  readonly #parts: AutoAnchorsParts;
+  readonly #stop = new AbortController();
+  #loop: Promise<void> = Promise.resolve();
+  #memory: AutoAnchorsMemory | undefined;
+
+  constructor(parts: AutoAnchorsParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#loop = this.#watch();
+  }
+
+  /** Harmless when never started, or called twice. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#loop;
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#stop;
+    const { clock, patience = AUTO_ANCHORS_PATIENCE } = this.#parts;
+    while (!signal.aborted) {
+      await clock.sleep(patience.steadyMs / LOOKS, signal);
+      // While the mesh cannot tell, nothing is known; a long time of it is forgotten like a sleep.
+      if (!signal.aborted) await this.#look().catch(() => undefined);
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { self, peers, clock, change, logger, patience } = this.#parts;
+    const record = this.#parts.record();
+    if (record === undefined) return;
+    const [entries, answering] = await Promise.all([peers.list(), this.#parts.answering()]);
+    const now = record.anchors.map(({ peer }) => peer);
+    const { memory, wanted } = autoAnchors(
+      this.#memory,
+      {
+        record,
+        self,
+        candidates: entries.map((entry) => candidateOf(entry, now)),
+        silent: record.anchors
+          .filter(({ server }) => !answering.includes(server))
+          .map(({ peer }) => peer),
+      },
+      clock.nowMs(),
+      patience,
+    );
+    this.#memory = memory;
+    if (wanted === undefined || this.#stop.signal.aborted) return;
+    logger.info({ anchors: wanted }, 'taking other anchors, as --auto-anchors says');
+    try {
+      change(wanted);
+    } catch (error) {
+      logger.warn({ err: error }, 'the anchors stay what they are');
+    }
+  }
+}

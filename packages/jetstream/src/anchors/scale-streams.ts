@@ -1,0 +1,37 @@
+import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
+import { MeshSilentError } from '../mesh-errors.ts';
+import { streamNames } from '../mesh-streams.ts';
+import { isAborted, pause } from '../pause.ts';
+import { asking } from '../port-error.ts';
+import { untilAnswered } from '../until-answered.ts';
+import { isWhole } from './until-on-others.ts';
+
+/** Of one stream; who waits for longer, because it is large, asks again. */
+const WHOLE_MS = 60_000;
+const LOOK_MS = 200;
+
+/**
+ * Gives every stream of a cluster so many copies, one after the other, while all are used; resolves when the copies have
+ * everything. Three copies on five servers would survive one loss, not two. Safe to repeat; throws a retryable error.
+ */
+export async function scaleStreams(
+  mesh: MeshConnection,
+  replicas: 3 | 5,
+  signal?: AbortSignal,
+): Promise<void> {
+  const infoOf = (stream: string) =>
+    untilAnswered(`look at stream ${stream}`, () => mesh.jsm.streams.info(stream));
+  for (const stream of streamNames()) {
+    const { config } = await infoOf(stream);
+    // One copy alone is live output of a mesh that was one server; it may be lost, and is made anew.
+    if (config.num_replicas === 1) continue;
+    const what = `keep ${replicas} copies of stream ${stream}`;
+    if (config.num_replicas !== replicas)
+      await asking(what, () => mesh.jsm.streams.update(stream, { num_replicas: replicas }));
+    const deadline = monotonicMs() + WHOLE_MS;
+    while (!isWhole(await infoOf(stream), [])) {
+      if (monotonicMs() > deadline || isAborted(signal)) throw new MeshSilentError(what);
+      await pause(LOOK_MS, signal);
+    }
+  }
+}

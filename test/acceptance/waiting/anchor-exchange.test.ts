@@ -1,0 +1,194 @@
+import type { Graph } from '@podmesh/core';
+import type { ExchangeStep } from '@podmesh/daemon';
+import { AnchorBook, type Mesh, type MeshConnection, openMesh } from '@podmesh/jetstream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newRunId } from '../../bench/bench-mesh.ts';
+import { putGraph } from '../../bench/put-graph.ts';
+import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
+import type { DaemonProcess } from '../../process-kit/daemon-process.ts';
+import { PublishedRun } from '../../process-kit/published-run.ts';
+import { untilSeen } from '../../process-kit/within.ts';
+import { untilGeneration, YoungMesh } from '../../process-kit/young-mesh.ts';
+
+const MINUTES = 60_000;
+const LOOK_MS = 500;
+const TASKS = 120;
+
+const sleepers = (count: number): Graph =>
+  busyboxGraph([
+    {
+      id: 'work',
+      count,
+      cache: false,
+      command: shell('sleep 3', 'echo $PODMESH_INDEX > /tmp/out'),
+      outputs: { out: 'file:/tmp/out' },
+    },
+  ]);
+
+describe('the anchors of a cluster', () => {
+  let young: YoungMesh;
+  let connection: MeshConnection;
+  let mesh: Mesh;
+
+  beforeEach(() => {
+    young = new YoungMesh();
+  });
+  afterEach(() => young.ending.end(), 3 * MINUTES);
+
+  /** Three of them, and a client. */
+  async function begin(env: Readonly<Record<string, string>> = {}) {
+    await young.start(env);
+    const moved = await young.setAnchors();
+    expect(moved.code, moved.err).toBe(0);
+    connection = await young.connect();
+    mesh = openMesh(connection);
+    young.ending.defer(() => mesh.stop());
+    const [ann, bob, cid] = young.peers;
+    if (ann === undefined || bob === undefined || cid === undefined) throw new Error('nobody');
+    return { ann, bob, cid };
+  }
+
+  /** As the command line does it: again, while leaders are elected. */
+  async function publish(graph: Graph): Promise<PublishedRun> {
+    const run = newRunId();
+    const isTaken = () =>
+      putGraph(mesh, run, graph).then(
+        () => true,
+        () => false,
+      );
+    await untilSeen(3 * MINUTES, () => `run ${run} to be taken`, isTaken, LOOK_MS);
+    const witness = () => young.peers.map(({ said }) => said.slice(-2_000)).join('\n');
+    const published = PublishedRun.follow(mesh, run, witness);
+    young.ending.defer(() => published.stop());
+    return published;
+  }
+
+  /** Whoever types a command while leaders are elected is told that the mesh stands still. */
+  async function change(generation: number, ...words: readonly string[]): Promise<number> {
+    const book = new AnchorBook(connection);
+    const isAnswered = () =>
+      Promise.all([book.read(), mesh.peers.list()]).then(
+        () => true,
+        () => false,
+      );
+    await untilSeen(3 * MINUTES, () => 'the mesh to go on', isAnswered, LOOK_MS);
+    const said = await young.type(young.ann, 'anchors', ...words);
+    expect(said.code, said.err).toBe(0);
+    return untilGeneration(connection, generation);
+  }
+
+  const namesOf = (...daemons: readonly DaemonProcess[]) => daemons.map(({ name }) => name);
+
+  it(
+    'one that is gone and one that works are replaced, three become five and three again, while a run goes on',
+    async () => {
+      const { ann, bob, cid } = await begin();
+      const dan = await young.add('dan');
+      const eve = await young.add('eve', {}, 'anchor');
+      const fay = await young.add('fay');
+      const run = await publish(sleepers(TASKS));
+      const done = () => run.of('attempt-succeeded').length;
+      await run.until('attempt-succeeded', () => done() >= 5);
+
+      await young.pullThePlug(cid);
+      expect(await change(3, 'replace', cid.name, dan.name)).toBe(3);
+      expect(await change(4, 'retire', bob.name, eve.name)).toBe(3);
+      const own = await young.type(ann, 'anchors', 'retire', ann.name, fay.name);
+      expect([own.code, own.err.includes('it stays one')]).toEqual([1, true]);
+      const five = namesOf(ann, bob, dan, eve, fay);
+      expect(await change(5, 'set', ...five)).toBe(5);
+      const members = await young.type(fay, 'members');
+      expect(members.out).toMatch(new RegExp(`${fay.name} +anchor `));
+      expect(members.out).toMatch(new RegExp(`${cid.name} +peer `));
+
+      // Everything is there five times: any two may go.
+      await young.pullThePlug(dan);
+      await young.pullThePlug(bob);
+      expect((await run.untilEnd(5 * MINUTES)).state, run.told()).toBe('succeeded');
+      expect(run.violations()).toEqual([]);
+      expect(done()).toBe(TASKS);
+      const told = await young.type(ann, 'anchors');
+      expect(told.out).toContain('survives no further loss');
+      expect(told.out).toContain(`podmesh anchors replace ${dan.name} NEW`);
+      expect(await change(6, 'set', ...namesOf(ann, eve, fay))).toBe(3);
+
+      // And those who are left really carry it: without another of them they have to agree.
+      await young.pullThePlug(fay);
+      const after = await publish(sleepers(3));
+      expect((await after.untilEnd()).state, after.told()).toBe('succeeded');
+      expect((await mesh.runLog.runs()).map(({ run: id }) => id)).toContain(run.run);
+    },
+    15 * MINUTES,
+  );
+
+  it(
+    'are exchanged wholly or not at all, whenever whoever does it is killed',
+    async () => {
+      const steps: readonly ExchangeStep[] = ['reserved', 'noted', 'joined', 'recorded', 'left'];
+      const { ann, bob, cid } = await begin({ PODMESH_KILL_EXCHANGE_AT: steps.join() });
+      const dan = await young.add('dan');
+      const known: string[] = [];
+      let [goes, comes] = [cid, dan];
+      for (const step of steps) {
+        const run = await publish(sleepers(1));
+        known.push(run.run);
+        const before = await recordOf(connection);
+        const killed = ann.end();
+        const said = await young.type(ann, 'anchors', 'replace', goes.name, comes.name);
+        expect(said.code).not.toBe(0);
+        expect((await killed).signal, step).toBe('SIGKILL');
+        await ann.start();
+
+        expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+        const wanted = step === 'reserved' || step === 'noted' ? goes : comes;
+        await untilSeen(
+          3 * MINUTES,
+          () => `${wanted.name} to be an anchor after "${step}"; ${ann.said.slice(-2_000)}`,
+          async () =>
+            isIn(await recordOf(connection), ann, bob, wanted) && (await isSettled(ann, wanted)),
+          LOOK_MS,
+        );
+        const after = await recordOf(connection);
+        expect(after.generation > before.generation, step).toBe(step !== 'reserved');
+        if (wanted === comes) [goes, comes] = [comes, goes];
+      }
+      // Whoever came and went is free to come again, and the mesh survives the loss of one.
+      const last = await young.type(ann, 'anchors', 'replace', goes.name, comes.name);
+      expect(last.code, last.err).toBe(0);
+      await young.pullThePlug(bob);
+      const run = await publish(sleepers(2));
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      const runs = (await mesh.runLog.runs()).map(({ run: id }) => String(id));
+      for (const one of known) expect(runs).toContain(one);
+    },
+    20 * MINUTES,
+  );
+
+  /** Whether nothing is under way any more: a change to what there is says so. */
+  async function isSettled(ann: DaemonProcess, third: DaemonProcess): Promise<boolean> {
+    const seat = await young.seatOf(ann);
+    return seat.attempt === undefined && JSON.stringify(seat.record).includes(third.name);
+  }
+});
+
+const isIn = (
+  { anchors }: { readonly anchors: readonly { readonly peer: string }[] },
+  ...daemons: readonly DaemonProcess[]
+): boolean =>
+  anchors.length === daemons.length &&
+  daemons.every(({ name }) => anchors.some(({ peer }) => peer === name));
+
+async function recordOf(connection: MeshConnection) {
+  const book = new AnchorBook(connection);
+  let record = await book.read().catch(() => undefined);
+  await untilSeen(
+    3 * MINUTES,
+    () => 'the record of anchors',
+    async () => {
+      record ??= await book.read().catch(() => undefined);
+      return record !== undefined;
+    },
+  );
+  if (record === undefined) throw new Error('no record');
+  return record;
+}
