@@ -21,10 +21,14 @@ export class YoungMesh {
   readonly ending = new Ending();
   folder = '';
 
-  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+  /** `words`: for the first one. */
+  async start(
+    env: Readonly<Record<string, string>> = {},
+    words: readonly string[] = [],
+  ): Promise<void> {
     this.folder = await mkdtemp(join(tmpdir(), 'podmesh-anchors-'));
     this.ending.defer(() => removeFolder(this.folder));
-    await this.add('ann', env);
+    await this.add('ann', env, { words });
     for (const name of ['bob', 'cid']) await this.add(name);
   }
 
@@ -82,12 +86,17 @@ export class YoungMesh {
   async add(
     name: string,
     env: Readonly<Record<string, string>> = {},
-    role = 'peer',
+    { role = 'peer', words = [] }: { role?: string; words?: readonly string[] } = {},
   ): Promise<DaemonProcess> {
     const unique = `${name}-${randomBytes(3).toString('hex')}`;
     const home = join(this.folder, unique);
-    const words = ['--runtime', 'podman', '--registry-port', '0', '--no-discovery'];
-    const daemon = new DaemonProcess({ name: unique, home, cores: 4, env, words });
+    const plain = ['--runtime', 'podman', '--registry-port', '0', '--no-discovery'];
+    const daemon = new DaemonProcess({
+      ...{ name: unique, home, cores: 4 },
+      // A steady machine of its own, whatever runs the test.
+      env: { PODMESH_PRETEND_HOST: unique, PODMESH_PRETEND_UPTIME: '100000', ...env },
+      words: [...plain, ...words],
+    });
     if (this.peers.length > 0) await this.#join(daemon, role);
     this.peers.push(daemon);
     this.ending.defer(() => removeContainers({ peer: unique }));

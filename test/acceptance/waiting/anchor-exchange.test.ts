@@ -84,7 +84,7 @@ describe('the anchors of a cluster', () => {
     async () => {
       const { ann, bob, cid } = await begin();
       const dan = await young.add('dan');
-      const eve = await young.add('eve', {}, 'anchor');
+      const eve = await young.add('eve', {}, { role: 'anchor' });
       const fay = await young.add('fay');
       const run = await publish(sleepers(TASKS));
       const done = () => run.of('attempt-succeeded').length;

@@ -11,16 +11,19 @@ export const ANCHORS: CommandShape = {
   options: {},
   details: [
     'An anchor is a peer whose nats-server keeps everything and votes: one while there is one machine, three',
-    'to survive the loss of one. Alone it shows them, and whom it proposes, with the reasons. "set A B C" goes',
+    'to survive the loss of one, five of two. Alone it shows them, and whom it proposes, with the reasons. "set A B C" goes',
     'over from one to three: all that there is is copied while runs go on, in a pause of seconds in which nothing',
     'can be stored; claims are kept. Whatever dies meanwhile, the mesh is on the old anchor or on the new ones.',
     '"replace GONE NEW" gives the place of one that does not come back to another, "retire PEER [NEW]" that of one',
-    'that works; nothing pauses. All of it on the machine that made the mesh, which stays an anchor.',
-    'A laptop is proposed only while it is alone.',
+    'that works; "set" with others, or with five or three of them, exchanges as many as it takes. Nothing pauses,',
+    'and whatever dies meanwhile, it is finished or was never begun. All of it on the machine that made the mesh,',
+    'which stays an anchor; "podmesh up --auto-anchors" there does it unasked. A laptop is proposed only while it is',
+    'alone, and taken when you name it. Of two of three that are gone for good one disk has to come back.',
   ],
   examples: [
     'podmesh anchors',
     'podmesh anchors set attic desk lab-1',
     'podmesh anchors replace desk lab-2',
+    'podmesh anchors set attic lab-1 lab-2 lab-3 nas',
   ],
 };

@@ -24,6 +24,8 @@ import type { AnchorSeat } from './anchor-seat.ts';
 const LOOK_MS = 1_000;
 /** Whoever moves the mesh is asked after this long whether it still does. */
 const ASK_MOVER_MS = 20_000;
+/** Whoever is in no record any more asks this often whether it is still a member of the cluster. */
+const DISMISSED_MS = 5_000;
 const CONNECT_MS = 5_000;
 
 export interface AnchorDeskParts {
@@ -149,9 +151,9 @@ export class AnchorDesk {
     return this.#parts.papers !== undefined;
   }
 
-  /** What this peer carries; undefined while that is being changed. */
+  /** What this peer carries; undefined while that is being changed and nobody is needed for it. */
   get carried(): AnchorRecord | undefined {
-    return this.#moving === undefined ? this.#parts.seat.record : undefined;
+    return this.#moving === undefined ? this.#parts.seat.record : this.#exchange.stuckAt;
   }
 
   async #carryOut(order: AnchorOrder): Promise<AnchorAnswer> {
@@ -281,8 +283,8 @@ export class AnchorDesk {
   async #watchDismissed(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      await systemClock.sleep(ASK_MOVER_MS, signal);
-      if (!signal.aborted) await this.#leaveIfDismissed().catch(() => undefined);
+      await this.#leaveIfDismissed().catch(() => undefined);
+      await systemClock.sleep(DISMISSED_MS, signal);
     }
   }
 

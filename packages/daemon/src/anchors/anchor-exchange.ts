@@ -107,8 +107,11 @@ export class AnchorExchange {
       (error: unknown) => error,
     );
     const truth = await this.#settle(failure === undefined ? JOIN_MS : 0);
-    if (truth.generation === generation) return truth;
-    throw failure ?? new Error('those who joined went away again');
+    if (isSame(truth, next)) return truth;
+    throw (
+      failure ??
+      new Error('those who joined went away again, or others were made anchors meanwhile')
+    );
   }
 
   /** After a start: what was noted is finished, or undone. */
@@ -192,12 +195,17 @@ export class AnchorExchange {
   async #follow(admin: ClusterAdmin, truth: AnchorRecord, signal: AbortSignal): Promise<void> {
     const { seat, connection, onStep } = this.#parts;
     const servers = truth.anchors.map(({ server }) => server);
-    const silent = await silentOf(admin, servers);
-    const copies = truth.anchors.length >= 5 ? 5 : 3;
+    const members = (await admin.members()).map(({ server }) => server);
+    const silent = await silentOf(admin, [...new Set([...servers, ...members])]);
+    const goes = members.filter((server) => !servers.includes(server));
+    // Those who are gone first: nobody waits for their copies, nor may they be among the fewer that are kept.
+    for (const server of goes.filter((one) => silent.includes(one)))
+      await this.#remove(admin, { server, truth, silent }, signal);
     // Where one is away they would wait for it; whoever takes its place brings it about.
-    if (silent.length === 0) await scaleStreams(connection, copies, signal);
-    for (const { server } of await admin.members())
-      if (!servers.includes(server)) await this.#dismiss(admin, { server, truth, silent }, signal);
+    if (!servers.some((server) => silent.includes(server)))
+      await scaleStreams(connection, truth.anchors.length >= 5 ? 5 : 3, signal);
+    for (const server of goes.filter((one) => !silent.includes(one)))
+      await this.#dismiss(admin, { server, truth, silent }, signal);
     onStep('left');
     await seat.write({ kind: 'open', record: truth });
   }
@@ -205,20 +213,25 @@ export class AnchorExchange {
   /** Everything moves off a server that works; then it ends. */
   async #dismiss(admin: ClusterAdmin, goes: Dismissal, signal: AbortSignal): Promise<void> {
     const { connection, order, seat } = this.#parts;
-    const { server, truth: record, silent } = goes;
+    const { server, truth: record } = goes;
     const { record: before, attempt } = pendingOf(seat);
-    if (await admin.answers(server)) {
-      await admin.evacuate(server);
-      const isGone = async () => !(await admin.answers(server));
-      await untilOnOthers(connection, server, { isGone, silent, signal });
-      const known = [...before.anchors, ...attempt.anchors];
-      const peer = known.find((one) => one.server === server)?.peer;
-      // Who does not hear it finds out by itself.
-      if (peer !== undefined) await order(peer, { kind: 'leave', record }).catch(() => undefined);
-    }
+    await admin.evacuate(server);
+    const isGone = async () => !(await admin.answers(server));
+    // Also for the copies of one that is away: as long as they are not there, this one is needed.
+    await untilOnOthers(connection, server, { isGone, signal });
+    const known = [...before.anchors, ...attempt.anchors];
+    const peer = known.find((one) => one.server === server)?.peer;
+    // Who does not hear it finds out by itself.
+    if (peer !== undefined) await order(peer, { kind: 'leave', record }).catch(() => undefined);
+    await this.#remove(admin, goes, signal);
+  }
+
+  async #remove(admin: ClusterAdmin, goes: Dismissal, signal: AbortSignal): Promise<void> {
+    const { connection } = this.#parts;
+    const { server, truth, silent } = goes;
     await admin.remove(server);
     await connection.ensureLiveLog();
-    await untilOnOthers(connection, server, { silent, signal });
+    await untilOnOthers(connection, server, { silent, copies: truth.anchors.length, signal });
   }
 
   /** What has to be copied to those that stay needs them; only who is gone may be replaced without them. */
@@ -249,6 +262,11 @@ interface Dismissal {
   readonly truth: AnchorRecord;
   readonly silent: readonly string[];
 }
+
+/** Somebody else who has the keys may have been faster. */
+const isSame = (a: AnchorRecord, b: AnchorRecord): boolean =>
+  a.generation === b.generation &&
+  `${a.anchors.map(({ server }) => server)}` === `${b.anchors.map(({ server }) => server)}`;
 
 const isOf = (peer: PeerId, anchors: readonly Anchor[]): boolean =>
   anchors.some((anchor) => anchor.peer === peer);

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshFolder } from '@podmesh/authority';
-import { peerId } from '@podmesh/core';
+import { parseAnchorRecord, peerId } from '@podmesh/core';
 import type { EmbeddedNatsServer } from '@podmesh/jetstream';
 import { expect, it } from 'vitest';
 import { temporaryFolder } from '../store/store.test-kit.ts';
@@ -14,21 +14,24 @@ async function newSeat(said?: object | string) {
   await mkdir(folder);
   if (said !== undefined)
     await writeFile(file, typeof said === 'string' ? said : JSON.stringify(said));
+  const mesh = new MeshFolder(join(folder, '..', 'mesh'));
   const seat = new AnchorSeat({
     ...{ file, folder, peer: peerId('new-name'), env: {} },
-    mesh: new MeshFolder(join(folder, '..', 'mesh')),
+    mesh,
     listen: { host: '127.0.0.1', port: 0 },
     onEvent: () => undefined,
   });
   const started: string[] = [];
-  seat.servers.alone = async () =>
+  const counted = (name: string) => async () =>
     ({
-      name: 'alone',
+      name,
       served: '127.0.0.1:4222',
-      start: async () => void started.push('alone'),
+      start: async () => void started.push(name),
       stop: async () => undefined,
     }) as unknown as EmbeddedNatsServer;
-  return { seat, started };
+  seat.servers.alone = counted('alone');
+  seat.servers.member = counted('member');
+  return { seat, started, mesh };
 }
 
 const anchor = { peer: 'old-name', server: 'alone', client: '127.0.0.1:4000' };
@@ -50,6 +53,24 @@ it('a home that is no anchor of its cluster starts no server', async () => {
   const { seat, started } = await newSeat({ kind: 'open', record });
   await seat.start(true);
   expect([started, seat.server]).toEqual([[], undefined]);
+});
+
+it('a server that is in no record any more serves, also after a start, until all it has is elsewhere', async () => {
+  const self = {
+    ...{ peer: 'new-name', server: 'new-name-g2-00aa11', client: '127.0.0.1:4000' },
+    route: '127.0.0.1:6000',
+  };
+  const record = { generation: 2, cluster: 'c', anchors: [self] };
+  const { seat, started, mesh } = await newSeat({ kind: 'open', record });
+  const next = parseAnchorRecord({ generation: 3, cluster: 'c', anchors: [anchor] });
+  if (next === undefined) throw new Error('no record');
+  await mesh.setPlace({ mesh: 'home', member: 'new-name', servers: ['127.0.0.1:4000'] });
+  await mesh.setAnchors(next);
+  await seat.start(true);
+  await seat.confirm(next);
+  expect([started, seat.record?.generation]).toEqual([['member'], 2]);
+  await seat.confirm(next, true);
+  expect([seat.seat.kind, seat.server]).toEqual(['none', undefined]);
 });
 
 it('a home that lost its seat begins no second mesh', async () => {

@@ -70,7 +70,8 @@ export class AnchorSeat {
       await this.write({ kind: 'open', record, attempt: next });
     }
     const known = await this.#options.mesh.anchors();
-    if (known !== undefined) await this.confirm(known, true);
+    // Whoever is none of them any more may have what the others do not have yet: that is asked later.
+    if (known !== undefined) await this.confirm(known);
     if (this.#seat.kind === 'none' && !first) return;
     await this.serve();
     const seat = this.#seat;

@@ -75,3 +75,25 @@ test(
   },
   6 * MINUTES,
 );
+
+test(
+  'two of five that are gone are taken out, and the three that are left have all of it',
+  async () => {
+    await scaleStreams(mesh, 5);
+    await append();
+    const silent = ['one', 'two'];
+    await servers[0]?.end('SIGKILL');
+    await servers[1]?.end('SIGKILL');
+    for (const name of silent) {
+      await admin.remove(name);
+      await mesh.ensureLiveLog();
+      await untilOnOthers(mesh, name, { silent, copies: 3 });
+    }
+    await scaleStreams(mesh, 3);
+    expect(await copiesOf()).toEqual([3]);
+    await servers[2]?.end('SIGKILL');
+    await append();
+    expect((await mesh.jsm.streams.info(RUN_STREAM)).state.messages).toBe(2 * (FACTS + 1));
+  },
+  6 * MINUTES,
+);

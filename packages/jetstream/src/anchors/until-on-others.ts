@@ -13,6 +13,8 @@ export interface UntilOnOthersOptions {
   readonly isGone?: () => Promise<boolean>;
   /** Servers that do not answer: nobody waits for their copies. */
   readonly silent?: readonly string[];
+  /** Of a stream that is going to have fewer copies than now. */
+  readonly copies?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -23,13 +25,14 @@ export interface UntilOnOthersOptions {
 export async function untilOnOthers(
   mesh: MeshConnection,
   server: string,
-  { isGone = async () => false, silent = [], signal }: UntilOnOthersOptions = {},
+  { isGone = async () => false, silent = [], copies, signal }: UntilOnOthersOptions = {},
 ): Promise<void> {
   for (const stream of streamNames()) {
     const deadline = monotonicMs() + MOVED_MS;
     for (;;) {
       const info = await mesh.jsm.streams.info(stream).catch(() => undefined);
-      if (info !== undefined && isWhole(info, silent) && !placesOf(info).includes(server)) break;
+      if (info !== undefined && isWhole(info, silent, copies) && !placesOf(info).includes(server))
+        break;
       if (await isGone()) return;
       if (monotonicMs() > deadline || isAborted(signal))
         throw new MeshSilentError(`stream ${stream} does not leave ${server}`);
@@ -39,11 +42,15 @@ export async function untilOnOthers(
 }
 
 /** Whether all copies that were asked for are there, and those that can be are behind in nothing. */
-export function isWhole({ config, cluster }: StreamInfo, silent: readonly string[]): boolean {
+export function isWhole(
+  { config, cluster }: StreamInfo,
+  silent: readonly string[],
+  copies: number = config.num_replicas,
+): boolean {
   const others = cluster?.replicas ?? [];
   return (
     cluster?.leader !== undefined &&
-    others.length === config.num_replicas - 1 &&
+    others.length >= Math.min(copies, config.num_replicas) - 1 &&
     others.every(
       ({ name, current, offline, lag }) =>
         silent.includes(name) || (current && offline !== true && (lag ?? 0) === 0),
