@@ -7,7 +7,7 @@ export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
 export * from './anchors/greet-server.ts';
 export { scaleStreams } from './anchors/scale-streams.ts';
-export { untilOnOthers } from './anchors/until-on-others.ts';
+export { untilLedByOthers, untilOnOthers } from './anchors/until-on-others.ts';
 export {
   type ArtifactSource,
   digestFile,

@@ -8,6 +8,7 @@ import {
   type MeshConnection,
   type PapersRequest,
   scaleStreams,
+  untilLedByOthers,
   untilOnOthers,
 } from '@podmesh/jetstream';
 import { isLoopback, systemClock } from '@podmesh/transfer';
@@ -199,8 +200,9 @@ export class AnchorExchange {
     const silent = await silentOf(admin, [...new Set([...servers, ...members])]);
     const goes = members.filter((server) => !servers.includes(server));
     // Those who are gone first: nobody waits for their copies, nor may they be among the fewer that are kept.
-    for (const server of goes.filter((one) => silent.includes(one)))
-      await this.#remove(admin, { server, truth, silent }, signal);
+    const gone = goes.filter((one) => silent.includes(one));
+    if (gone.length > 0) await untilLedByOthers(connection, silent, signal);
+    for (const server of gone) await this.#remove(admin, { server, truth, silent }, signal);
     // Where one is away they would wait for it; whoever takes its place brings it about.
     if (!servers.some((server) => silent.includes(server)))
       await scaleStreams(connection, truth.anchors.length >= 5 ? 5 : 3, signal);

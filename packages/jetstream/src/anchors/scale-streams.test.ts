@@ -9,7 +9,7 @@ import { untilAnswered } from '../until-answered.ts';
 import { ClusterAdmin } from './cluster-admin.ts';
 import { scaleStreams } from './scale-streams.ts';
 import { ServerGroup, type TestServer } from './server-group.test-kit.ts';
-import { untilOnOthers } from './until-on-others.ts';
+import { untilLedByOthers, untilOnOthers } from './until-on-others.ts';
 
 const MINUTES = 60_000;
 const FACTS = 20;
@@ -77,6 +77,22 @@ test(
 );
 
 test(
+  'nobody is taken out whose copies are the majority, however silent they are',
+  async () => {
+    const { cluster } = await mesh.jsm.streams.info(RUN_STREAM);
+    const places = [cluster?.leader ?? '', ...(cluster?.replicas ?? []).map(({ name }) => name)];
+    const wait = new AbortController();
+    const waiting = untilLedByOthers(mesh, places.slice(0, 2), wait.signal);
+    wait.abort();
+    await expect(waiting).rejects.toThrow(
+      `has no majority without ${places.slice(0, 2).join(', ')}`,
+    );
+    await untilLedByOthers(mesh, []);
+  },
+  2 * MINUTES,
+);
+
+test(
   'two of five that are gone are taken out, and the three that are left have all of it',
   async () => {
     await scaleStreams(mesh, 5);
@@ -84,6 +100,7 @@ test(
     const silent = ['one', 'two'];
     await servers[0]?.end('SIGKILL');
     await servers[1]?.end('SIGKILL');
+    await untilLedByOthers(mesh, silent);
     for (const name of silent) {
       await admin.remove(name);
       await mesh.ensureLiveLog();

@@ -28,16 +28,35 @@ export async function untilOnOthers(
   { isGone = async () => false, silent = [], copies, signal }: UntilOnOthersOptions = {},
 ): Promise<void> {
   for (const stream of streamNames()) {
-    const deadline = monotonicMs() + MOVED_MS;
-    for (;;) {
+    const isSo = async () => {
       const info = await mesh.jsm.streams.info(stream).catch(() => undefined);
-      if (info !== undefined && isWhole(info, silent, copies) && !placesOf(info).includes(server))
-        break;
-      if (await isGone()) return;
-      if (monotonicMs() > deadline || isAborted(signal))
-        throw new MeshSilentError(`stream ${stream} does not leave ${server}`);
-      await pause(LOOK_MS, signal);
-    }
+      const hasLeft =
+        info !== undefined && isWhole(info, silent, copies) && !placesOf(info).includes(server);
+      return hasLeft || (await isGone());
+    };
+    await until(`stream ${stream} does not leave ${server}`, isSo, signal);
+  }
+}
+
+/**
+ * Resolves when of every stream a majority of the copies is on servers other than these, with everything. Taken out before
+ * that, a server that is merely cut off would take along what only it and others of these have.
+ */
+export async function untilLedByOthers(
+  mesh: MeshConnection,
+  silent: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const stream of streamNames()) {
+    const isSo = async () => {
+      const info = await mesh.jsm.streams.info(stream).catch(() => undefined);
+      if (info === undefined || !isWhole(info, silent, 1)) return false;
+      const others = placesOf(info).filter((server) => !silent.includes(server));
+      return (
+        !silent.includes(info.cluster?.leader ?? '') && others.length * 2 > placesOf(info).length
+      );
+    };
+    await until(`stream ${stream} has no majority without ${silent.join(', ')}`, isSo, signal);
   }
 }
 
@@ -56,6 +75,18 @@ export function isWhole(
         silent.includes(name) || (current && offline !== true && (lag ?? 0) === 0),
     )
   );
+}
+
+async function until(
+  why: string,
+  isSo: () => Promise<boolean>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const deadline = monotonicMs() + MOVED_MS;
+  while (!(await isSo())) {
+    if (monotonicMs() > deadline || isAborted(signal)) throw new MeshSilentError(why);
+    await pause(LOOK_MS, signal);
+  }
 }
 
 const placesOf = ({ cluster }: StreamInfo): readonly string[] => [
