@@ -30,7 +30,7 @@ export interface ExchangeParts {
 }
 
 /** Where an exchange stands; a test ends the daemon after each. */
-export type ExchangeStep = 'reserved' | 'noted' | 'joined' | 'recorded' | 'left';
+export type ExchangeStep = 'reserved' | 'noted' | 'joined' | 'recorded' | 'left' | 'undone';
 
 /** A server that has to be given all that there is of the cluster may take its time. */
 const JOIN_MS = 60_000;
@@ -153,12 +153,15 @@ export class AnchorExchange {
         if (own === undefined) throw new Error('none of the anchors answers');
         const admin = new ClusterAdmin(own);
         const truth = await this.#truth(admin, patienceMs, signal);
-        this.#parts.onStep('recorded');
+        const isDone = isSame(truth, pendingOf(this.#parts.seat).attempt);
+        this.#parts.onStep(isDone ? 'recorded' : 'undone');
         await this.#follow(admin, truth, signal).catch((error: unknown) => {
           this.#stuckAt = truth;
           throw error;
         });
         this.#stuckAt = undefined;
+        if (isDone) this.#parts.onStep('left');
+        await this.#parts.seat.write({ kind: 'open', record: truth });
         return truth;
       } catch (error) {
         if (signal.aborted) throw error;
@@ -194,7 +197,7 @@ export class AnchorExchange {
 
   /** As many copies as there are to be, none of them on those that the record does not name any more. */
   async #follow(admin: ClusterAdmin, truth: AnchorRecord, signal: AbortSignal): Promise<void> {
-    const { seat, connection, onStep } = this.#parts;
+    const { connection } = this.#parts;
     const servers = truth.anchors.map(({ server }) => server);
     const members = (await admin.members()).map(({ server }) => server);
     const silent = await silentOf(admin, [...new Set([...servers, ...members])]);
@@ -208,8 +211,6 @@ export class AnchorExchange {
       await scaleStreams(connection, truth.anchors.length >= 5 ? 5 : 3, signal);
     for (const server of goes.filter((one) => !silent.includes(one)))
       await this.#dismiss(admin, { server, truth, silent }, signal);
-    onStep('left');
-    await seat.write({ kind: 'open', record: truth });
   }
 
   /** Everything moves off a server that works; then it ends. */
