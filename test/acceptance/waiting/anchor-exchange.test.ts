@@ -38,8 +38,14 @@ describe('the anchors of a cluster', () => {
   /** Three of them, and a client. */
   async function begin(env: Readonly<Record<string, string>> = {}) {
     await young.start(env);
-    const moved = await young.setAnchors();
-    expect(moved.code, moved.err).toBe(0);
+    // A copy that fails, as where two find the same port of one machine free, leaves the mesh where it is.
+    let said = '';
+    const isMoved = async () => {
+      const { code, err } = await young.setAnchors();
+      said = err;
+      return code === 0;
+    };
+    await untilSeen(3 * MINUTES, () => `three anchors; ${said}`, isMoved, LOOK_MS);
     connection = await young.connect();
     mesh = openMesh(connection);
     young.ending.defer(() => mesh.stop());

@@ -3,6 +3,7 @@ import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshSilentError } from '../mesh-errors.ts';
 import { streamNames } from '../mesh-streams.ts';
 import { isAborted, pause } from '../pause.ts';
+import { LOG_STREAM } from '../subjects.ts';
 
 /** Of one stream; who waits for longer, because it is large, asks again. */
 const MOVED_MS = 60_000;
@@ -47,7 +48,8 @@ export async function untilLedByOthers(
   silent: readonly string[],
   signal?: AbortSignal,
 ): Promise<void> {
-  for (const stream of streamNames()) {
+  // Live output may have one copy only, and be lost with it.
+  for (const stream of streamNames().filter((name) => name !== LOG_STREAM)) {
     const isSo = async () => {
       const info = await mesh.jsm.streams.info(stream).catch(() => undefined);
       if (info === undefined || !isWhole(info, silent, 1)) return false;
