@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Authority, MeshFolder } from '@podmesh/authority';
+import { Authority, MeshFolder, memberAddress } from '@podmesh/authority';
 import { type MeshAddress, rolePermissions } from '@podmesh/jetstream';
 
 const NAME = 'observer';
@@ -18,25 +18,14 @@ export class NightObserver {
     const options = { directory, permissions: rolePermissions(), now: Date.now };
     const authority = await Authority.open(options);
     if (authority === undefined) throw new Error(`${directory} has no keys`);
-    return this.#address(servers, 'anchor', await authority.mint({ role: 'anchor', name: NAME }));
+    const credentials = await authority.mint({ role: 'anchor', name: NAME });
+    const member = { name: NAME, role: 'anchor', credentials } as const;
+    return { ...(await memberAddress(this.#folder, ['user'])), servers, member };
   }
 
   /** As who looks after the servers. */
   async system(servers: readonly string[]): Promise<MeshAddress> {
-    const credentials = await this.#folder.credentials('system');
-    if (credentials === undefined) throw new Error(`${this.#home} looks after no servers`);
-    return this.#address(servers, 'system', credentials);
-  }
-
-  async #address(
-    servers: readonly string[],
-    role: 'anchor' | 'system',
-    credentials: string,
-  ): Promise<MeshAddress> {
-    const certificates = await this.#folder.certificates();
-    if (certificates === undefined) throw new Error(`${this.#home} has no certificates`);
-    const { ca } = certificates;
-    return { servers, tls: true, member: { name: NAME, role, credentials }, certificates: { ca } };
+    return { ...(await memberAddress(this.#folder, ['system'])), servers };
   }
 
   get #folder(): MeshFolder {
