@@ -99,10 +99,16 @@ export async function ensureStreams(
 const STREAMS_MS = 15_000;
 const LOOK_MS = 250;
 
-/** Makes the stream of live output again, the only one that has one copy and may be lost with its server. */
+/**
+ * The stream of live output in a cluster: the only one that may have one copy, and be lost with its server. Such a one
+ * cannot be moved to another server, either (`persist_mode: async`), and gives way to one with copies.
+ */
 export async function ensureLiveLog(jsm: JetStreamManager): Promise<void> {
-  for (const wanted of wantedStreams({ replicas: 3 }))
-    if (wanted.name === LOG_STREAM) await createOrRead(jsm, wanted);
+  for (const wanted of wantedStreams({ replicas: 3 })) {
+    if (wanted.name !== LOG_STREAM) continue;
+    await replaceLostLog(jsm, wanted);
+    await createOrRead(jsm, wanted);
+  }
 }
 
 /** As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. */

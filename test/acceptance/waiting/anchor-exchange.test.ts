@@ -12,7 +12,7 @@ import { untilGeneration, YoungMesh } from '../../process-kit/young-mesh.ts';
 
 const MINUTES = 60_000;
 const LOOK_MS = 500;
-const TASKS = 120;
+const TASKS = 60;
 
 const sleepers = (count: number): Graph =>
   busyboxGraph([

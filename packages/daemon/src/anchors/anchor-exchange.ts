@@ -202,6 +202,7 @@ export class AnchorExchange {
     const members = (await admin.members()).map(({ server }) => server);
     const silent = await silentOf(admin, [...new Set([...servers, ...members])]);
     const goes = members.filter((server) => !servers.includes(server));
+    await connection.ensureLiveLog();
     // Those who are gone first: nobody waits for their copies, nor may they be among the fewer that are kept.
     const gone = goes.filter((one) => silent.includes(one));
     if (gone.length > 0) await untilLedByOthers(connection, silent, signal);
