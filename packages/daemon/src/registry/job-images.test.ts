@@ -182,6 +182,9 @@ describe('an image that a job left as an archive', () => {
     if (elsewhere !== undefined) await peer.knows();
     expect(await peer.resolve()).toEqual(ok('pulled'));
     expect(peer.brought()).toBe(1);
+    // Nothing large comes twice, once as a layer and once in the archive.
+    const came = peer.transfers.map(({ artifact }) => artifact);
+    expect(came).not.toContain(idOf('the base'));
     expect(peer.asked.at(-1)).toBe(`pull ${local(MANIFEST)}`);
     expect(await peer.ports.archivedImages.find(ID)).toMatchObject({ digest: MANIFEST });
   });

@@ -25,7 +25,7 @@ export interface JobImagesParts {
   };
   readonly archived: ArchivedImages;
   readonly images: Pick<MeshImages, 'read' | 'bring'>;
-  readonly blobs: Pick<ArtifactBlobs, 'bring' | 'read'>;
+  readonly blobs: Pick<ArtifactBlobs, 'areAllSomewhere' | 'bring' | 'read'>;
   readonly store: Pick<DiskStore, 'write' | 'has' | 'index' | 'runPins'>;
   readonly served: Pick<ServedManifests, 'serve'>;
   readonly runtime: Pick<ContainerRuntime, 'resolveImage' | 'loadImage'>;
@@ -181,7 +181,10 @@ export class JobImages implements ImageArchives {
     image: MeshImage,
     { progress, signal }: ArchiveWish,
   ): Promise<Resolved | undefined> {
-    const { images, served, runtime, port } = this.#parts;
+    const { blobs, images, served, runtime, port } = this.#parts;
+    // Of what is not whole anywhere nothing has to come: the archive has it all.
+    const wanted = image.parts.map(({ digest }) => digest);
+    if (!(await blobs.areAllSomewhere(wanted, signal))) return undefined;
     const name = `the image in ${archive.slice(0, SHOWN)}`;
     const brought = await images.bring(name, image, { progress, signal });
     if (!brought.ok) return undefined;
