@@ -89,6 +89,11 @@ describe('an image archive on this disk', () => {
     expect(taken?.parts).toHaveLength(3);
   });
 
+  it('that is empty is none', async () => {
+    const { archives } = await newParts();
+    await expect(archives.take(idOf(''))).rejects.toThrow(ArchiveProblem);
+  });
+
   it('that only Podman can read is left to it', async () => {
     const { archives, put } = await newParts();
     for (const begin of ['425a6839', 'fd377a585a0000', '28b52ffd00'])

@@ -49,6 +49,7 @@ export class ArchiveParts {
   }
 
   async #take(archive: ArtifactId, signal: AbortSignal): Promise<PartedImage | undefined> {
+    if (archive === EMPTY_ARTIFACT) throw new ArchiveProblem('is empty');
     const path = this.#store.pathOf(archive);
     const begin = await beginOf(path);
     if (FOREIGN.some((magic) => begin.startsWith(magic))) return undefined;
