@@ -17,7 +17,12 @@ export interface BaseImage {
   readonly arch: string;
 }
 
-export async function saveBase(folder: string, mesh: Mesh): Promise<BaseImage> {
+/** As `podman save` writes it in that format: its layers are compressed in an OCI archive, and not in a docker archive. */
+export async function saveBase(
+  folder: string,
+  mesh: Mesh,
+  format: 'docker-archive' | 'oci-archive' = 'docker-archive',
+): Promise<BaseImage> {
   const context = join(folder, `context-${randomBytes(3).toString('hex')}`);
   await mkdir(context);
   await writeFile(join(context, 'large'), randomBytes(LAYER_BYTES));
@@ -31,22 +36,37 @@ export async function saveBase(folder: string, mesh: Mesh): Promise<BaseImage> {
     RootFS: { Layers: string[] };
   }[];
   try {
-    await podman('save', '-q', '--format', 'docker-archive', '-o', path, local);
+    await podman('save', '-q', '--format', format, '-o', path, local);
   } finally {
     await podman('rmi', '--force', image?.Id ?? local);
   }
-  const said = await promisify(execFile)('tar', ['xOf', path, 'manifest.json']);
-  const [{ Layers: names } = { Layers: [] }] = JSON.parse(said.stdout) as { Layers: string[] }[];
-  const digests = image?.RootFS.Layers ?? [];
+  const layers =
+    format === 'oci-archive'
+      ? await ociLayers(path)
+      : await dockerLayers(path, image?.RootFS.Layers ?? []);
   const bytes = await readFile(path);
   const archive = artifactId(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
   await mesh.artifacts.put({ digest: archive, kind: 'file', bytes: bytes.length }, once(bytes));
-  return {
-    archive,
-    layers: names.map((name, i) => ({ name, digest: artifactId(digests[i] ?? '') })),
-    arch: image?.Architecture ?? '',
-  };
+  return { archive, layers, arch: image?.Architecture ?? '' };
 }
+
+async function dockerLayers(path: string, digests: readonly string[]) {
+  const [{ Layers: names } = { Layers: [] }] = JSON.parse(await textIn(path, 'manifest.json')) as {
+    Layers: string[];
+  }[];
+  return names.map((name, i) => ({ name, digest: artifactId(digests[i] ?? '') }));
+}
+
+async function ociLayers(path: string) {
+  const blob = ({ digest }: { digest: string }) => `blobs/${digest.replace(':', '/')}`;
+  const index = JSON.parse(await textIn(path, 'index.json')) as { manifests: { digest: string }[] };
+  const [top = { digest: '' }] = index.manifests;
+  const { layers } = JSON.parse(await textIn(path, blob(top))) as { layers: { digest: string }[] };
+  return layers.map((layer) => ({ name: blob(layer), digest: artifactId(layer.digest) }));
+}
+
+const textIn = async (archive: string, name: string): Promise<string> =>
+  (await promisify(execFile)('tar', ['xOf', archive, name])).stdout;
 
 /** A job that adds a layer with `/said` to the base, by nothing but a shell, and leaves the image as an archive. */
 export function buildsOn({ archive, layers, arch }: BaseImage, word: string) {
@@ -59,7 +79,7 @@ export function buildsOn({ archive, layers, arch }: BaseImage, word: string) {
     inputs: { base: archive },
     command: shell(
       'set -e',
-      'mkdir /tmp/work && cd /tmp/work && tar xf /in/base',
+      `mkdir /tmp/work && cd /tmp/work && tar xf /in/base ${layers.map(({ name }) => name).join(' ')}`,
       `echo '${word}' > said && tar cf added.tar said`,
       "added=$(sha256sum added.tar | cut -d' ' -f1)",
       `echo '${config}' > config.json`,

@@ -18,6 +18,7 @@ interface Served {
 export class UpstreamRegistry {
   /** Paths below `/v2/`, as they came. */
   readonly requests: string[] = [];
+  #port = 0;
   readonly #served = new Map<string, Served>();
   readonly #server = createServer((request, response) => this.#answer(request, response));
 
@@ -25,11 +26,13 @@ export class UpstreamRegistry {
     const registry = new UpstreamRegistry();
     registry.#server.listen(0, '127.0.0.1');
     await once(registry.#server, 'listening');
+    registry.#port = (registry.#server.address() as AddressInfo).port;
     return registry;
   }
 
+  /** Also when it is stopped. */
   get host(): string {
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `127.0.0.1:${this.#port}`;
   }
 
   /** Serves the one image of an OCI layout. All that has to be asked for to have it, sorted, and its image id. */

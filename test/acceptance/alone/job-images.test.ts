@@ -5,7 +5,7 @@ import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
 import { NOTES_TRANSFERS, transfersOf } from '../../process-kit/daemon-log.ts';
 import type { DaemonProcess } from '../../process-kit/daemon-process.ts';
 import { placed } from '../../process-kit/large-artifact.ts';
-import { podman } from '../../process-kit/podman-containers.ts';
+import { podman, untilGone } from '../../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../../process-kit/published-run.ts';
 
@@ -53,7 +53,7 @@ describe('an image that a job makes', () => {
   /** `said` is what the image says there, `image` the archive. */
   async function ranAt(place: string, word: string) {
     const jobs = [
-      { ...buildsOn(base, word), needs: at('ann') },
+      { ...buildsOn(base, word), needs: at('ann'), replicas: 2 },
       {
         id: 'says',
         container: 'jobs:build/image',
@@ -66,6 +66,8 @@ describe('an image that a job makes', () => {
     const run = await cluster.publish(busyboxGraph(jobs));
     expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
     expect(run.violations()).toEqual([]);
+    // Its image cannot be taken away before.
+    await untilGone({ run: run.run });
     expect(run.of('attempt-failed'), run.told()).toEqual([]);
     for (const { event } of run.of('attempt-succeeded'))
       if (event.task === ('says' as never)) ids.add(event.result.image);
@@ -99,6 +101,33 @@ describe('an image that a job makes', () => {
       expect(said).toBe('second\n');
       expect(await transfersOf(bob, large)).toHaveLength(1);
       expect(await transfersOf(bob, image)).toEqual([]);
+    },
+    4 * MINUTES,
+  );
+
+  it(
+    'that has compressed layers goes the same way, also without those that Podman has',
+    async () => {
+      const saved = await saveBase(cluster.folder, cluster.mesh, 'oci-archive');
+      const [below, own] = saved.layers;
+      const jobs = [
+        {
+          id: 'copy',
+          inputs: { saved: saved.archive },
+          needs: at('ann'),
+          command: shell('cp /in/saved /tmp/image'),
+          outputs: { image: 'file:/tmp/image' },
+        },
+        { id: 'uses', container: 'jobs:copy/image', needs: at('bob'), command: ['ls', '/large'] },
+      ];
+      const run = await cluster.publish(busyboxGraph(jobs));
+      expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+      await untilGone({ run: run.run });
+      for (const { event } of run.of('attempt-succeeded'))
+        if (event.task === ('uses' as never)) ids.add(event.result.image);
+      expect(await transfersOf(bob, own?.digest)).toMatchObject([{ from: [ann.name] }]);
+      expect(await transfersOf(bob, below?.digest)).toEqual([]);
+      expect(await transfersOf(bob, saved.archive)).toEqual([]);
     },
     4 * MINUTES,
   );

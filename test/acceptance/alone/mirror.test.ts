@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph } from '../../process-kit/busybox-graph.ts';
 import type { DaemonProcess } from '../../process-kit/daemon-process.ts';
 import { placed } from '../../process-kit/large-artifact.ts';
-import { BUSYBOX, podman } from '../../process-kit/podman-containers.ts';
+import { BUSYBOX, podman, untilGone } from '../../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../../process-kit/process-mesh.ts';
 import { daemonFile, LAYER_BYTES } from '../../process-kit/pushed-image.ts';
 import { UpstreamRegistry } from '../../process-kit/upstream-registry.ts';
@@ -76,6 +76,8 @@ describe('a registry that peers may ask', () => {
     const job = { id: 'says', container, needs, command: ['cat', '/said'], cache: false };
     const run = await cluster.publish(busyboxGraph([{ ...job, outputs: { said: 'fd:1' } }]));
     expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
+    // Its image cannot be taken away before.
+    await untilGone({ run: run.run });
     const pieces: Uint8Array[] = [];
     for await (const piece of cluster.mesh.artifacts.get(run.outputs()['says/said'] as never))
       pieces.push(piece);
