@@ -125,6 +125,10 @@ export const PEER_ORDER_ANSWER_MS = 3_000;
 export const SLEEPERS_MAX = 1_000;
 /** …for so long. */
 export const SLEEPER_MS_MAX = 30 * 24 * 60 * 60 * 1_000;
+/** Image archives of which it is remembered what is in them… */
+export const ARCHIVED_IMAGES_MAX = 10_000;
+/** …for so long after one was taken apart; afterwards it is taken apart again. */
+export const ARCHIVED_IMAGE_MS_MAX = 30 * 24 * 60 * 60 * 1_000;
 /** A run waits so long for a copy that nobody is at work on; then it goes on with fewer, and says so. */
 export const KEEP_PATIENCE_MS = 60_000;
 /** It waits no longer than this, whoever is at work: a run must come to its end. */
