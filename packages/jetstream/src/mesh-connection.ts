@@ -7,9 +7,9 @@ import {
   ensureLiveLog,
   ensureStreams,
   findStreams,
-  untilPlaces,
 } from './mesh-streams.ts';
 import { onAbort } from './on-abort.ts';
+import { untilPlaces } from './until-places.ts';
 
 /** What happens to a connection, for logs and loops; `closed` is the end of it. */
 export type MeshStatus =

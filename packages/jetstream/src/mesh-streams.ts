@@ -21,7 +21,6 @@ import { findStream } from './find-stream.ts';
 import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
 import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
 import { pause } from './pause.ts';
-import { portError } from './port-error.ts';
 import {
   ALL_CONTROLS,
   ARCHIVE_BUCKET,
@@ -48,8 +47,6 @@ import {
   OFFER_SUBJECTS,
   PEER_BUCKET,
   PEER_STREAM,
-  PROBE_STREAM,
-  PROBE_SUBJECT,
   RESULT_BUCKET,
   RESULT_STREAM,
   RUN_STREAM,
@@ -309,25 +306,6 @@ function logStorage(replicas: number): Partial<StreamConfig> {
 }
 
 const PLACES_MS = 60_000;
-
-/** Resolves when the servers have room for streams with so many replicas: a cluster takes a while to know its members. */
-export async function untilPlaces(jsm: JetStreamManager, replicas: number): Promise<void> {
-  const deadline = performance.now() + PLACES_MS;
-  for (;;) {
-    try {
-      await jsm.streams.add({
-        name: PROBE_STREAM,
-        subjects: [PROBE_SUBJECT],
-        num_replicas: replicas,
-      });
-      await jsm.streams.delete(PROBE_STREAM);
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw portError('wait for the servers', error);
-      await pause(LOOK_MS);
-    }
-  }
-}
 
 /** Two daemons may start at once: whoever loses the race reads what the other created. */
 async function createOrRead(jsm: JetStreamManager, wanted: Wanted): Promise<StreamConfig> {
