@@ -26,6 +26,9 @@ export interface RenewalDeskParts {
   readonly logger: Logger;
 }
 
+/** A member whose answer was lost asks again: two months are left by then. */
+const RENEWED_APART_MS = 24 * 60 * 60_000;
+
 /** What a sealed renewal is for, where boxes for tasks name their run. */
 export const RENEWAL = 'renewal' as RunId;
 export const RENEWAL_ENTRY = 'renewal';
@@ -66,7 +69,8 @@ export class RenewalDesk {
     if (!(await enterMember(members, entry, shown))) return refusal('not-a-member');
     const addresses = request.addresses.filter((address) => isIP(address) !== 0);
     const certificate = await this.#renewed(member, request, { shown, addresses });
-    if (certificate !== undefined && !(await enterMember(members, entry, certificate)))
+    const renewed = { ...entry, renewedAtMs: now() };
+    if (certificate !== undefined && !(await enterMember(members, renewed, certificate)))
       return refusal('not-a-member');
     const serverCertificate =
       role === 'anchor' ? await this.#renewedServer(member, request, addresses) : undefined;
@@ -102,7 +106,7 @@ export class RenewalDesk {
     return certificate;
   }
 
-  /** Only when it is due: a member that asks all the time must not push its other certificates out of the list. */
+  /** Only when it is due, and once a day: a certificate that is due stays so, and its member may ask all the time. */
   async #renewed(
     name: string,
     { certificateRequest: request }: RenewalRequest,
@@ -111,6 +115,8 @@ export class RenewalDesk {
     const { certificates, now } = this.#parts;
     if (request === undefined || shown === undefined) return undefined;
     if (!isDue(shown, certificates.certificate, now())) return undefined;
+    const lastMs = (await this.#parts.members.find(name))?.value.renewedAtMs ?? 0;
+    if (Math.abs(now() - lastMs) < RENEWED_APART_MS) return undefined;
     return certificates.signMember({ name, request, addresses });
   }
 
