@@ -7,12 +7,14 @@ import {
   isDue,
   isOfMember,
   parseRenewalRequest,
+  RENEWAL,
+  RENEWAL_ENTRY,
   type Renewal,
   type RenewalAnswer,
   type RenewalRefusalKind,
   type RenewalRequest,
 } from '@podmesh/authority';
-import { peerId, type RunId } from '@podmesh/core';
+import { type MemberRole, peerId } from '@podmesh/core';
 import { sealBox } from '@podmesh/jetstream';
 import type { Logger } from 'pino';
 import { enterMember, type MemberRecords } from './enter-member.ts';
@@ -29,12 +31,8 @@ export interface RenewalDeskParts {
 /** A member whose answer was lost asks again: two months are left by then. */
 const RENEWED_APART_MS = 24 * 60 * 60_000;
 
-/** What a sealed renewal is for, where boxes for tasks name their run. */
-export const RENEWAL = 'renewal' as RunId;
-export const RENEWAL_ENTRY = 'renewal';
-
 /**
- * Gives members what they have as such anew: the key that signs for tasks, which changes when somebody is revoked, and
+ * Gives members what they have as such anew: peers the key that signs for tasks, which changes when somebody is revoked, and all
  * certificates that are about to end. Runs where the keys of the mesh are. Who asks is what the server says; nobody who was
  * revoked gets that far, and it is looked at again here.
  */
@@ -76,7 +74,7 @@ export class RenewalDesk {
       role === 'anchor' ? await this.#renewedServer(member, request, addresses) : undefined;
     if (certificate !== undefined) logger.info({ member }, 'renewed the certificate of a member');
     const renewal: Renewal = {
-      taskSigning: authority.taskSigning,
+      ...(role === 'user' ? {} : { taskSigning: authority.taskSigning }),
       ca: certificates.certificate,
       ...(certificate === undefined ? {} : { certificate }),
       ...(serverCertificate === undefined ? {} : { serverCertificate }),
@@ -91,12 +89,13 @@ export class RenewalDesk {
     }
   }
 
-  /** Of those that have a daemon; undefined of all others, and of who is in no more. */
-  async #roleOf(name: string): Promise<'peer' | 'anchor' | undefined> {
+  /** The one that may do most; undefined of who is in no more. */
+  async #roleOf(name: string): Promise<MemberRole | undefined> {
     const all = await this.#parts.authority.members();
     const good = all.filter((one) => one.name === name && one.revokedAtMs === undefined);
-    if (good.some(({ role }) => role === 'anchor')) return 'anchor';
-    return good.some(({ role }) => role === 'peer') ? 'peer' : undefined;
+    return (['anchor', 'peer', 'user'] as const).find((role) =>
+      good.some((one) => one.role === role),
+    );
   }
 
   /** What somebody shows who cannot have it is as if nothing was shown. */
