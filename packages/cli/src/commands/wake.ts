@@ -95,7 +95,8 @@ async function wakeOne({ peer, sleeper }: Target, waking: Waking): Promise<Woken
     by.push(called.by);
     if (waking.timeoutMs === undefined) return { peer, state: 'called', by };
     const untilMs = Math.min(endMs, performance.now() + AGAIN_MS);
-    if (await untilThere(peer, untilMs, waking)) return { peer, state: 'awake', by };
+    if (await untilThere(peer, untilMs, waking))
+      return { peer, state: 'awake', by: [...new Set(by)] };
     if (waking.signal.aborted) break;
   }
   return { peer, state: 'asleep', by: [...new Set(by)] };

@@ -117,6 +117,10 @@ describe('the desk of a machine that sleeps', () => {
     machine.attempts += 1;
     await night();
     expect((await noted())?.calls).toBeUndefined();
+    await morning();
+    // What was counted before it did any work is not counted again.
+    await night();
+    expect((await noted())?.calls).toBeUndefined();
   });
 
   it('goes to sleep also where no note can be left', async () => {

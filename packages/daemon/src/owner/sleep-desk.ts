@@ -68,7 +68,8 @@ export class SleepDesk {
     const { forbids, quiet } = owner.sleepWish;
     const why = machine.unfit ?? forbids;
     // Woken for nothing time and again, it would be so for ever if each sleep began anew.
-    const calls = machine.attempts > this.#attemptsAtDawn ? undefined : this.#calls;
+    if (machine.attempts > this.#attemptsAtDawn) this.#calls = undefined;
+    const calls = this.#calls;
     return {
       peer,
       hostname,
