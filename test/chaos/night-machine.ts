@@ -1,8 +1,8 @@
 import { CommandLine, type Said } from '../process-kit/command-line.ts';
 import { DaemonProcess } from '../process-kit/daemon-process.ts';
 import type { Leaf } from '../process-kit/hub-network.ts';
+import { killServersOf } from '../process-kit/kill-servers.ts';
 import { removeContainers } from '../process-kit/podman-containers.ts';
-import type { AnchorServer } from './anchor-server.ts';
 import { killBeside, killContainersOf, signalBeside, unmountBelow } from './machine-processes.ts';
 import { LossyDisk, SmallDisk } from './night-disks.ts';
 
@@ -18,33 +18,31 @@ export interface NightMachineParts {
   readonly homeOutside: string;
   readonly cores: number;
   readonly directory: string;
-  readonly env: Readonly<Record<string, string>>;
-  readonly server?: AnchorServer;
+  /** More words for the daemon. */
+  readonly words: readonly string[];
   readonly disk?: SmallDisk | LossyDisk;
 }
 
-/** One computer: a network of its own with a daemon in it, and on an anchor a nats-server. */
+/** One computer: a network of its own with a daemon in it, which may carry the mesh with a nats-server. */
 export class NightMachine {
   readonly role: string;
   readonly name: string;
   readonly leaf: Leaf;
   readonly daemon: DaemonProcess;
   readonly cli: CommandLine;
-  readonly server: AnchorServer | undefined;
   readonly #parts: NightMachineParts;
 
   constructor(parts: NightMachineParts) {
-    const { name, leaf, home, cores, directory, server } = parts;
+    const { name, leaf, home, cores, directory } = parts;
     this.#parts = parts;
     this.role = parts.role;
     this.name = name;
     this.leaf = leaf;
-    this.server = server;
     // All of them are this computer, and would not count as several where copies are to be apart.
-    const env = { ...leaf.env, PODMESH_PRETEND_HOST: name, ...parts.env };
+    const env = { ...leaf.env, PODMESH_PRETEND_HOST: name };
     this.cli = new CommandLine(home, directory, env, leaf.under);
     // Root of a user namespace, and nobody outside of it.
-    const words = ['--allow-root', '--registry-port', '0', '--no-discovery'];
+    const words = ['--allow-root', '--registry-port', '0', '--no-discovery', ...parts.words];
     this.daemon = new DaemonProcess({ name, home, cores, env, under: leaf.under, words });
   }
 
@@ -65,15 +63,22 @@ export class NightMachine {
     return `${this.#parts.homeOutside}/${name}`;
   }
 
-  /** All at once, as at a boot; resolves when its peer claims tasks. Its server may have to catch up then. */
+  /** By a line of invitation. */
+  async join(line: string): Promise<void> {
+    const { code, out, err } = await this.cli.feed(line, 'join', '-', '--name', this.name);
+    if (code !== 0) throw new Error(`${this.name} could not join: ${out}${err}`);
+  }
+
+  /** As at a boot; resolves when its peer claims tasks. Its server may have to catch up then. */
   async start(): Promise<void> {
-    await this.server?.start();
     await this.daemon.start();
   }
 
-  /** SIGKILL for server and daemon; what runs in containers does not notice. */
+  /** SIGKILL for daemon and server; what runs in containers does not notice. */
   async kill(): Promise<void> {
-    await Promise.all([this.server?.end('SIGKILL'), this.daemon.kill()]);
+    // The daemon would start its server again.
+    await this.daemon.kill();
+    await killServersOf(this.#parts.homeOutside);
   }
 
   /** All processes end at once, those in containers too, and where the disk is such a one, what was not synced is lost. */

@@ -2,26 +2,48 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectMesh, type Mesh, openMesh } from '@podmesh/jetstream';
+import {
+  dialMesh,
+  type Mesh,
+  type MeshAddress,
+  type MeshConnection,
+  openMesh,
+} from '@podmesh/jetstream';
 import { Ending } from '../process-kit/ending.ts';
 import { HubNetwork, type Leaf } from '../process-kit/hub-network.ts';
 import { removeFolder } from '../process-kit/remove-folder.ts';
-import { AnchorServer, CLIENT_PORT } from './anchor-server.ts';
+import { untilSeen } from '../process-kit/within.ts';
 import { LossyDisk, SmallDisk } from './night-disks.ts';
 import { NightMachine } from './night-machine.ts';
-import { NightMembers } from './night-members.ts';
+import { NightObserver } from './night-observer.ts';
+
+interface HealthAnswer {
+  readonly server: { readonly name: string };
+  readonly data: { readonly status: string };
+}
 
 const CONNECT_MS = 120_000;
+const HEALTHY_MS = 120_000;
+const LOOK_MS = 250;
+const ANSWER_MS = 1_000;
+const HEALTH = '$SYS.REQ.SERVER.PING.HEALTHZ';
+/** Where anchors let clients in, unless that is taken. */
+const CLIENT_PORT = 4222;
 /** Nobody serves there: the servers are in the network itself. */
 const NO_SERVER = 'nats://nobody@127.0.0.1:1';
-const ANCHORS = ['ann', 'bob', 'cid'];
+/** Makes the mesh, has its keys, and carries it alone at first. */
+const FOUNDER = 'ann';
+const ANCHORS = [FOUNDER, 'bob', 'cid'];
 const OTHERS = ['laptop', 'desk'];
 
-type NightParts = Pick<NightMesh, 'anchors' | 'laptop' | 'desk' | 'mesh' | 'folder' | 'ending'>;
+type NightParts = Pick<NightMesh, 'anchors' | 'laptop' | 'desk' | 'mesh' | 'folder' | 'ending'> & {
+  readonly system: MeshConnection;
+};
 
 /**
  * Five machines, each in a network of its own: three that carry the mesh and work, a laptop that publishes, and a desk
- * whose disk can be full. Roles and TLS everywhere, as `podmesh join` sets them up.
+ * whose disk can be full. The first one makes the mesh, the others join it by lines of invitation, and `podmesh anchors set`
+ * makes three servers of one.
  */
 export class NightMesh {
   readonly anchors: readonly NightMachine[];
@@ -31,6 +53,7 @@ export class NightMesh {
   readonly mesh: Mesh;
   readonly folder: string;
   readonly ending: Ending;
+  readonly #system: MeshConnection;
 
   private constructor(parts: NightParts) {
     this.anchors = parts.anchors;
@@ -39,6 +62,7 @@ export class NightMesh {
     this.mesh = parts.mesh;
     this.folder = parts.folder;
     this.ending = parts.ending;
+    this.#system = parts.system;
   }
 
   static async start(cores = 2): Promise<NightMesh> {
@@ -53,6 +77,27 @@ export class NightMesh {
 
   get machines(): readonly NightMachine[] {
     return [...this.anchors, this.desk, this.laptop];
+  }
+
+  /** Resolves when the server of an anchor has all that the others have; at once for a machine that has none. */
+  async untilCaughtUp({ name }: NightMachine): Promise<void> {
+    if (!this.anchors.some((anchor) => anchor.name === name)) return;
+    let told = '';
+    const isHealthy = async (): Promise<boolean> => {
+      told = await this.#healthOf(name).catch(String);
+      return told === 'ok';
+    };
+    await untilSeen(HEALTHY_MS, () => `${name} to be healthy; it says ${told}`, isHealthy, LOOK_MS);
+  }
+
+  /** What the server of that anchor says of itself and of its streams. */
+  async #healthOf(name: string): Promise<string> {
+    const limits = { maxWait: ANSWER_MS, strategy: 'timer' } as const;
+    for await (const answer of await this.#system.nc.requestMany(HEALTH, '{}', limits)) {
+      const { server, data } = answer.json<HealthAnswer>();
+      if (server.name.startsWith(`${name}-`)) return data.status;
+    }
+    return 'nothing';
   }
 
   /** The end of what each daemon said. */
@@ -70,71 +115,65 @@ async function begin(ending: Ending, cores: number): Promise<NightParts> {
   ending.defer(() => removeFolder(folder));
   const network = await HubNetwork.start(NO_SERVER, { forwards: true });
   ending.defer(() => network.stop());
-  const members = await NightMembers.found(folder);
-  const leaves = new Map<string, Leaf>();
-  for (const name of [...ANCHORS, ...OTHERS]) leaves.set(name, await network.addLeaf());
-  const addresses = ANCHORS.map((name) => leaves.get(name)?.address ?? '');
   const suffix = randomBytes(3).toString('hex');
 
-  const build = async (name: string): Promise<NightMachine> => {
-    const leaf = leaves.get(name);
-    if (leaf === undefined) throw new TypeError(`no network for ${name}`);
-    const unique = `${name}-${suffix}`;
-    const anchor = ANCHORS.indexOf(name);
-    const isAnchor = anchor >= 0;
-    const disk = await diskFor(name, { leaf, folder, anchor });
+  const build = async (role: string): Promise<NightMachine> => {
+    const leaf = await network.addLeaf();
+    const name = `${role}-${suffix}`;
+    const disk = await diskFor(role, leaf, folder);
     const place = disk?.path ?? folder;
     const outside = disk instanceof SmallDisk ? disk.outside : place;
-    const [home, homeOutside] = [join(place, unique), join(outside, unique)];
-    const servers = addresses.map((address) => `${address}:${CLIENT_PORT}`);
-    const joined = await members.admit(homeOutside, {
-      name: unique,
-      address: leaf.address,
-      isAnchor,
-      servers,
-    });
-    const server = isAnchor
-      ? new AnchorServer({
-          name: unique,
-          address: leaf.address,
-          addresses,
-          directory: join(place, `${unique}-nats`),
-          mesh: joined,
-          trust: await members.trust(),
-          under: leaf.under,
-          reach: (port) => network.reach(leaf.address, port),
-        })
-      : undefined;
     const machine = new NightMachine({
-      ...{ role: name, name: unique, leaf, home, homeOutside, cores, directory: folder, env: {} },
+      ...{ role, name, leaf, cores, directory: folder },
+      ...{ home: join(place, name), homeOutside: join(outside, name) },
+      words: role === FOUNDER ? ['--listen', leaf.address] : [],
       ...(disk === undefined ? {} : { disk }),
-      ...(server === undefined ? {} : { server }),
     });
     ending.defer(() => machine.end());
     return machine;
   };
 
-  const anchors: NightMachine[] = [];
-  for (const name of ANCHORS) anchors.push(await build(name));
-  const [laptop, desk] = [await build('laptop'), await build('desk')];
-  for (const { server } of anchors) await server?.start();
-  for (const { server } of anchors) await server?.untilHealthy();
-  const ports = await Promise.all(addresses.map((address) => network.reach(address, CLIENT_PORT)));
-  const url = await members.observer(ports.map((port) => `127.0.0.1:${port}`));
-  const connection = await connectMesh({ url, name: 'observer', timeoutMs: CONNECT_MS });
-  ending.defer(() => connection.close());
-  await connection.ensureStreams({ replicas: 3 });
-  const mesh = openMesh(connection);
+  const founder = await build(FOUNDER);
+  await founder.start();
+  const joined = new Map<string, NightMachine>();
+  for (const role of [...ANCHORS, ...OTHERS]) {
+    const machine = role === FOUNDER ? founder : await build(role);
+    if (machine !== founder) await machine.join(await founder.well('invite'));
+    joined.set(role, machine);
+  }
+  const machineOf = (role: string): NightMachine => {
+    const machine = joined.get(role);
+    if (machine === undefined) throw new TypeError(`nobody is called ${role}`);
+    return machine;
+  };
+  const anchors = ANCHORS.map(machineOf);
+  const [laptop, desk] = [machineOf('laptop'), machineOf('desk')];
+  await Promise.all([...joined.values()].map((one) => (one === founder ? undefined : one.start())));
+  await founder.well('anchors', 'set', ...anchors.map(({ name }) => name));
+
+  const ports = await Promise.all(
+    anchors.map(({ leaf }) => network.reach(leaf.address, CLIENT_PORT)),
+  );
+  const servers = ports.map((port) => `127.0.0.1:${port}`);
+  const observer = new NightObserver(founder.at('.'));
+  const connect = async (url: MeshAddress) => {
+    const connection = await dialMesh(url, 'observer', CONNECT_MS);
+    ending.defer(() => connection.close());
+    return connection;
+  };
+  const system = await connect(await observer.system(servers));
+  const mesh = openMesh(await connect(await observer.member(servers)));
   ending.defer(() => mesh.stop());
-  await Promise.all([...anchors, desk, laptop].map(({ daemon }) => daemon.start()));
-  return { anchors, laptop, desk, mesh, folder, ending };
+  return { anchors, laptop, desk, mesh, system, folder, ending };
 }
 
 /** The desk's can be full, and those of anchors lose what was not synced, where this machine can do that. */
 async function diskFor(
-  name: string,
-  { leaf, folder, anchor }: { leaf: Leaf; folder: string; anchor: number },
+  role: string,
+  leaf: Leaf,
+  folder: string,
 ): Promise<SmallDisk | LossyDisk | undefined> {
-  if (name === 'desk') return SmallDisk.mount(leaf, join(folder, 'desk-disk'));
+  const anchor = ANCHORS.indexOf(role);
+  if (role === 'desk') return SmallDisk.mount(leaf, join(folder, 'desk-disk'));
   return anchor < 0 ? undefined : LossyDisk.at(anchor + 1, process.env);
 }

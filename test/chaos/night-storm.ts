@@ -68,7 +68,7 @@ export class NightStorm {
     if (blow.seconds === undefined) return;
     await systemClock.sleep(blow.seconds * 1_000);
     await mend();
-    await machine.server?.untilHealthy();
+    await this.#night.untilCaughtUp(machine);
     fallen.toMs = Date.now();
   }
 

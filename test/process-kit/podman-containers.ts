@@ -8,6 +8,7 @@ export const BUSYBOX = 'localhost/podmesh/busybox:1';
 
 const COMMAND_MS = 60_000;
 const GONE_MS = 60_000;
+const REMOVE_TRIES = 5;
 
 /** A container as Podman itself tells: the judge that is no part of podmesh. */
 export interface FoundContainer {
@@ -46,8 +47,16 @@ export async function untilGone(whose: Whose, limitMs = GONE_MS): Promise<void> 
 
 /** Removes them by force: the last resort of a test that ends. */
 export async function removeContainers(whose: Whose): Promise<void> {
-  const ids = (await findContainers(whose)).map(({ id }) => id);
-  if (ids.length > 0) await podman('rm', '--force', '--time', '0', '--ignore', ...ids);
+  for (let triesLeft = REMOVE_TRIES; ; triesLeft -= 1) {
+    const ids = (await findContainers(whose)).map(({ id }) => id);
+    if (ids.length === 0) return;
+    try {
+      await podman('rm', '--force', '--time', '0', '--ignore', ...ids);
+    } catch (error) {
+      // Podman refuses one that ends by itself at the same moment.
+      if (triesLeft <= 1) throw error;
+    }
+  }
 }
 
 /** Where a task waits until the test lets it go on; `never` is opened by nobody. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MeshFolder, memberAddress } from '@podmesh/authority';
@@ -8,6 +8,7 @@ import { AnchorBook, connectMesh, followAnchors, type MeshConnection } from '@po
 import { CommandLine, type Said } from './command-line.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import { Ending } from './ending.ts';
+import { killServersOf } from './kill-servers.ts';
 import { removeContainers } from './podman-containers.ts';
 import { removeFolder } from './remove-folder.ts';
 import { within } from './within.ts';
@@ -64,16 +65,7 @@ export class YoungMesh {
   /** The daemon and its server, at once. */
   async pullThePlug({ options }: DaemonProcess): Promise<void> {
     const daemon = this.peers.find(({ name }) => name === options.name);
-    const folder = join(options.home, 'nats');
-    const places = [
-      '',
-      ...(await readdir(folder).catch(() => [])).filter((one) => /^g\d+$/.test(one)),
-    ];
-    for (const place of places) {
-      const pid = Number(await readFile(join(folder, place, 'pid'), 'utf8').catch(() => '0'));
-      const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-      if (pid > 1 && words.includes(folder)) process.kill(pid, 'SIGKILL');
-    }
+    await killServersOf(options.home);
     await daemon?.kill();
   }
 

@@ -1,7 +1,12 @@
 import type { RunRecord, RuntimeName, TaskRecord } from '@podmesh/core';
 import { shell } from '../process-kit/busybox-graph.ts';
+import type { Said } from '../process-kit/command-line.ts';
 import { BUSYBOX } from '../process-kit/podman-containers.ts';
 import type { VirtualMachine } from './virtual-machine.ts';
+
+/** The exit code of a command that reached no mesh, and began nothing. */
+const NO_MESH = 3;
+const TRIES = 3;
 
 /** One task: a script in the busybox image, whose standard output is its result. */
 export interface GuestTask {
@@ -33,12 +38,20 @@ export async function runTask(machine: VirtualMachine, task: GuestTask): Promise
     needs,
   };
   const graph = JSON.stringify({ version: 1, jobs: [job] });
-  const said = await machine.podmesh(['run', '-', '--json'], graph);
+  const said = await publish(machine, graph);
   if (said.code !== 0 && said.code !== 1) throw new Error(`podmesh run: ${said.err}${said.out}`);
   const run = (await machine.tellJson('show', 'last')) as RunRecord;
   const [only] = run.tasks;
   if (only === undefined) throw new Error(`a run without a task: ${JSON.stringify(run)}`);
   return { run, task: only, report: await reportOf(machine, only) };
+}
+
+/** A server of an emulated machine may answer too late; whoever reads so types the command again. */
+async function publish(machine: VirtualMachine, graph: string): Promise<Said> {
+  for (let triesLeft = TRIES; ; triesLeft -= 1) {
+    const said = await machine.podmesh(['run', '-', '--json'], graph);
+    if (said.code !== NO_MESH || triesLeft <= 1) return said;
+  }
 }
 
 async function reportOf(machine: VirtualMachine, task: TaskRecord): Promise<string> {

@@ -3,9 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Said } from '../process-kit/command-line.ts';
-import { speak, textOf } from './speak.ts';
+import { speak, tell, textOf } from './speak.ts';
 
-const SCRIPT = fileURLToPath(new URL('../../scripts/vm', import.meta.url));
+const script = (name: string): string =>
+  fileURLToPath(new URL(`../../scripts/${name}`, import.meta.url));
+const SCRIPT = script('vm');
+/** Harmless for whoever is an ordinary user already. */
+const ROOTLESS = script('rootless');
 const PODMESH = 'podmesh/packages/cli/bin/podmesh';
 /** A disk is built from packages first, where there is none. */
 const START_MS = 25 * 60_000;
@@ -39,6 +43,12 @@ export class VirtualMachine {
   async stop(): Promise<void> {
     await this.#script(COMMAND_MS, 'stop');
     await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  /** Brings an image of this machine's rootless Podman into that of the ordinary user there. */
+  async load(image: string): Promise<void> {
+    const pipe = '"$0" podman save "$1" | "$2" run "$3" ada podman load --quiet';
+    await tell(['bash', '-euo', 'pipefail', '-c', pipe, ROOTLESS, image, SCRIPT, this.#directory]);
   }
 
   /** What one command says there, given this on its standard input, however it ends. */

@@ -113,6 +113,8 @@ export function plainOptions(address: MeshAddress, name: string): ConnectionOpti
     timeout: 3_000,
     // A server that is being replaced may refuse us for a moment: that must not end the daemon.
     ignoreAuthErrorAbort: true,
+    // Where members go stands in the mesh's own record, with addresses that were tried; servers tell of any they know.
+    ignoreClusterUpdates: address.member !== undefined,
     // Else each request makes two exceptions in advance, for the stack of an error that hardly ever comes.
     noAsyncTraces: true,
   };

@@ -18,6 +18,7 @@ export { answerRenewals, askToRenew } from './ask-to-renew.ts';
 export {
   type ConnectMeshOptions,
   connectMesh,
+  dialMesh,
   parseMeshUrl,
   SERVER_VERSION_MIN,
 } from './connect-mesh.ts';

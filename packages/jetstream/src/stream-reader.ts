@@ -55,11 +55,13 @@ export async function* readStream(
   signal?: AbortSignal,
 ): AsyncGenerator<readonly StreamMessage[], void, undefined> {
   const patience = new Patience(options);
+  const end = new StreamEnd(mesh, options);
   let last = options.after;
   while (!isAborted(signal)) {
-    const reader = await openReader(mesh, options, last).catch((error: unknown) => {
+    const opened = Promise.all([openReader(mesh, options, last), end.look()]);
+    const [reader] = await opened.catch((error: unknown) => {
       patience.failed(error);
-      return undefined;
+      return [];
     });
     if (reader === undefined) {
       await pause(jittered(RETRY_MS), signal);
@@ -83,11 +85,48 @@ export async function* readStream(
     } finally {
       forget(mesh, options.stream, reader.name);
     }
-    if (complete) return;
+    if (complete && (await end.isAt(last).catch(() => false))) return;
     if (!isAborted(signal)) {
       patience.failed(undefined);
       await pause(jittered(RETRY_MS), signal);
     }
+  }
+}
+
+/**
+ * What a reader "to the end" has to have seen. The reader itself may be on a replica that has not caught up, and that
+ * finds its end before the stream's; only the leader's word counts.
+ */
+class StreamEnd {
+  readonly #mesh: MeshConnection;
+  readonly #options: ReadOptions;
+  #sequence: Sequence | undefined;
+
+  constructor(mesh: MeshConnection, options: ReadOptions) {
+    this.#mesh = mesh;
+    this.#options = options;
+  }
+
+  /** Asks once; later messages are for later readers. */
+  async look(): Promise<void> {
+    const { until, volatile } = this.#options;
+    // A stream with one copy has nobody to lag behind.
+    if (until === 'end' && volatile !== true) this.#sequence ??= await this.#ask();
+  }
+
+  async isAt(seen: Sequence): Promise<boolean> {
+    if (this.#sequence === undefined || seen >= this.#sequence) return true;
+    // What was to be seen may have been removed meanwhile.
+    this.#sequence = await this.#ask();
+    return seen >= this.#sequence;
+  }
+
+  async #ask(): Promise<Sequence> {
+    const { stream, filters } = this.#options;
+    const newest = await Promise.all(
+      filters.map((filter) => this.#mesh.jsm.streams.getMessage(stream, { last_by_subj: filter })),
+    );
+    return Math.max(0, ...newest.map((message) => message?.seq ?? 0));
   }
 }
 

@@ -84,7 +84,8 @@ export class AnchorDesk {
     };
     serveAnchorOrders(connection, serving, signal);
     const onRecordRead = (record: AnchorRecord): void => {
-      logger.info({ record }, `${record.anchors.length} anchors carry the mesh`);
+      const names = record.anchors.map(({ peer }) => peer).join(', ');
+      logger.info({ generation: record.generation }, `the mesh is carried by ${names}`);
       onRecord(record);
       void this.#inTurn(() => seat.confirm(record)).catch((error: unknown) =>
         logger.error({ err: error }, 'seat'),

@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { replacePrivately } from '@podmesh/authority';
 import {
   type Anchor,
   type AnchorRecord,
@@ -56,22 +57,8 @@ export class SeatFile {
 
   /** Resolves when it is on the disk, the folder's entry of it, too. */
   async write(seat: Seat): Promise<void> {
-    const folder = dirname(this.#path);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const file = await open(`${this.#path}.new`, 'w', 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(seat)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${this.#path}.new`, this.#path);
-    const entry = await open(folder, 'r');
-    try {
-      await entry.sync();
-    } finally {
-      await entry.close();
-    }
+    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+    await replacePrivately(this.#path, `${JSON.stringify(seat)}\n`);
   }
 }
 

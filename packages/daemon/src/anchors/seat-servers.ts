@@ -1,6 +1,11 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type MeshFolder, NotAMemberError, openCredentials } from '@podmesh/authority';
+import {
+  type MeshFolder,
+  NotAMemberError,
+  openCredentials,
+  replacePrivately,
+} from '@podmesh/authority';
 import type { Anchor, AnchorRecord } from '@podmesh/core';
 import {
   EmbeddedNatsServer,
@@ -84,15 +89,15 @@ export class SeatServers {
     return isWildcard(listen.host) && !isLoopback(host) ? listen.host : host;
   }
 
-  /** What a server needs before it can be started: written before any seat speaks of it. */
+  /** What a server needs before it can be started: on the disk before any seat speaks of it. */
   async prepare(server: string, secret: string, credentials?: AnchorCredentials): Promise<void> {
     const folder = this.folderOf(server);
     await this.#forgetFolder(folder);
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writeFile(join(folder, SECRET), secret, { mode: 0o600 });
+    await replacePrivately(join(folder, SECRET), secret);
     if (credentials === undefined) return;
     for (const role of ROLES)
-      await writeFile(join(folder, `${role}.creds`), credentials[role], { mode: 0o600 });
+      await replacePrivately(join(folder, `${role}.creds`), credentials[role]);
   }
 
   /** From now on this home looks after the mesh's servers. */
