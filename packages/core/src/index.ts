@@ -34,6 +34,7 @@ export type { Finding, GraphProblem } from './graph/problem-list.ts';
 export { PYTHON_RESULT } from './graph/python-job.ts';
 export * from './graph/sub-graph.ts';
 export * from './graph/task-index.ts';
+export type * from './image/archived-images.ts';
 export type * from './image/image-directory.ts';
 export * from './image/image-manifest.ts';
 export * from './image/mesh-reference.ts';

@@ -39,7 +39,6 @@ import { openOwner } from './owner/open-owner.ts';
 import { openSleep, toldNetworks } from './owner/open-sleep.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
-import { MeshImageRuntime } from './registry/mesh-image-runtime.ts';
 import { openImages } from './registry/open-images.ts';
 import { openSecrets } from './secrets/open-secrets.ts';
 import { SecretFiles } from './secrets/secret-files.ts';
@@ -265,19 +264,13 @@ export class Daemon {
       taskKeys,
     });
     const facts = await readHardware();
-    const { registry, images } = await openImages(this.#parts, this.#started, mesh, {
+    const { registry, runtime, archives } = await openImages(this.#parts, this.#started, mesh, {
       store,
       exchange,
+      podman,
+      arch: facts.machine.arch,
     });
     this.#registry = registry;
-    const port = () => registry.port;
-    const runtime = new MeshImageRuntime({
-      runtime: podman,
-      images,
-      arch: facts.machine.arch,
-      mirrors: configuration.mirrors,
-      port,
-    });
     const releases = new ReleaseDesk({
       mesh,
       log: mesh.runLog,
@@ -317,6 +310,7 @@ export class Daemon {
         rollCall: (signal) => new RollCall({ objects, finder, clock: systemClock }, signal),
         log: mesh.runLog,
         runtime,
+        archives,
         files,
         journal,
         desk,

@@ -1,5 +1,4 @@
-import type { ContainerRuntime } from '@podmesh/core';
-import { openRuntime } from '@podmesh/podman';
+import { type OpenedRuntime, openRuntime } from '@podmesh/podman';
 import type { DaemonParts } from './daemon-parts.ts';
 import type { StartedParts } from './started-parts.ts';
 
@@ -8,19 +7,20 @@ export async function openContainerRuntime(
   parts: DaemonParts,
   started: StartedParts,
   socketPath: string,
-): Promise<ContainerRuntime> {
+): Promise<Pick<OpenedRuntime, 'runtime' | 'localLayers'>> {
   const { configuration, home, logger, peer } = parts;
-  const { runtime, crunProblem, endedProblem, sweepProblem, close } = await openRuntime({
-    socketPath,
-    env: process.env,
-    directory: home.at('crun'),
-    peer,
-    choice: configuration.runtime,
-    onBrokenImage: (image, reason) =>
-      logger.warn(
-        `Podman cannot read image ${image}, which is left out (podman rmi --force): ${reason}`,
-      ),
-  });
+  const { runtime, localLayers, crunProblem, endedProblem, sweepProblem, close } =
+    await openRuntime({
+      socketPath,
+      env: process.env,
+      directory: home.at('crun'),
+      peer,
+      choice: configuration.runtime,
+      onBrokenImage: (image, reason) =>
+        logger.warn(
+          `Podman cannot read image ${image}, which is left out (podman rmi --force): ${reason}`,
+        ),
+    });
   started.add('container runtime', close);
   if (crunProblem !== undefined) {
     logger.warn(`without the fast lane, containers take longer to start: ${crunProblem}`);
@@ -31,5 +31,5 @@ export async function openContainerRuntime(
   if (sweepProblem !== undefined) {
     logger.info(`not all that is left of the fast lane could be swept: ${sweepProblem}`);
   }
-  return runtime;
+  return { runtime, localLayers };
 }

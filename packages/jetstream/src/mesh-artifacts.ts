@@ -1,9 +1,9 @@
 import {
   type ArtifactFinder,
   type ArtifactId,
-  ArtifactMissingError,
   type ArtifactRef,
   type ArtifactStore,
+  CHUNK_BYTES,
   type ChunkTransport,
   type Holding,
   OBJECT_ALWAYS_BYTES_MAX,
@@ -22,6 +22,8 @@ export interface MeshArtifactsParts {
   readonly objects: ArtifactStore;
   readonly finder: Pick<ArtifactFinder, 'whoHas'>;
   readonly transport: ChunkTransport;
+  /** Overrides how long sources that broke off are left alone, in tests. */
+  readonly retryMs?: number;
 }
 
 /**
@@ -75,19 +77,29 @@ export class MeshArtifacts implements ArtifactStore {
   }
 
   async *get(artifact: ArtifactId): AsyncGenerator<Uint8Array, void, undefined> {
-    const { objects, transport } = this.#parts;
+    const { objects, transport, retryMs } = this.#parts;
     const [stored] = (await objects.stat([artifact])).values();
     if (stored !== undefined) return yield* objects.get(artifact);
-    const holdings = (await this.#holdings([artifact])).filter(({ whole }) => whole);
-    if (holdings.length === 0) throw new ArtifactMissingError(artifact);
-    yield* readFromPeers(artifact, holdings, transport);
+    const find = () => this.#sources(artifact);
+    yield* readFromPeers({ artifact, find, transport, ...(retryMs && { retryMs }) });
   }
 
-  async #holdings(artifacts: readonly ArtifactId[]): Promise<readonly Holding[]> {
+  /** Of one that is large all who say so at once: the first who answers need not be the last to stay. */
+  async #sources(artifact: ArtifactId): Promise<readonly Holding[]> {
+    const first = await this.#holdings([artifact]);
+    if (first.every(({ bytes }) => bytes <= CHUNK_BYTES)) return first;
+    const all = await this.#holdings([artifact], 'everybody');
+    return all.length === 0 ? first : all;
+  }
+
+  async #holdings(
+    artifacts: readonly ArtifactId[],
+    until: 'first' | 'everybody' = 'first',
+  ): Promise<readonly Holding[]> {
     if (artifacts.length === 0) return [];
     // Ends by itself, after a second.
     const never = new AbortController().signal;
-    const { found } = await this.#parts.finder.whoHas(artifacts, 'first', never);
+    const { found } = await this.#parts.finder.whoHas(artifacts, until, never);
     return [...found.values()].flat();
   }
 }

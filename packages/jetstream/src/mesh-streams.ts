@@ -9,7 +9,14 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
-import { OBJECT_STORE_BYTES_MAX, PEER_TTL_MS, SLEEPER_MS_MAX, SLEEPERS_MAX } from '@podmesh/core';
+import {
+  ARCHIVED_IMAGE_MS_MAX,
+  ARCHIVED_IMAGES_MAX,
+  OBJECT_STORE_BYTES_MAX,
+  PEER_TTL_MS,
+  SLEEPER_MS_MAX,
+  SLEEPERS_MAX,
+} from '@podmesh/core';
 import { findStream } from './find-stream.ts';
 import { MeshSilentError, StreamMismatchError } from './mesh-errors.ts';
 import { noteMeshVersion, refuseOtherMesh } from './mesh-version.ts';
@@ -17,6 +24,8 @@ import { pause } from './pause.ts';
 import { portError } from './port-error.ts';
 import {
   ALL_CONTROLS,
+  ARCHIVE_BUCKET,
+  ARCHIVE_STREAM,
   ARTIFACT_STREAM,
   ARTIFACT_SUBJECTS,
   bucketSubjects,
@@ -234,6 +243,15 @@ function wantedStreams({ replicas, peerTtlMs }: EnsureStreamsOptions): readonly 
       ...file,
       ...bucket,
       max_msgs_per_subject: TAG_HISTORY_MAX,
+    },
+    {
+      name: ARCHIVE_STREAM,
+      subjects: [bucketSubjects(ARCHIVE_BUCKET)],
+      ...file,
+      ...bucket,
+      max_age: nanos(ARCHIVED_IMAGE_MS_MAX),
+      max_msgs: ARCHIVED_IMAGES_MAX,
+      discard: DiscardPolicy.Old,
     },
     { name: MESH_STREAM, subjects: [bucketSubjects(MESH_BUCKET)], ...file, ...bucket },
     {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type {
+  ArchivedImages,
   ArtifactFinder,
   ArtifactShelf,
   ArtifactStore,
@@ -28,6 +29,7 @@ import type {
   TaskQuestions,
 } from '@podmesh/core';
 import type { GroupAppenderOptions } from './group-appender.ts';
+import { JetStreamArchivedImages } from './jetstream-archived-images.ts';
 import { JetStreamArtifactFinder } from './jetstream-artifact-finder.ts';
 import { JetStreamArtifactShelf } from './jetstream-artifact-shelf.ts';
 import { JetStreamArtifactStore } from './jetstream-artifact-store.ts';
@@ -91,6 +93,7 @@ export interface Mesh {
   readonly questions: TaskQuestions;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
+  readonly archivedImages: ArchivedImages;
   readonly mirrorClaims: MirrorClaims;
   /** Bytes of peers that only the server connects with us; its connection is made when first needed. */
   readonly relay: ChunkTransport;
@@ -159,6 +162,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     relay: transport,
     imageTags: new JetStreamImageTags(connection),
     imageManifests: new JetStreamImageManifests(connection),
+    archivedImages: new JetStreamArchivedImages(connection),
     mirrorClaims: new JetStreamMirrorClaims(connection),
     queueDepths: () => queueDepths(connection),
     serveRelay: (peer, source, signal) => relaySource.serve(peer, source, signal),

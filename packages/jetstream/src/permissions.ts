@@ -9,6 +9,8 @@ import {
   ANCHOR_ORDERS,
   ANCHOR_QUESTIONS,
   ANSWERS,
+  ARCHIVE_BUCKET,
+  ARCHIVE_STREAM,
   ARTIFACT_STREAM,
   ARTIFACT_SUBJECTS,
   anchorOrderSubject,
@@ -166,9 +168,14 @@ function peerPublishes(): readonly string[] {
     LOG_SUBJECTS,
     // Its own line in the list of peers.
     `$KV.${PEER_BUCKET}.${SELF}`,
-    ...[LANE_BUCKET, RESULT_BUCKET, SECRET_BUCKET, IMAGE_BUCKET, SLEEPER_BUCKET].map(
-      bucketSubjects,
-    ),
+    ...[
+      LANE_BUCKET,
+      RESULT_BUCKET,
+      SECRET_BUCKET,
+      IMAGE_BUCKET,
+      ARCHIVE_BUCKET,
+      SLEEPER_BUCKET,
+    ].map(bucketSubjects),
     ...ARTIFACT_SUBJECTS,
     ANSWERS,
     WHO_HAS_SUBJECT,
@@ -184,7 +191,7 @@ function peerPublishes(): readonly string[] {
     ...[RUN_STREAM, LOG_STREAM, LANE_STREAM, SECRET_STREAM, IMAGE_STREAM, ARTIFACT_STREAM].flatMap(
       mayRead,
     ),
-    ...[PEER_STREAM, RESULT_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),
+    ...[PEER_STREAM, RESULT_STREAM, ARCHIVE_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),
     ...mayKnowMembers(),
     `$JS.API.STREAM.PURGE.${OFFER_STREAM}`,
   ];

@@ -33,6 +33,9 @@ export const SECRET_BUCKET = 'pm-secrets';
 export const SECRET_STREAM = `KV_${SECRET_BUCKET}`;
 export const IMAGE_BUCKET = 'pm-images';
 export const IMAGE_STREAM = `KV_${IMAGE_BUCKET}`;
+/** What is in image archives that jobs left. */
+export const ARCHIVE_BUCKET = 'pm-archives';
+export const ARCHIVE_STREAM = `KV_${ARCHIVE_BUCKET}`;
 /** What everybody must know of the mesh itself: which servers carry it. */
 export const MESH_BUCKET = 'pm-mesh';
 export const MESH_STREAM = `KV_${MESH_BUCKET}`;
@@ -277,6 +280,7 @@ export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
 export const peerKey = (peer: PeerId): string => peer;
 export const sleeperKey = (peer: PeerId): string => peer;
+export const archiveKey = (archive: ArtifactId): string => archive.slice('sha256:'.length);
 export const laneOfSubject = (subject: string): LaneId => laneId(lastToken(subject));
 
 export const resultKey = (action: ActionDigest): string => action.slice('sha256:'.length);

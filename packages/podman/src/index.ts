@@ -6,6 +6,7 @@ export { CrunUnavailableError } from './crun/crun-errors.ts';
 export * from './doctor-checks.ts';
 export { type Env, type SocketCandidate, socketCandidates } from './find-socket.ts';
 export { buildImage, builtName, type ImageBuild, ImageBuildError } from './image-build.ts';
+export type { LocalLayers } from './local-layers.ts';
 export { type OpenedRuntime, openRuntime, type RuntimeOptions } from './open-runtime.ts';
 export * from './podman-errors.ts';
 export { PodmanRuntime } from './podman-runtime.ts';

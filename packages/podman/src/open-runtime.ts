@@ -5,6 +5,7 @@ import { CrunUnavailableError } from './crun/crun-errors.ts';
 import { CrunRuntime } from './crun/crun-runtime.ts';
 import { type OpenLane, openRetiredLane } from './crun/retired-lane.ts';
 import type { Env } from './find-socket.ts';
+import { type LocalLayers, readLocalLayers } from './local-layers.ts';
 import type { OnBrokenImage } from './podman-image-api.ts';
 import { PodmanRuntime } from './podman-runtime.ts';
 import { RuntimeChoice } from './runtime-choice.ts';
@@ -24,6 +25,8 @@ export interface RuntimeOptions {
 
 export interface OpenedRuntime {
   readonly runtime: ContainerRuntime;
+  /** The layers of images that are here. */
+  readonly localLayers: () => Promise<LocalLayers>;
   /** Why there is no fast lane, when it was wanted; says what to do. */
   readonly crunProblem?: string;
   /** Why containers that an earlier daemon had left in the fast lane were ended. */
@@ -47,7 +50,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<OpenedRuntim
   try {
     const crun = await openProvenCrun(podman, options);
     const runtime = new RuntimeChoice(crun, [podman]);
-    return { runtime, close: closeBoth(podman, crun) };
+    return { runtime, localLayers: layersOf(podman), close: closeBoth(podman, crun) };
   } catch (error) {
     const crunProblem = messageOf(error);
     if (options.choice === 'auto') return { ...(await onlyPodman(podman, options)), crunProblem };
@@ -82,7 +85,8 @@ async function onlyPodman(podman: PodmanRuntime, options: RuntimeOptions): Promi
   switch (retired.kind) {
     case 'kept': {
       const runtime = new RuntimeChoice(podman, [], [retired.lane]);
-      return { runtime, close: closeBoth(podman, retired.lane) };
+      const close = closeBoth(podman, retired.lane);
+      return { runtime, localLayers: layersOf(podman), close };
     }
     case 'ended':
       return { ...alone(podman), endedProblem: retired.problem };
@@ -110,8 +114,14 @@ async function retireLane(
 }
 
 function alone(podman: PodmanRuntime): OpenedRuntime {
-  return { runtime: new RuntimeChoice(podman), close: async () => podman.close() };
+  return {
+    runtime: new RuntimeChoice(podman),
+    localLayers: layersOf(podman),
+    close: async () => podman.close(),
+  };
 }
+
+const layersOf = (podman: PodmanRuntime) => () => readLocalLayers(podman.api);
 
 function closeBoth(podman: PodmanRuntime, crun: OpenLane): () => Promise<void> {
   return async () => {

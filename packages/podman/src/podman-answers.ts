@@ -80,6 +80,7 @@ export interface InfoAnswer {
   };
   readonly store: {
     readonly graphDriverName: string;
+    readonly graphRoot?: string;
     /** Also tells, in `Native Overlay Diff` or `overlay.mount_program`, whether FUSE is in between. */
     readonly graphOptions?: Readonly<Record<string, unknown>> | null;
   };

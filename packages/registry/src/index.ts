@@ -1,3 +1,11 @@
+export { ArchiveProblem } from './archive/archive-problem.ts';
+export {
+  type ArchivedImage,
+  type ArchivedPart,
+  readImageArchive,
+} from './archive/image-archive.ts';
+export type { SeekableBytes } from './archive/tar-index.ts';
+export { type LocalManifest, withoutLayers } from './archive/without-layers.ts';
 export { forEachAtOnce } from './for-each-at-once.ts';
 export { ImageMirror, type ImageMirrorParts } from './mirror/image-mirror.ts';
 export { UpstreamError, UpstreamRegistry } from './mirror/upstream-registry.ts';

@@ -32,6 +32,24 @@ describe('buildOffer', () => {
     });
   });
 
+  it('tells which outputs are images that other jobs run in', () => {
+    const outputs = { out: 'file:/i', other: 'file:/o' };
+    const run = new RunFixture([
+      { id: 'a', outputs },
+      { id: 'b', count: 2, outputs },
+      { id: 'c', container: 'jobs:a/out' },
+      { id: 'd', container: 'jobs:b:1/other', inputs: { x: 'jobs:a/other' } },
+      { id: 'e', container: 'jobs:a/out' },
+    ]);
+    const imagesOf = (task: number) => buildOffer(run.state, task, RUN, known).images;
+    expect([0, 1, 2].map(imagesOf)).toEqual([['out'], undefined, ['other']]);
+    run.run('a');
+    run.run('b:0');
+    run.run('b:1');
+    expect(imagesOf(3)).toBeUndefined();
+    expect('images' in buildOffer(run.state, 3, RUN, known)).toBe(false);
+  });
+
   it('tells an element of an array job which one it is', () => {
     const run = new RunFixture([{ id: 'm', count: 3, env: { A: '1' } }]);
     expect(buildOffer(run.state, 2, RUN, known)).toMatchObject({

@@ -71,6 +71,7 @@ export function buildOffer(
     inputs,
     ...(job.mountAt === undefined ? {} : { mountAt: job.mountAt }),
     outputs: job.outputs,
+    ...imagesOf(state, task, job),
     ...offerExternals(state.graph, job, state.index.elementOf(task)),
     net: job.net,
     ...placementOf(job, before.past, known),
@@ -192,6 +193,17 @@ function outputOf(state: RunState, task: number, output: string): ArtifactRef {
   const found = producer.result.outputs[output];
   assert(found !== undefined, `task number ${task} did not record its output ${output}`);
   return found;
+}
+
+/** Those of its outputs that other jobs run in. */
+function imagesOf({ graph, index }: RunState, task: number, { id }: Job): Pick<Offer, 'images'> {
+  const images = new Set<string>();
+  const readers = [...index.dependentsOfJob(index.jobOf(task)), ...index.dependentsOfTask(task)];
+  for (const reader of readers) {
+    const container = graph.jobs[reader]?.container;
+    if (container?.kind === 'output' && container.job === id) images.add(container.output);
+  }
+  return images.size === 0 ? {} : { images: [...images] };
 }
 
 function environment(job: Job, element: number | undefined, task: TaskId): Offer['env'] {

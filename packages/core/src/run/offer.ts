@@ -22,6 +22,8 @@ export interface Offer {
   /** Input name → absolute path in the container, of inputs that are not mounted at `/in/<name>`. */
   readonly mountAt?: Readonly<Record<string, string>>;
   readonly outputs: Readonly<Record<string, OutputRef>>;
+  /** Outputs that are images which other jobs run in. */
+  readonly images?: readonly string[];
   /** Input name → where its bytes are outside of the mesh. Without a pin it is not among `inputs`: the attempt makes one. */
   readonly sources?: Readonly<Record<string, StorePlace>>;
   /** Output name → where it is delivered before the task counts as succeeded. */

@@ -133,6 +133,10 @@ export const WANTED_TOLD_MAX = 8;
 export const WAKE_PATIENCE_MS = 90_000;
 /** A machine that does not come, or comes and does nothing, is called so often. */
 export const WAKE_CALLS_MAX = 5;
+/** Image archives of which it is remembered what is in them… */
+export const ARCHIVED_IMAGES_MAX = 10_000;
+/** …for so long after one was taken apart; afterwards it is taken apart again. */
+export const ARCHIVED_IMAGE_MS_MAX = 30 * 24 * 60 * 60 * 1_000;
 /** A run waits so long for a copy that nobody is at work on; then it goes on with fewer, and says so. */
 export const KEEP_PATIENCE_MS = 60_000;
 /** It waits no longer than this, whoever is at work: a run must come to its end. */

@@ -17,6 +17,7 @@ import type { ExternalParts } from '../external/attempt-externals.ts';
 import type { HostMeasures } from '../machine/host-guard.ts';
 import type { AttemptDesk } from '../task-api/task-api.ts';
 import type { OnStep } from './attempt-step.ts';
+import type { ImageArchives } from './image-archives.ts';
 import type { LogSpool, TaskFiles } from './task-files.ts';
 
 /** How an attempt ended, before anybody was told. */
@@ -27,6 +28,8 @@ export type Ending =
 export interface ContainerRunParts {
   readonly runtime: ContainerRuntime;
   readonly files: TaskFiles;
+  /** Absent: Podman loads an image archive that a job left as a whole. */
+  readonly archives?: ImageArchives;
   readonly clock: Clock;
   readonly machine: () => Machine;
   /** What holds a task to its limits on this machine. */

@@ -30,7 +30,7 @@ import type {
 import { amidFullDisk } from './full-disk.ts';
 import { failureOfExit, failureOfStart, reportExit, reportUsage } from './outcome.ts';
 import { patiently } from './patiently.ts';
-import { resolveNamedImage } from './resolve-named-image.ts';
+import { resolveArchive, resolveNamedImage } from './resolve-named-image.ts';
 import { failureOfOrder, orderOf } from './stop-order.ts';
 import { keepOutputs, type OutputStoring, storeOutputs } from './store-outputs.ts';
 import { supervise } from './supervise.ts';
@@ -129,18 +129,14 @@ export class ContainerRun {
   /** The image id this offer means on this machine. */
   async resolveImage(): Promise<string> {
     const { image } = this.#offer;
-    const { runtime } = this.#parts;
+    const [progress, signal] = [this.#onPull, this.#stop];
     if (image.kind === 'archive') {
       const ref: ArtifactRef = { digest: image.archive, kind: 'file', bytes: 0 };
-      const loaded = await runtime.loadImage(await this.#input(ref), this.#stop);
-      if (loaded.ok) return loaded.value;
-      throw new AttemptFailure(
-        loaded.error.kind === 'platform' ? 'image-platform' : 'image-unavailable',
-        loaded.error.message,
-      );
+      const bring = () => this.#input(ref);
+      return await resolveArchive(this.#parts, image.archive, { bring, progress, signal });
     }
     const { arch } = this.#parts.machine();
-    return resolveNamedImage(runtime, image, { arch, pull: this.#onPull, signal: this.#stop });
+    return await resolveNamedImage(this.#parts.runtime, image, { arch, pull: progress, signal });
   }
 
   async #input(artifact: ArtifactRef): Promise<string> {
@@ -288,8 +284,8 @@ export class ContainerRun {
   }
 
   get #storing(): OutputStoring {
-    const { files, clock, limits } = this.#parts;
-    return { files, clock, limits: limits(), offer: this.#offer, stop: this.#stop };
+    const { files, clock, limits, archives } = this.#parts;
+    return { files, clock, limits: limits(), offer: this.#offer, stop: this.#stop, archives };
   }
 
   #patiently<T>(work: () => Promise<T>): Promise<T> {

@@ -1,5 +1,13 @@
-import type { ContainerRuntime, ImageProblem, Offer, PullProgress } from '@podmesh/core';
+import type {
+  ArtifactId,
+  ContainerRuntime,
+  ImageProblem,
+  Offer,
+  PullProgress,
+} from '@podmesh/core';
 import { AttemptFailure } from './attempt-failure.ts';
+import type { ContainerRunParts } from './container-run-parts.ts';
+import type { ArchiveWish } from './image-archives.ts';
 
 export type NamedImage = Exclude<Offer['image'], { kind: 'archive' }>;
 
@@ -41,6 +49,20 @@ export async function resolveNamedImage(
       'which is not here: the tag was moved, or machines mean different images by it. Publish again to run ' +
       `with what it means now, or bring ${shortId(wanted)} here (podman save, podman load)`,
   );
+}
+
+/** The local image id of an image that a job left as an archive. Throws an `AttemptFailure`. */
+export async function resolveArchive(
+  { archives, runtime }: Pick<ContainerRunParts, 'archives' | 'runtime'>,
+  archive: ArtifactId,
+  wish: ArchiveWish,
+): Promise<string> {
+  const found =
+    archives === undefined
+      ? await runtime.loadImage(await wish.bring(), wish.signal)
+      : await archives.resolve(archive, wish);
+  if (found.ok) return found.value;
+  throw failureOf(found.error);
 }
 
 /** What the reference of an offer was pinned to for machines of that architecture. */

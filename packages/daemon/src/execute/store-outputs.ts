@@ -12,6 +12,7 @@ import {
   type RunningContainer,
 } from '@podmesh/core';
 import { AttemptFailure } from './attempt-failure.ts';
+import type { ImageArchives } from './image-archives.ts';
 import { watchedBounds } from './limit-watch.ts';
 import { OutputAllowance } from './output-allowance.ts';
 import { patiently } from './patiently.ts';
@@ -23,6 +24,8 @@ export interface OutputStoring {
   readonly limits: LimitsEnforced;
   readonly offer: Offer;
   readonly stop: AbortSignal;
+  /** Told of outputs that are images. */
+  readonly archives?: ImageArchives | undefined;
 }
 
 type Stored = Record<string, ArtifactRef>;
@@ -49,8 +52,21 @@ export async function storeOutputs(
     const { bulk, ...ref } = kept.value;
     outputs[name] = ref;
     isBulk ||= bulk === true;
+    if (storing.offer.images?.includes(name) === true) await takeApart(name, ref, storing);
   }
   return isBulk ? { outputs, bulk: true } : { outputs };
+}
+
+/** What is none is so wherever it is wanted: who made it is told, and not each of those. */
+async function takeApart(
+  name: string,
+  { kind, digest }: ArtifactRef,
+  { archives, offer, stop }: OutputStoring,
+): Promise<void> {
+  const problem = kind === 'file' ? await archives?.takeApart(digest, offer, stop) : undefined;
+  if (problem === undefined) return;
+  const message = `output ${name} is meant as an image, but ${problem}`;
+  throw new AttemptFailure('output-missing', message);
 }
 
 /**

@@ -45,6 +45,19 @@ export class ArtifactBlobs implements BlobStore {
     return found.get(blob)?.find(({ whole }) => whole)?.bytes;
   }
 
+  /** Whether every one of them is here or somewhere else. */
+  async areAllSomewhere(blobs: readonly ArtifactId[], signal: AbortSignal): Promise<boolean> {
+    const { artifacts, fromPeers } = this.#parts;
+    const absent: ArtifactId[] = [];
+    for (const blob of blobs) {
+      if (blob !== EMPTY_ARTIFACT && (await this.#here(blob)) === undefined) absent.push(blob);
+    }
+    if (absent.length === 0) return true;
+    const stored = await artifacts.stat(absent);
+    const open = absent.filter((blob) => !stored.has(blob));
+    return open.length === 0 || (await fromPeers.nobodyHas(open, signal)).size === 0;
+  }
+
   async bring(
     blob: ArtifactId,
     bytes: number | undefined,

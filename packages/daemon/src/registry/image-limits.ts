@@ -7,3 +7,9 @@ export const SHARED_PART_BYTES_MAX = 64 * 1024 * 1024;
 export const TAG_PINS_MS = 60_000;
 /** Parts of an image that are fetched from other peers at the same time; transfers have their own bound. */
 export const PARTS_FETCHED_MAX = 4;
+/** A compressed archive may become so many times as large… */
+export const EXPANSION_MAX = 100;
+/** …and as large as this in any case. */
+export const EXPANDED_BYTES_SURE = 64 * 1024 * 1024;
+/** Written at once of what is expanded: every write is a journey to another thread. */
+export const EXPANDED_PIECE_BYTES = 1024 * 1024;

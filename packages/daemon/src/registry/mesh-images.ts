@@ -5,6 +5,7 @@ import {
   type ImageProblem,
   type ImageTags,
   MANIFEST_BYTES_MAX,
+  type ManifestRecord,
   type MeshReference,
   manifestFor,
   meshReferenceText,
@@ -75,6 +76,12 @@ export class MeshImages {
     const image = await readOrBring(own.digest);
     if (image?.config === undefined) return refused(goneManifest(name, own.digest));
     return ok(imageOf(own.digest, image.config, image));
+  }
+
+  /** An image whose manifest is known. Undefined: that is nowhere, or is none of an image. */
+  async read({ digest }: Pick<ManifestRecord, 'digest'>, signal: AbortSignal) {
+    const found = await this.#read(digest, signal);
+    return found?.config === undefined ? undefined : imageOf(digest, found.config, found);
   }
 
   /**

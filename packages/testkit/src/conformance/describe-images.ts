@@ -1,4 +1,5 @@
 import {
+  type ArchivedImages,
   artifactId,
   type ImageManifests,
   type ImageTags,
@@ -14,6 +15,7 @@ import { type Bench, type MakeBench, until, useBench } from './bench.ts';
 type ImageBench = Bench<{
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
+  readonly archivedImages: ArchivedImages;
   readonly mirrorClaims: MirrorClaims;
 }>;
 
@@ -49,6 +51,21 @@ export function describeImages(name: string, make: MakeBench<ImageBench>): void 
       expect((await other.mirrorClaims.take(image, bob, undefined)).kind).toBe('mine');
       expect((await other.mirrorClaims.take('other@1', bob, undefined)).kind).toBe('mine');
       expect(await other.imageTags.list()).toEqual([]);
+    });
+  });
+
+  describe(`${name}: ArchivedImages`, () => {
+    const use = useBench(make);
+
+    it('tell everybody what is in an archive, and nothing of others', async () => {
+      const { ports, other } = use();
+      const [archive, another] = [artifactId(freshAction()), artifactId(freshAction())];
+      const { digest, mediaType, bytes } = tagRecord();
+      expect(await other.archivedImages.find(archive)).toBeUndefined();
+      await ports.archivedImages.note(archive, { digest, mediaType, bytes });
+      await ports.archivedImages.note(archive, { digest, mediaType, bytes });
+      expect(await other.archivedImages.find(archive)).toEqual({ digest, mediaType, bytes });
+      expect(await other.archivedImages.find(another)).toBeUndefined();
     });
   });
 

@@ -1,4 +1,5 @@
 import type {
+  ArchivedImages,
   ArtifactId,
   ImageManifests,
   ImageTags,
@@ -22,6 +23,7 @@ interface TagLine {
 export class ImageServer {
   readonly tags = new Map<string, TagLine>();
   readonly manifests = new Map<string, Map<ArtifactId, string>>();
+  readonly archived = new Map<ArtifactId, string>();
   readonly claims = new Map<string, number>();
   private revision = 0;
   private readonly nowMs: () => number;
@@ -136,6 +138,31 @@ export class FakeImageManifests implements ImageManifests {
   remove(repository: string, digest: ArtifactId): Promise<void> {
     return this.process.call(`manifests.remove ${digest}`, () => {
       this.server.manifests.get(repository)?.delete(digest);
+    });
+  }
+}
+
+/** What is in archives, as one process knows it. */
+export class FakeArchivedImages implements ArchivedImages {
+  private readonly process: FakeProcess;
+  private readonly server: ImageServer;
+
+  constructor(process: FakeProcess, server: ImageServer) {
+    this.process = process;
+    this.server = server;
+  }
+
+  find(archive: ArtifactId): Promise<ManifestRecord | undefined> {
+    return this.process.call(`archives.find ${archive}`, () => {
+      const text = this.server.archived.get(archive);
+      return text === undefined ? undefined : (JSON.parse(text) as ManifestRecord);
+    });
+  }
+
+  note(archive: ArtifactId, image: ManifestRecord): Promise<void> {
+    const text = JSON.stringify(image);
+    return this.process.call(`archives.note ${archive}`, () => {
+      this.server.archived.set(archive, text);
     });
   }
 }

@@ -1,4 +1,5 @@
 import type {
+  ArchivedImages,
   ArtifactFinder,
   ArtifactId,
   ArtifactShelf,
@@ -35,7 +36,13 @@ import { ArtifactServer, FakeArtifactStore } from './fake-artifact-store.ts';
 import { ChunkServer, FakeChunkTransport } from './fake-chunk-transport.ts';
 import { ticketSequence } from './fake-claim.ts';
 import { DRIVE_PARTITION, FakeDriveQueue } from './fake-drive-queue.ts';
-import { FakeImageManifests, FakeImageTags, FakeMirrorClaims, ImageServer } from './fake-images.ts';
+import {
+  FakeArchivedImages,
+  FakeImageManifests,
+  FakeImageTags,
+  FakeMirrorClaims,
+  ImageServer,
+} from './fake-images.ts';
 import { FakeInputPins } from './fake-input-pins.ts';
 import { FakeLaneDirectory, LaneServer } from './fake-lane-directory.ts';
 import { FakeLeaseKeeper } from './fake-lease-keeper.ts';
@@ -71,6 +78,7 @@ export interface MeshPorts {
   readonly keepers: OutputKeepers;
   readonly imageTags: ImageTags;
   readonly imageManifests: ImageManifests;
+  readonly archivedImages: ArchivedImages;
   readonly mirrorClaims: MirrorClaims;
   readonly relay: ChunkTransport;
   serveRelay(peer: PeerId, source: ChunkSource, signal: AbortSignal): Promise<void>;
@@ -132,6 +140,7 @@ export class FakeMesh {
       keepers: new FakeOutputKeepers(process, this.keepers),
       imageTags: new FakeImageTags(process, this.images),
       imageManifests: new FakeImageManifests(process, this.images),
+      archivedImages: new FakeArchivedImages(process, this.images),
       mirrorClaims: new FakeMirrorClaims(process, this.images),
       relay: new FakeChunkTransport(process, this.chunks),
       serveRelay: (peer, source, signal) => this.chunks.serve(peer, { process, source }, signal),
