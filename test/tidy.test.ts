@@ -36,6 +36,14 @@ describe('the tree', () => {
     expect(long).toEqual([]);
   });
 
+  it('holds nothing that a compiler made', () => {
+    const made = tracked.filter((path) => {
+      const source = path.replace(/\.(d\.ts|js|js\.map)$/, '.ts');
+      return source !== path && tracked.includes(source);
+    });
+    expect(made).toEqual([]);
+  });
+
   it('has no vague file names', () => {
     const vague = sources.filter((path) =>
       basename(path)
