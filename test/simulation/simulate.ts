@@ -148,6 +148,8 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     releaseHeld(mesh);
     await world.run(Math.min(world.nowMs() + PERSON_LOOKS_MS, PATIENCE_MS), ended);
   }
+  // Who sleeps still has containers of the evening before, if it fell asleep over them.
+  sleeps?.wakeAll();
   await world.run(world.nowMs() + SETTLE_MS);
   const { entries } = mesh.log;
   return {

@@ -96,9 +96,12 @@ export class SleepStorm {
     for (let index = 0; index < count; index += 1) {
       this.#world.sometime([0, untilMs / 2], () => this.#fallAsleep(random.pick(others)));
     }
-    this.#world.after(untilMs, () => {
-      for (const bed of this.#beds.values()) this.#rise(bed);
-    });
+    this.#world.after(untilMs, () => this.wakeAll());
+  }
+
+  /** By hand. */
+  wakeAll(): void {
+    for (const bed of this.#beds.values()) this.#rise(bed);
   }
 
   /** How often a machine came because it was called. */
