@@ -224,7 +224,7 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
         }[];
         return peers.some(({ peer, claims }) => peer === 'second' && claims.length > 0);
       });
-      expect(await well(first.cli.run('revoke', 'second'))).toBe('second is out of the mesh');
+      expect(await well(first.cli.run('revoke', 'second'))).toContain('second is out of the mesh');
       await until('the second machine to lose the mesh', async () =>
         (await readFile(join(second.home, 'daemon.log'), 'utf8')).includes('lost the mesh'),
       );
@@ -266,7 +266,9 @@ describe.skipIf(problem !== undefined)('machines that join a mesh', () => {
       };
       process.kill(pid, 'SIGSTOP');
       try {
-        expect(await well(first.cli.run('revoke', 'fourth'))).toBe('fourth is out of the mesh');
+        expect(await well(first.cli.run('revoke', 'fourth'))).toContain(
+          'fourth is out of the mesh',
+        );
         await well(first.cli.run('undrain'));
         const { code, out, err } = await going;
         expect(code, out + err).toBe(0);

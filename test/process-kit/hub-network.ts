@@ -160,6 +160,22 @@ export class HubNetwork {
     };
   }
 
+  /** One more line for each of these leaves, to a network of their own in which all hear all: `eth1`, in this subnet. */
+  async addLan(subnet: string, leaves: readonly Leaf[]): Promise<void> {
+    const lan = `lan${subnet.split('.').at(-1)}`;
+    const atHub = (...words: string[]) => command(...this.#hub.enter, 'ip', ...words);
+    await atHub('link', 'add', lan, 'type', 'bridge');
+    await atHub('link', 'set', lan, 'up');
+    for (const [index, leaf] of leaves.entries()) {
+      const atLeaf = (...words: string[]) => command(...leaf.under, 'ip', ...words);
+      const peer = ['type', 'veth', 'peer', 'name', 'eth1', 'netns', String(leaf.pid)];
+      await atHub('link', 'add', `${lan}-${index}`, 'master', lan, ...peer);
+      await atHub('link', 'set', `${lan}-${index}`, 'up');
+      await atLeaf('address', 'add', `${subnet}.${index + 1}/24`, 'broadcast', '+', 'dev', 'eth1');
+      await atLeaf('link', 'set', 'eth1', 'up');
+    }
+  }
+
   /** A port on this machine's loopback that leads to host and port as the hub reaches them, while it does. */
   async reach(host: string, port: number): Promise<number> {
     const [program = '', ...words] = [...this.#hub.enter, process.execPath, '-e', REACH_INTO];

@@ -15,6 +15,7 @@ import pino from 'pino';
 import { SimDisk } from './sim-disk.ts';
 import { SimJournal, SimTaskFiles } from './sim-task-files.ts';
 import type { SimWeb } from './sim-web.ts';
+import type { SleepStorm } from './sleep-storm.ts';
 
 const CORES = 4;
 const capacity = { cpus: CORES, memoryBytes: 2 ** 33, diskBytes: 2 ** 40, gpus: 0 };
@@ -31,6 +32,8 @@ export interface SimPlace {
   /** Told of each confirmation that all of a success's outputs are here. */
   readonly onKept?: (peer: PeerId, order: KeepOrder) => void;
   readonly onStep?: PeerParts['onStep'];
+  /** Machines here fall asleep, and wake each other; absent: none does. */
+  readonly sleeps?: SleepStorm | undefined;
   /** Told of the peer of each new process. */
   readonly onPeer?: (peer: Peer, machine: SimMachine) => void;
 }
@@ -39,7 +42,7 @@ export interface SimPlace {
 export async function bootPeer(
   mesh: FakeMesh,
   host: ContainerHost,
-  { process, machine, machineOf, onKept, web, onStep, onPeer }: SimPlace,
+  { process, machine, machineOf, onKept, web, onStep, onPeer, sleeps }: SimPlace,
 ): Promise<void> {
   const ports = mesh.portsFor(process);
   const { artifacts: objects, finder } = ports;
@@ -64,6 +67,7 @@ export async function bootPeer(
     limits: { memory: 'kernel', cpus: 'kernel', pids: 'kernel', disk: 'watched' },
     runtimes: ['podman'],
     keeps: { freeBytes: 2 ** 40, host: machine.name },
+    ...(sleeps === undefined ? {} : { networks: sleeps.networks }),
   };
   if (disk !== undefined) exchange(ports, name, disk, process.clock, onKept);
   const peer = new Peer(
@@ -97,6 +101,7 @@ export async function bootPeer(
     capacity,
   );
   onPeer?.(peer, machine);
+  sleeps?.join(peer, machine, process, ports);
   await peer.start();
 }
 

@@ -31,12 +31,15 @@ import { DrainStorm } from './drain-storm.ts';
 import { randomGraph, randomScript } from './random-run.ts';
 import { bootPeer } from './sim-peer.ts';
 import { checkPins, type SimWeb, webGraph } from './sim-web.ts';
+import { SleepStorm } from './sleep-storm.ts';
 import { scheduleSpawns } from './spawn-storm.ts';
 
 /** Faults stop after this; then everything must come to its end. */
 const STORM_MS = 120_000;
 /** Virtual time in which a run must have ended; days, because nobody waits for it. */
 const PATIENCE_MS = 6 * 60 * 60 * 1_000;
+/** Whoever is not woken by then gets up. */
+const SLEEP_MS = 30 * 60 * 1_000;
 /** A person looks after held tasks this often. */
 const PERSON_LOOKS_MS = 10 * 60 * 1_000;
 /** After the last end: drives are acknowledged, offers forgotten, containers removed. */
@@ -61,6 +64,8 @@ export interface Simulation {
   readonly reruns: number;
   /** How many successes were on as many disks as were wanted when the log said so. */
   readonly copied: number;
+  /** How often a machine came because another called it. */
+  readonly woken: number;
 }
 
 export interface SimulationOptions {
@@ -76,6 +81,8 @@ export interface SimulationOptions {
   readonly drains?: number;
   /** One machine that was drained is taken away, with its disk. */
   readonly vanish?: boolean;
+  /** So often a machine falls asleep, besides; there is work for more than the one that never does. */
+  readonly sleeps?: number;
   /** Runs read of it, instead of what is drawn from the seed. */
   readonly web?: SimWeb;
 }
@@ -98,6 +105,7 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     machine.crash({ forGood: true });
   };
   const drains = new DrainStorm(world, options.vanish === true ? takeAway : undefined);
+  const sleeps = options.sleeps === undefined ? undefined : new SleepStorm(world, plan === CALM);
   const hosts: ContainerHost[] = [];
   for (let number = 1; number <= (options.peers ?? 3); number += 1) {
     const host = new ContainerHost(world, `peer${number}`, {
@@ -112,12 +120,17 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
           web,
           ...(isBulk || options.vanish ? copies.place : {}),
           ...drains.place,
+          sleeps,
         }),
       )
       .start();
   }
   const runs = options.runs ?? random.between(1, 2);
   for (let number = 0; number < runs; number += 1) publish(mesh, random.fork(`run ${number}`), web);
+  if (sleeps !== undefined) {
+    sleeps.schedule(options.sleeps ?? 0, SLEEP_MS);
+    publishGraph(mesh, runId('sleeperwork1'), SleepStorm.graph());
+  }
   if (plan !== CALM) scheduleChaos(world, mesh, options.chaos ?? random.between(0, 12));
   if (options.losses !== undefined) {
     scheduleChaos(world, mesh, options.losses, ['lose-artifacts', 'duplicate-drives']);
@@ -135,6 +148,8 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
     releaseHeld(mesh);
     await world.run(Math.min(world.nowMs() + PERSON_LOOKS_MS, PATIENCE_MS), ended);
   }
+  // Who sleeps still has containers of the evening before, if it fell asleep over them.
+  sleeps?.wakeAll();
   await world.run(world.nowMs() + SETTLE_MS);
   const { entries } = mesh.log;
   return {
@@ -148,10 +163,12 @@ export async function simulate(options: SimulationOptions): Promise<Simulation> 
       ...checkWorkIsBounded(entries, hosts),
       ...copies.check(entries),
       ...drains.check(entries, plan === CALM),
+      ...(sleeps?.check() ?? []),
     ],
     log: entries.map((entry) => JSON.stringify(entry)).join('\n'),
     trace: world.trace,
     calls: world.callCount,
+    woken: sleeps?.woken ?? 0,
     copied: entries.filter(
       ({ event }) => event.kind === 'outputs-kept' && event.short === undefined,
     ).length,

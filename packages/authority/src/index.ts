@@ -70,6 +70,8 @@ export { replacePrivately } from './private-files.ts';
 export {
   parseRenewalAnswer,
   parseRenewalRequest,
+  RENEWAL,
+  RENEWAL_ENTRY,
   type Renewal,
   type RenewalAnswer,
   type RenewalRefusalKind,

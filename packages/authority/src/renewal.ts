@@ -1,4 +1,9 @@
+import type { RunId } from '@podmesh/core';
 import type { TaskSigning } from './authority.ts';
+
+/** What a sealed renewal is for, where boxes for tasks name their run. */
+export const RENEWAL = 'renewal' as RunId;
+export const RENEWAL_ENTRY = 'renewal';
 
 /** What a member asks for, over its own connection, which says who it is. Public halves only. */
 export interface RenewalRequest {
@@ -17,7 +22,8 @@ export interface RenewalRequest {
 
 /** What it gets. */
 export interface Renewal {
-  readonly taskSigning: TaskSigning;
+  /** Of whoever runs tasks: a person signs for none. */
+  readonly taskSigning?: TaskSigning;
   readonly ca: string;
   /** Only where it was asked for and due. */
   readonly certificate?: string;

@@ -26,6 +26,7 @@ import { show } from './commands/show.ts';
 import { up } from './commands/up.ts';
 import { service } from './commands/user-unit.ts';
 import { wait } from './commands/wait.ts';
+import { wake } from './commands/wake.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { errorJson, errorText } from './render/error-text.ts';
 import type { World } from './world.ts';
@@ -54,6 +55,7 @@ const IMPLEMENTATIONS: Readonly<Record<Exclude<CommandName, 'help'>, Command>> =
   peers,
   drain,
   undrain,
+  wake,
   policy,
   explain,
   anchors,

@@ -32,3 +32,41 @@ it('one that failed was not heard, until the next one gets through', async () =>
   await announcements.make(async () => undefined);
   expect(announcements.wasHeard).toBe(true);
 });
+
+it('who is hushed is withdrawn after what was on its way, and announced no more until it speaks', async () => {
+  const announcements = new Announcements(newBench().process.clock);
+  const said: string[] = [];
+  let arrive: () => void = () => undefined;
+  const way = new Promise<void>((resolve) => {
+    arrive = resolve;
+  });
+  let begun: Promise<void> | undefined;
+  await new Promise<void>((onItsWay) => {
+    begun = announcements.make(async () => {
+      onItsWay();
+      await way;
+      said.push('announced');
+    });
+  });
+  const hushed = announcements.hush(async () => void said.push('withdrawn'));
+  const late = announcements.make(async () => void said.push('announced late'));
+  arrive();
+  await Promise.all([begun, hushed, late]);
+  expect(said).toEqual(['announced', 'withdrawn']);
+  announcements.speak();
+  await announcements.make(async () => void said.push('announced again'));
+  expect(said.at(-1)).toBe('announced again');
+});
+
+it('who may speak again before it is withdrawn stays', async () => {
+  const announcements = new Announcements(newBench().process.clock);
+  const said: string[] = [];
+  const hushed = announcements.hush(async () => void said.push('withdrawn'));
+  announcements.speak();
+  await hushed;
+  const failed = announcements.hush(() => Promise.reject(new Error('away')));
+  await expect(failed).rejects.toThrow('away');
+  announcements.speak();
+  await announcements.make(async () => void said.push('announced'));
+  expect(said).toEqual(['announced']);
+});

@@ -11,13 +11,41 @@ export class Announcements {
   readonly #clock: Clock;
   #brokeAtMs = Number.NEGATIVE_INFINITY;
   #wasHeard = true;
+  #isHushed = false;
+  /** One after the other: what is withdrawn must not be announced by what was sent before. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Makes one; throws what it throws. */
-  async make(announce: () => Promise<void>): Promise<void> {
+  /** Makes one, unless this peer is hushed; throws what it throws. */
+  make(announce: () => Promise<void>): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#isHushed) await this.#make(announce);
+    });
+  }
+
+  /** Nothing is announced from now on; withdraws what was, unless it may speak again by then. Throws what that throws. */
+  hush(withdraw: () => Promise<void>): Promise<void> {
+    this.#isHushed = true;
+    return this.#inTurn(async () => {
+      if (this.#isHushed) await withdraw();
+    });
+  }
+
+  /** Harmless when it was not hushed. */
+  speak(): void {
+    this.#isHushed = false;
+  }
+
+  #inTurn(act: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(act);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #make(announce: () => Promise<void>): Promise<void> {
     const fromMs = this.#clock.nowMs();
     try {
       await announce();

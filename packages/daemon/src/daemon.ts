@@ -33,11 +33,10 @@ import { discoveredFacts } from './observe/discovered-facts.ts';
 import { observe } from './observe/observation.ts';
 import { openContainerRuntime } from './open-container-runtime.ts';
 import { DrainDesk } from './owner/drain-desk.ts';
-import { HearOrders } from './owner/hear-orders.ts';
 import { idleFor } from './owner/idle-for.ts';
 import { openCloudWatch } from './owner/open-cloud-watch.ts';
 import { openOwner } from './owner/open-owner.ts';
-import { SleepWatch } from './owner/sleep-watch.ts';
+import { openSleep, toldNetworks } from './owner/open-sleep.ts';
 import { Peer } from './peer.ts';
 import type { ImageRegistry } from './registry/image-registry.ts';
 import { openImages } from './registry/open-images.ts';
@@ -326,7 +325,7 @@ export class Daemon {
         handOver,
         owner,
         ...(drained === undefined ? {} : { drained }),
-        describe: () => ({ ...source.current(), sealingKey }),
+        describe: () => ({ ...source.current(), sealingKey, ...toldNetworks() }),
         host: pretendMeasures(
           {
             memory: readMemory,
@@ -364,29 +363,10 @@ export class Daemon {
     });
     this.#started.add('discovery', () => discovery.stop());
     await discovery.start();
-    drains.open(peer);
     wrongBytes.open(peer);
-    const sleep = new SleepWatch({
-      bus,
-      uptimeMs: boot.uptimeMs,
-      goodNight: () => peer.goodNight(),
-      goodMorning: () => peer.goodMorning(),
-      clock: systemClock,
-      logger,
-      env: process.env,
-    });
-    this.#started.add('sleep of the machine', () => sleep.stop());
-    sleep.start();
+    const { uptimeMs } = boot;
+    openSleep(this.#parts, this.#started, { mesh, machine: peer, owner, bus, drains, uptimeMs });
     openCloudWatch(this.#parts, this.#started, peer);
-    const orders = new HearOrders({
-      ...mesh,
-      peer: ownPeer,
-      obey: drains.obey,
-      clock: systemClock,
-      logger,
-    });
-    this.#started.add('orders', () => orders.stop());
-    orders.start();
     return peer;
   }
 }

@@ -38,7 +38,8 @@ async function watchSyncs(path: string): Promise<readonly boolean[]> {
 
 const drains = (file: string): DrainDesk => {
   const desk = new DrainDesk({ file, logger: pino({ level: 'silent' }) });
-  desk.open({ drain: async () => undefined, undrain: () => undefined, drained: undefined });
+  const waker = { wake: async () => ({ kind: 'done' }) as const };
+  desk.open({ drain: async () => undefined, undrain: () => undefined, drained: undefined }, waker);
   return desk;
 };
 

@@ -19,6 +19,8 @@ export type { MembershipOffice } from './membership/membership-office.ts';
 export { openMemberOffice } from './membership/open-member-office.ts';
 export { ensureOwnCertificates, openCertificates } from './membership/own-certificates.ts';
 export { TaskKeys } from './membership/task-keys.ts';
+export { SleepDesk } from './owner/sleep-desk.ts';
+export { Waker } from './owner/waker.ts';
 export * from './peer.ts';
 export { StartedParts } from './started-parts.ts';
 export * from './store/disk-store.ts';

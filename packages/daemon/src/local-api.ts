@@ -65,7 +65,7 @@ export class LocalApi {
   #starting: Promise<void> | undefined;
   #place: SocketPlace | undefined;
   #isStopped = false;
-  #owner: Pick<OwnerWatch, 'verdict' | 'inForce'> | undefined;
+  #owner: Pick<OwnerWatch, 'verdict' | 'inForce' | 'sleepWish'> | undefined;
 
   constructor(parts: LocalApiParts) {
     this.#parts = parts;
@@ -88,7 +88,7 @@ export class LocalApi {
   }
 
   /** From now on it tells what the owner of this machine wants. */
-  tellPolicy(owner: Pick<OwnerWatch, 'verdict' | 'inForce'>): void {
+  tellPolicy(owner: Pick<OwnerWatch, 'verdict' | 'inForce' | 'sleepWish'>): void {
     this.#owner = owner;
   }
 
@@ -181,7 +181,7 @@ export class LocalApi {
 
 function routesOf(
   { store, wrongBytes, peer, version, drains, routes = new Map() }: LocalApiParts,
-  owner: () => Pick<OwnerWatch, 'verdict' | 'inForce'> | undefined,
+  owner: () => Pick<OwnerWatch, 'verdict' | 'inForce' | 'sleepWish'> | undefined,
 ) {
   const cache = new LocalCache(store, wrongBytes);
   const health: Route = async (body) => {
@@ -202,7 +202,8 @@ function routesOf(
     if (verdict === undefined || inForce === undefined)
       throw new ApiRefusal(409, 'it is still starting', 'Try again in a moment.');
     const { file, problems } = inForce;
-    return { peer, ...verdict, ...(file === undefined ? {} : { file }), problems };
+    const wake = owner()?.sleepWish;
+    return { peer, ...verdict, wake, ...(file === undefined ? {} : { file }), problems };
   };
   const tell = async (order: PeerOrder): Promise<object> => {
     const answer = await drains.obey(order);

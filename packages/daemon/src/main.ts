@@ -146,13 +146,13 @@ async function untilExit(
   await daemon.untilIdleFor(exitWhenIdleMs, stop);
 }
 
-/** A temporary peer's work is done; else what runs has its grace, unless somebody signals once more. */
+/** What runs has its grace, unless somebody signals once more. A temporary peer whose work is done has nothing left. */
 async function drain(
   daemon: Daemon,
-  { graceMs, untilIdle: temporary }: Configuration,
+  { graceMs }: Configuration,
   { atOnce }: StopSignals,
 ): Promise<void> {
-  if (temporary || atOnce.aborted) return;
+  if (atOnce.aborted) return;
   if (daemon.isBusy) {
     const seconds = graceMs / 1_000;
     process.stderr.write(

@@ -75,6 +75,26 @@ it('a run goes to its end on one peer, and leaves nothing', async () => {
   await stop();
 });
 
+it('what has waited for a minute is told to all, once for each kind, until somebody begins it', async () => {
+  const { peer, stop, mesh, clock, ports } = newPeer();
+  const job = { count: 3, cache: false };
+  const run = publishGraph(
+    mesh,
+    graphOf({ id: 'a', ...job, needs: { labels: ['place=attic'] } }, { id: 'b', ...job }),
+  );
+  mesh.drives.publish(run);
+  await settled(clock, peer.start());
+  const wanted = async () => (await settled(clock, ports.peers.list()))[0]?.wanted;
+  await clock.advance(40_000);
+  expect(await wanted()).toBeUndefined();
+  await clock.advance(50_000);
+  expect(await wanted()).toMatchObject([{ labels: ['place=attic'] }]);
+  mesh.log.append({ kind: 'run-cancel-requested', run, by: 'me', reason: 'enough' }, 0);
+  await clock.advance(20_000);
+  expect(await wanted()).toBeUndefined();
+  await stop();
+});
+
 it('where one peer fails to start any container, every task succeeds on the other', async () => {
   const problem = { kind: 'runtime', message: 'crun is missing' } as const;
   const broken = newPeer('broken', () => ({ kind: 'start-failed', problem }));

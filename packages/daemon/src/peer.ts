@@ -12,12 +12,14 @@ import {
   type OutputKeepers,
   type OwnerVerdict,
   type PeerEntry,
+  type PeerOffering,
   type Requirements,
   type RunId,
   type RunPublished,
   type SecretBoxes,
   satisfies,
   toldRations,
+  toldWants,
 } from '@podmesh/core';
 import { Announcements } from './announcements.ts';
 import { CapacityLedger } from './claim/capacity-ledger.ts';
@@ -69,7 +71,7 @@ export interface PeerParts
 /** What a heartbeat says besides the peer's own load. */
 export type PeerFacts = Omit<
   PeerEntry,
-  'peer' | 'session' | 'free' | 'claims' | 'spending' | 'driving' | 'rations'
+  'peer' | 'session' | 'free' | 'claims' | 'spending' | 'driving' | 'rations' | 'wanted'
 >;
 
 /**
@@ -94,6 +96,7 @@ export class Peer {
   #loops: Promise<unknown> = Promise.resolve();
   #started = false;
   #isAsleep = false;
+  #ended = 0;
   #starting: Promise<void> = Promise.resolve();
 
   constructor(parts: PeerParts, capacity: Capacity) {
@@ -107,6 +110,7 @@ export class Peer {
       limits: () => parts.describe().limits,
       isDirectoryWhole: () => this.#announcements.isSteady(),
       onEnding: (attempt, ending) => {
+        this.#ended += 1;
         this.#gate.note(attempt, ending);
         parts.onEnding?.(attempt, ending);
       },
@@ -214,17 +218,20 @@ export class Peer {
     this.#drain.end();
   }
 
-  /** The machine is about to sleep: everything is for others, at once; resolves when it is. */
+  /** The machine is about to sleep: everything is for others, at once; resolves when it is, and nobody looks for it here. */
   async goodNight(): Promise<void> {
     this.#isAsleep = true;
     this.notice();
     this.#executor.endAll({ ...handedBack('goes to sleep'), isUrgent: true });
     await Promise.all([this.#drives.hold(), this.#executor.idle()]);
+    const { peers, peer } = this.#parts;
+    if (this.#isAsleep) await this.#announcements.hush(() => peers.withdraw(peer));
   }
 
   /** It is awake, whether it said that it would sleep or not: what passed on meanwhile is ended, and claims go on. */
   async goodMorning(): Promise<void> {
     this.#isAsleep = false;
+    this.#announcements.speak();
     if (this.#drain.told === undefined) this.#drives.resume();
     this.notice();
     await this.#executor.endSettled();
@@ -249,6 +256,24 @@ export class Peer {
   /** Whether it has anything in hand. */
   get isBusy(): boolean {
     return this.#executor.claims().length > 0;
+  }
+
+  /** What it offers when nothing runs and its owner wants nothing. */
+  get offering(): PeerOffering {
+    const { labels, machine, runtimes } = this.#parts.describe();
+    return { capacity: this.#ledger.full, arch: machine.arch, labels, runtimes };
+  }
+
+  /** Why it would claim nothing at any time, as things are; undefined where it would. */
+  get unfit(): string | undefined {
+    if (this.#drain.told !== undefined) return `it was drained (${this.#drain.told.by})`;
+    const { paused } = this.#parts.describe();
+    return paused ?? (this.#gate.circuit === 'open' ? 'all that it tried failed' : undefined);
+  }
+
+  /** Attempts that it has begun, or adopted, so far. */
+  get attempts(): number {
+    return this.#ended + this.#executor.claims().length;
   }
 
   /** How far it is; undefined while nobody drains it. */
@@ -310,9 +335,7 @@ export class Peer {
   }
 
   #suits(requirements: Requirements): boolean {
-    const { labels, machine, runtimes } = this.#parts.describe();
-    const capacity = this.#ledger.full;
-    return satisfies(requirements, { capacity, arch: machine.arch, labels, runtimes }).length === 0;
+    return satisfies(requirements, this.offering).length === 0;
   }
 
   async #tryToAnnounce(): Promise<void> {
@@ -344,6 +367,7 @@ export class Peer {
       claims: this.#executor.claims(),
       ...this.#spending(),
       driving: this.#drives.driving,
+      ...toldWants([...this.#drivers.values()].flatMap(({ wanted }) => wanted)),
     });
   }
 

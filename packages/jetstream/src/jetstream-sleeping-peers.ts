@@ -1,10 +1,14 @@
+import { JetStreamApiError } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
-import type { PeerId, SleepingPeer, SleepingPeers } from '@podmesh/core';
+import type { NotedSleeper, PeerId, SleepingPeer, SleepingPeers } from '@podmesh/core';
 import { decodeJson, encodeJson } from './json-codec.ts';
 import { lastMessages } from './last-messages.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
 import { bucketSubjects, SLEEPER_BUCKET, SLEEPER_STREAM, sleeperKey } from './subjects.ts';
+
+/** `wrong last sequence`: the entry is another one by now. */
+const OTHER_REVISION = 10071;
 
 /** Sleeping peers in a KV bucket of their own: entries of the peers' directory live for seconds. */
 export class JetStreamSleepingPeers implements SleepingPeers {
@@ -20,19 +24,38 @@ export class JetStreamSleepingPeers implements SleepingPeers {
     await asking('say good night', () => bucket.put(sleeperKey(sleeper.peer), encodeJson(sleeper)));
   }
 
+  async replace(sleeper: SleepingPeer, revision: number): Promise<boolean> {
+    const bucket = await this.#opened();
+    return asking(`call ${sleeper.peer}`, async () => {
+      try {
+        await bucket.update(sleeperKey(sleeper.peer), encodeJson(sleeper), revision);
+        return true;
+      } catch (error) {
+        if (error instanceof JetStreamApiError && error.code === OTHER_REVISION) return false;
+        throw error;
+      }
+    });
+  }
+
   async forget(peer: PeerId): Promise<void> {
     const bucket = await this.#opened();
     await asking(`forget that ${peer} sleeps`, () => bucket.delete(sleeperKey(peer)));
   }
 
-  async list(): Promise<readonly SleepingPeer[]> {
+  async list(): Promise<readonly NotedSleeper[]> {
     const subjects = [bucketSubjects(SLEEPER_BUCKET)];
     const entries = await lastMessages(this.#mesh, SLEEPER_STREAM, subjects);
-    return entries.map(({ subject, data }) => decodeJson<SleepingPeer>(data, subject));
+    return entries.map(({ subject, data, sequence: revision }) => {
+      return { sleeper: decodeJson<SleepingPeer>(data, subject), revision };
+    });
   }
 
+  /** A bucket that was not there is looked for again. */
   #opened(): Promise<KV> {
-    this.#bucket ??= new Kvm(this.#mesh.js).open(SLEEPER_BUCKET);
+    this.#bucket ??= new Kvm(this.#mesh.js).open(SLEEPER_BUCKET).catch((error: unknown) => {
+      this.#bucket = undefined;
+      throw error;
+    });
     return this.#bucket;
   }
 }

@@ -1,4 +1,4 @@
-import type { PeerOrder } from '@podmesh/core';
+import { type PeerOrder, peerId } from '@podmesh/core';
 import { describe, expect, it } from 'vitest';
 import { decodePeerOrder, decodePeerOrderAnswer, encodePeerOrder } from './peer-order-message.ts';
 
@@ -8,7 +8,7 @@ describe('an order to a peer', () => {
   it.each<PeerOrder>([
     { kind: 'drain', deadlineMs: 0, by: 'ann' },
     { kind: 'undrain', by: 'ann' },
-    { kind: 'wake', macs: ['00:11:22:33:44:ff'], by: 'ann' },
+    { kind: 'wake', sleeper: peerId('attic'), by: 'ann' },
   ])('comes as it went: %j', (order) => {
     expect(decodePeerOrder(encodePeerOrder(order))).toEqual(order);
   });
@@ -21,9 +21,9 @@ describe('an order to a peer', () => {
     ['no deadline', { kind: 'drain', by: 'ann' }],
     ['a deadline in the past', { kind: 'drain', by: 'ann', deadlineMs: -1 }],
     ['a deadline of a year', { kind: 'drain', by: 'ann', deadlineMs: 4e10 }],
-    ['no cards', { kind: 'wake', by: 'ann', macs: [] }],
-    ['too many cards', { kind: 'wake', by: 'ann', macs: Array(17).fill('00:11:22:33:44:55') }],
-    ['a card that is none', { kind: 'wake', by: 'ann', macs: ['00:11:22:33:44:zz'] }],
+    ['nobody to wake', { kind: 'wake', by: 'ann' }],
+    ['a sleeper that is no name', { kind: 'wake', by: 'ann', sleeper: 'a b.*' }],
+    ['a sleeper that is no text', { kind: 'wake', by: 'ann', sleeper: ['attic'] }],
   ])('is none: %s', (_, value) => {
     expect(decodePeerOrder(value === undefined ? Buffer.from('{') : bytes(value))).toBeUndefined();
   });

@@ -1,18 +1,16 @@
-import type { PeerOrder, PeerOrderAnswer } from '@podmesh/core';
+import { type PeerId, type PeerOrder, type PeerOrderAnswer, peerId } from '@podmesh/core';
 
 /** A week: whoever wants longer drains again. */
 const DEADLINE_MS_MAX = 7 * 24 * 60 * 60_000;
 const BY_CHARACTERS_MAX = 100;
 const MESSAGE_CHARACTERS_MAX = 300;
-const MACS_MAX = 16;
-const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 
 export const encodePeerOrder = (message: PeerOrder | PeerOrderAnswer): Uint8Array =>
   Buffer.from(JSON.stringify(message));
 
 /** Undefined for what is no order. */
 export function decodePeerOrder(data: Uint8Array): PeerOrder | undefined {
-  const { kind, by, deadlineMs, macs } = membersOf(data);
+  const { kind, by, deadlineMs, sleeper } = membersOf(data);
   if (typeof by !== 'string' || by === '') return undefined;
   const who = cut(by, BY_CHARACTERS_MAX);
   switch (kind) {
@@ -24,9 +22,8 @@ export function decodePeerOrder(data: Uint8Array): PeerOrder | undefined {
       return { kind, by: who, deadlineMs };
     }
     case 'wake': {
-      if (!Array.isArray(macs) || macs.length === 0 || macs.length > MACS_MAX) return undefined;
-      const known = macs.filter((mac): mac is string => typeof mac === 'string' && MAC.test(mac));
-      return known.length === macs.length ? { kind, by: who, macs: known } : undefined;
+      const peer = peerOf(sleeper);
+      return peer === undefined ? undefined : { kind, by: who, sleeper: peer };
     }
     default:
       return undefined;
@@ -46,6 +43,14 @@ export function decodePeerOrderAnswer(
 /** Both end up on the terminals of people: one line, without what a terminal would obey. */
 const cut = (text: string, most: number): string =>
   [...text.replace(/\p{Cc}+/gu, ' ')].slice(0, most).join('');
+
+function peerOf(value: unknown): PeerId | undefined {
+  try {
+    return typeof value === 'string' ? peerId(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 function membersOf(data: Uint8Array): Record<string, unknown> {
   try {

@@ -145,6 +145,8 @@ function userPublishes(): readonly string[] {
     WHO_HAS_SUBJECT,
     RELAY_SUBJECTS,
     ORDER_SUBJECTS,
+    // Its certificate, when that is about to end.
+    renewSubject(SELF),
     ...SERVICE_QUESTIONS,
     ...[RUN_STREAM, LOG_STREAM, IMAGE_STREAM, ARTIFACT_STREAM].flatMap(mayRead),
     ...[PEER_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),

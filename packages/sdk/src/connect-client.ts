@@ -1,7 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { folderOfMeshUrl, MeshFolder, memberAddress } from '@podmesh/authority';
 import type { AnchorRecord } from '@podmesh/core';
 import {
   AnchorBook,
+  askToRenew,
   connectMesh,
   followAnchors,
   MeshArtifacts,
@@ -14,9 +16,12 @@ import type { OwnCertificate } from '@podmesh/transfer';
 import type { Client, MeshReach } from './client.ts';
 import { Downloads } from './downloads.ts';
 import { PeerTransport } from './peer-transport.ts';
+import { renewUser } from './renew-user.ts';
 
 /** Long enough for a server that just starts, short enough for a person who mistyped an address. */
 const CONNECT_MS = 5_000;
+/** Whoever holds the keys of the mesh answers within so long, or is not there. */
+const RENEW_MS = 3_000;
 
 /**
  * A client over JetStream; `url`: `nats://…`, or `mesh:FOLDER` of a member, which connects as its user; `name` is shown to who looks after the server. Throws a `PortError`, or a `TypeError` for
@@ -33,6 +38,12 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
   // In no hurry: who closes the connection waits for what was sent.
   if (connection.member !== undefined)
     void noteSeen(connection, connection.member).catch(() => undefined);
+  const { member: self } = connection;
+  const ask = (request: Uint8Array) => askToRenew(connection, request);
+  const renewing =
+    member === undefined || self === undefined
+      ? Promise.resolve(false)
+      : renewUser({ folder: member, self, ask, now: Date.now }).catch(() => false);
   const following = new AbortController();
   const remember = (record: AnchorRecord): void => {
     // Who only reads this folder uses what it knew before.
@@ -59,6 +70,8 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
     onReach: (listener) => watchReach(connection, listener),
     close: async () => {
       following.abort();
+      // It is tried again by every command: nobody is kept waiting for it.
+      await Promise.race([renewing, pause(RENEW_MS, undefined, { ref: false })]);
       await Promise.all([transport.stop(), mesh.stop()]);
       await connection.close();
     },

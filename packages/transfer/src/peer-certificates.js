@@ -39,8 +39,18 @@ export class RevokedCertificates {
 
   /** @param {TlsSocket} socket */
   #check(socket) {
-    if (this.#fingerprints.has(socket.getPeerCertificate().fingerprint256)) socket.destroy();
+    const certificate = socket.getPeerCertificate();
+    if (this.#fingerprints.has(certificate.fingerprint256) || !isOfMember(certificate))
+      socket.destroy();
   }
+}
+
+/**
+ * Servers of the mesh have certificates of the same authority, which are for nothing else: nobody takes them back.
+ * @param {import('node:tls').PeerCertificate} certificate
+ */
+function isOfMember({ subject, subjectaltname = '' }) {
+  return subjectaltname.split(', ').includes(`DNS:${subject?.CN}.peer.podmesh`);
 }
 
 /**

@@ -25,7 +25,13 @@ async function newMesh() {
     const cert = await ca.signMember({ name: as, request, addresses });
     return { ca: ca.certificate, cert, key };
   };
-  return { certify };
+  /** As a server of the mesh has it: of the same authority, whose name its member may have lost. */
+  const certifyServer = async (name: string): Promise<OwnCertificate> => {
+    const { request, key } = await newRequest(name);
+    const cert = await ca.signServer({ name, request, addresses: ['127.0.0.1'] });
+    return { ca: ca.certificate, cert, key };
+  };
+  return { certify, certifyServer };
 }
 
 /** Peer `a` serves an artifact; whoever asks is told `url`, or where it really is. */
@@ -148,6 +154,15 @@ it('cuts off whoever is revoked, at once and for good', async () => {
   expect(again.ok).toBe(false);
   expect((await fetchWith(b)).got.ok).toBe(false);
   expect((await fetchWith(await certify('b'))).got.ok).toBe(true);
+});
+
+it('gives nothing to whoever shows the certificate of a server, and asks nothing of one', async () => {
+  const { certify, certifyServer } = await newMesh();
+  const { fetchWith } = await serving(await certify('a'));
+  expect((await fetchWith(await certifyServer('anchor'))).got.ok).toBe(false);
+  expect((await fetchWith(await certify('b'))).got.ok).toBe(true);
+  const server = await serving(await certifyServer('a'));
+  expect((await server.fetchWith(await certify('b'))).got.ok).toBe(false);
 });
 
 it('asks nothing of a peer whose certificate is revoked', async () => {

@@ -3,7 +3,7 @@ import { CACHE } from './cache-commands.ts';
 import type { CommandShape } from './command-shape.ts';
 import { IMAGE } from './image-commands.ts';
 import { INVITE, INVITES, JOIN, MEMBERS, REVOKE } from './membership-commands.ts';
-import { DRAIN, POLICY, UNDRAIN } from './owner-commands.ts';
+import { DRAIN, POLICY, UNDRAIN, WAKE } from './owner-commands.ts';
 import { COMPLETION, DOCTOR, DOWN, HELP, PEERS, RUN, UP } from './peer-commands.ts';
 import { CANCEL, EXPLAIN, GET, LOGS, PS, PUT, RELEASE, SHOW, WAIT } from './run-commands.ts';
 import { SERVICE } from './unit-command.ts';
@@ -31,6 +31,7 @@ export const COMMANDS = {
   peers: PEERS,
   drain: DRAIN,
   undrain: UNDRAIN,
+  wake: WAKE,
   policy: POLICY,
   explain: EXPLAIN,
   anchors: ANCHORS,

@@ -14,6 +14,7 @@ export const SERVICE: CommandShape = {
     'needed. It asks systemd to let it run while nobody is logged in, and says what to type where that takes an',
     'administrator. An address given with --nats or PODMESH_NATS is kept in ~/.config/podmesh/environment, which only',
     'this user can read; PODMESH_UP_OPTIONS="--cores 4 --label disk=ssd" there is passed to "podmesh up".',
+    'After a change of --grace there, install it again: systemd has to wait as long when it stops the daemon.',
     'service uninstall stops it and removes the unit; the state of the peer stays.',
     'service status exits with 1 unless it runs.',
   ],

@@ -1,4 +1,4 @@
-import { recordTask, type TaskRecord } from '@podmesh/core';
+import { type Requirements, recordTask, type TaskRecord } from '@podmesh/core';
 import { type Client, type LoggedRun, loadRun, type RecordedRun } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { parseRunTarget, type RunTarget } from '../arguments/parse-target.ts';
@@ -8,6 +8,7 @@ import { explainRecordedRun, explainRun, type RunExplanation } from '../explain/
 import { explainRecorded, explainTask, type TaskExplanation } from '../explain/explain-task.ts';
 import { runExplanationText, taskExplanationText } from '../explain/explanation-text.ts';
 import { programAdvice } from '../explain/program-advice.ts';
+import { sleeperAdvice } from '../explain/sleeper-advice.ts';
 import { findRun } from '../mesh/find-run.ts';
 import { withClient } from '../mesh/open-client.ts';
 import { readProgramError, withError } from '../mesh/program-error.ts';
@@ -43,11 +44,24 @@ async function fromLog(
   const peers = await client.peers.list();
   if (target.task !== undefined) {
     const task = chooseTask(loaded, target);
-    const explained = explainTask({ run, state, task, peers });
+    const told = explainTask({ run, state, task, peers });
+    const explained = await withSleepers(client, told, told.requirements);
     return withProgramError(client, explained, recordTask(state, task));
   }
   const driveQueued = (await client.drives.waiting()).has(run);
-  return explainRun({ run, state, peers, driveQueued });
+  const told = explainRun({ run, state, peers, driveQueued });
+  return withSleepers(client, told, told.ready[0]?.requirements);
+}
+
+/** Where something waits that a sleeping machine could do. */
+async function withSleepers<T extends { readonly advice: readonly string[] }>(
+  client: Client,
+  explained: T,
+  requirements: Requirements | undefined,
+): Promise<T> {
+  if (requirements === undefined) return explained;
+  const advice = sleeperAdvice(requirements, await client.sleepers.list());
+  return { ...explained, advice: [...advice, ...explained.advice] };
 }
 
 /** Of a whole array job: the element that tells most about why it is not done. */

@@ -45,7 +45,9 @@ export async function revoke(
       answer.kind === 'invitation'
         ? `${name} lets nobody in any more; who came with it stays`
         : `${name} is out of the mesh`;
-    await printLines(world.terminal, [text]);
+    const rekeyed =
+      'tasks have credentials of a new key from now on: what runs goes on, and peers that are away get the key when they are back';
+    await printLines(world.terminal, answer.newTaskKey === true ? [text, rekeyed] : [text]);
   }
   return EXIT.success;
 }

@@ -57,6 +57,18 @@ describe('podmesh invite', () => {
   });
 });
 
+it.each([
+  [true, /^lab is out of the mesh\ntasks have credentials of a new key .*\n$/],
+  [undefined, /^lab is out of the mesh\n$/],
+])('tells of a revocation that tasks have a new key: %s', async (newTaskKey, words) => {
+  const world = new FakeWorld();
+  await fakeDaemon(world, (_, response) =>
+    say(response, 200, { kind: 'member', name: 'lab', newTaskKey }),
+  );
+  expect(await world.run(['revoke', 'lab'])).toBe(0);
+  expect(world.terminal.stdout).toMatch(words);
+});
+
 it('lists invitations and members, and takes back what is named', async () => {
   const world = new FakeWorld();
   const asked = await fakeDaemon(world, ({ path }, response) => {

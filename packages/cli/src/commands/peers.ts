@@ -6,12 +6,16 @@ import { peerTable } from '../render/peer-table.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
 
-/** `podmesh peers`: who is there. */
+/** `podmesh peers`: who is there, and who sleeps. */
 export async function peers(world: World, { options }: Invocation): Promise<ExitCode> {
   return withClient(world, options.text('nats'), async (client) => {
-    const listed = await client.peers.list();
-    if (options.flag('json')) await printJson(world.terminal, listed.map(withoutKey));
-    else await printLines(world.terminal, peerTable(listed));
+    const [listed, noted] = await Promise.all([client.peers.list(), client.sleepers.list()]);
+    const awake = new Set(listed.map(({ peer }) => peer));
+    const asleep = noted.flatMap(({ sleeper }) => (awake.has(sleeper.peer) ? [] : [sleeper]));
+    if (options.flag('json')) {
+      const told = asleep.map(({ peer, ...rest }) => ({ peer, asleep: rest }));
+      await printJson(world.terminal, [...listed.map(withoutKey), ...told]);
+    } else await printLines(world.terminal, peerTable(listed, asleep));
     return EXIT.success;
   });
 }

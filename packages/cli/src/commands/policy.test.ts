@@ -36,6 +36,27 @@ describe('podmesh policy', () => {
     ]);
   });
 
+  it.each([
+    [{ quiet: [] }, 'when it sleeps, peers in its network may wake it for work that waits'],
+    [
+      {
+        quiet: [
+          { fromMinute: 1_320, toMinute: 390 },
+          { fromMinute: 0, toMinute: 0, days: ['sat', 'sun'] },
+        ],
+      },
+      'when it sleeps, peers in its network may wake it for work that waits, but not from 22:00 to 6:30, nor on sat, sun',
+    ],
+    [
+      { forbids: 'as it fell asleep, on battery', quiet: [] },
+      'if it fell asleep now, nobody may wake it: as it fell asleep, on battery',
+    ],
+  ])('says who may wake the machine: %j', async (wake, line) => {
+    const { world } = await told({ ...TOLD, wake });
+    expect(await world.run(['policy'])).toBe(0);
+    expect(world.terminal.stdout.split('\n')).toContain(line);
+  });
+
   it('tells of a file that is wrong, and fails', async () => {
     const problems = [{ path: 'rules[0].do', problem: 'it is "stop"', advice: 'Write pause.' }];
     const { world } = await told({ ...TOLD, stance: 'free', rules: [], file: '/f', problems });

@@ -34,8 +34,29 @@ function linesOf({ home }: World, told: Answer): readonly string[] {
     `${told.peer}: ${stanceText(told)}`,
     `policy: ${file}`,
     ...(rules.length === 0 ? ['  no rules: it may have everything at any time'] : rules),
+    ...wakeText(told.wake),
     ...(problems.length === 0 ? [] : ['wrong in it, so the rules from before hold:', ...problems]),
   ];
+}
+
+/** Nothing of a daemon that does not tell. */
+function wakeText(wake: unknown): readonly string[] {
+  if (typeof wake !== 'object' || wake === null) return [];
+  const { forbids, quiet } = wake as Answer;
+  if (forbids !== undefined) return [`if it fell asleep now, nobody may wake it: ${forbids}`];
+  const times = listOf(quiet).map(quietText);
+  const but = times.length === 0 ? '' : `, but not ${times.join(', nor ')}`;
+  return [`when it sleeps, peers in its network may wake it for work that waits${but}`];
+}
+
+function quietText({ fromMinute, toMinute, days }: Answer): string {
+  const clock = (minute: unknown): string => {
+    const [hours, minutes] = [Math.floor(Number(minute) / 60), Number(minute) % 60];
+    return `${hours}:${String(minutes).padStart(2, '0')}`;
+  };
+  const on = Array.isArray(days) ? ` on ${days.join(', ')}` : '';
+  if (fromMinute === toMinute) return on === '' ? 'at any time' : on.trim();
+  return `from ${clock(fromMinute)} to ${clock(toMinute)}${on}`;
 }
 
 function stanceText({ stance, cpus, memory }: Answer): string {

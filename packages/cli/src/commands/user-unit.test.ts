@@ -106,6 +106,27 @@ it('a home of its own stands in the unit, quoted', async () => {
   expect(readFileSync(unitPath(), 'utf8')).toContain(`PODMESH_HOME=${fake.home.path}`);
 });
 
+it.each([
+  ['', 120],
+  ['PODMESH_UP_OPTIONS=--cores 2 --grace 30s\n', 120],
+  ['PODMESH_UP_OPTIONS="--grace 10m --label grace=1"\n', 660],
+  ["A=--grace 9h\nPODMESH_UP_OPTIONS='--grace=1h'\n#PODMESH_UP_OPTIONS=--grace 2h\n", 3_660],
+  ['PODMESH_UP_OPTIONS=--grace 1h\nPODMESH_UP_OPTIONS=--grace 1m --grace 150.5s\n', 211],
+])('is not killed before its tasks had their time: %j', async (text, seconds) => {
+  mkdirSync(join(fake.directory, '.config', 'podmesh'), { recursive: true });
+  writeFileSync(environment(), text);
+  expect(await say('service install')).toBe(0);
+  expect(readFileSync(unitPath(), 'utf8')).toContain(`\nTimeoutStopSec=${seconds}\n`);
+});
+
+it('is not installed with a time that is none', async () => {
+  mkdirSync(join(fake.directory, '.config', 'podmesh'), { recursive: true });
+  writeFileSync(environment(), 'PODMESH_UP_OPTIONS=--grace soon\n');
+  expect(await say('service install')).toBe(2);
+  expect(fake.terminal.stderr).toContain('--grace soon is no time');
+  expect(existsSync(unitPath())).toBe(false);
+});
+
 it('is uninstalled, and again', async () => {
   await say('service install');
   expect(await say('service uninstall')).toBe(0);

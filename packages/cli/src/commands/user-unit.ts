@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unreachable } from '@podmesh/core';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
+import { parseDuration } from '../arguments/parse-duration.ts';
 import { isServiceAction, SERVICE_ACTIONS } from '../arguments/unit-command.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
@@ -70,6 +71,7 @@ async function install(world: World, options: Options): Promise<ExitCode> {
     node: process.execPath,
     podmesh: PROGRAM,
     ...(home ? { home: world.home.path } : {}),
+    graceMs: await graceOf(world),
   });
   await writeWhole(path, text, 0o644);
   await noteAddress(world, options.text('nats') ?? world.env.PODMESH_NATS);
@@ -165,6 +167,14 @@ async function systemctl(world: World, ...words: readonly string[]): Promise<voi
       'A unit of a user needs systemd and a login of that user (ssh, or "machinectl shell USER@"; su is none). ' +
       'Without systemd: podmesh up --detach',
   });
+}
+
+/** What PODMESH_UP_OPTIONS of the environment file says of `--grace`, the last word of it; 0: nothing. */
+async function graceOf(world: World): Promise<number> {
+  const text = await readFile(environmentPath(world), 'utf8').catch(() => '');
+  const lines = text.split('\n').filter((line) => line.startsWith('PODMESH_UP_OPTIONS='));
+  const said = [...(lines.at(-1) ?? '').matchAll(/--grace[=\s]+([^\s'"]+)/g)].at(-1)?.[1];
+  return said === undefined ? 0 : parseDuration('grace', said);
 }
 
 /** It holds a token, so it is in a file that only this user reads, and in no argument. */

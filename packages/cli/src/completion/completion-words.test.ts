@@ -19,7 +19,7 @@ describe('completion', () => {
   it('offers commands in bash', () => {
     expect(offered('podmesh', '')).toEqual(COMMAND_NAMES);
     expect(offered('podmesh', 'com')).toEqual(['completion']);
-    expect(offered('podmesh', '--json', 'wa')).toEqual(['wait']);
+    expect(offered('podmesh', '--json', 'wa')).toEqual(['wait', 'wake']);
   });
 
   it('offers the options of the command in bash', () => {

@@ -27,6 +27,8 @@ export function unitText(paths: {
   readonly podmesh: string;
   /** Where it is not the usual one. */
   readonly home?: string;
+  /** What "podmesh up" is told to leave what runs, if anything. */
+  readonly graceMs?: number;
 }): string {
   const home =
     paths.home === undefined ? '' : `Environment=${quoted(`PODMESH_HOME=${paths.home}`)}\n`;
@@ -44,9 +46,10 @@ EnvironmentFile=-%h/.config/podmesh/environment
 ExecStart=${word(paths.node)} ${word(paths.podmesh)} up $PODMESH_UP_OPTIONS
 Restart=on-failure
 RestartSec=5
-# Tasks have their time to be handed over; containers outlive a daemon and are adopted by the next one.
+# Tasks have the --grace of that file to end, and outputs half a minute to get to others: "podmesh service install"
+# knows how long that is. Containers outlive a daemon and are adopted by the next one.
 KillMode=mixed
-TimeoutStopSec=120
+TimeoutStopSec=${stopSeconds(paths.graceMs ?? 0)}
 # Limits of tasks are cgroups below this one.
 Delegate=yes
 # A daemon that the kernel kills for memory comes back; its tasks go first.
@@ -56,6 +59,9 @@ OOMPolicy=continue
 WantedBy=default.target
 `;
 }
+
+/** At least two minutes; or the grace, half a minute for outputs to get to others, and another for the rest. */
+const stopSeconds = (graceMs: number): number => Math.max(120, Math.ceil(graceMs / 1_000) + 60);
 
 /** A word of a command line (systemd.service(5)), where a dollar would be a variable. */
 const word = (text: string): string => quoted(text.replaceAll('$', '$$$$'));

@@ -1,8 +1,17 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Authority, MeshFolder, parseJoinLine } from '@podmesh/authority';
+import {
+  Authority,
+  CertificateAuthority,
+  MEMBER_DAYS,
+  MeshFolder,
+  meshUrl,
+  newRequest,
+  parseJoinLine,
+} from '@podmesh/authority';
 import {
   ensureOwnCertificates,
   type MembershipOffice,
@@ -12,6 +21,7 @@ import {
   TaskKeys,
 } from '@podmesh/daemon';
 import { connectMesh, EmbeddedNatsServer, openMesh, rolePermissions } from '@podmesh/jetstream';
+import { connectClient } from '@podmesh/sdk';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CliError } from '../cli-error.ts';
@@ -76,7 +86,7 @@ async function firstMachine(mesh: string) {
     started,
   );
   if (office === undefined) throw new Error('the keys are here');
-  return { office, server, ports };
+  return { office, server, ports, directory };
 }
 
 async function newFolder(): Promise<string> {
@@ -146,6 +156,33 @@ describe('a machine that joins', () => {
     ]);
     await connection.close();
   });
+
+  it.each([
+    ['user', 0.7, true],
+    ['user', 0.6, false],
+    ['peer', 0.7, false],
+  ] as const)(
+    'as a %s uses its command line after %f of the life of its certificate, which is renewed: %s',
+    async (role, age, isRenewed) => {
+      const { welcome, folder } = await joining(await lineFor({ role }), undefined, 'ann');
+      const name = welcome?.name ?? '';
+      const mesh = new MeshFolder(folder);
+      const thenMs = Date.now() - age * MEMBER_DAYS * 24 * HOUR_MS;
+      const then = await CertificateAuthority.open(first.directory, () => thenMs);
+      const { request, key } = await newRequest(name);
+      const certificate = (await then?.signMember({ name, request, addresses: [] })) ?? '';
+      await mesh.setCertificates({ ca: then?.certificate ?? '', certificate, key });
+      const client = await connectClient(meshUrl(folder));
+      await client.close();
+      const now = await mesh.certificates();
+      expect(now?.certificate !== certificate).toBe(isRenewed);
+      expect(now?.key !== key).toBe(isRenewed);
+      const [member] = (await first.ports.members.list()).filter((one) => one.name === name);
+      const print = new X509Certificate(now?.certificate ?? '').fingerprint256;
+      if (isRenewed) expect(member?.certificates).toContain(print);
+      expect(await mesh.taskSigning()).toEqual(role === 'peer' ? expect.anything() : undefined);
+    },
+  );
 
   it('gets a name that is free, and not one that somebody has', async () => {
     const line = await lineFor({ usesMax: 4 });
@@ -238,7 +275,11 @@ describe('whoever has the keys', () => {
     const { welcome } = await joining(line);
     expect(welcome).toMatchObject({ name: 'attic', role: 'anchor' });
     expect(welcome?.serverCertificate).toContain('BEGIN CERTIFICATE');
-    expect(await first.office.revoke('attic')).toEqual({ kind: 'member', name: 'attic' });
+    expect(await first.office.revoke('attic')).toEqual({
+      kind: 'member',
+      name: 'attic',
+      newTaskKey: true,
+    });
     const attic = (await first.ports.members.list()).find(({ name }) => name === 'attic');
     expect(attic).toMatchObject({ certificates: [], revokedAtMs: nowMs });
     expect(attic?.revoked).toHaveLength(1);

@@ -1,6 +1,13 @@
-import type { LimitEnforcer, LimitsEnforced, PeerEntry } from '@podmesh/core';
+import {
+  canonicalArch,
+  type LimitEnforcer,
+  type LimitsEnforced,
+  type PeerEntry,
+  type SleepingPeer,
+} from '@podmesh/core';
 import { alignColumns } from './align-columns.ts';
 import { bytesText } from './amounts.ts';
+import { sanitise } from './sanitise.ts';
 
 /** Jobs named in one row; it is long already. */
 const RATIONS_SHOWN_MAX = 3;
@@ -22,10 +29,37 @@ const HEADER = [
 ];
 
 /** The peers as a table; amounts are what is free of what is offered. */
-export function peerTable(peers: readonly PeerEntry[]): readonly string[] {
-  if (peers.length === 0) return ['no peer is there; start one with: podmesh up'];
-  const sorted = [...peers].sort((a, b) => (a.peer < b.peer ? -1 : 1));
-  return alignColumns([HEADER, ...sorted.map(row)]);
+export function peerTable(
+  peers: readonly PeerEntry[],
+  asleep: readonly SleepingPeer[] = [],
+): readonly string[] {
+  const rows = [...peers.map(row), ...asleep.map(sleeperRow)];
+  if (rows.length === 0) return ['no peer is there; start one with: podmesh up'];
+  return alignColumns([HEADER, ...rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1))]);
+}
+
+function sleeperRow({ peer, hostname, offering, ...told }: SleepingPeer): readonly string[] {
+  const { capacity, arch, runtimes, labels } = offering;
+  const { cpus, memoryBytes, diskBytes, gpus } = capacity;
+  const [memory, disk] = [bytesText(memoryBytes), bytesText(diskBytes)];
+  const machine = [peer, sanitise(hostname), `linux/${canonicalArch(arch)}`];
+  const offers = [`0/${cpus}`, `0/${memory}`, `0/${disk}`, gpus === 0 ? '-' : `0/${gpus}`];
+  const words = [runtimes.join(',') || '-', labels.join(',') || '-'];
+  return [...machine, ...offers, '-', '-', '-', ...words, sleepText(peer, told)];
+}
+
+function sleepText(
+  peer: SleepingPeer['peer'],
+  { since, forbids, calls, links }: Pick<SleepingPeer, 'since' | 'forbids' | 'calls' | 'links'>,
+): string {
+  const called = calls === undefined ? '' : ` (called: ${calls.count}, last by ${calls.by})`;
+  const how =
+    forbids !== undefined
+      ? `nobody may wake it: ${sanitise(oneLine(forbids))}`
+      : links.length === 0
+        ? 'it has no network card that wakes it'
+        : `wake it: podmesh wake ${peer}`;
+  return `asleep since ${sanitise(since)}${called}; ${how}`;
 }
 
 function row(entry: PeerEntry): readonly string[] {

@@ -149,7 +149,7 @@ function of<T extends object>(fact: Fact<T>, what: string, judge: (fact: T) => F
 }
 
 /** The same minute twice means the whole day. */
-function isBetween(
+export function isBetween(
   minute: number,
   { fromMinute, toMinute }: { readonly fromMinute: number; readonly toMinute: number },
 ): boolean {

@@ -7,6 +7,21 @@ export type Day = (typeof DAYS)[number];
 /** When the owner of a machine wants it back, or some of it; several rules may hold at the same time. */
 export interface OwnerPolicy {
   readonly rules: readonly OwnerRule[];
+  readonly wake: WakeWish;
+}
+
+/** Whether others may wake the machine when it sleeps. */
+export interface WakeWish {
+  readonly isAllowed: boolean;
+  /** Times at which it is left asleep. */
+  readonly quiet: readonly QuietTime[];
+}
+
+/** Holds at these minutes of these days, local time; `from` after `to` goes over midnight. Without days: on all. */
+export interface QuietTime {
+  readonly fromMinute: number;
+  readonly toMinute: number;
+  readonly days?: readonly Day[];
 }
 
 /** Holds when all of its conditions do. */
@@ -39,6 +54,8 @@ export type OwnerEffect =
 /** The file as people write it. */
 export interface PolicyDocument {
   readonly version: 1;
+  /** Absent: true. */
+  readonly wake?: boolean | { readonly quiet: string | readonly string[] };
   readonly rules: readonly {
     readonly when: WhenDocument;
     readonly do: 'pause' | 'hand-back' | { readonly cores?: string; readonly memory?: string };
@@ -74,8 +91,10 @@ export function defaultPolicyDocument(hasBattery: boolean): PolicyDocument {
 }
 
 /** What a document that fits the schema means. */
-export function toPolicy({ rules }: PolicyDocument): OwnerPolicy {
+export function toPolicy({ rules, wake = true }: PolicyDocument): OwnerPolicy {
+  const quiet = typeof wake === 'boolean' ? [] : [wake.quiet].flat();
   return {
+    wake: { isAllowed: wake !== false, quiet: quiet.map(toWindow) },
     rules: rules.map(({ when, do: effect }) => ({
       when: toConditions(when),
       do: toEffect(effect),
@@ -93,7 +112,7 @@ function toConditions(when: WhenDocument): readonly OwnerCondition[] {
     conditions.push({ kind: 'in-use', idleMs });
   }
   if (when.metered !== undefined) conditions.push({ kind: 'metered' });
-  if (when.between !== undefined) conditions.push(toWindow(when.between));
+  if (when.between !== undefined) conditions.push({ kind: 'between', ...toWindow(when.between) });
   if (when.days !== undefined) conditions.push({ kind: 'days', days: when.days });
   if (when.loadAbove !== undefined)
     conditions.push({ kind: 'load-above', share: shareOf(when.loadAbove) });
@@ -102,12 +121,12 @@ function toConditions(when: WhenDocument): readonly OwnerCondition[] {
   return conditions;
 }
 
-function toWindow(text: string): OwnerCondition {
+function toWindow(text: string): QuietTime {
   const [fromMinute = 0, toMinute = 0] = text.split('-').map((time) => {
     const [hours = 0, minutes = 0] = time.trim().split(':').map(Number);
     return hours * 60 + minutes;
   });
-  return { kind: 'between', fromMinute, toMinute };
+  return { fromMinute, toMinute };
 }
 
 function toEffect(effect: PolicyDocument['rules'][number]['do']): OwnerEffect {

@@ -15,6 +15,8 @@ const yes = (what: string) => ({
   description: `Write true, ${what}; to have it no more, leave it out.`,
 });
 
+const QUIET = 'Write local times as "22:00-06:30", or a list of such.';
+
 /** Rules of one policy; each is looked at every few seconds. */
 const RULES_MAX = 64;
 
@@ -26,6 +28,22 @@ export const policySchema = {
   additionalProperties: false,
   properties: {
     version: { type: 'integer', const: 1, description: 'Write version: 1.' },
+    wake: {
+      type: ['boolean', 'object'],
+      required: ['quiet'],
+      additionalProperties: false,
+      description:
+        'Write false where nobody may wake this machine, or { quiet: "22:00-07:00" } for times at which it sleeps on.',
+      properties: {
+        quiet: {
+          type: ['string', 'array'],
+          pattern: `^${TIME} ?- ?${TIME}$`,
+          maxItems: RULES_MAX,
+          items: { type: 'string', pattern: `^${TIME} ?- ?${TIME}$`, description: QUIET },
+          description: QUIET,
+        },
+      },
+    },
     rules: {
       type: 'array',
       maxItems: RULES_MAX,

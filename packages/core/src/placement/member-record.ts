@@ -12,6 +12,8 @@ export interface MemberRecord {
   /** Of those that are good no more. */
   readonly revoked: readonly string[];
   readonly revokedAtMs?: number;
+  /** When its certificate was renewed last, by the same clock; absent: never. */
+  readonly renewedAtMs?: number;
 }
 
 /** A member as it is listed. */
@@ -30,27 +32,34 @@ export interface MemberDirectory {
 
 /** Certificates that a member may have at a time: it joined again and again. */
 const CERTIFICATES_MAX = 16;
+/** By far more than can be good still: renewed once a day, they last for 180. */
+const REVOKED_MAX = 1_024;
 
-/** The record with one more certificate, if there is one; who was revoked and is invited again is a member again. */
+/**
+ * The record with one more certificate, if there is one; who was revoked and is invited again is a member again. The
+ * oldest of too many are revoked: what the list forgot could not be taken back any more.
+ */
 export function withCertificate(
   known: MemberRecord | undefined,
-  member: Pick<MemberRecord, 'name' | 'role' | 'sinceMs'>,
+  member: Pick<MemberRecord, 'name' | 'role' | 'sinceMs' | 'renewedAtMs'>,
   certificate: string | undefined,
 ): MemberRecord {
   const { certificates = [], revoked = [] } = known ?? {};
+  const all = [...certificates, ...(certificate === undefined ? [] : [certificate])];
+  const old = all.slice(0, -CERTIFICATES_MAX);
+  const { renewedAtMs = known?.renewedAtMs } = member;
   const wasIn = known !== undefined && known.revokedAtMs === undefined;
   return {
     ...member,
     sinceMs: wasIn ? known.sinceMs : member.sinceMs,
-    certificates: [...certificates, ...(certificate === undefined ? [] : [certificate])].slice(
-      -CERTIFICATES_MAX,
-    ),
-    revoked,
+    certificates: all.slice(-CERTIFICATES_MAX),
+    revoked: [...revoked, ...old].slice(-REVOKED_MAX),
+    ...(renewedAtMs === undefined ? {} : { renewedAtMs }),
   };
 }
 
 /** The record of somebody who is in no more. */
 export function revokedRecord(record: MemberRecord, atMs: number): MemberRecord {
   const revoked = [...new Set([...record.revoked, ...record.certificates])];
-  return { ...record, certificates: [], revoked, revokedAtMs: atMs };
+  return { ...record, certificates: [], revoked: revoked.slice(-REVOKED_MAX), revokedAtMs: atMs };
 }

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { jobId, runId } from '../words/ids.ts';
-import { RATION_REASON_CHARACTERS_MAX, RATIONS_TOLD_MAX } from '../words/limits.ts';
-import { type Ration, toldRations } from './peer-entry.ts';
+import {
+  RATION_REASON_CHARACTERS_MAX,
+  RATIONS_TOLD_MAX,
+  WANTED_TOLD_MAX,
+} from '../words/limits.ts';
+import { toRequirements } from './lane.ts';
+import { type Ration, toldRations, toldWants } from './peer-entry.ts';
 
 const ration = (job: string, reason = 'no overlay'): Ration => ({
   run: runId('abcdefghijkl'),
@@ -27,4 +32,11 @@ describe('what a heartbeat tells of rationed jobs', () => {
     expect([...(long?.reason ?? '')]).toHaveLength(RATION_REASON_CHARACTERS_MAX + 1);
     expect(long?.reason.endsWith('😀…')).toBe(true);
   });
+});
+
+it('a heartbeat names each kind of task that waits once, and no more than a few', () => {
+  expect(toldWants([])).toEqual({});
+  const kinds = Array.from({ length: WANTED_TOLD_MAX + 2 }, (_, n) => toRequirements({ gpus: n }));
+  const again = kinds.map((needs) => ({ ...needs }));
+  expect(toldWants([...kinds, ...again])).toEqual({ wanted: kinds.slice(0, WANTED_TOLD_MAX) });
 });

@@ -1,7 +1,12 @@
-import type { RuntimeName } from '../graph/graph.ts';
+import type { Requirements, RuntimeName } from '../graph/graph.ts';
 import type { Machine } from '../run/run-event.ts';
+import { canonicalJson } from '../words/digest.ts';
 import type { ClaimId, JobId, PeerId, RunId, SessionId } from '../words/ids.ts';
-import { RATION_REASON_CHARACTERS_MAX, RATIONS_TOLD_MAX } from '../words/limits.ts';
+import {
+  RATION_REASON_CHARACTERS_MAX,
+  RATIONS_TOLD_MAX,
+  WANTED_TOLD_MAX,
+} from '../words/limits.ts';
 import type { PeerOffering } from './lane.ts';
 
 /** What a peer tells the mesh about itself every few seconds. */
@@ -44,6 +49,10 @@ export interface PeerEntry {
   readonly keeps?: KeepOffering;
   /** How steady its machine is; absent of peers of a version that did not tell. */
   readonly standing?: Standing;
+  /** What tasks need that have waited for long, of runs that it drives; bounded, absent where there are none. */
+  readonly wanted?: readonly Requirements[];
+  /** Networks in which it can wake others, such as `192.168.1.0/24`; absent where there are none. */
+  readonly networks?: readonly string[];
   /** When the server got this, milliseconds since 1970 by its own clock; set by whoever reads. */
   readonly heardAtMs?: number;
 }
@@ -113,6 +122,13 @@ export function toldRations(rations: readonly Ration[]): Pick<PeerEntry, 'ration
     return { run, job, reason: `${kept}…` };
   });
   return { rations: told };
+}
+
+/** Each kind of task once, the first few; the member is absent when there are none. */
+export function toldWants(wants: readonly Requirements[]): Pick<PeerEntry, 'wanted'> {
+  if (wants.length === 0) return {};
+  const kinds = new Map(wants.map((needs) => [canonicalJson(needs), needs]));
+  return { wanted: [...kinds.values()].slice(0, WANTED_TOLD_MAX) };
 }
 
 /** What holds a task to a limit: the kernel; the daemon, which measures and ends what exceeds it; nobody. */

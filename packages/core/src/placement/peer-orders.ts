@@ -5,8 +5,8 @@ export type PeerOrder =
   /** Take nothing more; what runs has so long to end by itself, and is given back then. */
   | { readonly kind: 'drain'; readonly deadlineMs: number; readonly by: string }
   | { readonly kind: 'undrain'; readonly by: string }
-  /** Send the magic packet to these network cards, into the networks that it is in. */
-  | { readonly kind: 'wake'; readonly macs: readonly string[]; readonly by: string };
+  /** Send the magic packet to a peer that sleeps in a network that it is in. */
+  | { readonly kind: 'wake'; readonly sleeper: PeerId; readonly by: string };
 
 /** `done`: it was done, or has begun. `refused`: why not. `silent`: nobody answered in time. */
 export type PeerOrderAnswer =

@@ -1,3 +1,4 @@
+import type { QuietTime } from '../owner/owner-policy.ts';
 import type { PeerId } from '../words/ids.ts';
 import type { PeerOffering } from './lane.ts';
 
@@ -12,22 +13,41 @@ export interface Link {
 /** A peer that said good night, and what it could do if it were woken. */
 export interface SleepingPeer {
   readonly peer: PeerId;
-  /** RFC 3339; for people, decides nothing. */
+  readonly hostname: string;
+  /** RFC 3339 by its own clock; for people, decides nothing. */
   readonly since: string;
   readonly offering: PeerOffering;
   readonly links: readonly Link[];
+  /** Why nobody may wake it, such as its owner's policy; absent where that is allowed. */
+  readonly forbids?: string;
+  /** Times of its day, in its time zone, at which it is left asleep. */
+  readonly quiet: readonly QuietTime[];
+  /** IANA name, such as `Europe/Paris`. */
+  readonly timeZone: string;
+  /** Calls since it did any work: how many, and who made the last; absent: none. */
+  readonly calls?: { readonly count: number; readonly by: PeerId };
+}
+
+/** A sleeper as it was read; who changes it says which one it was. */
+export interface NotedSleeper {
+  readonly sleeper: SleepingPeer;
+  readonly revision: number;
 }
 
 /** Peers that sleep, remembered for `SLEEPER_MS_MAX`, and no more than `SLEEPERS_MAX` of them. */
 export interface SleepingPeers {
   note(sleeper: SleepingPeer): Promise<void>;
+  /** Only where it still stands as it was read; false: somebody was faster, or it is awake. */
+  replace(sleeper: SleepingPeer, revision: number): Promise<boolean>;
   /** It is back, or nobody wants it back. Harmless when it is not there. */
   forget(peer: PeerId): Promise<void>;
-  list(): Promise<readonly SleepingPeer[]>;
+  list(): Promise<readonly NotedSleeper[]>;
 }
 
-/** Networks in which both are: who is in one of them can wake the other. */
-export function sharedLinks(sleeper: readonly Link[], awake: readonly Link[]): readonly Link[] {
-  const networks = new Set(awake.map(({ network }) => network));
-  return sleeper.filter(({ network }) => networks.has(network));
+/** Links of the sleeper that lie in one of these networks: who is there can wake it. */
+export function linksIn(
+  { links }: Pick<SleepingPeer, 'links'>,
+  networks: readonly string[],
+): readonly Link[] {
+  return links.filter(({ network }) => networks.includes(network));
 }

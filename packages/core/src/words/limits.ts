@@ -125,6 +125,14 @@ export const PEER_ORDER_ANSWER_MS = 3_000;
 export const SLEEPERS_MAX = 1_000;
 /** …for so long. */
 export const SLEEPER_MS_MAX = 30 * 24 * 60 * 60 * 1_000;
+/** A task that nobody has begun waits so long until sleeping machines are thought of. */
+export const WAKE_AFTER_MS = 60_000;
+/** Kinds of such tasks that a heartbeat names. */
+export const WANTED_TOLD_MAX = 8;
+/** A machine that was called is waited for so long; then it is called again, or another is. */
+export const WAKE_PATIENCE_MS = 90_000;
+/** A machine that does not come, or comes and does nothing, is called so often. */
+export const WAKE_CALLS_MAX = 5;
 /** Image archives of which it is remembered what is in them… */
 export const ARCHIVED_IMAGES_MAX = 10_000;
 /** …for so long after one was taken apart; afterwards it is taken apart again. */

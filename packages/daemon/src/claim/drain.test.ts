@@ -169,19 +169,29 @@ describe('a peer that is drained', () => {
     const { ann, bob, run, stop, clock, mesh } = await twoPeers(30_000);
     await settled(clock, ann.peer.goodNight());
     expect(ann.host.containers).toEqual([]);
-    await clock.advance(3_000);
-    expect(await ann.find()).toMatchObject({
-      claims: [],
-      driving: 0,
-      paused: 'its machine goes to sleep',
-    });
+    expect(await ann.find()).toBeUndefined();
+    await clock.advance(9_000);
+    expect(await ann.find()).toBeUndefined();
     expect((await bob.find())?.driving).toBe(1);
     const failed = eventsOf(mesh, run).filter((event) => event.kind === 'attempt-failed');
     expect(failed.map(({ failure }) => failure.kind)).toEqual(Array(4).fill('drained'));
     await settled(clock, ann.peer.goodMorning());
+    await clock.advance(1_000);
+    expect(await ann.find()).toMatchObject({ claims: [], driving: 0 });
     await clock.advance(200_000);
     expect((await ann.find())?.paused).toBeUndefined();
     expect(eventsOf(mesh, run).at(-1)).toMatchObject({ kind: 'run-ended', state: 'succeeded' });
+    await stop();
+  });
+
+  it('whose machine is awake again before it slept never leaves', async () => {
+    const { ann, stop, clock } = await twoPeers(30_000);
+    const night = ann.peer.goodNight();
+    await settled(clock, Promise.all([night, ann.peer.goodMorning()]));
+    for (let second = 0; second < 12; second += 1) {
+      await clock.advance(1_000);
+      expect(await ann.find()).toBeDefined();
+    }
     await stop();
   });
 });

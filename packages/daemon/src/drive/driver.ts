@@ -6,12 +6,14 @@ import {
   type Graph,
   initialRunState,
   PortError,
+  type Requirements,
   type RunId,
   type RunPublished,
   type RunState,
   type SecretBoxes,
   type Sequence,
   unreachable,
+  WAKE_AFTER_MS,
   waitsForPerson,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
@@ -80,6 +82,19 @@ export class Driver {
   get outlook(): RunOutlook {
     if (this.#state === undefined) return 'unknown';
     return waitsForPerson(this.#state) ? 'waits-for-person' : 'goes-on';
+  }
+
+  /** What tasks ask for that have been offered for long, and begun by nobody. */
+  get wanted(): readonly Requirements[] {
+    const state = this.#state;
+    if (state === undefined) return [];
+    return [...this.#offered].flatMap(([task, { age, attempt, requirements }]) => {
+      const now = state.tasks[task];
+      const isWaiting = now?.kind === 'ready' && now.past.length + 1 === attempt;
+      if (!isWaiting || age * SWEEP_MS < WAKE_AFTER_MS) return [];
+      const asked = requirements ?? state.graph.jobs[state.index.jobOf(task)]?.requirements;
+      return asked === undefined ? [] : [asked];
+    });
   }
 
   /** Drives until the run has ended or the signal aborts; throws what keeps it from reading the run. */

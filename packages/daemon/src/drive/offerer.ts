@@ -90,8 +90,10 @@ export class Offerer {
     }
     const fresh = await this.#takeFromCache(candidates);
     for (const { offer } of fresh) await this.#openLane(offer);
-    for (const { task, offer } of fresh)
-      this.#offered.set(task, { attempt: offer.attempt, age: 0 });
+    for (const { task, offer } of fresh) {
+      const { attempt, requirements } = offer;
+      this.#offered.set(task, { attempt, age: 0, requirements });
+    }
     try {
       await this.#parts.offers.publish(fresh.map(({ offer }) => offer));
     } catch (error) {

@@ -1,8 +1,23 @@
-import type { ClaimId, OfferQueue, PeerDirectory, RunId, RunLog, RunState } from '@podmesh/core';
+import type {
+  ClaimId,
+  OfferQueue,
+  PeerDirectory,
+  Requirements,
+  RunId,
+  RunLog,
+  RunState,
+} from '@podmesh/core';
 import type { Logger } from 'pino';
 
-/** Task number → the attempt that was offered, and how many sweeps have seen it so. */
-export type Offered = Map<number, { readonly attempt: number; age: number }>;
+/** Task number → the attempt that was offered, how many sweeps have seen it so, and what it asks of a peer. */
+export type Offered = Map<number, OfferedTask>;
+
+interface OfferedTask {
+  readonly attempt: number;
+  age: number;
+  /** Absent: as its job says. */
+  readonly requirements?: Requirements;
+}
 
 export interface SweeperParts {
   readonly log: RunLog;

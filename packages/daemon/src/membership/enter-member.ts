@@ -14,7 +14,7 @@ const TRIES_MAX = 100;
  */
 export async function enterMember(
   members: MemberRecords,
-  member: Pick<MemberRecord, 'name' | 'role' | 'sinceMs'>,
+  member: Pick<MemberRecord, 'name' | 'role' | 'sinceMs' | 'renewedAtMs'>,
   certificate: string | undefined,
   mayReturn = false,
 ): Promise<boolean> {

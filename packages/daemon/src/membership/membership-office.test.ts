@@ -37,7 +37,7 @@ async function newOffice(role: 'peer' | 'user') {
 
 it('whoever ran tasks is revoked with the key that signs for them', async () => {
   const { authority, office, seeds, first } = await newOffice('peer');
-  await office.revoke('lab');
+  expect(await office.revoke('lab')).toEqual({ kind: 'member', name: 'lab', newTaskKey: true });
   expect(seeds).toEqual([authority.taskSigning.seed]);
   expect(seeds).not.toContain(first);
 });
@@ -55,6 +55,6 @@ it('a revocation that no server heard of is finished by repeating it, the key of
 
 it('a person who leaves signed for nobody', async () => {
   const { office, seeds, authority, first } = await newOffice('user');
-  await office.revoke('lab');
+  expect(await office.revoke('lab')).toEqual({ kind: 'member', name: 'lab' });
   expect([seeds, authority.taskSigning.seed]).toEqual([[], first]);
 });

@@ -47,6 +47,8 @@ export interface ShownInvitation extends Omit<Invitation, 'secretHash'> {
 export interface Revoked {
   readonly kind: 'member' | 'invitation';
   readonly name: string;
+  /** Credentials of tasks are signed with another key from now on; absent: nobody was revoked who had the old one. */
+  readonly newTaskKey?: true;
 }
 
 /** Writers that may be faster than we. */
@@ -123,7 +125,7 @@ export class MembershipOffice {
     await pushTrust();
     if (signing !== undefined) await this.#parts.onTaskSigning(signing);
     await this.#change(name, (known) => revokedRecord(known, now()));
-    return { kind: 'member', name };
+    return { kind: 'member', name, ...(signing === undefined ? {} : { newTaskKey: true }) };
   }
 
   async #change(name: string, change: (known: MemberRecord) => MemberRecord): Promise<void> {

@@ -44,7 +44,7 @@ export interface MemberOfficeParts {
   readonly mesh: Mesh;
   /** Own name. */
   readonly self: string;
-  readonly membership: Pick<Membership, 'folder' | 'keys' | 'open' | 'seat'>;
+  readonly membership: Pick<Membership, 'folder' | 'keys' | 'open' | 'seat' | 'renewals'>;
   /** Whether the local network is told that there is a mesh. */
   readonly discovery: boolean;
   readonly logger: Logger;
@@ -84,7 +84,12 @@ export async function openMemberOffice(
   if (keys === undefined) return undefined;
   const invitations = JetStreamRecords.invitations<Invitation>(connection);
   const members = JetStreamRecords.members<MemberRecord>(connection);
-  await enterSelf(folder, members, { name: self, role: 'anchor', sinceMs: now() });
+  const own = { name: self, role: 'anchor', sinceMs: now() } as const;
+  await enterSelf(folder, members, own);
+  membership.renewals?.onCertificate(async (certificate) => {
+    await enterSelf(folder, members, own);
+    parts.onCertificate(certificate);
+  });
   const desk = new JoinDesk({ ...keys, invitations, members, now, logger });
   const stop = new AbortController();
   const answering = answerJoins(connection, (request) => desk.answer(request), stop.signal);

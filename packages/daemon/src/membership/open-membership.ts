@@ -11,7 +11,7 @@ import {
 } from '@podmesh/authority';
 import type { PeerId } from '@podmesh/core';
 import { type MeshAddress, parseMeshUrl, pushTrust } from '@podmesh/jetstream';
-import { isLoopback } from '@podmesh/transfer';
+import { isLoopback, systemClock } from '@podmesh/transfer';
 import type { Logger } from 'pino';
 import { hostOf, portOf } from '../anchors/anchor-place.ts';
 import type { AnchorSeat } from '../anchors/anchor-seat.ts';
@@ -27,8 +27,7 @@ import {
   ensureOwnCertificates,
   openCertificates,
 } from './own-certificates.ts';
-
-const DAY_MS = 24 * 60 * 60_000;
+import { OwnRenewals } from './own-renewals.ts';
 
 export interface MembershipParts {
   readonly home: Home;
@@ -56,6 +55,8 @@ export interface Membership {
   readonly folder?: MeshFolder;
   /** On the machine that made the mesh. */
   readonly keys?: KeysOfMesh;
+  /** Of its own certificates, there. */
+  readonly renewals?: OwnRenewals;
   /** Where its server is for others; absent where none runs here, or only this machine reaches it. */
   readonly open?: { readonly mesh: string; readonly host: string; readonly port: number };
 }
@@ -179,16 +180,11 @@ async function ownMesh(
   // A home that once had others beside it begins no second mesh, whatever was lost here.
   const isFirst = (await folder.anchors())?.cluster === undefined;
   const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst }, started);
-  // A daemon may be up for longer than a certificate is good.
-  const daily = setInterval(async () => {
-    const own = { folder, certificates, name: peer, nowMs: Date.now() };
-    const renewed = await ensureOwnCertificates(own).catch((error: unknown) =>
-      logger.warn({ err: error }, 'could not renew the certificate of the server; tries tomorrow'),
-    );
-    if (renewed?.isNew === true) seat.server?.reload();
-  }, DAY_MS);
-  daily.unref();
-  started.add('renewal of certificates', async () => clearInterval(daily));
+  const onServerCertificate = (): void => seat.server?.reload();
+  const own = { folder, certificates, name: peer, onServerCertificate };
+  const renewals = new OwnRenewals({ ...own, clock: systemClock, now: Date.now, logger });
+  started.add('renewal of certificates', () => renewals.stop());
+  renewals.start();
   const served = seat.server?.served;
   const isAlone = seat.record !== undefined && seat.record.cluster === undefined;
   if (isAlone && served !== undefined)
@@ -216,6 +212,7 @@ async function ownMesh(
     replicas: replicasOf((await folder.anchors())?.anchors.length ?? 1),
     folder,
     keys,
+    renewals,
     ...(isOpen ? { open: { mesh: authority.mesh, host: listen.host, port: portOf(served) } } : {}),
   };
 }

@@ -7,12 +7,14 @@ import {
   isDue,
   isOfMember,
   parseRenewalRequest,
+  RENEWAL,
+  RENEWAL_ENTRY,
   type Renewal,
   type RenewalAnswer,
   type RenewalRefusalKind,
   type RenewalRequest,
 } from '@podmesh/authority';
-import { peerId, type RunId } from '@podmesh/core';
+import { type MemberRole, peerId } from '@podmesh/core';
 import { sealBox } from '@podmesh/jetstream';
 import type { Logger } from 'pino';
 import { enterMember, type MemberRecords } from './enter-member.ts';
@@ -26,12 +28,11 @@ export interface RenewalDeskParts {
   readonly logger: Logger;
 }
 
-/** What a sealed renewal is for, where boxes for tasks name their run. */
-export const RENEWAL = 'renewal' as RunId;
-export const RENEWAL_ENTRY = 'renewal';
+/** A member whose answer was lost asks again: two months are left by then. */
+const RENEWED_APART_MS = 24 * 60 * 60_000;
 
 /**
- * Gives members what they have as such anew: the key that signs for tasks, which changes when somebody is revoked, and
+ * Gives members what they have as such anew: peers the key that signs for tasks, which changes when somebody is revoked, and all
  * certificates that are about to end. Runs where the keys of the mesh are. Who asks is what the server says; nobody who was
  * revoked gets that far, and it is looked at again here.
  */
@@ -66,13 +67,14 @@ export class RenewalDesk {
     if (!(await enterMember(members, entry, shown))) return refusal('not-a-member');
     const addresses = request.addresses.filter((address) => isIP(address) !== 0);
     const certificate = await this.#renewed(member, request, { shown, addresses });
-    if (certificate !== undefined && !(await enterMember(members, entry, certificate)))
+    const renewed = { ...entry, renewedAtMs: now() };
+    if (certificate !== undefined && !(await enterMember(members, renewed, certificate)))
       return refusal('not-a-member');
     const serverCertificate =
       role === 'anchor' ? await this.#renewedServer(member, request, addresses) : undefined;
     if (certificate !== undefined) logger.info({ member }, 'renewed the certificate of a member');
     const renewal: Renewal = {
-      taskSigning: authority.taskSigning,
+      ...(role === 'user' ? {} : { taskSigning: authority.taskSigning }),
       ca: certificates.certificate,
       ...(certificate === undefined ? {} : { certificate }),
       ...(serverCertificate === undefined ? {} : { serverCertificate }),
@@ -87,12 +89,13 @@ export class RenewalDesk {
     }
   }
 
-  /** Of those that have a daemon; undefined of all others, and of who is in no more. */
-  async #roleOf(name: string): Promise<'peer' | 'anchor' | undefined> {
+  /** The one that may do most; undefined of who is in no more. */
+  async #roleOf(name: string): Promise<MemberRole | undefined> {
     const all = await this.#parts.authority.members();
     const good = all.filter((one) => one.name === name && one.revokedAtMs === undefined);
-    if (good.some(({ role }) => role === 'anchor')) return 'anchor';
-    return good.some(({ role }) => role === 'peer') ? 'peer' : undefined;
+    return (['anchor', 'peer', 'user'] as const).find((role) =>
+      good.some((one) => one.role === role),
+    );
   }
 
   /** What somebody shows who cannot have it is as if nothing was shown. */
@@ -102,7 +105,7 @@ export class RenewalDesk {
     return certificate;
   }
 
-  /** Only when it is due: a member that asks all the time must not push its other certificates out of the list. */
+  /** Only when it is due, and once a day: a certificate that is due stays so, and its member may ask all the time. */
   async #renewed(
     name: string,
     { certificateRequest: request }: RenewalRequest,
@@ -111,6 +114,8 @@ export class RenewalDesk {
     const { certificates, now } = this.#parts;
     if (request === undefined || shown === undefined) return undefined;
     if (!isDue(shown, certificates.certificate, now())) return undefined;
+    const lastMs = (await this.#parts.members.find(name))?.value.renewedAtMs ?? 0;
+    if (Math.abs(now() - lastMs) < RENEWED_APART_MS) return undefined;
     return certificates.signMember({ name, request, addresses });
   }
 

@@ -127,6 +127,19 @@ it('a certificate is not renewed before it is due, whoever asks how often', asyn
   expect(record()?.certificates).toHaveLength(1);
 });
 
+it('a certificate that is due is renewed once a day, and none is pushed out of the list', async () => {
+  const { desk, folder, record } = await newCase('peer', MEMBER_DAYS * 0.7);
+  const certificate = (await folder.certificates())?.certificate;
+  const sealFor = Buffer.alloc(32, 9).toString('base64url');
+  for (let n = 0; n < 20; n += 1) {
+    const { request } = await newRequest('lab');
+    const wish = { version: 1, sealFor, certificate, certificateRequest: request, addresses: [] };
+    await desk.answer('lab', Buffer.from(JSON.stringify(wish)));
+  }
+  expect(record()?.certificates).toHaveLength(2);
+  expect(record()?.certificates[0]).toBe(printOf(certificate ?? ''));
+});
+
 it('a certificate that has expired is not renewed, and its owner reads what to do', async () => {
   const { renewals, shown, said } = await newCase('peer', MEMBER_DAYS + 2);
   await renewals.renew();
@@ -166,9 +179,16 @@ it('a certificate that was taken back is not entered again by who was invited an
 });
 
 it('a person is given no key that signs for tasks', async () => {
-  const { renewals, answers } = await newCase('user');
+  const { authority, renewals, folder, taskKeys } = await newCase('user');
+  let changes = 0;
+  taskKeys.onChange(() => {
+    changes += 1;
+  });
+  const before = await folder.taskSigning();
+  await authority.renewTaskSigning();
   await renewals.renew();
-  expect(answers).toEqual([JSON.stringify({ kind: 'refused', why: 'not-a-member' })]);
+  expect(await folder.taskSigning()).toEqual(before);
+  expect(changes).toBe(0);
 });
 
 it('another member’s certificate counts as none', async () => {

@@ -4,6 +4,8 @@ import {
   type MeshFolder,
   newRequest,
   parseRenewalAnswer,
+  RENEWAL,
+  RENEWAL_ENTRY,
   type Renewal,
   type RenewalRefusalKind,
   type RenewalRequest,
@@ -13,7 +15,6 @@ import { openBox, publicKeyText } from '@podmesh/jetstream';
 import { type OwnCertificate, ownAddresses } from '@podmesh/transfer';
 import type { Logger } from 'pino';
 import { WakeUp } from '../wake-up.ts';
-import { RENEWAL, RENEWAL_ENTRY } from './renewal-desk.ts';
 import type { TaskKeys } from './task-keys.ts';
 
 export interface RenewalsParts {
@@ -135,8 +136,10 @@ export class Renewals {
     { key, serverKey }: Wish,
   ): Promise<void> {
     const { folder, taskKeys, onCertificate, onServerCertificate, logger } = this.#parts;
-    await folder.setTaskSigning(taskSigning);
-    taskKeys.set(taskSigning);
+    if (taskSigning !== undefined) {
+      await folder.setTaskSigning(taskSigning);
+      taskKeys.set(taskSigning);
+    }
     if (serverCertificate !== undefined && serverKey !== undefined) {
       await folder.setServerCertificate({ certificate: serverCertificate, key: serverKey });
       onServerCertificate?.();

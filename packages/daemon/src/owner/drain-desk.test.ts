@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type PeerId, peerId } from '@podmesh/core';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DrainOrder } from '../claim/drain.ts';
 import { silent } from '../daemon.test-kit.ts';
@@ -17,18 +18,25 @@ async function newCase() {
     undrain: () => void told.push('undrain'),
     drained: undefined,
   };
+  const woken: string[] = [];
+  const waker = {
+    wake: async (sleeper: PeerId, by: string) => {
+      woken.push(`${sleeper} by ${by}`);
+      return { kind: 'refused', message: 'it is in no network of attic' } as const;
+    },
+  };
   const newDesk = () => new DrainDesk({ file, logger: silent, now: () => clock.nowMs });
-  return { folder, file, clock, told, peer, newDesk };
+  return { folder, file, clock, told, peer, woken, waker, newDesk };
 }
 
 const DRAIN = { kind: 'drain', deadlineMs: 60_000, by: 'me' } as const;
 
 describe('the desk where a peer is drained', () => {
   it('writes it down before it answers, so that a restart goes on with what is left of the time', async () => {
-    const { folder, clock, told, peer, newDesk } = await newCase();
+    const { folder, clock, told, peer, waker, newDesk } = await newCase();
     const desk = newDesk();
     expect(await desk.load()).toBeUndefined();
-    desk.open(peer);
+    desk.open(peer, waker);
     expect(await desk.obey(DRAIN)).toEqual({ kind: 'done' });
     expect(told).toEqual([{ by: 'me', deadlineMs: 60_000 }]);
     clock.nowMs += 20_000;
@@ -50,10 +58,10 @@ describe('the desk where a peer is drained', () => {
   });
 
   it('refuses what it cannot write down, and leaves the peer alone', async () => {
-    const { folder, told, peer, newDesk, file } = await newCase();
+    const { folder, told, peer, waker, newDesk, file } = await newCase();
     const desk = newDesk();
     expect(await desk.obey(DRAIN)).toEqual({ kind: 'refused', message: 'it is still starting' });
-    desk.open(peer);
+    desk.open(peer, waker);
     await rm(folder, { recursive: true });
     expect(await desk.obey(DRAIN)).toMatchObject({
       kind: 'refused',
@@ -61,7 +69,15 @@ describe('the desk where a peer is drained', () => {
     });
     expect(told).toEqual([]);
     await expect(readFile(file)).rejects.toThrow('ENOENT');
-    const wake = { kind: 'wake', macs: ['00:11:22:33:44:55'], by: 'me' } as const;
-    expect(await desk.obey(wake)).toEqual({ kind: 'refused', message: 'it wakes nobody' });
+  });
+
+  it('leaves waking to who knows the networks, and says what that says', async () => {
+    const { peer, woken, waker, newDesk } = await newCase();
+    const desk = newDesk();
+    const wake = { kind: 'wake', sleeper: peerId('attic'), by: 'me' } as const;
+    expect(await desk.obey(wake)).toMatchObject({ message: 'it is still starting' });
+    desk.open(peer, waker);
+    expect(await desk.obey(wake)).toMatchObject({ message: 'it is in no network of attic' });
+    expect(woken).toEqual(['attic by me']);
   });
 });

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { DrainOrder } from '../claim/drain.ts';
 import { isAbsence } from '../store/absence.ts';
 import { TurnTaking } from '../store/turn-taking.ts';
+import type { Waker } from './waker.ts';
 
 /** A drain that nobody has ended, as it is written down. */
 interface DrainNote {
@@ -27,15 +28,14 @@ export interface DrainDeskParts {
   readonly logger: Logger;
   /** Wall clock. */
   readonly now?: () => number;
-  /** Sends magic packets; absent: this peer wakes nobody. */
-  readonly wake?: (macs: readonly string[]) => Promise<void>;
 }
 
-/** Where a peer is told to drain, and to claim again; what it was told is written down before it answers. */
+/** Where a peer is told to drain, to claim again, and to wake another; what it was told is written down before it answers. */
 export class DrainDesk {
   readonly #parts: DrainDeskParts;
   readonly #turns = new TurnTaking<'file'>();
   #peer: DrainedPeer | undefined;
+  #waker: Pick<Waker, 'wake'> | undefined;
 
   constructor(parts: DrainDeskParts) {
     this.#parts = parts;
@@ -52,8 +52,9 @@ export class DrainDesk {
   }
 
   /** From now on orders reach this peer. */
-  open(peer: DrainedPeer): void {
+  open(peer: DrainedPeer, waker: Pick<Waker, 'wake'>): void {
     this.#peer = peer;
+    this.#waker = waker;
   }
 
   get drained(): DrainTold | undefined {
@@ -72,11 +73,9 @@ export class DrainDesk {
   };
 
   async #obey(order: PeerOrder, peer: DrainedPeer) {
-    const { file, wake } = this.#parts;
-    if (order.kind === 'wake') {
-      if (wake === undefined) return { kind: 'refused', message: 'it wakes nobody' } as const;
-      await wake(order.macs);
-    } else if (order.kind === 'undrain') {
+    const { file } = this.#parts;
+    if (order.kind === 'wake') return this.#waker?.wake(order.sleeper, order.by);
+    if (order.kind === 'undrain') {
       await this.#turns.run('file', () => rm(file, { force: true }));
       peer.undrain();
     } else {

@@ -63,7 +63,10 @@ describe('the file of a policy', () => {
     await write('version: 1\nrules:\n  - { when: { inUse: 2m }, do: pause }\n');
     expect(await file.look()).toBe(true);
     expect(file.inForce).toEqual({
-      policy: { rules: [{ when: [{ kind: 'in-use', idleMs: 120_000 }], do: { kind: 'pause' } }] },
+      policy: {
+        rules: [{ when: [{ kind: 'in-use', idleMs: 120_000 }], do: { kind: 'pause' } }],
+        wake: { isAllowed: true, quiet: [] },
+      },
       file: join(home, 'policy.yaml'),
       problems: [],
     });
@@ -128,9 +131,10 @@ describe('the owner of a machine', () => {
   const onBattery = { kind: 'known', onBattery: true, percent: 20 } as const;
 
   it('pauses it: what runs goes on, nothing is claimed, and everybody can read why', async () => {
-    const { clock, facts, host, entry, failed } = await newCase(
+    const { clock, facts, host, entry, failed, owner } = await newCase(
       '{when: {onBattery: true}, do: pause}',
     );
+    expect(owner.sleepWish).toEqual({ quiet: [] });
     expect(host.containers).toHaveLength(4);
     facts.power = onBattery;
     await clock.advance(60_000);
@@ -140,6 +144,7 @@ describe('the owner of a machine', () => {
     expect((await entry())?.paused).toBe(
       'its owner wants it so: on battery (20% left): claims nothing',
     );
+    expect(owner.sleepWish.forbids).toContain('on battery (20% left)');
     facts.power = { kind: 'known', onBattery: false };
     await clock.advance(80_000);
     expect((await entry())?.paused).toBeUndefined();

@@ -6,6 +6,7 @@ import {
   type OwnerSources,
   type OwnerVerdict,
   type RuleState,
+  sleepWishOf,
 } from '@podmesh/core';
 import type { Logger } from 'pino';
 import type { PolicyFile, PolicyInForce } from './policy-file.ts';
@@ -34,6 +35,7 @@ export class OwnerWatch {
   readonly #stop = new AbortController();
   #duties: OwnerDuties | undefined;
   #states: readonly RuleState[] = [];
+  #facts: OwnerFacts | undefined;
   #verdict: OwnerVerdict = FREE;
   #loop: Promise<void> = Promise.resolve();
 
@@ -43,6 +45,14 @@ export class OwnerWatch {
 
   get verdict(): OwnerVerdict {
     return this.#verdict;
+  }
+
+  /** What the owner wishes of those who could wake the machine, if it fell asleep now. */
+  get sleepWish(): ReturnType<typeof sleepWishOf> {
+    const { policy } = this.#parts.file.inForce;
+    const { isAllowed, quiet } = policy.wake;
+    if (this.#facts !== undefined) return sleepWishOf(policy, this.#facts);
+    return { quiet, ...(isAllowed ? {} : { forbids: 'its owner wants it so' }) };
   }
 
   get inForce(): PolicyInForce {
@@ -75,7 +85,8 @@ export class OwnerWatch {
     const { file, clock, logger } = this.#parts;
     try {
       if (await file.look()) this.#tellFile();
-      const facts = await this.#facts();
+      const facts = await this.#measure();
+      this.#facts = facts;
       const ownCores = this.#duties?.ownCores() ?? 0;
       const look = { facts, before: this.#states, nowMs: clock.nowMs(), ownCores };
       const { verdict, states } = judgeOwner(file.inForce.policy, look);
@@ -95,7 +106,7 @@ export class OwnerWatch {
     }
   }
 
-  async #facts(): Promise<OwnerFacts> {
+  async #measure(): Promise<OwnerFacts> {
     const { sources } = this.#parts;
     const [power, use, network, load, heat] = await Promise.all([
       sources.power(),

@@ -1,5 +1,13 @@
-import type { PeerOrder, PeerOrderAnswer, PeerOrders, SleepingPeers } from '@podmesh/core';
-import { PEER_ORDER_ANSWER_MS, type PeerId } from '@podmesh/core';
+import {
+  PEER_ORDER_ANSWER_MS,
+  type PeerEntry,
+  type PeerId,
+  type PeerOrder,
+  type PeerOrderAnswer,
+  type PeerOrders,
+  type SleepingPeer,
+  type SleepingPeers,
+} from '@podmesh/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { samplePeer } from '../samples.ts';
 import { type Bench, type MakeBench, until, useBench, within } from './bench.ts';
@@ -41,7 +49,7 @@ export function describePeerOrders(name: string, make: MakeBench<OrdersBench>): 
         const orders: readonly PeerOrder[] = [
           order,
           { kind: 'undrain', by: 'bob' },
-          { kind: 'wake', macs: ['00:11:22:aa:bb:cc'], by: 'bob' },
+          { kind: 'wake', sleeper: samplePeer().peer, by: 'bob' },
         ];
         for (const told of orders) {
           expect(await ask(one.peer, told)).toEqual(answer);
@@ -69,26 +77,48 @@ export function describePeerOrders(name: string, make: MakeBench<OrdersBench>): 
   describe(`${name}: SleepingPeers`, () => {
     const use = useBench(make);
 
+    const sleeperOf = ({ peer, capacity }: PeerEntry): SleepingPeer => ({
+      peer,
+      hostname: 'attic',
+      since: '2026-11-22T01:00:00Z',
+      offering: { capacity, arch: 'amd64', labels: ['a=b'], runtimes: ['podman'] },
+      links: [{ mac: '00:11:22:aa:bb:cc', network: '10.0.0.0/24' }],
+      quiet: [{ fromMinute: 0, toMinute: 360 }],
+      timeZone: 'Europe/Paris',
+    });
+    /** As others see it. */
+    const listed = async (...peers: readonly PeerId[]) =>
+      (await use().other.sleepers.list()).filter(({ sleeper }) => peers.includes(sleeper.peer));
+
     it('remembers who sleeps until that is taken back', async () => {
       const { sleepers } = use().ports;
-      const [one, two] = [samplePeer(), samplePeer()];
-      const sleeper = ({ peer, capacity }: typeof one) => ({
-        peer,
-        since: '2026-11-22T01:00:00Z',
-        offering: { capacity, arch: 'amd64', labels: ['a=b'], runtimes: ['podman' as const] },
-        links: [{ mac: '00:11:22:aa:bb:cc', network: '10.0.0.0/24' }],
+      const [one, two] = [sleeperOf(samplePeer()), sleeperOf(samplePeer())];
+      for (const sleeper of [one, two, two]) await sleepers.note(sleeper);
+      const both = (await listed(one.peer, two.peer)).map(({ sleeper }) => sleeper);
+      expect(new Set(both)).toEqual(new Set([one, two]));
+      await sleepers.forget(one.peer);
+      await sleepers.forget(one.peer);
+      const [left, ...more] = await listed(one.peer, two.peer);
+      expect([left?.sleeper, more]).toEqual([two, []]);
+    });
+
+    it('lets one of those who read the same entry change it, and nobody once it is gone', async () => {
+      const sleeper = sleeperOf(samplePeer());
+      await use().ports.sleepers.note(sleeper);
+      const [read] = await listed(sleeper.peer);
+      const revision = read?.revision ?? 0;
+      const callBy = (by: PeerId) => ({ ...sleeper, calls: { count: 1, by } });
+      const callers = [use().ports, use().other].map(async ({ sleepers }) => {
+        const { peer } = samplePeer();
+        return { peer, isFirst: await sleepers.replace(callBy(peer), revision) };
       });
-      await sleepers.note(sleeper(one));
-      await sleepers.note(sleeper(two));
-      await sleepers.note(sleeper(two));
-      const listed = async () => {
-        const mine = new Set([one.peer, two.peer]);
-        return (await use().other.sleepers.list()).filter(({ peer }) => mine.has(peer));
-      };
-      expect(new Set(await listed())).toEqual(new Set([sleeper(one), sleeper(two)]));
-      await sleepers.forget(one.peer);
-      await sleepers.forget(one.peer);
-      expect(await listed()).toEqual([sleeper(two)]);
+      const first = (await Promise.all(callers)).filter(({ isFirst }) => isFirst);
+      expect(first).toHaveLength(1);
+      const [now] = await listed(sleeper.peer);
+      expect(now?.sleeper.calls).toEqual({ count: 1, by: first[0]?.peer });
+      await use().ports.sleepers.forget(sleeper.peer);
+      expect(await use().other.sleepers.replace(sleeper, now?.revision ?? 0)).toBe(false);
+      expect(await listed(sleeper.peer)).toEqual([]);
     });
   });
 }

@@ -54,7 +54,7 @@ import { FakePeerOrders, OrderServer } from './fake-peer-orders.ts';
 import { FakeResultCache, type ResultServer } from './fake-result-cache.ts';
 import { FakeRunLog } from './fake-run-log.ts';
 import { BoxServer, FakeSecretBoxes } from './fake-secret-boxes.ts';
-import { FakeSleepingPeers, type SleeperServer } from './fake-sleeping-peers.ts';
+import { FakeSleepingPeers, SleeperServer } from './fake-sleeping-peers.ts';
 import { LogServer } from './log-server.ts';
 import { QueueServer } from './queue-server.ts';
 
@@ -98,7 +98,7 @@ export class FakeMesh {
   readonly finder = new FinderServer();
   readonly keepers = new KeepServer();
   readonly orders = new OrderServer();
-  readonly sleepers: SleeperServer = new Map();
+  readonly sleepers = new SleeperServer();
   readonly chunks = new ChunkServer();
   readonly boxes = new BoxServer();
   private readonly random: Random;

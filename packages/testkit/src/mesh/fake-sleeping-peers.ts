@@ -1,7 +1,16 @@
-import type { PeerId, SleepingPeer, SleepingPeers } from '@podmesh/core';
+import type { NotedSleeper, PeerId, SleepingPeer, SleepingPeers } from '@podmesh/core';
 import type { FakeProcess } from '../process/fake-process.ts';
 
-export type SleeperServer = Map<PeerId, SleepingPeer>;
+/** What the server has of sleeping peers, and how often it was changed. */
+export class SleeperServer {
+  readonly noted = new Map<PeerId, NotedSleeper>();
+  revision = 0;
+
+  put(sleeper: SleepingPeer): void {
+    this.revision += 1;
+    this.noted.set(sleeper.peer, { sleeper, revision: this.revision });
+  }
+}
 
 /** The sleeping peers as one process sees them. */
 export class FakeSleepingPeers implements SleepingPeers {
@@ -15,14 +24,25 @@ export class FakeSleepingPeers implements SleepingPeers {
 
   note(sleeper: SleepingPeer): Promise<void> {
     const stored = structuredClone(sleeper);
-    return this.process.call('sleepers.note', () => void this.server.set(sleeper.peer, stored));
+    return this.process.call('sleepers.note', () => this.server.put(stored));
+  }
+
+  replace(sleeper: SleepingPeer, revision: number): Promise<boolean> {
+    const stored = structuredClone(sleeper);
+    return this.process.call('sleepers.replace', () => {
+      if (this.server.noted.get(sleeper.peer)?.revision !== revision) return false;
+      this.server.put(stored);
+      return true;
+    });
   }
 
   forget(peer: PeerId): Promise<void> {
-    return this.process.call('sleepers.forget', () => void this.server.delete(peer));
+    return this.process.call('sleepers.forget', () => void this.server.noted.delete(peer));
   }
 
-  list(): Promise<readonly SleepingPeer[]> {
-    return this.process.call('sleepers.list', () => [...this.server.values()]);
+  list(): Promise<readonly NotedSleeper[]> {
+    return this.process.call('sleepers.list', () =>
+      structuredClone([...this.server.noted.values()]),
+    );
   }
 }
