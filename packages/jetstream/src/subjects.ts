@@ -283,6 +283,9 @@ export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
 export const peerKey = (peer: PeerId): string => peer;
 export const sleeperKey = (peer: PeerId): string => peer;
+/** All behind the bucket's name: whoever writes there may write under what is no peer's id. */
+export const peerOfSleeperSubject = (subject: string): string =>
+  subject.slice(`$KV.${SLEEPER_BUCKET}.`.length);
 export const archiveKey = (archive: ArtifactId): string => archive.slice('sha256:'.length);
 export const laneOfSubject = (subject: string): LaneId => laneId(lastToken(subject));
 
