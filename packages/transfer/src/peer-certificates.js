@@ -39,7 +39,11 @@ export class RevokedCertificates {
 
   /** @param {TlsSocket} socket */
   #check(socket) {
-    const certificate = socket.getPeerCertificate();
+    // Null, whatever its type says, of a connection that is destroyed and not closed yet.
+    const certificate = /** @type {import('node:tls').PeerCertificate | null} */ (
+      socket.getPeerCertificate()
+    );
+    if (certificate === null) return;
     if (this.#fingerprints.has(certificate.fingerprint256) || !isOfMember(certificate))
       socket.destroy();
   }
