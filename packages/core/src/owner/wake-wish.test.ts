@@ -52,6 +52,18 @@ describe('what the owner of a sleeping machine wishes', () => {
     expect(isQuietAt([], { day: 0, minute: 0 })).toBe(false);
   });
 
+  it('is known by the rules alone where nobody has looked at the machine yet', () => {
+    const rules = [
+      { when: { onBattery: true }, do: 'pause' },
+      { when: { between: '22:00-06:00' }, do: 'hand-back' },
+    ] as const;
+    const document = { version: 1, rules } as const;
+    const quiet = [{ fromMinute: 1320, toMinute: 360 }];
+    expect(sleepWishOf(toPolicy(document), undefined)).toEqual({ quiet });
+    const never = sleepWishOf(toPolicy({ ...document, wake: false }), undefined);
+    expect(never.forbids).toContain('wake: false');
+  });
+
   it.each([
     ['a word', 'never'],
     ['no time', { quiet: 'night' }],

@@ -15,16 +15,19 @@ const TIMED: readonly OwnerCondition['kind'][] = ['between', 'days'];
 
 /**
  * What the owner of a machine that goes to sleep wishes of those who could wake it. Nobody wakes a machine that would
- * claim nothing then: by the rules for this time of the day, or as it stands when it falls asleep (on battery, metered).
+ * claim nothing then: by the rules for this time of the day, or as it stands when it falls asleep (on battery, metered);
+ * undefined: nobody has looked yet.
  */
 export function sleepWishOf(
   policy: OwnerPolicy,
-  facts: OwnerFacts,
+  facts: OwnerFacts | undefined,
 ): Pick<SleepingPeer, 'forbids' | 'quiet'> {
   const { isAllowed, quiet } = policy.wake;
   if (!isAllowed) return { forbids: 'its owner wants it so (wake: false in its policy)', quiet };
   const strict = policy.rules.filter(({ do: effect }) => effect.kind !== 'lower');
   const timed = strict.flatMap(({ when }) => (when.every(isTimed) ? [quietTimeOf(when)] : []));
+  const all = [...quiet, ...timed];
+  if (facts === undefined) return { quiet: all };
   const rules = strict.flatMap(standing);
   const { verdict } = judgeOwner(
     { ...policy, rules },
@@ -32,7 +35,7 @@ export function sleepWishOf(
   );
   const { reasons } = verdict;
   const why = reasons.length === 0 ? {} : { forbids: `as it fell asleep, ${reasons.join('; ')}` };
-  return { ...why, quiet: [...quiet, ...timed] };
+  return { ...why, quiet: all };
 }
 
 /** Whether one of the times holds at this moment of the sleeper's day. */

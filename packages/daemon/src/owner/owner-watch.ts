@@ -49,10 +49,7 @@ export class OwnerWatch {
 
   /** What the owner wishes of those who could wake the machine, if it fell asleep now. */
   get sleepWish(): ReturnType<typeof sleepWishOf> {
-    const { policy } = this.#parts.file.inForce;
-    const { isAllowed, quiet } = policy.wake;
-    if (this.#facts !== undefined) return sleepWishOf(policy, this.#facts);
-    return { quiet, ...(isAllowed ? {} : { forbids: 'its owner wants it so' }) };
+    return sleepWishOf(this.#parts.file.inForce.policy, this.#facts);
   }
 
   get inForce(): PolicyInForce {
