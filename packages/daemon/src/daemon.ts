@@ -325,7 +325,8 @@ export class Daemon {
         handOver,
         owner,
         ...(drained === undefined ? {} : { drained }),
-        describe: () => ({ ...source.current(), sealingKey, ...toldNetworks() }),
+        describe: () => ({ ...source.current(), sealingKey }),
+        networks: toldNetworks,
         host: pretendMeasures(
           {
             memory: readMemory,

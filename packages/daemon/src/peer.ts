@@ -33,7 +33,7 @@ import { Executor } from './execute/executor.ts';
 import type { ExecutorParts } from './execute/executor-parts.ts';
 import { followCancellations } from './execute/follow-cancellations.ts';
 import { Leftovers } from './execute/leftovers.ts';
-import { DRAINED, handedBack } from './execute/stop-order.ts';
+import { DRAINED, FOR_THE_NIGHT, handedBack, isForTheNight } from './execute/stop-order.ts';
 import type { HandOver } from './keep/hand-over.ts';
 import type { HostMeasures } from './machine/host-guard.ts';
 import type { PeerLoad } from './observe/metric-sources.ts';
@@ -58,6 +58,8 @@ export interface PeerParts
   readonly boxes?: Pick<SecretBoxes, 'discard'>;
   /** What the machine is and offers; read again for every heartbeat. */
   readonly describe: () => PeerFacts;
+  /** What costs too much to be read for anything but a heartbeat. */
+  readonly networks?: () => Pick<PeerEntry, 'networks'>;
   /** Absent: a machine that nothing can happen to. */
   readonly host?: HostMeasures;
   /** Absent: nobody has wishes that would stop it. */
@@ -110,7 +112,7 @@ export class Peer {
       limits: () => parts.describe().limits,
       isDirectoryWhole: () => this.#announcements.isSteady(),
       onEnding: (attempt, ending) => {
-        this.#ended += 1;
+        if (ending.kind === 'succeeded' || !isForTheNight(ending.failure)) this.#ended += 1;
         this.#gate.note(attempt, ending);
         parts.onEnding?.(attempt, ending);
       },
@@ -222,7 +224,7 @@ export class Peer {
   async goodNight(): Promise<void> {
     this.#isAsleep = true;
     this.notice();
-    this.#executor.endAll({ ...handedBack('goes to sleep'), isUrgent: true });
+    this.#executor.endAll(FOR_THE_NIGHT);
     await Promise.all([this.#drives.hold(), this.#executor.idle()]);
     const { peers, peer } = this.#parts;
     if (this.#isAsleep) await this.#announcements.hush(() => peers.withdraw(peer));
@@ -271,9 +273,9 @@ export class Peer {
     return paused ?? (this.#gate.circuit === 'open' ? 'all that it tried failed' : undefined);
   }
 
-  /** Attempts that it has begun, or adopted, so far. */
-  get attempts(): number {
-    return this.#ended + this.#executor.claims().length;
+  /** Attempts that have ended here so far otherwise than by the sleep of this machine. */
+  get ended(): number {
+    return this.#ended;
   }
 
   /** How far it is; undefined while nobody drains it. */
@@ -356,6 +358,7 @@ export class Peer {
     const drain = this.#drain.told;
     await this.#parts.peers.announce({
       ...facts,
+      ...this.#parts.networks?.(),
       ...(paused === undefined ? {} : { paused }),
       ...(drain === undefined ? {} : { drain }),
       ...toldRations(rations),

@@ -175,10 +175,13 @@ describe('a peer that is drained', () => {
     expect((await bob.find())?.driving).toBe(1);
     const failed = eventsOf(mesh, run).filter((event) => event.kind === 'attempt-failed');
     expect(failed.map(({ failure }) => failure.kind)).toEqual(Array(4).fill('drained'));
+    // What it gave back is nothing that it did.
+    expect(ann.peer.ended).toBe(0);
     await settled(clock, ann.peer.goodMorning());
     await clock.advance(1_000);
     expect(await ann.find()).toMatchObject({ claims: [], driving: 0 });
     await clock.advance(200_000);
+    expect(ann.peer.ended + bob.peer.ended).toBe(5);
     expect((await ann.find())?.paused).toBeUndefined();
     expect(eventsOf(mesh, run).at(-1)).toMatchObject({ kind: 'run-ended', state: 'succeeded' });
     await stop();

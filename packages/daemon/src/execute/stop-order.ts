@@ -1,4 +1,4 @@
-import type { ArtifactId, FailureKind, Offer } from '@podmesh/core';
+import type { ArtifactId, Failure, FailureKind, Offer } from '@podmesh/core';
 
 /** Why an attempt is ended by us before it ends by itself; the reason of the signal that ends it. */
 export interface StopOrder {
@@ -35,6 +35,13 @@ export const handedBack = (why: string): StopOrder => ({
   kind: 'drained',
   message: `given back by no fault of its own: its machine ${why}`,
 });
+
+/** The machine is about to sleep: others take over at once. */
+export const FOR_THE_NIGHT: StopOrder = { ...handedBack('goes to sleep'), isUrgent: true };
+
+/** Whether the attempt ended for its machine's sleep: given back before, or somebody else's by the time it woke. */
+export const isForTheNight = ({ kind, message }: Pick<Failure, 'kind' | 'message'>): boolean =>
+  kind === 'lease-lost' || (kind === FOR_THE_NIGHT.kind && message === FOR_THE_NIGHT.message);
 
 /** What was made of it may be wrong, too. */
 export const wrongInput = (inputs: readonly ArtifactId[]): StopOrder => ({

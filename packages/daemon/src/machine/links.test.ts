@@ -45,6 +45,15 @@ it('networks are those in which somebody else may sleep, each once', () => {
   ]);
 });
 
+it('are none where the system cannot tell', async () => {
+  const interfaces = (): never => {
+    throw new Error('uv_interface_addresses returned Unknown system error 97');
+  };
+  const sources = { ...sourcesOf({}), interfaces };
+  expect(ownNetworks(sources)).toEqual([]);
+  expect(await wakingLinks(sources)).toEqual([]);
+});
+
 it('cards that wake are wired ones, also behind a bridge, and wireless ones that may', async () => {
   const folder = await sysfs({
     eth0: { device: '/', address: '00:11:22:33:44:55\n' },

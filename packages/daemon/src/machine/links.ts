@@ -35,9 +35,9 @@ export const linkSources = (env: NodeJS.ProcessEnv): LinkSources => ({
 });
 
 /** All networks of this machine in which somebody might sleep. */
-export function ownNetworks({ interfaces }: LinkSources): readonly OwnNetwork[] {
+export function ownNetworks(sources: LinkSources): readonly OwnNetwork[] {
   const found = new Map<string, OwnNetwork>();
-  for (const [name, addresses = []] of Object.entries(interfaces())) {
+  for (const [name, addresses = []] of interfacesOf(sources)) {
     if (INNER.test(name)) continue;
     for (const place of addresses.flatMap(placeOf))
       if (!found.has(place.network)) found.set(place.network, place);
@@ -51,7 +51,7 @@ export function ownNetworks({ interfaces }: LinkSources): readonly OwnNetwork[] 
  */
 export async function wakingLinks(sources: LinkSources): Promise<readonly Link[]> {
   const links: Link[] = [];
-  for (const [name, addresses = []] of Object.entries(sources.interfaces())) {
+  for (const [name, addresses = []] of interfacesOf(sources)) {
     const places = addresses.flatMap(placeOf);
     if (places.length === 0) continue;
     for (const card of await cardsBehind(name, sources)) {
@@ -61,6 +61,15 @@ export async function wakingLinks(sources: LinkSources): Promise<readonly Link[]
     }
   }
   return links.slice(0, SLEEPER_LINKS_MAX);
+}
+
+/** None where the system cannot tell: who cannot be woken, or wake, still works. */
+function interfacesOf({ interfaces }: LinkSources) {
+  try {
+    return Object.entries(interfaces());
+  } catch {
+    return [];
+  }
 }
 
 /** Such as of `10.1.2.3` in `10.1.0.0/16`; nothing of loopback, IPv6 and lines between two. */

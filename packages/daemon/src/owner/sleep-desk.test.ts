@@ -18,7 +18,7 @@ async function newCase(changes: Partial<SleepDeskParts> = {}) {
   const machine = {
     offering: OFFERING,
     unfit: undefined as string | undefined,
-    attempts: 0,
+    ended: 0,
     goodNight: async () => void said.push('good night'),
     goodMorning: async () => void said.push('good morning'),
   };
@@ -114,7 +114,7 @@ describe('the desk of a machine that sleeps', () => {
     await night();
     expect((await noted())?.calls).toEqual({ count: 2, by: 'other' });
     await morning();
-    machine.attempts += 1;
+    machine.ended += 1;
     await night();
     expect((await noted())?.calls).toBeUndefined();
     await morning();

@@ -8,7 +8,7 @@ const RETRY_MS = 2_000;
 
 export interface SleepDeskParts {
   readonly peer: PeerId;
-  readonly machine: Pick<Peer, 'goodNight' | 'goodMorning' | 'offering' | 'unfit' | 'attempts'>;
+  readonly machine: Pick<Peer, 'goodNight' | 'goodMorning' | 'offering' | 'unfit' | 'ended'>;
   readonly sleepers: Pick<SleepingPeers, 'note' | 'forget' | 'list'>;
   readonly owner: Pick<OwnerWatch, 'sleepWish'>;
   /** Cards by which it can be woken. */
@@ -30,7 +30,7 @@ export class SleepDesk {
   #work: Promise<void> = Promise.resolve();
   /** How it was called since it did any work, as its note said. */
   #calls: SleepingPeer['calls'];
-  #attemptsAtDawn = 0;
+  #endedAtDawn = 0;
 
   constructor(parts: SleepDeskParts) {
     this.#parts = parts;
@@ -67,8 +67,9 @@ export class SleepDesk {
     const { peer, machine, owner, hostname, timeZone, now } = this.#parts;
     const { forbids, quiet } = owner.sleepWish;
     const why = machine.unfit ?? forbids;
-    // Woken for nothing time and again, it would be so for ever if each sleep began anew.
-    if (machine.attempts > this.#attemptsAtDawn) this.#calls = undefined;
+    // Woken for nothing time and again, or for what no day is long enough for, it would be so for ever if each sleep
+    // began anew: what this night gives back is nothing that was done.
+    if (machine.ended > this.#endedAtDawn) this.#calls = undefined;
     const calls = this.#calls;
     return {
       peer,
@@ -86,7 +87,7 @@ export class SleepDesk {
   #rise(): void {
     this.#day.abort();
     this.#day = new AbortController();
-    this.#attemptsAtDawn = this.#parts.machine.attempts;
+    this.#endedAtDawn = this.#parts.machine.ended;
     const signal = AbortSignal.any([this.#stop.signal, this.#day.signal]);
     this.#work = this.#work.then(() => this.#takeBack(signal));
   }
