@@ -11,6 +11,8 @@ import {
 } from './archive.test-kit.ts';
 import { readImageArchive } from './image-archive.ts';
 
+const LONG = 'x'.repeat(4_097);
+const TOO_LONG = /a name of 4097 characters, and 4096 are the most/;
 const image = imageOf(['the base', 'what was added']);
 const read = (bytes: Buffer) => readImageArchive(inMemory(bytes));
 const readOf = (entries: readonly PackedEntry[]) => read(tarOf(entries));
@@ -181,6 +183,39 @@ describe('is refused, in words', () => {
       /words about one entry/,
     ],
     [
+      'words without end, one little after the other',
+      Array.from({ length: 17 }, () => ({
+        name: 'x',
+        type: 'x',
+        text: paxRecord('comment', 'x'.repeat(1024 * 1024 - 20)),
+      })),
+      /more than 16777216 bytes of words/,
+    ],
+    [
+      'more words than anybody needs',
+      [1, 2].map(() => ({ name: 'x', type: 'x', text: '5 a=\n'.repeat(100_001) })),
+      /more than 200000 words/,
+    ],
+    ['a long name of pax', [{ name: 'x', type: 'x', text: paxRecord('path', LONG) }], TOO_LONG],
+    ['a long name of GNU', [{ name: 'x', type: 'L', text: LONG }], TOO_LONG],
+    ['a long link of pax', [{ name: 'x', type: 'x', text: paxRecord('linkpath', LONG) }], TOO_LONG],
+    ['a long link of GNU', [{ name: 'x', type: 'K', text: LONG }], TOO_LONG],
+    [
+      'a layer with a long name',
+      changed(image.docker, json('manifest.json', [{ Config: LONG, Layers: [] }])),
+      TOO_LONG,
+    ],
+    [
+      'more layers than any image has',
+      changed(
+        image.docker,
+        json('manifest.json', [
+          { Config: 'config.json', Layers: Array.from({ length: 10_001 }, () => '0.tar') },
+        ]),
+      ),
+      /has 10001 layers, and 10000 are the most/,
+    ],
+    [
       'a document without end',
       changed(image.oci, { name: 'index.json', text: Buffer.alloc(4 * 1024 * 1024 + 1, 32) }),
       /are the most/,
@@ -195,6 +230,22 @@ describe('is refused, in words', () => {
     const damaged = tarOf(image.oci);
     damaged.write('x', 512);
     await expect(read(damaged)).rejects.toThrow(/is damaged: what stands at byte 512/);
+  });
+
+  it('nothing, once nobody wants it any more', async () => {
+    const stop = new AbortController();
+    const bytes = tarOf(image.oci);
+    let reads = 0;
+    const source = {
+      bytes: bytes.length,
+      read: async (start: number, length: number) => {
+        reads += 1;
+        if (reads === 3) stop.abort(new Error('not wanted any more'));
+        return bytes.subarray(start, start + length);
+      },
+    };
+    await expect(readImageArchive(source, stop.signal)).rejects.toThrow('not wanted any more');
+    expect(reads).toBe(3);
   });
 
   it('one that is cut off, wherever that is', async () => {
