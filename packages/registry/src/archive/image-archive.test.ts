@@ -9,10 +9,12 @@ import {
   seal,
   tarOf,
 } from './archive.test-kit.ts';
+import { ArchiveProblem } from './archive-problem.ts';
 import { readImageArchive } from './image-archive.ts';
 
 const LONG = 'x'.repeat(4_097);
 const TOO_LONG = /a name of 4097 characters, and 4096 are the most/;
+const DEEP = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
 const image = imageOf(['the base', 'what was added']);
 const read = (bytes: Buffer) => readImageArchive(inMemory(bytes));
 const readOf = (entries: readonly PackedEntry[]) => read(tarOf(entries));
@@ -142,6 +144,17 @@ describe('is refused, in words', () => {
     ],
     ['two of a name', [...image.oci, { name: 'index.json', text: '{}' }], /"index.json" twice/],
     ['several of docker', changed(image.docker, json('manifest.json', [1, 2])), /holds 2 images/],
+    ...['null', '7', '[]', '"x"', DEEP].map((text): [string, readonly PackedEntry[], RegExp] => [
+      `a config that is ${text.slice(0, 8)}`,
+      changed(image.docker, { name: 'config.json', text }),
+      /a config that does not name so many/,
+    ]),
+    ['an index that is null', changed(image.oci, { name: 'index.json', text: 'null' }), /without/],
+    [
+      'an index nested beyond all measure',
+      changed(image.oci, { name: 'index.json', text: `{"manifests":[{"digest":${DEEP}}]}` }),
+      /names no manifest/,
+    ],
     ['no list', changed(image.docker, json('manifest.json', {})), /that is no list/],
     ['no config there', changed(image.docker, json('manifest.json', [{}])), /without a config/],
     [
@@ -230,6 +243,18 @@ describe('is refused, in words', () => {
     const damaged = tarOf(image.oci);
     damaged.write('x', 512);
     await expect(read(damaged)).rejects.toThrow(/is damaged: what stands at byte 512/);
+  });
+
+  it('one that makes a reader stumble, as if it were said in words', async () => {
+    const bytes = tarOf(image.oci);
+    for (const error of [new TypeError('of null'), new RangeError('too deep')]) {
+      const reading = readImageArchive({ bytes: bytes.length, read: () => Promise.reject(error) });
+      await expect(reading).rejects.toBeInstanceOf(ArchiveProblem);
+      await expect(reading).rejects.toThrow(`cannot be read: ${error.message}`);
+    }
+    const broken = new Error('the disk is broken');
+    const reading = readImageArchive({ bytes: 1024, read: () => Promise.reject(broken) });
+    await expect(reading).rejects.toBe(broken);
   });
 
   it('nothing, once nobody wants it any more', async () => {

@@ -59,7 +59,18 @@ export async function readImageArchive(
       return await source.read(start, length);
     },
   };
-  const archive = new Archive(stoppable, await readTarIndex(stoppable));
+  try {
+    return await readArchive(new Archive(stoppable, await readTarIndex(stoppable)));
+  } catch (error) {
+    // Documents of a shape that nobody thought of are the fault of who wrote them, and of no peer that reads them.
+    const isOfDocuments = error instanceof TypeError || error instanceof RangeError;
+    if (isOfDocuments && error !== signal?.reason)
+      throw new ArchiveProblem(`cannot be read: ${error.message}`, error);
+    throw error;
+  }
+}
+
+async function readArchive(archive: Archive): Promise<ArchivedImage | undefined> {
   if (archive.has('oci-layout')) return await readOciArchive(archive);
   if (archive.has('manifest.json')) return await readDockerArchive(archive);
   throw new ArchiveProblem(
@@ -116,7 +127,7 @@ async function readDockerArchive(archive: Archive): Promise<ArchivedImage | unde
       `has ${names.length} layers, and ${DESCRIPTORS_PER_MANIFEST_MAX} are the most`,
     );
   const text = await archive.text(configName, 'config');
-  const { rootfs }: Record<string, unknown> = parsed(configName, text);
+  const { rootfs }: Record<string, unknown> = Object(parsed(configName, text));
   const { diff_ids: digests = [] }: Record<string, unknown> = Object(rootfs);
   const isSame = Array.isArray(digests) && digests.length === names.length;
   if (!isSame || !digests.every((id) => typeof id === 'string' && isDigest(id)))
@@ -205,7 +216,7 @@ class Archive {
   }
 }
 
-function parsed(name: string, text: Buffer): Record<string, unknown> {
+function parsed(name: string, text: Buffer): unknown {
   try {
     return JSON.parse(text.toString('utf8'));
   } catch (error) {
