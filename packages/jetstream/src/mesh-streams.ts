@@ -117,7 +117,10 @@ export async function ensureLiveLog(jsm: JetStreamManager): Promise<void> {
   }
 }
 
-/** As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. */
+/**
+ * As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. What is in
+ * archives a mesh of an older version does not know: peers go without until it is there.
+ */
 export async function findStreams(
   jsm: JetStreamManager,
   options: EnsureStreamsOptions,
@@ -128,7 +131,9 @@ export async function findStreams(
   for (const wanted of wantedStreams(options)) {
     // Nobody can do without the others; live output is best effort, and those who may make it anew will.
     if (wanted.name === LOG_STREAM && (await isSilent(jsm, LOG_STREAM))) continue;
-    let config = await readConfig(jsm, wanted.name);
+    const isSpare = wanted.name === ARCHIVE_STREAM;
+    let config = await (isSpare ? readSpare(jsm, wanted.name) : readConfig(jsm, wanted.name));
+    if (config === undefined && isSpare) continue;
     while (config === undefined && performance.now() < deadline) {
       await pause(LOOK_MS);
       config = await readConfig(jsm, wanted.name);
@@ -142,15 +147,15 @@ export async function findStreams(
   }
 }
 
-/** What live output may cost a daemon that starts. */
-const LOG_PATIENCE_MS = 8_000;
+/** What a stream that it can do without may cost a daemon that starts. */
+const SPARE_PATIENCE_MS = 8_000;
 
 /** A log of live output that is on one server only, of several, or on one that is gone, gives way to one on all of them. */
 async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<void> {
   if (wanted.num_replicas === 1) return;
-  const deadline = performance.now() + LOG_PATIENCE_MS;
+  const deadline = performance.now() + SPARE_PATIENCE_MS;
   for (;;) {
-    const found = await findStream(jsm, wanted.name, LOG_PATIENCE_MS).catch(
+    const found = await findStream(jsm, wanted.name, SPARE_PATIENCE_MS).catch(
       () => 'silent' as const,
     );
     if (found === undefined) return;
@@ -164,8 +169,16 @@ async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<vo
   await jsm.streams.delete(wanted.name).catch(() => undefined);
 }
 
+/** Undefined also where nobody tells, or where the mesh does not let this peer ask. */
+async function readSpare(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
+  return findStream(jsm, name, SPARE_PATIENCE_MS).then(
+    (found) => found?.config,
+    () => undefined,
+  );
+}
+
 async function isSilent(jsm: JetStreamManager, name: string): Promise<boolean> {
-  return findStream(jsm, name, LOG_PATIENCE_MS).then(
+  return findStream(jsm, name, SPARE_PATIENCE_MS).then(
     () => false,
     () => true,
   );
