@@ -130,10 +130,12 @@ export async function findStreams(
   const deadline = performance.now() + STREAMS_MS;
   for (const wanted of wantedStreams(options)) {
     // Nobody can do without the others; live output is best effort, and those who may make it anew will.
-    if (wanted.name === LOG_STREAM && (await isSilent(jsm, LOG_STREAM))) continue;
-    const isSpare = wanted.name === ARCHIVE_STREAM;
-    let config = await (isSpare ? readSpare(jsm, wanted.name) : readConfig(jsm, wanted.name));
-    if (config === undefined && isSpare) continue;
+    if (SPARE.has(wanted.name)) {
+      const found = await orSilent(jsm, wanted.name);
+      if (found === 'silent') continue;
+      if (found === undefined && wanted.name === ARCHIVE_STREAM) continue;
+    }
+    let config = await readConfig(jsm, wanted.name);
     while (config === undefined && performance.now() < deadline) {
       await pause(LOOK_MS);
       config = await readConfig(jsm, wanted.name);
@@ -147,7 +149,8 @@ export async function findStreams(
   }
 }
 
-/** What a stream that it can do without may cost a daemon that starts. */
+/** Streams that a daemon can do without, and what each of them may cost it when it starts. */
+const SPARE: ReadonlySet<string> = new Set([LOG_STREAM, ARCHIVE_STREAM]);
 const SPARE_PATIENCE_MS = 8_000;
 
 /** A log of live output that is on one server only, of several, or on one that is gone, gives way to one on all of them. */
@@ -155,9 +158,7 @@ async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<vo
   if (wanted.num_replicas === 1) return;
   const deadline = performance.now() + SPARE_PATIENCE_MS;
   for (;;) {
-    const found = await findStream(jsm, wanted.name, SPARE_PATIENCE_MS).catch(
-      () => 'silent' as const,
-    );
+    const found = await orSilent(jsm, wanted.name);
     if (found === undefined) return;
     const isAlone = found !== 'silent' && found.config.num_replicas === 1;
     if (found !== 'silent' && !isAlone && found.cluster?.leader !== undefined) return;
@@ -169,20 +170,12 @@ async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<vo
   await jsm.streams.delete(wanted.name).catch(() => undefined);
 }
 
-/** Undefined also where nobody tells, or where the mesh does not let this peer ask. */
-async function readSpare(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
-  return findStream(jsm, name, SPARE_PATIENCE_MS).then(
-    (found) => found?.config,
-    () => undefined,
-  );
-}
-
-async function isSilent(jsm: JetStreamManager, name: string): Promise<boolean> {
-  return findStream(jsm, name, SPARE_PATIENCE_MS).then(
-    () => false,
-    () => true,
-  );
-}
+/** Nobody tells, or the mesh does not let this peer ask. */
+const orSilent = (
+  jsm: JetStreamManager,
+  name: string,
+): Promise<StreamInfo | undefined | 'silent'> =>
+  findStream(jsm, name, SPARE_PATIENCE_MS).catch(() => 'silent');
 
 /** Of every stream of a mesh. */
 export const streamNames = (): readonly string[] =>
