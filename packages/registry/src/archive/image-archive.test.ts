@@ -14,6 +14,7 @@ import { readImageArchive } from './image-archive.ts';
 
 const LONG = 'x'.repeat(4_097);
 const TOO_LONG = /a name of 4097 characters, and 4096 are the most/;
+const ELSEWHERE = /a document ".*" with "urls": parts that are fetched from elsewhere/;
 const DEEP = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
 const image = imageOf(['the base', 'what was added']);
 const read = (bytes: Buffer) => readImageArchive(inMemory(bytes));
@@ -119,6 +120,11 @@ describe('is refused, in words', () => {
   const without = (entries: readonly PackedEntry[], name: string) =>
     entries.filter((entry) => entry.name !== name);
   const named = (digest: string) => json('index.json', { manifests: [{ digest }] });
+  const part = { digest: idOf(image.config), size: image.config.length };
+  const foreign = (manifest: object) => {
+    const text = JSON.stringify({ schemaVersion: 2, config: part, layers: [], ...manifest });
+    return changed(image.oci, named(idOf(text)), { name: blob(text), text });
+  };
   const bare = JSON.stringify({ schemaVersion: 2, layers: [] });
 
   it.each<[string, readonly PackedEntry[], RegExp]>([
@@ -154,6 +160,30 @@ describe('is refused, in words', () => {
       'an index nested beyond all measure',
       changed(image.oci, { name: 'index.json', text: `{"manifests":[{"digest":${DEEP}}]}` }),
       /names no manifest/,
+    ],
+    [
+      'a layer that comes from elsewhere',
+      foreign({ layers: [{ ...part, urls: ['http://169.254.169.254/'] }] }),
+      ELSEWHERE,
+    ],
+    ['a config that does', foreign({ config: { ...part, urls: ['http://x/'] } }), ELSEWHERE],
+    [
+      'an image of several that does',
+      [
+        ...foreign({ mediaType: OCI_INDEX, manifests: [part] }),
+        { name: blob('another'), text: ' {"layers":[{"URLS":["http://x/"]}]}' },
+      ],
+      ELSEWHERE,
+    ],
+    [
+      'an index that Podman reads where others read a list',
+      [...image.docker, { name: 'index.json', text: '{}' }, { name: 'x', text: '{"urls":["x"]}' }],
+      ELSEWHERE,
+    ],
+    [
+      'two of any name',
+      [...image.oci, { name: 'x', text: 'a' }, { name: 'x', text: 'b' }],
+      /"x" twice/,
     ],
     ['no list', changed(image.docker, json('manifest.json', {})), /that is no list/],
     ['no config there', changed(image.docker, json('manifest.json', [{}])), /without a config/],

@@ -11,6 +11,7 @@ import {
 } from '@podmesh/core';
 import { ARCHIVE_JSON_BYTES_MAX, LINKS_MAX } from './archive-limits.ts';
 import { ArchiveProblem } from './archive-problem.ts';
+import { isFetchedElsewhere } from './fetched-elsewhere.ts';
 import {
   normalized,
   readTarIndex,
@@ -46,7 +47,7 @@ export interface ArchivedImage {
 /**
  * What is in an OCI archive or a docker archive, found without reading its layers. Undefined of what may well be an image, but
  * is none that can be taken apart (a list of images, layers that are compressed in a docker archive): Podman may read it.
- * Throws an {@link ArchiveProblem} for what nobody can read, or the signal's reason.
+ * Throws an {@link ArchiveProblem} for what nobody can or may read, or the signal's reason.
  */
 export async function readImageArchive(
   source: SeekableBytes,
@@ -71,6 +72,8 @@ export async function readImageArchive(
 }
 
 async function readArchive(archive: Archive): Promise<ArchivedImage | undefined> {
+  // Podman reads an index wherever there is one, also where it was left to it.
+  if (archive.has('oci-layout') || archive.has('index.json')) await archive.refuseElsewhere();
   if (archive.has('oci-layout')) return await readOciArchive(archive);
   if (archive.has('manifest.json')) return await readDockerArchive(archive);
   throw new ArchiveProblem(
@@ -175,6 +178,20 @@ class Archive {
 
   has(name: string): boolean {
     return this.#index.entries.has(name);
+  }
+
+  /** Any document may be the one that a runtime takes: of several, or in the place of one that cannot be told from another. */
+  async refuseElsewhere(): Promise<void> {
+    for (const name of this.#index.doubles) this.file(name, 'document');
+    for (const [name, entry] of this.#index.entries) {
+      if (entry.kind !== 'file' || entry.bytes === 0) continue;
+      const begin = (await this.#source.read(entry.start, 1)).toString('latin1');
+      if (!'{ \t\r\n'.includes(begin)) continue;
+      if (!isFetchedElsewhere((await this.text(name, 'document')).toString('utf8'))) continue;
+      throw new ArchiveProblem(
+        `has a document ${shown(name)} with "urls": parts that are fetched from elsewhere, and not in it`,
+      );
+    }
   }
 
   /** Where the bytes are that the name means, through links within the archive. */
