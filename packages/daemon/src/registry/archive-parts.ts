@@ -64,7 +64,7 @@ export class ArchiveParts {
   }
 
   async #takeFrom(path: string, signal: AbortSignal): Promise<PartedImage | undefined> {
-    const image = await openedAt(path, (source) => readImageArchive(source));
+    const image = await openedAt(path, (source) => readImageArchive(source, signal));
     if (image === undefined) return undefined;
     const { record, manifest } = image;
     const all = [record.digest, ...image.parts.map(({ digest }) => digest)];
