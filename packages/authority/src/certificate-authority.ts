@@ -108,7 +108,7 @@ export class CertificateAuthority {
   async signServer({ name, request, addresses }: MemberRequest): Promise<string> {
     const { signRequest } = await import('./make-certificates.ts');
     const wish = {
-      name: `server ${memberName(name)}`.slice(0, 64),
+      name: serverSubject(memberName(name)),
       dnsNames: [SERVER_NAME, 'localhost'],
       addresses: addresses.slice(0, ADDRESSES_MAX),
       nowMs: this.#now(),
@@ -117,6 +117,9 @@ export class CertificateAuthority {
     return `${await signRequest(this.#pair, request, wish)}\n${this.certificate}\n`;
   }
 }
+
+/** Common name in the certificate of that member's server. */
+export const serverSubject = (name: string): string => `server ${name}`.slice(0, 64);
 
 /** Which authority it is: of its key, so that a renewed certificate has the same. */
 export function fingerprintOf(certificate: string): Buffer {
@@ -133,7 +136,7 @@ export function isDue(certificate: string, ca: string, nowMs: number): boolean {
   return nowMs > to - (to - from) / 3 || !leaf.verify(authority.publicKey);
 }
 
-/** Whether the authority has signed this certificate, for a member of just that name. */
+/** Whether the authority has signed this certificate, for a common name of just that. */
 export function isOfMember(certificate: string, name: string, ca: string): boolean {
   try {
     const leaf = new X509Certificate(certificate);

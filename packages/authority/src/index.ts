@@ -19,6 +19,7 @@ export {
   newRequest,
   peerHostName,
   SERVER_NAME,
+  serverSubject,
 } from './certificate-authority.ts';
 export { credentialsText, type OpenedCredentials, openCredentials } from './credentials.ts';
 export {

@@ -50,6 +50,7 @@ export * from './placement/choose-wake.ts';
 export * from './placement/lane.ts';
 export * from './placement/member-record.ts';
 export * from './placement/others-for.ts';
+export * from './placement/parse-sleeper.ts';
 export * from './placement/peer-entry.ts';
 export * from './placement/peer-orders.ts';
 export * from './placement/sleeping-peers.ts';

@@ -41,7 +41,10 @@ export const ATTEMPTS = {
     api $JS.API.STREAM.CREATE.MINE | api $JS.API.STREAM.INFO.PM_LOG
     publish $JS.ACK.PM_OFFER.x.1.1.1.1.0 | publish $O.pm-artifacts.M.x
     publish $SYS.REQ.CLAIMS.UPDATE | publish pm.run.bbbbbbbbbbbb.graph
-    publish pm.renew.lab-1 | publish pm.run.cccccccccccc.graph
+    publish pm.renew.lab-1 | publish pm.renew.user.ann
+    publish pm.renew.ann | publish pm.run.cccccccccccc.graph
+    publish pm.renew.user.lab-1 | publish pm.run.dddddddddddd.graph
+    publish $KV.pm-sleepers.lab-1 | api $JS.API.DIRECT.GET.KV_pm-sleepers
   `),
   peer: table(`
     publish pm.run.aaaaaaaaaaaa.graph | publish pm.run.aaaaaaaaaaaa.task.a
@@ -68,6 +71,7 @@ export const ATTEMPTS = {
     api $JS.API.STREAM.NAMES | api $JS.API.STREAM.INFO.PM_LOG
     publish pm.join.x | publish pm.box
     publish pm.renew.lab-2 | publish pm.renew.lab-1
+    publish pm.renew.user.lab-1 | publish $KV.pm-sleepers.lab-2
     subscribe pm.renew.* | subscribe pm.order.lab-1
   `),
   anchor: table(`

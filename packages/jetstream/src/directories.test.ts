@@ -2,10 +2,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { JetStreamLiveLog } from './jetstream-live-log.ts';
 import { JetStreamPeerDirectory } from './jetstream-peer-directory.ts';
 import { JetStreamResultCache } from './jetstream-result-cache.ts';
+import { JetStreamSleepingPeers } from './jetstream-sleeping-peers.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { pause } from './pause.ts';
 import { action, entry, freshRun, result, task } from './samples.test-kit.ts';
-import { bucketSubjects, PEER_BUCKET, PEER_STREAM } from './subjects.ts';
+import { bucketSubjects, PEER_BUCKET, PEER_STREAM, SLEEPER_BUCKET } from './subjects.ts';
 import { TestServer } from './test-server.test-kit.ts';
 
 const PEER_TTL_MS = 4_000;
@@ -40,6 +41,27 @@ test('a peer is there while it announces itself, and gone after its time', async
   while ((await here.find(entry('a').peer)) !== undefined)
     await mesh.jsm.streams.info(PEER_STREAM, { subjects_filter: bucketSubjects(PEER_BUCKET) });
   expect(await here.list()).toEqual([]);
+});
+
+test('notes of sleepers that cannot be read hide nobody', async () => {
+  const sleepers = new JetStreamSleepingPeers(mesh);
+  const { peer, capacity } = entry('a');
+  const note = {
+    peer,
+    hostname: 'attic',
+    since: '2026-11-22T01:00:00Z',
+    offering: { capacity, arch: 'amd64', labels: [], runtimes: ['podman' as const] },
+    links: [],
+    quiet: [],
+    timeZone: 'UTC',
+  };
+  await sleepers.note(note);
+  const texts = { b: '{', c: 'null', d: JSON.stringify(note), 'd.a': JSON.stringify(note) };
+  for (const [key, text] of Object.entries(texts))
+    await mesh.js.publish(`$KV.${SLEEPER_BUCKET}.${key}`, text);
+  expect((await new JetStreamSleepingPeers(other).list()).map(({ sleeper }) => sleeper)).toEqual([
+    note,
+  ]);
 });
 
 test('looks up ten thousand results in one go', async () => {

@@ -16,7 +16,7 @@ export {
   storePath,
 } from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
-export { answerRenewals, askToRenew } from './ask-to-renew.ts';
+export { answerRenewals, askToRenew, type RenewalAsker } from './ask-to-renew.ts';
 export {
   type ConnectMeshOptions,
   connectMesh,

@@ -1,11 +1,23 @@
 import { JetStreamApiError } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
-import type { NotedSleeper, PeerId, SleepingPeer, SleepingPeers } from '@podmesh/core';
-import { decodeJson, encodeJson } from './json-codec.ts';
+import {
+  type NotedSleeper,
+  type PeerId,
+  parseSleeper,
+  type SleepingPeer,
+  type SleepingPeers,
+} from '@podmesh/core';
+import { encodeJson } from './json-codec.ts';
 import { lastMessages } from './last-messages.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
-import { bucketSubjects, SLEEPER_BUCKET, SLEEPER_STREAM, sleeperKey } from './subjects.ts';
+import {
+  bucketSubjects,
+  peerOfSleeperSubject,
+  SLEEPER_BUCKET,
+  SLEEPER_STREAM,
+  sleeperKey,
+} from './subjects.ts';
 
 /** `wrong last sequence`: the entry is another one by now. */
 const OTHER_REVISION = 10071;
@@ -45,8 +57,9 @@ export class JetStreamSleepingPeers implements SleepingPeers {
   async list(): Promise<readonly NotedSleeper[]> {
     const subjects = [bucketSubjects(SLEEPER_BUCKET)];
     const entries = await lastMessages(this.#mesh, SLEEPER_STREAM, subjects);
-    return entries.map(({ subject, data, sequence: revision }) => {
-      return { sleeper: decodeJson<SleepingPeer>(data, subject), revision };
+    return entries.flatMap(({ subject, data, sequence: revision }) => {
+      const sleeper = parseSleeper(jsonIn(data), peerOfSleeperSubject(subject));
+      return sleeper === undefined ? [] : [{ sleeper, revision }];
     });
   }
 
@@ -57,5 +70,14 @@ export class JetStreamSleepingPeers implements SleepingPeers {
       throw error;
     });
     return this.#bucket;
+  }
+}
+
+/** Undefined for what is none. */
+function jsonIn(data: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(data).toString('utf8'));
+  } catch {
+    return undefined;
   }
 }

@@ -65,6 +65,8 @@ import {
   streamOfBucket,
   TASK_SUBJECTS,
   taskSubjects,
+  USER_RENEW_SUBJECTS,
+  userRenewSubject,
   WHO_HAS_SUBJECT,
 } from './subjects.ts';
 
@@ -111,7 +113,13 @@ export function rolePermissions(): Readonly<Record<RoleName, RolePermissions>> {
     anchor: {
       ...peer,
       publish: [...peer.publish, ...anchorPublishes()],
-      subscribe: [...peer.subscribe, JOIN_SUBJECTS, RENEW_SUBJECTS, '$JS.SNAPSHOT.ACK.>'],
+      subscribe: [
+        ...peer.subscribe,
+        JOIN_SUBJECTS,
+        RENEW_SUBJECTS,
+        USER_RENEW_SUBJECTS,
+        '$JS.SNAPSHOT.ACK.>',
+      ],
     },
     task: {
       publish: [ATTEMPT.says],
@@ -141,12 +149,11 @@ function userPublishes(): readonly string[] {
     ...ARTIFACT_SUBJECTS,
     // Sealed for peers before they leave; nobody but the peer named in the key can open one.
     bucketSubjects(SECRET_BUCKET),
-    bucketSubjects(SLEEPER_BUCKET),
     WHO_HAS_SUBJECT,
     RELAY_SUBJECTS,
     ORDER_SUBJECTS,
     // Its certificate, when that is about to end.
-    renewSubject(SELF),
+    userRenewSubject(SELF),
     ...SERVICE_QUESTIONS,
     ...[RUN_STREAM, LOG_STREAM, IMAGE_STREAM, ARTIFACT_STREAM].flatMap(mayRead),
     ...[PEER_STREAM, SLEEPER_STREAM].flatMap(mayLookUp),

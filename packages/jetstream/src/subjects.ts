@@ -167,9 +167,12 @@ export const TASK_SUBJECTS = 'pm.task.>';
 /** Here somebody with an invitation asks to be let in. */
 export const joinSubject = (joiner: string): string => `pm.join.${joiner}`;
 export const JOIN_SUBJECTS = 'pm.join.*';
-/** Where a member asks for what it has as one, anew: the server lets nobody ask in another one's name. */
+/** Where a machine asks for what it has as a member, anew: the server lets nobody ask in another one's name. */
 export const renewSubject = (member: string): string => `pm.renew.${member}`;
 export const RENEW_SUBJECTS = 'pm.renew.*';
+/** The same of a person: whoever has only the credentials of a machine's user must not get what the machine gets. */
+export const userRenewSubject = (member: string): string => `pm.renew.user.${member}`;
+export const USER_RENEW_SUBJECTS = 'pm.renew.user.*';
 
 /** Everybody is asked here at once who has an artifact; answers go to the asker's inbox. */
 export const WHO_HAS_SUBJECT = 'pm.who';
@@ -279,6 +282,9 @@ export const bucketSubjects = (bucket: string): string => `$KV.${bucket}.>`;
 export const laneKey = (lane: LaneId): string => lane;
 export const peerKey = (peer: PeerId): string => peer;
 export const sleeperKey = (peer: PeerId): string => peer;
+/** All behind the bucket's name: whoever writes there may write under what is no peer's id. */
+export const peerOfSleeperSubject = (subject: string): string =>
+  subject.slice(`$KV.${SLEEPER_BUCKET}.`.length);
 export const archiveKey = (archive: ArtifactId): string => archive.slice('sha256:'.length);
 export const laneOfSubject = (subject: string): LaneId => laneId(lastToken(subject));
 

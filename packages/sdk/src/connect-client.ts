@@ -39,7 +39,7 @@ export async function connectClient(url: string, name = 'podmesh-sdk'): Promise<
   if (connection.member !== undefined)
     void noteSeen(connection, connection.member).catch(() => undefined);
   const { member: self } = connection;
-  const ask = (request: Uint8Array) => askToRenew(connection, request);
+  const ask = (request: Uint8Array) => askToRenew(connection, 'user', request);
   const renewing =
     member === undefined || self === undefined
       ? Promise.resolve(false)

@@ -28,7 +28,8 @@ export interface RenewUserParts {
 export async function renewUser({ folder, self, ask, now }: RenewUserParts): Promise<boolean> {
   const own = await folder.certificates();
   if (own?.certificate === undefined || !isDue(own.certificate, own.ca, now())) return false;
-  if ((await folder.credentials('peer')) !== undefined) return false;
+  for (const role of ['peer', 'anchor'] as const)
+    if ((await folder.credentials(role)) !== undefined) return false;
   const once = generateKeyPairSync('x25519').privateKey;
   const next = await newRequest(self);
   const request = {

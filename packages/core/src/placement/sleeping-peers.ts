@@ -41,8 +41,13 @@ export interface SleepingPeers {
   replace(sleeper: SleepingPeer, revision: number): Promise<boolean>;
   /** It is back, or nobody wants it back. Harmless when it is not there. */
   forget(peer: PeerId): Promise<void>;
+  /** Notes that cannot be read are left out. */
   list(): Promise<readonly NotedSleeper[]>;
 }
+
+/** Of a card: six pairs of hex digits, small, with colons, and not all of them zero. */
+export const isMacAddress = (text: string): boolean =>
+  /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text) && text !== '00:00:00:00:00:00';
 
 /** Links of the sleeper that lie in one of these networks: who is there can wake it. */
 export function linksIn(

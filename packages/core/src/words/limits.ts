@@ -123,6 +123,8 @@ export const KEEP_ANSWER_MS = 2_000;
 export const PEER_ORDER_ANSWER_MS = 3_000;
 /** Peers that sleep, and are remembered… */
 export const SLEEPERS_MAX = 1_000;
+/** …with so many cards and networks each… */
+export const SLEEPER_LINKS_MAX = 8;
 /** …for so long. */
 export const SLEEPER_MS_MAX = 30 * 24 * 60 * 60 * 1_000;
 /** A task that nobody has begun waits so long until sleeping machines are thought of. */

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import type { Link } from '@podmesh/core';
+import { isMacAddress, type Link, SLEEPER_LINKS_MAX } from '@podmesh/core';
 
 /** Where this machine is in a network: from there others in it are woken. */
 export interface OwnNetwork {
@@ -20,8 +20,8 @@ export interface LinkSources {
   readonly cards: readonly string[];
 }
 
-/** More of either are of no use, and each heartbeat carries the networks. */
-const LINKS_MAX = 8;
+/** More are of no use, and each heartbeat carries them. */
+const NETWORKS_MAX = 8;
 /** Between containers or virtual machines of one host: nobody who sleeps is there. */
 const INNER = /^(docker|podman|cni|veth|virbr|lxc|br-[0-9a-f]{12})/;
 /** A network with an address for broadcasts, and others to hear them. */
@@ -42,7 +42,7 @@ export function ownNetworks({ interfaces }: LinkSources): readonly OwnNetwork[] 
     for (const place of addresses.flatMap(placeOf))
       if (!found.has(place.network)) found.set(place.network, place);
   }
-  return [...found.values()].slice(0, LINKS_MAX);
+  return [...found.values()].slice(0, NETWORKS_MAX);
 }
 
 /**
@@ -56,11 +56,11 @@ export async function wakingLinks(sources: LinkSources): Promise<readonly Link[]
     if (places.length === 0) continue;
     for (const card of await cardsBehind(name, sources)) {
       const mac = card === name ? addresses[0]?.mac : await macOf(card, sources);
-      if (mac === undefined || !isMac(mac)) continue;
+      if (mac === undefined || !isMacAddress(mac)) continue;
       for (const { network } of places) links.push({ mac, network });
     }
   }
-  return links.slice(0, LINKS_MAX);
+  return links.slice(0, SLEEPER_LINKS_MAX);
 }
 
 /** Such as of `10.1.2.3` in `10.1.0.0/16`; nothing of loopback, IPv6 and lines between two. */
@@ -103,8 +103,5 @@ async function macOf(name: string, { sysfs }: LinkSources): Promise<string | und
   const told = await readFile(join(sysfs, name, 'address'), 'utf8').catch(() => undefined);
   return told?.trim().toLowerCase();
 }
-
-const isMac = (text: string): boolean =>
-  /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text) && text !== '00:00:00:00:00:00';
 
 const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);

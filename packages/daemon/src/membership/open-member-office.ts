@@ -94,8 +94,11 @@ export async function openMemberOffice(
   const stop = new AbortController();
   const answering = answerJoins(connection, (request) => desk.answer(request), stop.signal);
   const renewing = new RenewalDesk({ ...keys, members, now, logger });
-  const answer = (member: string, request: Uint8Array) => renewing.answer(member, request);
-  const renewed = answerRenewals(connection, answer, stop.signal);
+  const renewed = answerRenewals(
+    connection,
+    (asker, request) => renewing.answer(asker, request),
+    stop.signal,
+  );
   started.add('desk for those who join', async () => {
     stop.abort();
     await Promise.all([answering, renewed]);
@@ -120,7 +123,7 @@ function newRenewals(
   { connection, self, taskKeys, onCertificate, membership, logger, now }: MemberOfficeParts,
   folder: MeshFolder,
 ): Renewals {
-  const ask = (request: Uint8Array) => askToRenew(connection, request);
+  const ask = (request: Uint8Array) => askToRenew(connection, 'machine', request);
   const onServerCertificate = (): void => membership.seat?.server?.reload();
   const own = { folder, self, ask, taskKeys, onCertificate, onServerCertificate };
   return new Renewals({ ...own, clock: systemClock, now, logger });

@@ -184,7 +184,7 @@ async function ownMesh(
   const own = { folder, certificates, name: peer, onServerCertificate };
   const renewals = new OwnRenewals({ ...own, clock: systemClock, now: Date.now, logger });
   started.add('renewal of certificates', () => renewals.stop());
-  renewals.start();
+  await renewals.start();
   const served = seat.server?.served;
   const isAlone = seat.record !== undefined && seat.record.cluster === undefined;
   if (isAlone && served !== undefined)

@@ -30,19 +30,18 @@ export interface OwnCertificates {
 
 /**
  * Certificates of the machine with the keys, for itself and its server: made when there are none, when they are of
- * another name, and long before they end. `isNew`: the server has to read its own.
+ * another name, and long before they end.
  */
-export async function ensureOwnCertificates(own: OwnCertificates): Promise<{ isNew: boolean }> {
+export async function ensureOwnCertificates(own: OwnCertificates): Promise<void> {
   const { folder, certificates: ca, name } = own;
   await ensureOwnCertificate(own);
   const server = await folder.serverCertificate();
-  if (!(await isOld(server?.certificate, own))) return { isNew: false };
+  if (!(await isOld(server?.certificate, own))) return;
   const { request, key } = await newRequest(name);
   // Servers of one mesh know each other by address, those of one machine by that of loopback.
   const addresses = [...new Set(['127.0.0.1', ...ownAddresses(), ...(await anchorHosts(own))])];
   const certificate = await ca.signServer({ name, request, addresses });
   await folder.setServerCertificate({ certificate, key });
-  return { isNew: true };
 }
 
 /** Where other servers find this one, which may be by an address that the machine itself does not have. */

@@ -21,13 +21,18 @@ export class OwnRenewals {
   readonly #parts: OwnRenewalsParts;
   readonly #stop = new AbortController();
   readonly #listeners = new Set<Listener>();
+  /** What the rest of this daemon goes by; commands of this machine renew what is in the folder, too. */
+  #told: Told = {};
   #loop: Promise<void> = Promise.resolve();
 
   constructor(parts: OwnRenewalsParts) {
     this.#parts = parts;
   }
 
-  start(): void {
+  /** Resolves when it knows with which certificates this daemon begins. */
+  async start(): Promise<void> {
+    // Unread, they are told again with the first look, which harms nobody.
+    this.#told = await this.#inFolder().catch(() => ({}));
     if (!this.#stop.signal.aborted) this.#loop = this.#run();
   }
 
@@ -55,14 +60,29 @@ export class OwnRenewals {
   }
 
   async #look(): Promise<void> {
-    const { folder, now, onServerCertificate } = this.#parts;
-    const before = await folder.certificates();
-    const { isNew } = await ensureOwnCertificates({ ...this.#parts, nowMs: now() });
-    if (isNew) onServerCertificate();
-    const own = await folder.certificates();
-    if (own?.key === undefined || own.certificate === undefined) return;
-    if (own.certificate === before?.certificate) return;
-    const { ca, certificate: cert, key } = own;
-    for (const tell of this.#listeners) await tell({ ca, cert, key });
+    const { now, onServerCertificate } = this.#parts;
+    await ensureOwnCertificates({ ...this.#parts, nowMs: now() });
+    const { own, server } = await this.#inFolder();
+    if (server !== this.#told.server) {
+      onServerCertificate();
+      this.#told = { ...this.#told, server };
+    }
+    if (own === undefined || own.cert === this.#told.own?.cert) return;
+    for (const tell of this.#listeners) await tell(own);
+    this.#told = { ...this.#told, own };
   }
+
+  async #inFolder(): Promise<Told> {
+    const { folder } = this.#parts;
+    const [mine, server] = [await folder.certificates(), await folder.serverCertificate()];
+    const { ca, certificate: cert, key } = mine ?? {};
+    const isWhole = ca !== undefined && cert !== undefined && key !== undefined;
+    return { own: isWhole ? { ca, cert, key } : undefined, server: server?.certificate };
+  }
+}
+
+interface Told {
+  readonly own?: OwnCertificate | undefined;
+  /** PEM. */
+  readonly server?: string | undefined;
 }

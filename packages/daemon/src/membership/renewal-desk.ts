@@ -13,9 +13,10 @@ import {
   type RenewalAnswer,
   type RenewalRefusalKind,
   type RenewalRequest,
+  serverSubject,
 } from '@podmesh/authority';
 import { type MemberRole, peerId } from '@podmesh/core';
-import { sealBox } from '@podmesh/jetstream';
+import { type RenewalAsker, sealBox } from '@podmesh/jetstream';
 import type { Logger } from 'pino';
 import { enterMember, type MemberRecords } from './enter-member.ts';
 
@@ -34,7 +35,8 @@ const RENEWED_APART_MS = 24 * 60 * 60_000;
 /**
  * Gives members what they have as such anew: peers the key that signs for tasks, which changes when somebody is revoked, and all
  * certificates that are about to end. Runs where the keys of the mesh are. Who asks is what the server says; nobody who was
- * revoked gets that far, and it is looked at again here.
+ * revoked gets that far, and it is looked at again here. Machines have credentials of a user of their name, which get nothing
+ * here: a machine asks as one, and a copy of those credentials must not become it.
  */
 export class RenewalDesk {
   readonly #parts: RenewalDeskParts;
@@ -44,8 +46,9 @@ export class RenewalDesk {
   }
 
   /** The answer to the bytes of a request, whatever they are. Never throws. */
-  async answer(member: string, bytes: Uint8Array): Promise<Uint8Array> {
-    const said = await this.#judge(member, bytes).catch((error: unknown): RenewalAnswer => {
+  async answer(asker: RenewalAsker, bytes: Uint8Array): Promise<Uint8Array> {
+    const { name: member } = asker;
+    const said = await this.#judge(asker, bytes).catch((error: unknown): RenewalAnswer => {
       this.#parts.logger.warn({ err: error, member }, 'could not give a member what it has anew');
       return { kind: 'refused', why: 'unavailable' };
     });
@@ -54,11 +57,12 @@ export class RenewalDesk {
     return Buffer.from(JSON.stringify(said));
   }
 
-  async #judge(member: string, bytes: Uint8Array): Promise<RenewalAnswer> {
+  async #judge({ kind, name: member }: RenewalAsker, bytes: Uint8Array): Promise<RenewalAnswer> {
     const request = parseRenewalRequest(bytes);
     if (request === undefined) return refusal('malformed');
     const role = await this.#roleOf(member);
-    if (role === undefined) return refusal('not-a-member');
+    const isOfKind = (role === 'user') === (kind === 'user');
+    if (role === undefined || !isOfKind) return refusal('not-a-member');
     const { certificates, members, now, authority, logger } = this.#parts;
     const shown = this.#shown(member, request.certificate);
     const isExpired = shown !== undefined && (endOf(shown) ?? 0) < now();
@@ -125,16 +129,15 @@ export class RenewalDesk {
     addresses: readonly string[],
   ): Promise<string | undefined> {
     const { certificates, now } = this.#parts;
-    if (request === undefined) return undefined;
     const known = serverCertificate;
-    if (known !== undefined && !isDue(known, certificates.certificate, now())) return undefined;
+    if (request === undefined || known === undefined) return undefined;
+    const ca = certificates.certificate;
+    // Whoever shows none might be anybody with a copy of the credentials.
+    const isGood = isOfMember(known, serverSubject(name), ca) && (endOf(known) ?? 0) >= now();
+    if (!isGood || !isDue(known, ca, now())) return undefined;
     // Servers know each other by the addresses in it, which this machine may not know as its own.
-    const before = known === undefined ? [] : addressesIn(known);
-    return certificates.signServer({
-      name,
-      request,
-      addresses: [...new Set([...before, ...addresses])],
-    });
+    const all = new Set([...addressesIn(known), ...addresses]);
+    return certificates.signServer({ name, request, addresses: [...all] });
   }
 }
 

@@ -12,7 +12,7 @@ import { type MemberRecord, revokedRecord, withCertificate } from '@podmesh/core
 import { rolePermissions } from '@podmesh/jetstream';
 import { type OwnCertificate, systemClock } from '@podmesh/transfer';
 import { pino } from 'pino';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { silent } from '../daemon.test-kit.ts';
 import { temporaryFolder } from '../store/store.test-kit.ts';
 import { MemoryRecords } from './memory-records.test-kit.ts';
@@ -22,6 +22,7 @@ import { Renewals } from './renewals.ts';
 import { TaskKeys } from './task-keys.ts';
 
 const DAY_MS = 24 * 60 * 60_000;
+const MACHINE = { kind: 'machine', name: 'lab' } as const;
 
 /** A mesh with the member `lab`, a peer that has joined; what it asks is answered at once. */
 async function newCase(role: 'peer' | 'anchor' | 'user' = 'peer', ageDays = 0) {
@@ -32,10 +33,14 @@ async function newCase(role: 'peer' | 'anchor' | 'user' = 'peer', ageDays = 0) {
     permissions: rolePermissions(),
   });
   const certificates = await openCertificates(directory, authority);
+  const authorityAgo = async (days: number): Promise<CertificateAuthority> => {
+    const then = await CertificateAuthority.open(directory, () => now() - days * DAY_MS);
+    if (then === undefined) throw new Error('there is no authority');
+    return then;
+  };
   const certify = async (name: string): Promise<OwnCertificate> => {
     const { request, key } = await newRequest(name);
-    const then = await CertificateAuthority.open(directory, () => now() - ageDays * DAY_MS);
-    if (then === undefined) throw new Error('there is no authority');
+    const then = await authorityAgo(ageDays);
     const cert = await then.signMember({ name, request, addresses: ['10.0.0.1'] });
     return { ca: then.certificate, cert, key };
   };
@@ -45,6 +50,7 @@ async function newCase(role: 'peer' | 'anchor' | 'user' = 'peer', ageDays = 0) {
   await folder.setCertificates({ ca, certificate: cert, key });
   await folder.setTaskSigning(authority.taskSigning);
   const members = new MemoryRecords<MemberRecord>();
+  const asker = { kind: role === 'user' ? 'user' : 'machine', name: 'lab' } as const;
   const desk = new RenewalDesk({ authority, certificates, members, now, logger: silent });
   const answers: string[] = [];
   const shown: OwnCertificate[] = [];
@@ -53,7 +59,7 @@ async function newCase(role: 'peer' | 'anchor' | 'user' = 'peer', ageDays = 0) {
   const taskKeys = new TaskKeys();
   taskKeys.set(authority.taskSigning);
   const ask = async (request: Uint8Array) => {
-    const answer = await desk.answer('lab', request);
+    const answer = await desk.answer(asker, request);
     answers.push(Buffer.from(answer).toString());
     return answer;
   };
@@ -64,6 +70,8 @@ async function newCase(role: 'peer' | 'anchor' | 'user' = 'peer', ageDays = 0) {
   const record = () => members.all.get('lab')?.value;
   return {
     authority,
+    certificates,
+    authorityAgo,
     certify,
     folder,
     members,
@@ -77,6 +85,9 @@ async function newCase(role: 'peer' | 'anchor' | 'user' = 'peer', ageDays = 0) {
   };
 }
 
+const SEAL_FOR = Buffer.alloc(32, 9).toString('base64url');
+const leafOf = (chain: string): string =>
+  `${chain.split('-----END CERTIFICATE-----')[0]}-----END CERTIFICATE-----`;
 const printOf = (pem: string): string => new X509Certificate(pem).fingerprint256;
 
 it('a member is in the list with the certificate that it shows, though it was never entered', async () => {
@@ -123,7 +134,7 @@ it('a certificate is not renewed before it is due, whoever asks how often', asyn
   const certificate = (await folder.certificates())?.certificate;
   const sealFor = Buffer.alloc(32, 9).toString('base64url');
   const wish = { version: 1, sealFor, certificate, certificateRequest: request, addresses: [] };
-  for (let n = 0; n < 20; n += 1) await desk.answer('lab', Buffer.from(JSON.stringify(wish)));
+  for (let n = 0; n < 20; n += 1) await desk.answer(MACHINE, Buffer.from(JSON.stringify(wish)));
   expect(record()?.certificates).toHaveLength(1);
 });
 
@@ -134,7 +145,7 @@ it('a certificate that is due is renewed once a day, and none is pushed out of t
   for (let n = 0; n < 20; n += 1) {
     const { request } = await newRequest('lab');
     const wish = { version: 1, sealFor, certificate, certificateRequest: request, addresses: [] };
-    await desk.answer('lab', Buffer.from(JSON.stringify(wish)));
+    await desk.answer(MACHINE, Buffer.from(JSON.stringify(wish)));
   }
   expect(record()?.certificates).toHaveLength(2);
   expect(record()?.certificates[0]).toBe(printOf(certificate ?? ''));
@@ -191,6 +202,49 @@ it('a person is given no key that signs for tasks', async () => {
   expect(changes).toBe(0);
 });
 
+it.each(['peer', 'anchor'] as const)(
+  'the credentials of a user of a %s are worth nothing of it',
+  async (role) => {
+    const { authority, desk, folder, record } = await newCase(role, MEMBER_DAYS * 0.7);
+    const { publicText: publicKey } = NatsKey.create('user');
+    await authority.sign({ role: 'user', name: 'lab', publicKey });
+    const { request } = await newRequest('lab');
+    const wish = {
+      version: 1,
+      sealFor: SEAL_FOR,
+      certificate: (await folder.certificates())?.certificate,
+      certificateRequest: request,
+      serverRequest: request,
+      addresses: ['10.0.0.9'],
+    };
+    const asker = { kind: 'user', name: 'lab' } as const;
+    const answer = await desk.answer(asker, Buffer.from(JSON.stringify(wish)));
+    expect(parseRenewalAnswer(answer)).toEqual({ kind: 'refused', why: 'not-a-member' });
+    expect(record()).toBeUndefined();
+  },
+);
+
+it('a server’s certificate is renewed where it is shown and due, and to nobody else', async () => {
+  const { certificates, desk, authorityAgo } = await newCase('anchor');
+  const signed = vi.spyOn(certificates, 'signServer');
+  const { request } = await newRequest('lab');
+  const madeDaysAgo = async (days: number, name = 'lab'): Promise<string> => {
+    const then = await authorityAgo(days);
+    return then.signServer({ name, request, addresses: ['10.0.0.1'] });
+  };
+  const ask = async (serverCertificate?: string) => {
+    const wish = { version: 1, sealFor: SEAL_FOR, serverRequest: request, addresses: ['10.0.0.2'] };
+    await desk.answer(MACHINE, Buffer.from(JSON.stringify({ ...wish, serverCertificate })));
+  };
+  await ask();
+  for (const [days, name] of [[1], [500], [350, 'other']] as const)
+    await ask(leafOf(await madeDaysAgo(days, name)));
+  await ask('no certificate');
+  expect(signed).not.toHaveBeenCalled();
+  await ask(leafOf(await madeDaysAgo(350)));
+  expect(signed.mock.calls).toMatchObject([[{ addresses: ['10.0.0.1', '10.0.0.2'] }]]);
+});
+
 it('another member’s certificate counts as none', async () => {
   const { certify, folder, renewals, record } = await newCase();
   const { ca, cert, key } = await certify('other');
@@ -203,7 +257,7 @@ it.each(['', '{}', 'null', '{"version":1,"sealFor":7,"addresses":[]}', 'x'.repea
   'nonsense is refused: %.20s',
   async (text) => {
     const { desk } = await newCase();
-    const answer = parseRenewalAnswer(await desk.answer('lab', Buffer.from(text)));
+    const answer = parseRenewalAnswer(await desk.answer(MACHINE, Buffer.from(text)));
     expect(answer).toEqual({ kind: 'refused', why: 'malformed' });
   },
 );
@@ -218,7 +272,7 @@ it('a machine with the keys that is off for a while is asked again', async () =>
       ask: async (request) => {
         asked.push(1);
         if (asked.length < 2) throw new Error('nobody answers');
-        const answer = await bench.desk.answer('lab', request);
+        const answer = await bench.desk.answer(MACHINE, request);
         resolve(renewals.stop());
         return answer;
       },

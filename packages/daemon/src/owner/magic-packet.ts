@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import type { Clock, Link } from '@podmesh/core';
+import { type Clock, isMacAddress, type Link } from '@podmesh/core';
 import type { OwnNetwork } from '../machine/links.ts';
 
 /** "Discard": nothing listens there, and cards look at the payload alone. */
@@ -10,22 +10,36 @@ const REPEATS = 3;
 const APART_MS = 200;
 const MAC_REPEATS = 16;
 
-/** What a sleeping card listens for: six bytes 0xFF, and sixteen times its address (AMD, Magic Packet Technology). */
+/**
+ * What a sleeping card listens for: six bytes 0xFF, and sixteen times its address (AMD, Magic Packet Technology). Throws a
+ * `TypeError` for what is no address: whoever wrote it down must not choose what this machine sends.
+ */
 export function magicPacket(mac: string): Uint8Array {
+  if (!isMacAddress(mac)) throw new TypeError('this is no address of a card');
   const address = Buffer.from(mac.replaceAll(':', ''), 'hex');
   return Buffer.concat([Buffer.alloc(6, 0xff), ...Array<Buffer>(MAC_REPEATS).fill(address)]);
 }
 
-/** Sends to the broadcast address of each link's network, a few times; throws what the system says of it. */
+/** Sends to the broadcast address of each link's network, a few times; throws what the system says of it where none took it. */
 export async function sendMagicPackets(
   links: readonly Link[],
   own: readonly OwnNetwork[],
   clock: Clock,
 ): Promise<void> {
+  const failures: unknown[] = [];
+  let isSent = false;
   for (const place of own) {
     const macs = links.flatMap(({ mac, network }) => (network === place.network ? [mac] : []));
-    if (macs.length > 0) await sendIn(place, macs, clock);
+    if (macs.length === 0) continue;
+    try {
+      await sendIn(place, macs, clock);
+      isSent = true;
+    } catch (error) {
+      // An interface may have just gone away; the sleeper may hear it in another network.
+      failures.push(error);
+    }
   }
+  if (!isSent && failures.length > 0) throw failures[0];
 }
 
 /** Bound to its own address there, so that it leaves by that interface. */

@@ -120,6 +120,13 @@ describe('machines that wake others when work waits', () => {
     const { sent, stop, waker, clock } = await newMesh(['one']);
     expect(await settled(clock, waker.wake(peerId('attic'), 'ann'))).toEqual({ kind: 'done' });
     expect(sent).toEqual([{ by: 'one', links: [LINK] }]);
+    // Many words within seconds are one call.
+    for (const by of ['ann', 'bob'])
+      expect(await settled(clock, waker.wake(peerId('attic'), by))).toEqual({ kind: 'done' });
+    expect(sent).toHaveLength(1);
+    await clock.advance(5_000);
+    expect(await settled(clock, waker.wake(peerId('attic'), 'bob'))).toEqual({ kind: 'done' });
+    expect(sent).toHaveLength(2);
     const other = await settled(clock, waker.wake(peerId('barn'), 'ann'));
     expect(other).toMatchObject({ kind: 'refused', message: expect.stringContaining('barn') });
     await stop();

@@ -15,6 +15,8 @@ import { localTimeIn } from './local-time-in.ts';
 
 /** Sleepers are looked at this often; without any, one question to the server. */
 const LOOK_MS = 10_000;
+/** Each call is a few packets already: who says it more often does not send more. */
+const CALLS_APART_MS = 5_000;
 
 export interface WakerParts {
   readonly peer: PeerId;
@@ -36,6 +38,8 @@ export class Waker {
   readonly #stop = new AbortController();
   /** Since when each sleeper's entry has been as it is, by this machine's clock. */
   #seen = new Map<PeerId, { readonly revision: number; readonly atMs: number }>();
+  /** When each was called at a word, by this machine's clock; of the last `CALLS_APART_MS` alone. */
+  #called = new Map<PeerId, number>();
   #loop: Promise<void> = Promise.resolve();
 
   constructor(parts: WakerParts) {
@@ -63,9 +67,24 @@ export class Waker {
       return refused(`its owner lets ${peer} sleep at this time of the day`);
     const links = linksIn(noted.sleeper, networks());
     if (links.length === 0) return refused(`it is in no network of ${peer}`);
+    if (!this.#mayCall(peer)) return { kind: 'done' };
     logger.info({ sleeper: peer, by }, 'wakes a machine, as it was told');
-    await send(links);
+    try {
+      await send(links);
+    } catch (error) {
+      this.#called.delete(peer);
+      throw error;
+    }
     return { kind: 'done' };
+  }
+
+  #mayCall(peer: PeerId): boolean {
+    const nowMs = this.#parts.clock.nowMs();
+    const recent = [...this.#called].filter(([, atMs]) => nowMs - atMs < CALLS_APART_MS);
+    this.#called = new Map(recent);
+    if (this.#called.has(peer)) return false;
+    this.#called.set(peer, nowMs);
+    return true;
   }
 
   async #keepLooking(): Promise<void> {
