@@ -6,8 +6,8 @@ export * from './anchors/copy-mesh.ts';
 export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
 export * from './anchors/greet-server.ts';
-export { scaleStreams } from './anchors/scale-streams.ts';
-export { untilLedByOthers, untilOnOthers } from './anchors/until-on-others.ts';
+export { areScaled, scaleStreams } from './anchors/scale-streams.ts';
+export { retireServer, untilLedByOthers, untilOnOthers } from './anchors/until-on-others.ts';
 export {
   type ArtifactSource,
   digestFile,

@@ -5,7 +5,10 @@ import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
 import { ARCHIVE_BUCKET, archiveKey } from './subjects.ts';
 
-/** What is in image archives, in a KV bucket of its own: what stands in that of images stays for good. */
+/**
+ * What is in image archives, in a KV bucket of its own: what stands in that of images stays for good. Where an older version
+ * made the mesh there is no such bucket: it is asked for anew each time, and used from when it is there.
+ */
 export class JetStreamArchivedImages implements ArchivedImages {
   readonly #mesh: MeshConnection;
   #bucket: Promise<KV> | undefined;
@@ -30,7 +33,10 @@ export class JetStreamArchivedImages implements ArchivedImages {
   }
 
   #opened(): Promise<KV> {
-    this.#bucket ??= new Kvm(this.#mesh.js).open(ARCHIVE_BUCKET);
+    this.#bucket ??= new Kvm(this.#mesh.js).open(ARCHIVE_BUCKET).catch((error: unknown) => {
+      this.#bucket = undefined;
+      throw error;
+    });
     return this.#bucket;
   }
 }

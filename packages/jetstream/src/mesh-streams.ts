@@ -117,7 +117,10 @@ export async function ensureLiveLog(jsm: JetStreamManager): Promise<void> {
   }
 }
 
-/** As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. */
+/**
+ * As `ensureStreams`, where somebody else makes them. Throws a retryable `MeshSilentError` when nobody does. What is in
+ * archives a mesh of an older version does not know: peers go without until it is there.
+ */
 export async function findStreams(
   jsm: JetStreamManager,
   options: EnsureStreamsOptions,
@@ -127,7 +130,11 @@ export async function findStreams(
   const deadline = performance.now() + STREAMS_MS;
   for (const wanted of wantedStreams(options)) {
     // Nobody can do without the others; live output is best effort, and those who may make it anew will.
-    if (wanted.name === LOG_STREAM && (await isSilent(jsm, LOG_STREAM))) continue;
+    if (SPARE.has(wanted.name)) {
+      const found = await orSilent(jsm, wanted.name);
+      if (found === 'silent') continue;
+      if (found === undefined && wanted.name === ARCHIVE_STREAM) continue;
+    }
     let config = await readConfig(jsm, wanted.name);
     while (config === undefined && performance.now() < deadline) {
       await pause(LOOK_MS);
@@ -142,17 +149,16 @@ export async function findStreams(
   }
 }
 
-/** What live output may cost a daemon that starts. */
-const LOG_PATIENCE_MS = 8_000;
+/** Streams that a daemon can do without, and what each of them may cost it when it starts. */
+const SPARE: ReadonlySet<string> = new Set([LOG_STREAM, ARCHIVE_STREAM]);
+const SPARE_PATIENCE_MS = 8_000;
 
 /** A log of live output that is on one server only, of several, or on one that is gone, gives way to one on all of them. */
 async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<void> {
   if (wanted.num_replicas === 1) return;
-  const deadline = performance.now() + LOG_PATIENCE_MS;
+  const deadline = performance.now() + SPARE_PATIENCE_MS;
   for (;;) {
-    const found = await findStream(jsm, wanted.name, LOG_PATIENCE_MS).catch(
-      () => 'silent' as const,
-    );
+    const found = await orSilent(jsm, wanted.name);
     if (found === undefined) return;
     const isAlone = found !== 'silent' && found.config.num_replicas === 1;
     if (found !== 'silent' && !isAlone && found.cluster?.leader !== undefined) return;
@@ -164,12 +170,12 @@ async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<vo
   await jsm.streams.delete(wanted.name).catch(() => undefined);
 }
 
-async function isSilent(jsm: JetStreamManager, name: string): Promise<boolean> {
-  return findStream(jsm, name, LOG_PATIENCE_MS).then(
-    () => false,
-    () => true,
-  );
-}
+/** Nobody tells, or the mesh does not let this peer ask. */
+const orSilent = (
+  jsm: JetStreamManager,
+  name: string,
+): Promise<StreamInfo | undefined | 'silent'> =>
+  findStream(jsm, name, SPARE_PATIENCE_MS).catch(() => 'silent');
 
 /** Of every stream of a mesh. */
 export const streamNames = (): readonly string[] =>

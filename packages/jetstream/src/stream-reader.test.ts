@@ -83,6 +83,18 @@ test('is at the end where what was there is removed while it reads', async () =>
   expect(readers).toBe(1);
 });
 
+test('asks again where nobody could say what the end is, and leaves no reader behind', async () => {
+  await facts(2);
+  const before = (await mesh.jsm.streams.info(RUN_STREAM)).state.consumer_count;
+  const silence = vi.spyOn(mesh.jsm.streams, 'getMessage');
+  silence.mockRejectedValueOnce(new MeshSilentError('find the end'));
+  expect(await read()).toEqual(['0', '1']);
+  expect(silence.mock.calls.length).toBeGreaterThan(1);
+  const isGone = async () =>
+    (await mesh.jsm.streams.info(RUN_STREAM)).state.consumer_count === before;
+  await vi.waitUntil(isGone, { timeout: 30_000 });
+});
+
 test('gives up with a sentence when a replica never catches up', async () => {
   await facts(1);
   lagBehind(Array.from({ length: 1_000 }, () => 0));

@@ -58,10 +58,9 @@ export async function* readStream(
   const end = new StreamEnd(mesh, options);
   let last = options.after;
   while (!isAborted(signal)) {
-    const opened = Promise.all([openReader(mesh, options, last), end.look()]);
-    const [reader] = await opened.catch((error: unknown) => {
+    const reader = await openReader(mesh, options, last).catch((error: unknown) => {
       patience.failed(error);
-      return [];
+      return undefined;
     });
     if (reader === undefined) {
       await pause(jittered(RETRY_MS), signal);
@@ -69,6 +68,8 @@ export async function* readStream(
     }
     if (reader.restarted) last = 0;
     let complete = reader.pending === 0 && options.until === 'end';
+    const look = end.look();
+    look.catch(() => undefined);
     try {
       if (!complete) {
         const session = pulled(mesh, options, reader.name, signal);
@@ -77,19 +78,28 @@ export async function* readStream(
             complete = step.value === 'complete';
             break;
           }
-          patience.progressed();
-          last = step.value.at(-1)?.delivery.streamSequence ?? last;
+          const newest = step.value.at(-1)?.delivery.streamSequence ?? last;
+          // What comes again after a breakdown is no progress.
+          if (newest > last) patience.progressed();
+          last = Math.max(last, newest);
           yield step.value;
         }
       }
     } finally {
       forget(mesh, options.stream, reader.name);
     }
-    if (complete && (await end.isAt(last).catch(() => false))) return;
-    if (!isAborted(signal)) {
-      patience.failed(undefined);
-      await pause(jittered(RETRY_MS), signal);
+    if (isAborted(signal)) return;
+    let failure: unknown;
+    if (complete) {
+      try {
+        await look;
+        if (await end.isAt(last)) return;
+      } catch (error) {
+        failure = error;
+      }
     }
+    patience.failed(failure);
+    await pause(jittered(RETRY_MS), signal);
   }
 }
 

@@ -205,7 +205,6 @@ export const streamSnapshotSubject = (stream: string): string =>
 export const streamRestoreSubject = (stream: string): string => `$JS.API.STREAM.RESTORE.${stream}`;
 export const EVACUATE_SUBJECT = '$JS.API.SERVER.EVACUATE';
 export const REMOVE_SERVER_SUBJECT = '$JS.API.SERVER.REMOVE';
-export const RESCUE_SUBJECT = '$JS.API.META.RESCUE';
 export const SERVERS_SUBJECT = '$SYS.REQ.SERVER.PING.JSZ';
 
 /** Peers that have secrets of a run are asked here for a sealed box of them. */

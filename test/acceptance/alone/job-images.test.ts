@@ -139,8 +139,8 @@ describe('an image that a job makes', () => {
       await forget();
       const next = await ranAt('dan', 'second');
       expect([next.said, started(next.run)]).toEqual(['second\n', 1]);
+      // By parts; the archive may come, too, where the copy that is gone with its maker is made again.
       expect(await transfersOf(dan, large)).toMatchObject([{ from: [bob.name] }]);
-      expect(await transfersOf(dan, next.image)).toEqual([]);
       await Promise.all([bob.stop(), dan.stop()]);
       await forget();
       const last = await ranAt('eve', 'second');

@@ -81,9 +81,10 @@ async function wantedBy(
 async function steadiest(client: Client, record: AnchorRecord, goes: string): Promise<string> {
   const now = record.anchors.map(({ peer }) => peer);
   const others = (await client.peers.list()).filter(({ peer }) => peer !== goes);
-  const { anchors } = proposeAnchors(others.map((entry) => candidateOf(entry, now)));
-  const comes = anchors.find((peer) => !now.includes(peer));
-  if (comes !== undefined) return comes;
+  const { opinions } = proposeAnchors(others.map((entry) => candidateOf(entry, now)));
+  // The steadiest first; how many of them would be taken together is another question.
+  const comes = opinions.find(({ peer, isSuitable }) => isSuitable && !now.includes(peer));
+  if (comes !== undefined) return comes.peer;
   throw new CliError('arguments', `nobody is steady enough to take the place of ${goes}`, {
     advice: 'Name one: podmesh anchors retire PEER NEW. Who would be, and why not: podmesh anchors',
   });
@@ -211,7 +212,9 @@ async function untilChanged(world: World, socket: DaemonSocket): Promise<string>
     shown = told;
     await pause(LOOK_MS);
   }
-  throw stays('it takes too long');
+  throw new CliError('daemon', `the anchors are still being changed (${shown})`, {
+    advice: 'The daemon of this home goes on with it. What stands now: podmesh anchors',
+  });
 }
 
 function stays(why: string): CliError {

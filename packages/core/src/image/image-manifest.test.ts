@@ -81,4 +81,12 @@ describe('reading a manifest', () => {
     expect(parse({ config: { ...config, size: 1.5 } })).toContain('size');
     expect(parse({ config: { ...config, digest: 'sha256:../../x' } })).toContain('digest');
   });
+
+  it('refuses what is nested beyond all measure', () => {
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    const text = `{"schemaVersion":2,"config":{"digest":${deep}}}`;
+    expect(parseManifest(text, undefined)).toMatchObject({
+      error: 'its config name no sha256 digest: object',
+    });
+  });
 });

@@ -125,7 +125,9 @@ function readObject(text: string): Record<string, unknown> | undefined {
 function readDescriptor(item: unknown, where: string, problems: string[]): Descriptor | undefined {
   const { digest, size, mediaType, platform } = Object(item) as Record<string, unknown>;
   if (typeof digest !== 'string' || !isDigest(digest)) {
-    problems.push(`its ${where} name no sha256 digest: ${JSON.stringify(digest)?.slice(0, 100)}`);
+    // Nested a million times over, anything but a text cannot be written out.
+    const found = typeof digest === 'string' ? JSON.stringify(digest.slice(0, 100)) : typeof digest;
+    problems.push(`its ${where} name no sha256 digest: ${found}`);
     return undefined;
   }
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {

@@ -12,6 +12,7 @@ import {
   type MeshConnection,
   orderAnchor,
   type PapersRequest,
+  retireServer,
   serveAnchorOrders,
 } from '@podmesh/jetstream';
 import { systemClock } from '@podmesh/transfer';
@@ -26,6 +27,8 @@ const LOOK_MS = 1_000;
 const ASK_MOVER_MS = 20_000;
 /** Whoever is in no record any more asks this often whether it is still a member of the cluster. */
 const DISMISSED_MS = 5_000;
+/** Whoever exchanges anchors takes it out before that; one that was away for long joins the cluster anew, and nobody looks. */
+const DISMISSED_LOOKS = 24;
 const CONNECT_MS = 5_000;
 
 export interface AnchorDeskParts {
@@ -51,6 +54,7 @@ export class AnchorDesk {
   #moving: { told: string; readonly isWaitedFor: boolean } | undefined;
   #change: Promise<unknown> = Promise.resolve();
   #heard: AnchorRecord | undefined;
+  #dismissedLooks = 0;
   #lastMove = 'no';
   #work: Promise<unknown> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
@@ -118,7 +122,7 @@ export class AnchorDesk {
       this.#heard = record;
       onRecord(record);
       void this.#inTurn(() => seat.confirm(record)).catch((error: unknown) =>
-        logger.error({ err: error }, 'seat'),
+        logger.error({ err: error }, 'could not follow who carries the mesh'),
       );
     };
     this.#work = Promise.all([
@@ -165,9 +169,14 @@ export class AnchorDesk {
         const { anchor, request } = await seat.reserve(order.generation, reaches);
         return { anchor, request, reaches };
       }
-      case 'join':
+      case 'join': {
+        const known = await new AnchorBook(connection).read();
+        // Whoever was asleep when it was asked would be one too many.
+        if (known !== undefined && known.generation >= order.record.generation)
+          throw new Error(`the mesh went on without ${seat.peer}; ask for it again`);
         await seat.join(order);
         return {};
+      }
       case 'abandon':
         await seat.abandon(order.generation);
         return {};
@@ -190,17 +199,14 @@ export class AnchorDesk {
     const at = seat.seat;
     if (papers === undefined) throw new Error('the keys of the mesh are not on this machine');
     if (at.kind !== 'open') throw new Error(`${seat.peer} carries no server (${at.kind})`);
-    const stuckAt = this.#exchange.stuckAt;
-    if (this.#moving !== undefined && stuckAt === undefined)
+    if (this.#moving !== undefined && this.#exchange.stuckAt === undefined)
       throw new Error(`a change is under way: ${this.#moving.told}`);
-    const plan = planAnchors(stuckAt ?? at.record, wanted);
-    if (!plan.ok) throw new Error(plan.error);
-    const { value } = plan;
-    if (value.kind === 'nothing') return 'nothing';
+    if (this.#planFor(wanted).kind === 'nothing') return 'nothing';
     this.#exchange.interrupt();
     this.#begin(true, async () => {
       try {
-        this.#lastMove = await this.#carry(value);
+        // What was interrupted may have ended otherwise than it seemed.
+        this.#lastMove = await this.#carry(this.#planFor(wanted));
       } catch (error) {
         this.#lastMove = `failed: ${textOf(error)}`;
         logger.error({ err: error }, 'could not change the anchors');
@@ -209,13 +215,23 @@ export class AnchorDesk {
     return 'begun';
   }
 
+  /** Throws a sentence when these cannot be the anchors. */
+  #planFor(wanted: readonly PeerId[]): AnchorPlan {
+    const { standing } = this.#exchange;
+    if (standing === undefined) throw new Error(`${this.#parts.seat.peer} carries no server`);
+    const plan = planAnchors(standing, wanted);
+    if (!plan.ok) throw new Error(plan.error);
+    return plan.value;
+  }
+
   /** What an exchange left that was interrupted, by whatever. */
   #settleLeft(): void {
     const { logger, papers } = this.#parts;
     if (papers === undefined || !this.#exchange.isPending || this.#stop.signal.aborted) return;
     this.#begin(false, async () => {
       const record = await this.#exchange.recover();
-      logger.info({ record }, 'an exchange of anchors that was interrupted is settled');
+      const { generation } = record;
+      logger.info({ generation }, 'an exchange of anchors that was interrupted is settled');
     });
   }
 
@@ -235,15 +251,18 @@ export class AnchorDesk {
       });
   }
 
-  async #carry(plan: Exclude<AnchorPlan, { kind: 'nothing' }>): Promise<string> {
+  async #carry(plan: AnchorPlan): Promise<string> {
     const { logger } = this.#parts;
+    if (plan.kind === 'nothing') return 'done';
     if (plan.kind === 'copy') {
       const report = await this.#mover.move(plan.anchors);
-      logger.info(report, `the mesh moved; nothing could be stored for ${report.pausedMs} ms`);
+      const { generation } = report.record;
+      logger.info({ generation }, `the mesh moved; nothing was stored for ${report.pausedMs} ms`);
       return `paused ${report.pausedMs} ms`;
     }
     const record = await this.#exchange.run(plan.join, plan.leave);
-    logger.info({ record }, 'the anchors are others now; nothing had to pause');
+    const { generation } = record;
+    logger.info({ generation }, 'the anchors are others now; nothing had to pause');
     return 'done';
   }
 
@@ -290,17 +309,23 @@ export class AnchorDesk {
   }
 
   async #leaveIfDismissed(): Promise<void> {
-    const { seat, system } = this.#parts;
+    const { seat, system, connection } = this.#parts;
     const record = this.#heard;
     const at = seat.seat;
     if (at.kind !== 'open' || record === undefined || at.record.cluster !== record.cluster) return;
-    const own = at.record.anchors.find(({ peer }) => peer === seat.peer)?.server;
-    if (own === undefined || record.anchors.some(({ server }) => server === own)) return;
-    const connection = await system();
-    const members = await new ClusterAdmin(connection).members().finally(() => connection.close());
-    // Until it is taken out it may have what nobody else has yet.
-    if (members.every(({ server }) => server !== own))
-      await this.#inTurn(() => seat.confirm(record, true));
+    const server = at.record.anchors.find(({ peer }) => peer === seat.peer)?.server;
+    if (server === undefined || record.anchors.some((anchor) => anchor.server === server)) return;
+    const own = await system();
+    try {
+      const admin = new ClusterAdmin(own);
+      // Until it is taken out it may have what nobody else has yet.
+      if ((await admin.members()).every((member) => member.server !== server))
+        await this.#inTurn(() => seat.confirm(record, true));
+      else if (++this.#dismissedLooks > DISMISSED_LOOKS)
+        await retireServer(admin, connection, server, this.#stop.signal);
+    } finally {
+      await own.close();
+    }
   }
 
   async #askMover(): Promise<void> {

@@ -4,6 +4,7 @@ import {
   AnchorBook,
   type AnchorOrder,
   type AnchorPapers,
+  areScaled,
   ClusterAdmin,
   type MeshConnection,
   type PapersRequest,
@@ -71,7 +72,12 @@ export class AnchorExchange {
 
   /** The truth of an exchange that waits for a server that may never come back: another may take its place. */
   get stuckAt(): AnchorRecord | undefined {
-    return this.#stuckAt;
+    return this.#settling.signal.aborted ? undefined : this.#stuckAt;
+  }
+
+  /** What the next one begins with. */
+  get standing(): AnchorRecord | undefined {
+    return this.#stuckAt ?? this.#parts.seat.record;
   }
 
   /** Ends the wait of such a one; the next one goes on from there. */
@@ -148,9 +154,9 @@ export class AnchorExchange {
     this.#stuckAt = undefined;
     const signal = AbortSignal.any([this.#settling.signal, this.#parts.signal]);
     for (;;) {
-      const own = await this.#parts.system().catch(() => undefined);
+      let own: MeshConnection | undefined;
       try {
-        if (own === undefined) throw new Error('none of the anchors answers');
+        own = await this.#parts.system();
         const admin = new ClusterAdmin(own);
         const truth = await this.#truth(admin, patienceMs, signal);
         const isDone = isSame(truth, pendingOf(this.#parts.seat).attempt);
@@ -207,9 +213,14 @@ export class AnchorExchange {
     const gone = goes.filter((one) => silent.includes(one));
     if (gone.length > 0) await untilLedByOthers(connection, silent, signal);
     for (const server of gone) await this.#remove(admin, { server, truth, silent }, signal);
-    // Where one is away they would wait for it; whoever takes its place brings it about.
-    if (!servers.some((server) => silent.includes(server)))
-      await scaleStreams(connection, truth.anchors.length >= 5 ? 5 : 3, signal);
+    const copies = truth.anchors.length >= 5 ? 5 : 3;
+    const away = servers.filter((server) => silent.includes(server));
+    if (away.length === 0) await scaleStreams(connection, copies, signal);
+    else if (!(await areScaled(connection, copies)))
+      throw new Error(
+        `${away.join(' and ')} must answer before there are ${copies} copies of everything: start it again, ` +
+          'or give its place to another: podmesh anchors replace',
+      );
     for (const server of goes.filter((one) => !silent.includes(one)))
       await this.#dismiss(admin, { server, truth, silent }, signal);
   }
@@ -223,6 +234,8 @@ export class AnchorExchange {
     const isGone = async () => !(await admin.answers(server));
     // Also for the copies of one that is away: as long as they are not there, this one is needed.
     await untilOnOthers(connection, server, { isGone, signal });
+    // Its daemon may be there although its server is not: it must not forget what nobody saw on the others.
+    if (await isGone()) throw new Error(`${server} ended before all that it had was on the others`);
     const known = [...before.anchors, ...attempt.anchors];
     const peer = known.find((one) => one.server === server)?.peer;
     // Who does not hear it finds out by itself.

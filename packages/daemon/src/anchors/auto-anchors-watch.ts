@@ -80,7 +80,7 @@ export class AutoAnchorsWatch {
     );
     this.#memory = memory;
     if (wanted === undefined || this.#stop.signal.aborted) return;
-    logger.info({ anchors: wanted }, 'taking other anchors, as --auto-anchors says');
+    logger.info(`taking other anchors, as --auto-anchors says: ${wanted.join(', ')}`);
     try {
       change(wanted);
     } catch (error) {

@@ -123,6 +123,22 @@ describe('an image archive on this disk', () => {
     expect(await leftovers()).toEqual([]);
   });
 
+  it('that grows evicts only so much of what others may want again', async () => {
+    // All that is free is to stay so: whatever is written takes the place of something.
+    const measure = async () => ({ totalBytes: 1_000 * MIB, freeBytes: 500 * MIB });
+    const limits = { ...ROOMY, minFreeBytes: 500 * MIB };
+    const { archives, put, leftovers } = await newParts(
+      (await newStore({ measure, limits })).store,
+    );
+    const grows = gzipSync(Buffer.concat([randomBytes(MIB), Buffer.alloc(80 * MIB)]));
+    await expect(archives.take(await put(grows))).rejects.toThrow(
+      /grows to more than 67108864 .* no room to spare/,
+    );
+    expect(await leftovers()).toEqual([]);
+    const roomy = await newParts();
+    await expect(roomy.archives.take(await roomy.put(grows))).rejects.toThrow(/is no tar archive/);
+  });
+
   it('that is compressed and cut off, or damaged, is refused', async () => {
     const { archives, put, leftovers } = await newParts();
     const whole = gzipSync(tarOf(image.oci));

@@ -15,7 +15,8 @@ import type { DiskStore } from '../store/disk-store.ts';
 import { SingleFlight } from '../store/single-flight.ts';
 import { writeStream } from '../store/stream-file.ts';
 import type { ArtifactBlobs } from './artifact-blobs.ts';
-import { EXPANDED_BYTES_SURE, EXPANDED_PIECE_BYTES, EXPANSION_MAX } from './image-limits.ts';
+import { expansionBound } from './expansion-bound.ts';
+import { EXPANDED_PIECE_BYTES } from './image-limits.ts';
 
 const GZIP = '1f8b';
 /** How bzip2, xz and zstd begin: Podman reads such an archive, Node does not. */
@@ -64,7 +65,7 @@ export class ArchiveParts {
   }
 
   async #takeFrom(path: string, signal: AbortSignal): Promise<PartedImage | undefined> {
-    const image = await openedAt(path, (source) => readImageArchive(source));
+    const image = await openedAt(path, (source) => readImageArchive(source, signal));
     if (image === undefined) return undefined;
     const { record, manifest } = image;
     const all = [record.digest, ...image.parts.map(({ digest }) => digest)];
@@ -122,10 +123,10 @@ export class ArchiveParts {
     }
   }
 
-  /** No more than an image may take: what gets larger than that was made to fill disks. */
+  /** No more than an image may take: what gets larger than that was made to fill disks, or to empty stores. */
   async #expand(from: string, to: string, signal: AbortSignal): Promise<void> {
     const { size } = await stat(from);
-    const bytesMax = Math.max(EXPANDED_BYTES_SURE, size * EXPANSION_MAX);
+    const { bytesMax, because } = expansionBound(size, await this.#store.budget.freeRoom());
     const room = new StreamRoom(this.#store.budget, this.#store.places.root);
     const file = await open(to, 'wx', 0o600);
     const expanding = createGunzip({ chunkSize: EXPANDED_PIECE_BYTES });
@@ -137,7 +138,7 @@ export class ArchiveParts {
         bytes += piece.length;
         if (bytes > bytesMax)
           throw new ArchiveProblem(
-            `of ${size} bytes grows to more than ${bytesMax} when it is expanded, which no image does`,
+            `of ${size} bytes grows to more than ${bytesMax} when it is expanded, ${because}`,
           );
         const end = bytes;
         await namingFullDisk(room, async () => {

@@ -9,6 +9,10 @@ export const TAG_PINS_MS = 60_000;
 export const PARTS_FETCHED_MAX = 4;
 /** A compressed archive may become so many times as large… */
 export const EXPANSION_MAX = 100;
+/** …and no larger than this, however large it was… */
+export const EXPANDED_BYTES_MAX = 32 * 1024 * 1024 * 1024;
+/** …and only so many times as large by evicting what others may want again: zeros grow more, layers do not… */
+export const EXPANSION_EVICTING_MAX = 10;
 /** …and as large as this in any case. */
 export const EXPANDED_BYTES_SURE = 64 * 1024 * 1024;
 /** Written at once of what is expanded: every write is a journey to another thread. */

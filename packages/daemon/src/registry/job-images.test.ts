@@ -173,6 +173,20 @@ describe('an image that a job left as an archive', () => {
     expect(gone.transfers).toHaveLength(PARTS.length);
   });
 
+  it('comes with all of its layers where they cannot be spared', async () => {
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    const manifest = image.manifest.replace(/}$/, `,"annotations":{"deep":${deep}}}`);
+    const peer = await newPeer({
+      elsewhere: [...PARTS, manifest],
+      local: new Map([[idOf('the base'), 8]]),
+    });
+    const digest = idOf(manifest);
+    await peer.ports.archivedImages.note(ID, { digest, mediaType: OCI, bytes: manifest.length });
+    expect(await peer.resolve()).toEqual(ok('pulled'));
+    expect(peer.asked.at(-1)).toBe(`pull ${local(digest)}`);
+    expect(peer.transfers).toHaveLength(PARTS.length);
+  });
+
   it.each([
     ['nobody has taken it apart', undefined],
     ['a layer of it is nowhere any more', ['the base', image.config, image.manifest]],

@@ -11,6 +11,7 @@ import {
 import { ArchiveProblem, withoutLayers } from '@podmesh/registry';
 import type { Logger } from 'pino';
 import type { ArchiveWish, ImageArchives } from '../execute/image-archives.ts';
+import { DiskFullError } from '../store/disk-full-error.ts';
 import type { DiskStore } from '../store/disk-store.ts';
 import { onePiece } from '../store/one-piece.ts';
 import type { Success } from '../store/run-pins.ts';
@@ -149,8 +150,26 @@ export class JobImages implements ImageArchives {
     return await this.#pull(archive, record, image, wish);
   }
 
-  /** Without the layers that Podman has. Undefined, or a refusal: it turned out to need them. */
+  /**
+   * Without the layers that Podman has. Undefined, or a refusal: it turned out to need them. That it cannot be told so, as of
+   * documents that nobody can write again, keeps nobody from the whole image.
+   */
   async #sparing(
+    archive: ArtifactId,
+    record: ManifestRecord,
+    image: MeshImage,
+    wish: ArchiveWish,
+  ): Promise<Resolved | undefined> {
+    try {
+      return await this.#spared(archive, record, image, wish);
+    } catch (error) {
+      if (wish.signal.aborted || error instanceof DiskFullError) throw error;
+      this.#parts.logger.warn({ archive, err: error }, 'cannot spare layers of an image archive');
+      return undefined;
+    }
+  }
+
+  async #spared(
     archive: ArtifactId,
     record: ManifestRecord,
     image: MeshImage,

@@ -62,6 +62,18 @@ describe('the budget of a disk', () => {
     expect(removed).toEqual([oldest, old]);
   });
 
+  it('tells what has room before anything gives way', async () => {
+    const { budget, add } = newCase({ minFreeBytes: 30 });
+    add('held', 1, 500);
+    expect(await budget.freeRoom()).toBe(70);
+    await budget.reserve(50);
+    expect(await budget.freeRoom()).toBe(20);
+    const full = newCase({ ceilingBytes: 520 });
+    full.add('held', 1, 500);
+    expect(await full.budget.freeRoom()).toBe(20);
+    expect(await newCase({ minFreeBytes: 200 }).budget.freeRoom()).toBe(0);
+  });
+
   it('counts what others were promised, until they wrote it or gave it back', async () => {
     const { budget, removed, disk } = newCase();
     const first = await budget.reserve(60);

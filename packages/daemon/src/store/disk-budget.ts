@@ -90,6 +90,15 @@ export class DiskBudget {
     return Math.max(0, disk.freeBytes + evictable - minFreeBytes - this.#reservedBytes);
   }
 
+  /** What could be written before anything has to give way. */
+  async freeRoom(): Promise<number> {
+    const disk = await this.#measure();
+    const { minFreeBytes, ceilingBytes } = this.#limitsOf(disk);
+    const toCeiling = ceilingBytes - this.#parts.index.storeBytes();
+    const room = Math.min(disk.freeBytes - minFreeBytes, toCeiling);
+    return Math.max(0, room - this.#reservedBytes);
+  }
+
   /** Bytes that were made sure of and are not written yet. */
   get reservedBytes(): number {
     return this.#reservedBytes;

@@ -8,6 +8,7 @@ import { RUN_STREAM } from '../subjects.ts';
 import { ClusterAdmin } from './cluster-admin.ts';
 import { isCurrent } from './copy-stream.ts';
 import { ServerGroup, type TestServer } from './server-group.test-kit.ts';
+import { retireServer } from './until-on-others.ts';
 
 const MINUTES = 60_000;
 const FACTS = 20;
@@ -62,10 +63,10 @@ test(
   async () => {
     await join('four');
     const writing = append();
-    await admin.evacuate('one');
+    await retireServer(admin, mesh, 'one');
     await untilOn('two', 'three', 'four');
-    await servers[0]?.end('SIGTERM');
     await admin.remove('one');
+    await servers[0]?.end('SIGTERM');
     await admin.remove('one');
     await writing;
     expect((await admin.survey()).map(({ server }) => server).sort()).toEqual([
@@ -92,26 +93,6 @@ test(
     await append();
     const { state } = await mesh.jsm.streams.info(RUN_STREAM);
     expect(state.messages).toBe(3 * (FACTS + 1));
-  },
-  3 * MINUTES,
-);
-
-test(
-  'goes on with what is left when a majority is lost, and only when it is told to',
-  async () => {
-    await append();
-    await servers[1]?.end('SIGKILL');
-    await servers[2]?.end('SIGKILL');
-    const [alone] = servers;
-    if (alone === undefined) throw new Error('no server');
-    const system = await group.connectSystem(alone);
-    const left = new ClusterAdmin(system);
-    expect(await left.rescue(['one', 'two', 'three'])).toEqual(['one']);
-    const after = await group.connect(alone);
-    const { runLog } = openMesh(after);
-    expect((await runLog.append(published(freshRun()), 0)).ok).toBe(true);
-    const { state } = await after.jsm.streams.info(RUN_STREAM);
-    expect(state.messages).toBe(FACTS + 2);
   },
   3 * MINUTES,
 );

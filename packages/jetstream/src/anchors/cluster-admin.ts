@@ -3,12 +3,7 @@ import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshAnswerError, MeshSilentError } from '../mesh-errors.ts';
 import { isAborted, pause } from '../pause.ts';
 import { isPassing, portError } from '../port-error.ts';
-import {
-  EVACUATE_SUBJECT,
-  REMOVE_SERVER_SUBJECT,
-  RESCUE_SUBJECT,
-  SERVERS_SUBJECT,
-} from '../subjects.ts';
+import { EVACUATE_SUBJECT, REMOVE_SERVER_SUBJECT, SERVERS_SUBJECT } from '../subjects.ts';
 
 /** One voter, as the cluster sees it. */
 export interface ClusterMember {
@@ -41,16 +36,15 @@ const LOOK_MS = 200;
 const SILENT_TIMES = 5;
 /** Another server is just being taken in or out. */
 const MEMBERS_CHANGING = 10202;
+const NOT_A_MEMBER = 10044;
 /** Through an election. */
 const ORDER_MS = 30_000;
 /** A server that has to be given all that there is may take its time. */
 const JOIN_MS = 60_000;
-/** A leader that is remembered must be forgotten first: elections take 4 to 9 s (NATS.md §0.6). */
-const RESCUE_MS = 90_000;
 
 /**
  * Orders to a cluster of nats-servers, over a connection of its system account. All are safe to repeat. Needs 2.15:
- * EVACUATE, REMOVE and RESCUE are of that version (NATS.md §4.4, §4.6b).
+ * EVACUATE and REMOVE are of that version (NATS.md §4.4).
  */
 export class ClusterAdmin {
   readonly #system: MeshConnection;
@@ -113,37 +107,10 @@ export class ClusterAdmin {
   /** Takes a server out of the cluster for good; its streams get another place if there is one. */
   async remove(server: string): Promise<void> {
     if (await this.#hasLeft(server)) return;
-    await this.#ask(REMOVE_SERVER_SUBJECT, { peer: server });
-  }
-
-  /**
-   * Lets the servers that answer go on without the others, which must never come back with what they have. Only for
-   * when a majority is lost for good: if it is merely cut off, there are two truths from now on.
-   */
-  async rescue(keep: readonly string[], signal?: AbortSignal): Promise<readonly string[]> {
-    const alive = (await this.survey()).map(({ server }) => server);
-    const kept = keep.filter((server) => alive.includes(server));
-    if (kept.length === 0) throw new MeshSilentError('none of the anchors answers');
-    const gone = new Set(keep.filter((server) => !alive.includes(server)));
-    const deadline = monotonicMs() + RESCUE_MS;
-    const quorum = Math.floor(kept.length / 2) + 1;
-    // A leader that lost its majority calls itself leader for a while, and can do nothing: what is done tells.
-    while (gone.size > 0) {
-      await this.#system
-        .request(RESCUE_SUBJECT, JSON.stringify({ quorum_needed: quorum }), {
-          timeoutMs: ANSWER_MS,
-        })
-        .catch(() => undefined);
-      for (const server of gone) {
-        const removed = await this.#askOnce(REMOVE_SERVER_SUBJECT, { peer: server });
-        if (removed === 'done' || (await this.#hasLeft(server))) gone.delete(server);
-      }
-      if (gone.size === 0) break;
-      if (monotonicMs() > deadline || isAborted(signal))
-        throw new MeshSilentError('the anchors that are left agree on no leader');
-      await pause(LOOK_MS, signal);
-    }
-    return kept;
+    await this.#ask(REMOVE_SERVER_SUBJECT, { peer: server }).catch((error: unknown) => {
+      // What the servers tell of themselves may be older than what their leader knows.
+      if (!(error instanceof MeshAnswerError && error.code === NOT_A_MEMBER)) throw error;
+    });
   }
 
   async #hasLeft(server: string): Promise<boolean> {

@@ -7,9 +7,9 @@ import { freshRun, published, started, task } from '../samples.test-kit.ts';
 import { RUN_STREAM } from '../subjects.ts';
 import { untilAnswered } from '../until-answered.ts';
 import { ClusterAdmin } from './cluster-admin.ts';
-import { scaleStreams } from './scale-streams.ts';
+import { areScaled, scaleStreams } from './scale-streams.ts';
 import { ServerGroup, type TestServer } from './server-group.test-kit.ts';
-import { untilLedByOthers, untilOnOthers } from './until-on-others.ts';
+import { retireServer, untilLedByOthers, untilOnOthers } from './until-on-others.ts';
 
 const MINUTES = 60_000;
 const FACTS = 20;
@@ -49,9 +49,11 @@ test(
   'five copies of everything, made while it is written, survive two losses; three are made of them again',
   async () => {
     const writing = append();
+    expect(await areScaled(mesh, 5)).toBe(false);
     await scaleStreams(mesh, 5);
     await writing;
     expect(await copiesOf()).toEqual([5]);
+    expect(await areScaled(mesh, 5)).toBe(true);
     await scaleStreams(mesh, 5);
 
     await servers[0]?.end('SIGKILL');
@@ -64,11 +66,7 @@ test(
     await servers[1]?.start();
     await admin.untilMembers(['one', 'two']);
     await scaleStreams(mesh, 3);
-    for (const name of ['four', 'five']) {
-      await admin.evacuate(name);
-      await untilOnOthers(mesh, name);
-      await admin.remove(name);
-    }
+    for (const name of ['four', 'five']) await retireServer(admin, mesh, name);
     await append();
     expect(await copiesOf()).toEqual([3]);
     expect((await mesh.jsm.streams.info(RUN_STREAM)).state.messages).toBe(3 * (FACTS + 1));

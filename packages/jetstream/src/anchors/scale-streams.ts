@@ -1,3 +1,4 @@
+import type { StreamConfig } from '@nats-io/jetstream';
 import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshSilentError } from '../mesh-errors.ts';
 import { streamNames } from '../mesh-streams.ts';
@@ -19,19 +20,31 @@ export async function scaleStreams(
   replicas: 3 | 5,
   signal?: AbortSignal,
 ): Promise<void> {
-  const infoOf = (stream: string) =>
-    untilAnswered(`look at stream ${stream}`, () => mesh.jsm.streams.info(stream));
   for (const stream of streamNames()) {
-    const { config } = await infoOf(stream);
-    // One copy alone is live output of a mesh that was one server; it may be lost, and is made anew.
-    if (config.num_replicas === 1) continue;
+    const { config } = await infoOf(mesh, stream);
+    if (isSpare(config)) continue;
     const what = `keep ${replicas} copies of stream ${stream}`;
     if (config.num_replicas !== replicas)
       await asking(what, () => mesh.jsm.streams.update(stream, { num_replicas: replicas }));
     const deadline = monotonicMs() + WHOLE_MS;
-    while (!isWhole(await infoOf(stream), [])) {
+    while (!isWhole(await infoOf(mesh, stream), [])) {
       if (monotonicMs() > deadline || isAborted(signal)) throw new MeshSilentError(what);
       await pause(LOOK_MS, signal);
     }
   }
 }
+
+/** Whether every stream is to have so many copies already, wherever they are now. */
+export async function areScaled(mesh: MeshConnection, replicas: 3 | 5): Promise<boolean> {
+  for (const stream of streamNames()) {
+    const { config } = await infoOf(mesh, stream);
+    if (!isSpare(config) && config.num_replicas !== replicas) return false;
+  }
+  return true;
+}
+
+/** One copy alone is live output of a mesh that was one server; it may be lost, and is made anew. */
+const isSpare = ({ num_replicas }: StreamConfig): boolean => num_replicas === 1;
+
+const infoOf = (mesh: MeshConnection, stream: string) =>
+  untilAnswered(`look at stream ${stream}`, () => mesh.jsm.streams.info(stream));

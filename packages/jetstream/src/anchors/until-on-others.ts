@@ -4,6 +4,7 @@ import { MeshSilentError } from '../mesh-errors.ts';
 import { streamNames } from '../mesh-streams.ts';
 import { isAborted, pause } from '../pause.ts';
 import { LOG_STREAM } from '../subjects.ts';
+import type { ClusterAdmin } from './cluster-admin.ts';
 
 /** Of one stream; who waits for longer, because it is large, asks again. */
 const MOVED_MS = 60_000;
@@ -60,6 +61,18 @@ export async function untilLedByOthers(
     };
     await until(`stream ${stream} has no majority without ${silent.join(', ')}`, isSo, signal);
   }
+}
+
+/** Moves everything off a server that works, and takes it out of the cluster; safe to repeat. */
+export async function retireServer(
+  admin: ClusterAdmin,
+  mesh: MeshConnection,
+  server: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  await admin.evacuate(server);
+  await untilOnOthers(mesh, server, signal === undefined ? {} : { signal });
+  await admin.remove(server);
 }
 
 /** Whether all copies that were asked for are there, and those that can be are behind in nothing. */

@@ -9,8 +9,13 @@ import {
   seal,
   tarOf,
 } from './archive.test-kit.ts';
+import { ArchiveProblem } from './archive-problem.ts';
 import { readImageArchive } from './image-archive.ts';
 
+const LONG = 'x'.repeat(4_097);
+const TOO_LONG = /a name of 4097 characters, and 4096 are the most/;
+const ELSEWHERE = /a document ".*" with "urls": parts that are fetched from elsewhere/;
+const DEEP = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
 const image = imageOf(['the base', 'what was added']);
 const read = (bytes: Buffer) => readImageArchive(inMemory(bytes));
 const readOf = (entries: readonly PackedEntry[]) => read(tarOf(entries));
@@ -115,6 +120,11 @@ describe('is refused, in words', () => {
   const without = (entries: readonly PackedEntry[], name: string) =>
     entries.filter((entry) => entry.name !== name);
   const named = (digest: string) => json('index.json', { manifests: [{ digest }] });
+  const part = { digest: idOf(image.config), size: image.config.length };
+  const foreign = (manifest: object) => {
+    const text = JSON.stringify({ schemaVersion: 2, config: part, layers: [], ...manifest });
+    return changed(image.oci, named(idOf(text)), { name: blob(text), text });
+  };
   const bare = JSON.stringify({ schemaVersion: 2, layers: [] });
 
   it.each<[string, readonly PackedEntry[], RegExp]>([
@@ -140,6 +150,41 @@ describe('is refused, in words', () => {
     ],
     ['two of a name', [...image.oci, { name: 'index.json', text: '{}' }], /"index.json" twice/],
     ['several of docker', changed(image.docker, json('manifest.json', [1, 2])), /holds 2 images/],
+    ...['null', '7', '[]', '"x"', DEEP].map((text): [string, readonly PackedEntry[], RegExp] => [
+      `a config that is ${text.slice(0, 8)}`,
+      changed(image.docker, { name: 'config.json', text }),
+      /a config that does not name so many/,
+    ]),
+    ['an index that is null', changed(image.oci, { name: 'index.json', text: 'null' }), /without/],
+    [
+      'an index nested beyond all measure',
+      changed(image.oci, { name: 'index.json', text: `{"manifests":[{"digest":${DEEP}}]}` }),
+      /names no manifest/,
+    ],
+    [
+      'a layer that comes from elsewhere',
+      foreign({ layers: [{ ...part, urls: ['http://169.254.169.254/'] }] }),
+      ELSEWHERE,
+    ],
+    ['a config that does', foreign({ config: { ...part, urls: ['http://x/'] } }), ELSEWHERE],
+    [
+      'an image of several that does',
+      [
+        ...foreign({ mediaType: OCI_INDEX, manifests: [part] }),
+        { name: blob('another'), text: ' {"layers":[{"URLS":["http://x/"]}]}' },
+      ],
+      ELSEWHERE,
+    ],
+    [
+      'an index that Podman reads where others read a list',
+      [...image.docker, { name: 'index.json', text: '{}' }, { name: 'x', text: '{"urls":["x"]}' }],
+      ELSEWHERE,
+    ],
+    [
+      'two of any name',
+      [...image.oci, { name: 'x', text: 'a' }, { name: 'x', text: 'b' }],
+      /"x" twice/,
+    ],
     ['no list', changed(image.docker, json('manifest.json', {})), /that is no list/],
     ['no config there', changed(image.docker, json('manifest.json', [{}])), /without a config/],
     [
@@ -181,6 +226,39 @@ describe('is refused, in words', () => {
       /words about one entry/,
     ],
     [
+      'words without end, one little after the other',
+      Array.from({ length: 17 }, () => ({
+        name: 'x',
+        type: 'x',
+        text: paxRecord('comment', 'x'.repeat(1024 * 1024 - 20)),
+      })),
+      /more than 16777216 bytes of words/,
+    ],
+    [
+      'more words than anybody needs',
+      [1, 2].map(() => ({ name: 'x', type: 'x', text: '5 a=\n'.repeat(100_001) })),
+      /more than 200000 words/,
+    ],
+    ['a long name of pax', [{ name: 'x', type: 'x', text: paxRecord('path', LONG) }], TOO_LONG],
+    ['a long name of GNU', [{ name: 'x', type: 'L', text: LONG }], TOO_LONG],
+    ['a long link of pax', [{ name: 'x', type: 'x', text: paxRecord('linkpath', LONG) }], TOO_LONG],
+    ['a long link of GNU', [{ name: 'x', type: 'K', text: LONG }], TOO_LONG],
+    [
+      'a layer with a long name',
+      changed(image.docker, json('manifest.json', [{ Config: LONG, Layers: [] }])),
+      TOO_LONG,
+    ],
+    [
+      'more layers than any image has',
+      changed(
+        image.docker,
+        json('manifest.json', [
+          { Config: 'config.json', Layers: Array.from({ length: 10_001 }, () => '0.tar') },
+        ]),
+      ),
+      /has 10001 layers, and 10000 are the most/,
+    ],
+    [
       'a document without end',
       changed(image.oci, { name: 'index.json', text: Buffer.alloc(4 * 1024 * 1024 + 1, 32) }),
       /are the most/,
@@ -195,6 +273,34 @@ describe('is refused, in words', () => {
     const damaged = tarOf(image.oci);
     damaged.write('x', 512);
     await expect(read(damaged)).rejects.toThrow(/is damaged: what stands at byte 512/);
+  });
+
+  it('one that makes a reader stumble, as if it were said in words', async () => {
+    const bytes = tarOf(image.oci);
+    for (const error of [new TypeError('of null'), new RangeError('too deep')]) {
+      const reading = readImageArchive({ bytes: bytes.length, read: () => Promise.reject(error) });
+      await expect(reading).rejects.toBeInstanceOf(ArchiveProblem);
+      await expect(reading).rejects.toThrow(`cannot be read: ${error.message}`);
+    }
+    const broken = new Error('the disk is broken');
+    const reading = readImageArchive({ bytes: 1024, read: () => Promise.reject(broken) });
+    await expect(reading).rejects.toBe(broken);
+  });
+
+  it('nothing, once nobody wants it any more', async () => {
+    const stop = new AbortController();
+    const bytes = tarOf(image.oci);
+    let reads = 0;
+    const source = {
+      bytes: bytes.length,
+      read: async (start: number, length: number) => {
+        reads += 1;
+        if (reads === 3) stop.abort(new Error('not wanted any more'));
+        return bytes.subarray(start, start + length);
+      },
+    };
+    await expect(readImageArchive(source, stop.signal)).rejects.toThrow('not wanted any more');
+    expect(reads).toBe(3);
   });
 
   it('one that is cut off, wherever that is', async () => {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   type ArtifactId,
   artifactId,
+  DESCRIPTORS_PER_MANIFEST_MAX,
   DOCKER_MANIFEST,
   isDigest,
   type ManifestRecord,
@@ -10,10 +11,12 @@ import {
 } from '@podmesh/core';
 import { ARCHIVE_JSON_BYTES_MAX, LINKS_MAX } from './archive-limits.ts';
 import { ArchiveProblem } from './archive-problem.ts';
+import { isFetchedElsewhere } from './fetched-elsewhere.ts';
 import {
   normalized,
   readTarIndex,
   type SeekableBytes,
+  shortEnough,
   shown,
   type TarEntry,
   type TarIndex,
@@ -44,11 +47,33 @@ export interface ArchivedImage {
 /**
  * What is in an OCI archive or a docker archive, found without reading its layers. Undefined of what may well be an image, but
  * is none that can be taken apart (a list of images, layers that are compressed in a docker archive): Podman may read it.
- * Throws an {@link ArchiveProblem} for what nobody can read.
+ * Throws an {@link ArchiveProblem} for what nobody can or may read, or the signal's reason.
  */
-export async function readImageArchive(source: SeekableBytes): Promise<ArchivedImage | undefined> {
-  const index = await readTarIndex(source);
-  const archive = new Archive(source, index);
+export async function readImageArchive(
+  source: SeekableBytes,
+  signal?: AbortSignal,
+): Promise<ArchivedImage | undefined> {
+  const stoppable: SeekableBytes = {
+    bytes: source.bytes,
+    read: async (start, length) => {
+      signal?.throwIfAborted();
+      return await source.read(start, length);
+    },
+  };
+  try {
+    return await readArchive(new Archive(stoppable, await readTarIndex(stoppable)));
+  } catch (error) {
+    // Documents of a shape that nobody thought of are the fault of who wrote them, and of no peer that reads them.
+    const isOfDocuments = error instanceof TypeError || error instanceof RangeError;
+    if (isOfDocuments && error !== signal?.reason)
+      throw new ArchiveProblem(`cannot be read: ${error.message}`, error);
+    throw error;
+  }
+}
+
+async function readArchive(archive: Archive): Promise<ArchivedImage | undefined> {
+  // Podman reads an index wherever there is one, also where it was left to it.
+  if (archive.has('oci-layout') || archive.has('index.json')) await archive.refuseElsewhere();
   if (archive.has('oci-layout')) return await readOciArchive(archive);
   if (archive.has('manifest.json')) return await readDockerArchive(archive);
   throw new ArchiveProblem(
@@ -100,8 +125,12 @@ async function readDockerArchive(archive: Archive): Promise<ArchivedImage | unde
     throw new ArchiveProblem('has a manifest.json without a config');
   if (!Array.isArray(names) || !names.every((name) => typeof name === 'string'))
     throw new ArchiveProblem('has a manifest.json whose layers are no list of names');
+  if (names.length > DESCRIPTORS_PER_MANIFEST_MAX)
+    throw new ArchiveProblem(
+      `has ${names.length} layers, and ${DESCRIPTORS_PER_MANIFEST_MAX} are the most`,
+    );
   const text = await archive.text(configName, 'config');
-  const { rootfs }: Record<string, unknown> = parsed(configName, text);
+  const { rootfs }: Record<string, unknown> = Object(parsed(configName, text));
   const { diff_ids: digests = [] }: Record<string, unknown> = Object(rootfs);
   const isSame = Array.isArray(digests) && digests.length === names.length;
   if (!isSame || !digests.every((id) => typeof id === 'string' && isDigest(id)))
@@ -151,9 +180,23 @@ class Archive {
     return this.#index.entries.has(name);
   }
 
+  /** Any document may be the one that a runtime takes: of several, or in the place of one that cannot be told from another. */
+  async refuseElsewhere(): Promise<void> {
+    for (const name of this.#index.doubles) this.file(name, 'document');
+    for (const [name, entry] of this.#index.entries) {
+      if (entry.kind !== 'file' || entry.bytes === 0) continue;
+      const begin = (await this.#source.read(entry.start, 1)).toString('latin1');
+      if (!'{ \t\r\n'.includes(begin)) continue;
+      if (!isFetchedElsewhere((await this.text(name, 'document')).toString('utf8'))) continue;
+      throw new ArchiveProblem(
+        `has a document ${shown(name)} with "urls": parts that are fetched from elsewhere, and not in it`,
+      );
+    }
+  }
+
   /** Where the bytes are that the name means, through links within the archive. */
   file(name: string, what: string): { readonly start: number; readonly bytes: number } {
-    let at = normalized(name);
+    let at = normalized(shortEnough(name));
     for (let links = 0; links <= LINKS_MAX; links += 1) {
       if (this.#index.doubles.has(at))
         throw new ArchiveProblem(`has ${shown(at)} twice, so that nobody can tell which is meant`);
@@ -190,7 +233,7 @@ class Archive {
   }
 }
 
-function parsed(name: string, text: Buffer): Record<string, unknown> {
+function parsed(name: string, text: Buffer): unknown {
   try {
     return JSON.parse(text.toString('utf8'));
   } catch (error) {

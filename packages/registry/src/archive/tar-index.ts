@@ -1,5 +1,11 @@
 import { posix } from 'node:path';
-import { ARCHIVE_ENTRIES_MAX, ENTRY_WORDS_BYTES_MAX } from './archive-limits.ts';
+import {
+  ARCHIVE_ENTRIES_MAX,
+  ARCHIVE_RECORDS_MAX,
+  ARCHIVE_WORDS_BYTES_MAX,
+  ENTRY_WORDS_BYTES_MAX,
+  NAME_CHARS_MAX,
+} from './archive-limits.ts';
 import { ArchiveProblem } from './archive-problem.ts';
 
 const BLOCK = 512;
@@ -37,6 +43,7 @@ interface Words {
 export async function readTarIndex(source: SeekableBytes): Promise<TarIndex> {
   const entries = new Map<string, TarEntry>();
   const doubles = new Set<string>();
+  const reader = new WordsReader(source);
   let words: Words = {};
   for (let at = 0, count = 0; at < source.bytes; count += 1) {
     if (count >= ARCHIVE_ENTRIES_MAX)
@@ -50,7 +57,7 @@ export async function readTarIndex(source: SeekableBytes): Promise<TarIndex> {
     if (start + bytes > source.bytes) throw cutOff(source, start + bytes);
     at = start + Math.ceil(bytes / BLOCK) * BLOCK;
     if (isWords) {
-      const said = await readWords(source, header.type, { start, bytes });
+      const said = await reader.read(header.type, { start, bytes });
       words = { ...words, ...said };
       continue;
     }
@@ -126,49 +133,74 @@ function entryOf(
   }
 }
 
-async function readWords(
-  source: SeekableBytes,
-  type: string,
-  { start, bytes }: { readonly start: number; readonly bytes: number },
-): Promise<Words> {
-  if (bytes > ENTRY_WORDS_BYTES_MAX)
-    throw new ArchiveProblem(`is damaged: ${bytes} bytes of words about one entry`);
-  // What is said of all entries is about times and owners.
-  if (type === 'g') return {};
-  const said = await readWhole(source, start, bytes);
-  if (type === 'L') return { path: textIn(said) };
-  if (type === 'K') return { linkpath: textIn(said) };
-  const records = paxRecords(said);
-  if ([...records.keys()].some((key) => key.startsWith('GNU.sparse.')))
-    throw new ArchiveProblem('has a sparse file, which no image archive has');
-  const [path, linkpath, size] = [
-    records.get('path'),
-    records.get('linkpath'),
-    records.get('size'),
-  ];
-  if (size !== undefined && !/^\d{1,15}$/.test(size))
-    throw new ArchiveProblem('is damaged: the length of an entry is no number');
-  return {
-    ...(path === undefined ? {} : { path }),
-    ...(linkpath === undefined ? {} : { linkpath }),
-    ...(size === undefined ? {} : { bytes: Number(size) }),
-  };
+/** Reads the words about entries, of which there may be only so many in one archive. */
+class WordsReader {
+  readonly #source: SeekableBytes;
+  #bytes = 0;
+  #records = 0;
+
+  constructor(source: SeekableBytes) {
+    this.#source = source;
+  }
+
+  async read(
+    type: string,
+    { start, bytes }: { readonly start: number; readonly bytes: number },
+  ): Promise<Words> {
+    if (bytes > ENTRY_WORDS_BYTES_MAX)
+      throw new ArchiveProblem(`is damaged: ${bytes} bytes of words about one entry`);
+    // What is said of all entries is about times and owners.
+    if (type === 'g') return {};
+    this.#bytes += bytes;
+    if (this.#bytes > ARCHIVE_WORDS_BYTES_MAX)
+      throw new ArchiveProblem(
+        `has more than ${ARCHIVE_WORDS_BYTES_MAX} bytes of words about its entries`,
+      );
+    const said = await readWhole(this.#source, start, bytes);
+    if (type === 'L') return { path: shortEnough(textIn(said)) };
+    if (type === 'K') return { linkpath: shortEnough(textIn(said)) };
+    return this.#paxWords(said);
+  }
+
+  #paxWords(said: Buffer): Words {
+    const words: { path?: string; linkpath?: string; bytes?: number } = {};
+    for (const [key, value] of paxRecords(said)) {
+      this.#records += 1;
+      if (this.#records > ARCHIVE_RECORDS_MAX)
+        throw new ArchiveProblem(`has more than ${ARCHIVE_RECORDS_MAX} words about its entries`);
+      if (key.startsWith('GNU.sparse.'))
+        throw new ArchiveProblem('has a sparse file, which no image archive has');
+      if (key === 'path' || key === 'linkpath') words[key] = shortEnough(value);
+      if (key !== 'size') continue;
+      if (!/^\d{1,15}$/.test(value))
+        throw new ArchiveProblem('is damaged: the length of an entry is no number');
+      words.bytes = Number(value);
+    }
+    return words;
+  }
+}
+
+/** No system takes a longer one, and bringing it into its normal form would take long. */
+export function shortEnough(name: string): string {
+  if (name.length <= NAME_CHARS_MAX) return name;
+  throw new ArchiveProblem(
+    `has a name of ${name.length} characters, and ${NAME_CHARS_MAX} are the most`,
+  );
 }
 
 /** `LENGTH KEY=VALUE\n`, the length counting itself. */
-function paxRecords(said: Buffer): ReadonlyMap<string, string> {
-  const records = new Map<string, string>();
+function* paxRecords(said: Buffer): Generator<readonly [string, string]> {
   for (let at = 0; at < said.length; ) {
     const blank = said.indexOf(0x20, at);
     const length = blank < 0 ? 0 : Number(said.toString('latin1', at, blank));
     const end = at + length;
     if (!Number.isSafeInteger(length) || end > said.length || end <= blank + 1)
       throw new ArchiveProblem('is damaged: the words about an entry cannot be read');
-    const [key = '', ...value] = said.toString('utf8', blank + 1, end - 1).split('=');
-    records.set(key, value.join('='));
+    const record = said.toString('utf8', blank + 1, end - 1);
+    const sign = record.indexOf('=');
+    yield sign < 0 ? [record, ''] : [record.slice(0, sign), record.slice(sign + 1)];
     at = end;
   }
-  return records;
 }
 
 /** Octal, or (GNU) in base 256; undefined: neither. */
