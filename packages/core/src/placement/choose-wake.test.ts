@@ -60,6 +60,12 @@ function choose(
 }
 
 describe('whom a peer wakes', () => {
+  it('is never who looks: a machine that is about to sleep would call itself', () => {
+    const peers = [awake('driver', { wanted: [need] })];
+    expect(choose([asleep('self')], { peers })).toBeUndefined();
+    expect(choose([asleep('self')], { peers, self: peerId('other') })).toBe('self');
+  });
+
   it('is who could do what waits, and is in one of its networks', () => {
     expect(choose([asleep('attic')])).toBe('attic');
     expect(choose([asleep('attic')], {}, [])).toBeUndefined();

@@ -26,7 +26,10 @@ export interface WakeLook {
  */
 export function chooseWake(look: WakeLook): NotedSleeper | undefined {
   const awake = new Set(look.peers.map(({ peer }) => peer));
-  const asleep = look.sleepers.filter(({ sleeper }) => !awake.has(sleeper.peer));
+  // Nor does a machine call itself: one that is about to sleep still looks, and would use up a call that nobody hears.
+  const asleep = look.sleepers.filter(
+    ({ sleeper: { peer } }) => !awake.has(peer) && peer !== look.self,
+  );
   for (const need of look.peers.flatMap(({ wanted = [] }) => wanted)) {
     if (look.peers.some((peer) => hasRoom(need, peer))) continue;
     const able = asleep.filter((noted) => isAble(need, noted, look));
