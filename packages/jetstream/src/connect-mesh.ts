@@ -33,6 +33,8 @@ export const SERVER_NAME = 'server.podmesh';
 /** Atomic batches with per-message expectations came with this one (NATS.md §2.4). */
 export const SERVER_VERSION_MIN = '2.12.0';
 const CONNECT_MS = 5_000;
+/** Servers of a cluster that elect a leader are no standstill (NATS.md §0.6: 4 to 9 s). */
+const ELECTION_MS = 10_000;
 /** A server on this machine that just starts answers within a few of these. */
 const DIAL_AGAIN_MS = 50;
 
@@ -50,7 +52,11 @@ export async function connectMesh(options: ConnectMeshOptions): Promise<MeshConn
     if (!isAtLeast(version, SERVER_VERSION_MIN))
       throw new ServerTooOldError(shownUrl(address), version, SERVER_VERSION_MIN);
     const mesh = await MeshConnection.over(nc, address);
-    await checkJetStream(mesh, deadline);
+    const isCluster = nc.info?.cluster !== undefined;
+    await checkJetStream(
+      mesh,
+      isCluster ? Math.max(deadline, monotonicMs() + ELECTION_MS) : deadline,
+    );
     return mesh;
   } catch (error) {
     await nc.close();
