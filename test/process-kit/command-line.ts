@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/cli/bin/podmesh', import.meta.url));
@@ -34,14 +34,19 @@ export class CommandLine {
     return this.feed('', ...words);
   }
 
+  /** For who reads what it says as it comes. */
+  start(...words: readonly string[]): ChildProcessWithoutNullStreams {
+    const own = { PODMESH_HOME: this.#home, PODMESH_NATS: '' };
+    const env = { ...process.env, ...own, ...this.#env };
+    const all = [...this.#under, process.execPath, PROGRAM, ...words];
+    const [program = '', ...rest] = all;
+    return spawn(program, rest, { cwd: this.#directory, env });
+  }
+
   /** With this text on standard input. */
   feed(input: string, ...words: readonly string[]): Promise<Said> {
     return new Promise((resolve, reject) => {
-      const own = { PODMESH_HOME: this.#home, PODMESH_NATS: '' };
-      const env = { ...process.env, ...own, ...this.#env };
-      const all = [...this.#under, process.execPath, PROGRAM, ...words];
-      const [program = '', ...rest] = all;
-      const child = spawn(program, rest, { cwd: this.#directory, env });
+      const child = this.start(...words);
       let out = '';
       let err = '';
       child.stdout.on('data', (piece: Buffer) => {
