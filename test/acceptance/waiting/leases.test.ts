@@ -9,10 +9,15 @@ import { CommandLine } from '../../process-kit/command-line.ts';
 import type { DaemonProcess } from '../../process-kit/daemon-process.ts';
 import { HubNetwork, type Leaf } from '../../process-kit/hub-network.ts';
 import { placed } from '../../process-kit/large-artifact.ts';
-import { ALONE, BESIDE, linesOf, locking, shareLock } from '../../process-kit/shared-lock.ts';
-import { findContainers, openGate, podman, untilGone } from '../../process-kit/podman-containers.ts';
+import {
+  findContainers,
+  openGate,
+  podman,
+  untilGone,
+} from '../../process-kit/podman-containers.ts';
 import { ProcessMesh } from '../../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../../process-kit/published-run.ts';
+import { ALONE, BESIDE, linesOf, locking, shareLock } from '../../process-kit/shared-lock.ts';
 import { untilSpoken } from '../../process-kit/tasks-that-speak.ts';
 import { untilSeen } from '../../process-kit/within.ts';
 
