@@ -6,8 +6,12 @@ import { untilSeen } from './within.ts';
 
 export const BUSYBOX = 'localhost/podmesh/busybox:1';
 
-const COMMAND_MS = 60_000;
-const GONE_MS = 60_000;
+const COMMAND_MS = 300_000;
+const GONE_MS = 240_000;
+/** Asking costs the machine that is waited for. */
+const LOOK_MS = 100;
+const END_MS = 300_000;
+const OPENED_AGAIN_MS = 500;
 const REMOVE_TRIES = 5;
 
 /** A container as Podman itself tells: the judge that is no part of podmesh. */
@@ -42,7 +46,7 @@ export async function untilGone(whose: Whose, limitMs = GONE_MS): Promise<void> 
     return left.length === 0;
   };
   const what = () => `these containers to be removed: ${JSON.stringify(left)}`;
-  await untilSeen(limitMs, what, areGone);
+  await untilSeen(limitMs, what, areGone, LOOK_MS);
 }
 
 /** Removes them by force: the last resort of a test that ends. */
@@ -75,6 +79,26 @@ export const awaitGate = (gate: Gate): string => `until [ "$${gate}" ]; do sleep
 /** By a signal: `podman exec` fails when the container ends before its own clean-up does. */
 export async function openGate(container: string, gate: Gate): Promise<void> {
   await podman('kill', '--signal', SIGNAL_OF[gate], container);
+}
+
+/** Opens the last gate of all that are meant, whenever they come to it, until that has ended. */
+export async function letEnd<T>(whose: Whose, ending: Promise<T>): Promise<T> {
+  let over = false;
+  const note = (): void => {
+    over = true;
+  };
+  ending.then(note, note);
+  let seen: readonly FoundContainer[] = [];
+  const isOver = async (): Promise<boolean> => {
+    seen = await findContainers(whose);
+    // One may end meanwhile.
+    for (const { id, state } of seen)
+      if (state === 'running') await openGate(id, 'last').catch(() => undefined);
+    return over;
+  };
+  const what = () => `the end of what waits at gates; there are ${JSON.stringify(seen)}`;
+  await untilSeen(END_MS, what, isOver, OPENED_AGAIN_MS);
+  return ending;
 }
 
 /** Its standard output. Throws with what Podman said. */

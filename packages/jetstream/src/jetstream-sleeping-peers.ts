@@ -1,9 +1,9 @@
-import { JetStreamApiError } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import {
   type NotedSleeper,
   type PeerId,
   parseSleeper,
+  SLEEPERS_MAX,
   type SleepingPeer,
   type SleepingPeers,
 } from '@podmesh/core';
@@ -18,17 +18,20 @@ import {
   SLEEPER_STREAM,
   sleeperKey,
 } from './subjects.ts';
-
-/** `wrong last sequence`: the entry is another one by now. */
-const OTHER_REVISION = 10071;
+import { isWrongSequence } from './wrong-sequence.ts';
 
 /** Sleeping peers in a KV bucket of their own: entries of the peers' directory live for seconds. */
 export class JetStreamSleepingPeers implements SleepingPeers {
   readonly #mesh: MeshConnection;
+  readonly #onUnreadable: (peer: string) => void;
+  /** Revision of the note of each peer that could not be read: of one note is told once. */
+  readonly #unreadable = new Map<string, number>();
   #bucket: Promise<KV> | undefined;
 
-  constructor(mesh: MeshConnection) {
+  /** `onUnreadable` hears of whom a note is that makes no sense, once for each note. */
+  constructor(mesh: MeshConnection, onUnreadable: (peer: string) => void = () => undefined) {
     this.#mesh = mesh;
+    this.#onUnreadable = onUnreadable;
   }
 
   async note(sleeper: SleepingPeer): Promise<void> {
@@ -43,7 +46,7 @@ export class JetStreamSleepingPeers implements SleepingPeers {
         await bucket.update(sleeperKey(sleeper.peer), encodeJson(sleeper), revision);
         return true;
       } catch (error) {
-        if (error instanceof JetStreamApiError && error.code === OTHER_REVISION) return false;
+        if (isWrongSequence(error)) return false;
         throw error;
       }
     });
@@ -58,9 +61,18 @@ export class JetStreamSleepingPeers implements SleepingPeers {
     const subjects = [bucketSubjects(SLEEPER_BUCKET)];
     const entries = await lastMessages(this.#mesh, SLEEPER_STREAM, subjects);
     return entries.flatMap(({ subject, data, sequence: revision }) => {
-      const sleeper = parseSleeper(jsonIn(data), peerOfSleeperSubject(subject));
+      const peer = peerOfSleeperSubject(subject);
+      const sleeper = parseSleeper(jsonIn(data), peer);
+      if (sleeper === undefined) this.#skip(peer, revision);
       return sleeper === undefined ? [] : [{ sleeper, revision }];
     });
+  }
+
+  #skip(peer: string, revision: number): void {
+    if (this.#unreadable.get(peer) === revision) return;
+    if (this.#unreadable.size >= SLEEPERS_MAX) this.#unreadable.clear();
+    this.#unreadable.set(peer, revision);
+    this.#onUnreadable(peer);
   }
 
   /** A bucket that was not there is looked for again. */
