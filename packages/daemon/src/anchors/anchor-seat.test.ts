@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshFolder } from '@podmesh/authority';
 import { parseAnchorRecord, peerId } from '@podmesh/core';
@@ -31,7 +31,7 @@ async function newSeat(said?: object | string) {
     }) as unknown as EmbeddedNatsServer;
   seat.servers.alone = counted('alone');
   seat.servers.member = counted('member');
-  return { seat, started, mesh };
+  return { seat, started, mesh, folder };
 }
 
 const anchor = { peer: 'old-name', server: 'alone', client: '127.0.0.1:4000' };
@@ -94,4 +94,11 @@ it('what was closed for a move that did not end is open again', async () => {
   const { seat, started } = await newSeat({ kind: 'closed', record, next });
   await seat.start(true);
   expect([started, seat.seat.kind, seat.record?.generation]).toEqual([['alone'], 'open', 1]);
+});
+
+it('what was left of a server by a daemon that was killed before it was gone is gone after the next start', async () => {
+  const { seat, folder } = await newSeat({ kind: 'none' });
+  await mkdir(join(folder, 'g2', 'jetstream'), { recursive: true });
+  await seat.start(false);
+  expect(await readdir(folder)).toEqual(['seat.json']);
 });

@@ -4,12 +4,15 @@ import type { Anchor, AnchorRecord, PeerId } from '@podmesh/core';
 import type { AnchorOrder, EmbeddedNatsServer, PapersRequest } from '@podmesh/jetstream';
 import { isLoopback, isWildcard, ownAddresses } from '@podmesh/transfer';
 import { choosePort, hostOf, ownAddressTowards, placeOf, portOf } from './anchor-place.ts';
+import { leftGenerations } from './left-folders.ts';
 import { type Seat, SeatFile } from './seat-file.ts';
 import { SeatServers, type SeatServersOptions } from './seat-servers.ts';
 
 export interface AnchorSeatOptions extends SeatServersOptions {
   readonly file: string;
   readonly peer: PeerId;
+  /** Hears of each generation whose folder was left here, and is gone now. */
+  readonly onForgotten?: (generation: number) => void;
 }
 
 type JoinOrder = Extract<AnchorOrder, { kind: 'join' }>;
@@ -72,6 +75,7 @@ export class AnchorSeat {
     const known = await this.#options.mesh.anchors();
     // Whoever is none of them any more may have what the others do not have yet: that is asked later.
     if (known !== undefined) await this.confirm(known);
+    await this.#forgetLeft();
     if (this.#seat.kind === 'none' && !first) return;
     await this.serve();
     const seat = this.#seat;
@@ -81,6 +85,16 @@ export class AnchorSeat {
       const anchors = [this.#alone()];
       if (JSON.stringify(record.anchors) !== JSON.stringify(anchors))
         await this.write({ ...seat, kind: 'open', record: { ...record, anchors } });
+    }
+  }
+
+  /** What a daemon left that was killed before it could take it away. */
+  async #forgetLeft(): Promise<void> {
+    const { folder, peer, onForgotten } = this.#options;
+    const seat = (await this.#file.isThere()) ? this.#seat : undefined;
+    for (const generation of await leftGenerations({ folder, peer, seat })) {
+      await this.servers.forget(generation);
+      onForgotten?.(generation);
     }
   }
 

@@ -51,6 +51,8 @@ export async function openSeat(parts: SeatParts, started: StartedParts): Promise
     listen,
     env,
     onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
+    onForgotten: (generation) =>
+      logger.info({ generation }, 'took away what was left of a server that is over'),
     peer,
   });
   started.add('nats-server', () => seat.stop());
