@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { hostOf, portOf } from '../anchors/anchor-place.ts';
 import type { AnchorSeat } from '../anchors/anchor-seat.ts';
 import { openSeat } from '../anchors/open-anchors.ts';
+import { refuseOtherName } from '../anchors/refuse-other-name.ts';
 import type { ServeAddress } from '../configuration.ts';
 import type { Home } from '../home.ts';
 import type { StartedParts } from '../started-parts.ts';
@@ -171,6 +172,8 @@ async function ownMesh(
   started: StartedParts,
 ): Promise<Membership> {
   const { home, peer, logger } = parts;
+  // Before anything is written or revoked because of it.
+  await refuseOtherName(home.at('nats', 'seat.json'), folder, peer);
   const authority = await foundMesh(home, peer);
   const certificates = await openCertificates(home.at('authority'), authority);
   await ensureOwnCertificates({ folder, certificates, name: peer, nowMs: Date.now() });
