@@ -94,6 +94,7 @@ export class AnchorExchange {
         `${seat.peer} has the keys of the mesh, and looks after its anchors: it stays one`,
       );
     const record = this.#stuckAt ?? at.record;
+    refuseTheWayBack(record, at.record, join);
     await this.#refuseWhereSilent(record, join, leave);
     const generation = Math.max(record.generation, at.attempt?.generation ?? 0) + 1;
     const joiners: Joiner[] = [];
@@ -307,6 +308,28 @@ function ownServer(record: AnchorRecord, peer: PeerId): string {
   const own = record.anchors.find((anchor) => anchor.peer === peer)?.server;
   if (own === undefined) throw new Error(`${peer} is none of the anchors`);
   return own;
+}
+
+/**
+ * Of an exchange that waits, whoever goes has the only other copies, and is on its way out: as a new member it would have
+ * to forget them first.
+ */
+function refuseTheWayBack(
+  { anchors }: AnchorRecord,
+  before: AnchorRecord,
+  join: readonly PeerId[],
+): void {
+  const going = before.anchors.filter(({ server }) =>
+    anchors.every((one) => one.server !== server),
+  );
+  const back = join.find((peer) => isOf(peer, going));
+  if (back === undefined) return;
+  const came = anchors.filter(({ peer }) => !isOf(peer, before.anchors)).map(({ peer }) => peer);
+  throw new Error(
+    `${back} is just being taken out and cannot come back before that is done: start ${came.join(', ')} again, or give ` +
+      `that place to another machine: podmesh anchors replace ${came[0] ?? 'OLD'} NEW. ${back} keeps all it has until ` +
+      'then, and can be made an anchor again afterwards',
+  );
 }
 
 function refuseUnreachable({ peer, client }: Anchor, { anchors }: AnchorRecord): void {

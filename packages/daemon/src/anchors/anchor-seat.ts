@@ -188,6 +188,10 @@ export class AnchorSeat {
     if (self === undefined) throw new Error(`${this.peer} is none of these anchors`);
     const seat = this.#seat;
     if (seat.kind === 'joining' && seat.record.cluster === record.cluster) return;
+    if (seat.kind === 'open' && seat.record.cluster === record.cluster)
+      throw new Error(
+        `the server that ${this.peer} had before is still being taken out of the cluster: ask again in some minutes`,
+      );
     if (seat.kind !== 'none' && seat.kind !== 'joining')
       throw new Error(`${this.peer} has a server already (${seat.kind})`);
     if (seat.kind === 'joining') await this.abandon(seat.record.generation);
@@ -205,16 +209,22 @@ export class AnchorSeat {
     await this.servers.forget(generation);
   }
 
-  /** This record is the truth: the server that joined for it is one of those that carry the mesh, or is for nothing. */
+  /** This record is the truth: the server that joined is one of those that carry the mesh, was one, or is for nothing. */
   async confirm(record: AnchorRecord, mayLeave = false): Promise<void> {
     const seat = this.#seat;
     if (seat.kind === 'open' && seat.record.cluster === record.cluster)
       await this.#follow(seat, record, mayLeave);
     if (seat.kind !== 'joining' || seat.record.generation > record.generation) return;
     const isOne = record.anchors.some(({ server }) => server === seat.self.server);
-    if (!isOne) return this.abandon(seat.record.generation);
+    const isInCluster = record.cluster !== undefined && record.cluster === seat.record.cluster;
+    if (!isOne && !isInCluster) return this.abandon(seat.record.generation);
     await this.servers.adoptCredentials(seat.self.server);
-    await this.write({ kind: 'open', record });
+    if (isOne) return this.write({ kind: 'open', record });
+    // It may have been one of them in between, and still have what nobody else has, or be a voter that is counted although
+    // its exchange was undone: it goes as whoever was dismissed does, which takes it out of the cluster before.
+    const generation = Math.min(seat.record.generation, record.generation - 1);
+    await this.write({ kind: 'open', record: { ...seat.record, generation } });
+    if (mayLeave) await this.confirm(record, true);
   }
 
   /** The same cluster has other members; whoever is none of them any more ends its server, once all is elsewhere. */
