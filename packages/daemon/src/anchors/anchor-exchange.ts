@@ -23,6 +23,8 @@ export interface ExchangeParts {
   readonly system: () => Promise<MeshConnection>;
   readonly order: (peer: PeerId, order: AnchorOrder) => Promise<AnchorAnswer>;
   readonly papers: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
+  /** Takes back what these had as anchors; they were told that they are none any more. */
+  readonly retire: (peers: readonly PeerId[]) => Promise<void>;
   readonly onStep: (step: ExchangeStep) => void;
   /** What has to be done and could not be: it is tried again. */
   readonly onTrouble: (error: unknown) => void;
@@ -168,6 +170,7 @@ export class AnchorExchange {
         });
         this.#stuckAt = undefined;
         if (isDone) this.#parts.onStep('left');
+        await this.#retire(truth);
         await this.#parts.seat.write({ kind: 'open', record: truth });
         return truth;
       } catch (error) {
@@ -242,6 +245,20 @@ export class AnchorExchange {
     // Who does not hear it finds out by itself.
     if (peer !== undefined) await order(peer, { kind: 'leave', record }).catch(() => undefined);
     await this.#remove(admin, goes, signal);
+  }
+
+  /**
+   * What those had as anchors who were some before is taken back, once they have nothing to do with it any more. Who is away
+   * still needs it, to find out and to end its server by itself.
+   */
+  async #retire(truth: AnchorRecord): Promise<void> {
+    const { order, retire, seat } = this.#parts;
+    const before = pendingOf(seat).record.anchors.map(({ peer }) => peer);
+    const gone = before.filter((peer) => !isOf(peer, truth.anchors));
+    const told = await Promise.allSettled(
+      gone.map((peer) => order(peer, { kind: 'leave', record: truth })),
+    );
+    await retire(gone.filter((_, at) => told[at]?.status === 'fulfilled'));
   }
 
   async #remove(admin: ClusterAdmin, goes: Dismissal, signal: AbortSignal): Promise<void> {

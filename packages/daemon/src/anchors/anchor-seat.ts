@@ -11,6 +11,8 @@ import { SeatServers, type SeatServersOptions } from './seat-servers.ts';
 export interface AnchorSeatOptions extends SeatServersOptions {
   readonly file: string;
   readonly peer: PeerId;
+  /** This home carries nothing any more: what it had for that is to be forgotten. */
+  readonly onNone?: () => Promise<void>;
   /** Hears of each generation whose folder was left here, and is gone now. */
   readonly onForgotten?: (generation: number) => void;
 }
@@ -90,8 +92,9 @@ export class AnchorSeat {
 
   /** What a daemon left that was killed before it could take it away. */
   async #forgetLeft(): Promise<void> {
-    const { folder, peer, onForgotten } = this.#options;
+    const { folder, peer, onForgotten, onNone } = this.#options;
     const seat = (await this.#file.isThere()) ? this.#seat : undefined;
+    if (seat?.kind === 'none') await onNone?.();
     for (const generation of await leftGenerations({ folder, peer, seat })) {
       await this.servers.forget(generation);
       onForgotten?.(generation);
@@ -108,6 +111,7 @@ export class AnchorSeat {
   async write(seat: Seat): Promise<void> {
     await this.#file.write(seat);
     this.#seat = seat;
+    if (seat.kind === 'none') await this.#options.onNone?.();
   }
 
   /** The server of the seat's record, where its clients look for it. */

@@ -29,6 +29,7 @@ import {
   openCertificates,
 } from './own-certificates.ts';
 import { OwnRenewals } from './own-renewals.ts';
+import { PeersPapers } from './peers-papers.ts';
 
 export interface MembershipParts {
   readonly home: Home;
@@ -115,9 +116,11 @@ async function member(
   started: StartedParts,
 ): Promise<Membership> {
   const listen = await listenAddress(parts.home.at('nats'), parts.listen);
-  const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst: false }, started);
+  const papers = new PeersPapers(folder, parts.logger);
+  const onNone = () => papers.retire();
+  const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst: false, onNone }, started);
   return {
-    address: await memberAddress(folder, ['anchor', 'peer']),
+    address: await papers.address(),
     url: meshUrl(folder.path),
     isAnchor: seat.record !== undefined,
     seat,
