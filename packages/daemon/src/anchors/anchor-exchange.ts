@@ -258,7 +258,8 @@ export class AnchorExchange {
     const told = await Promise.allSettled(
       gone.map((peer) => order(peer, { kind: 'leave', record: truth })),
     );
-    await retire(gone.filter((_, at) => told[at]?.status === 'fulfilled'));
+    const left = gone.filter((_, at) => told[at]?.status === 'fulfilled');
+    if (left.length > 0) await retire(left);
   }
 
   async #remove(admin: ClusterAdmin, goes: Dismissal, signal: AbortSignal): Promise<void> {
