@@ -115,6 +115,9 @@ describe('a run while the object store of the mesh is full', () => {
   it(
     'says that a log is on one disk where there is no other',
     async () => {
+      // Until then it would be asked in vain, and be told of as one that does not answer.
+      const listed = async () => (await cluster.mesh.peers.list()).map(({ peer }) => `${peer}`);
+      await expect.poll(listed, { timeout: 60_000 }).toEqual([bob.name]);
       const run = await cluster.publish(speaks('bob'));
       await run.untilEnd();
       const [made] = run.of('attempt-succeeded');
