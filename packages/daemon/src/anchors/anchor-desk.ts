@@ -41,6 +41,8 @@ export interface AnchorDeskParts {
   readonly onExchangeStep: (step: ExchangeStep) => void;
   /** Of whoever holds the keys of the mesh; nobody else changes its anchors. */
   readonly papers?: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
+  /** Takes back, where the keys are, what peers had as anchors that they are no more. */
+  readonly retire?: (peers: readonly PeerId[]) => Promise<void>;
   /** Hears of each record of the anchors, for whoever starts later. */
   readonly onRecord: (record: AnchorRecord) => void;
 }
@@ -72,6 +74,7 @@ export class AnchorDesk {
     };
     this.#exchange = new AnchorExchange({
       ...{ seat, connection, system, order, papers },
+      retire: async (peers) => parts.retire?.(peers),
       onStep: (step) => {
         parts.logger.info({ step }, 'exchanging anchors');
         tell(step);
@@ -314,7 +317,12 @@ export class AnchorDesk {
     const at = seat.seat;
     if (at.kind !== 'open' || record === undefined || at.record.cluster !== record.cluster) return;
     const server = at.record.anchors.find(({ peer }) => peer === seat.peer)?.server;
-    if (server === undefined || record.anchors.some((anchor) => anchor.server === server)) return;
+    // Of a server that just came the last that was heard may be older: it would go as soon as it is there.
+    const isNamed = record.anchors.some((anchor) => anchor.server === server);
+    if (server === undefined || isNamed || record.generation <= at.record.generation) {
+      this.#dismissedLooks = 0;
+      return;
+    }
     const own = await system();
     try {
       const admin = new ClusterAdmin(own);

@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshFolder } from '@podmesh/authority';
 import { parseAnchorRecord, peerId } from '@podmesh/core';
 import type { EmbeddedNatsServer } from '@podmesh/jetstream';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../store/store.test-kit.ts';
 import { AnchorSeat } from './anchor-seat.ts';
 
@@ -31,7 +31,7 @@ async function newSeat(said?: object | string) {
     }) as unknown as EmbeddedNatsServer;
   seat.servers.alone = counted('alone');
   seat.servers.member = counted('member');
-  return { seat, started, mesh };
+  return { seat, started, mesh, folder };
 }
 
 const anchor = { peer: 'old-name', server: 'alone', client: '127.0.0.1:4000' };
@@ -73,6 +73,57 @@ it('a server that is in no record any more serves, also after a start, until all
   expect([seat.seat.kind, seat.server]).toEqual(['none', undefined]);
 });
 
+describe('a server that joined', () => {
+  const self = {
+    ...{ peer: 'new-name', server: 'new-name-g3-00aa11', client: '127.0.0.1:4000' },
+    route: '127.0.0.1:6000',
+  };
+  const others = (generation: number, cluster = 'c') => {
+    const record = parseAnchorRecord({ generation, cluster, anchors: [anchor] });
+    if (record === undefined) throw new Error('no record');
+    return record;
+  };
+  /** For generation 3 of a cluster. */
+  async function joined() {
+    const record = { ...others(3), anchors: [anchor, self] };
+    const made = await newSeat({ kind: 'joining', record, self, mover: 'old-name' });
+    const store = join(made.folder, 'g3', 'jetstream');
+    await mkdir(store, { recursive: true });
+    await made.seat.start(false);
+    const hasStore = async () => (await readdir(made.folder)).includes('g3');
+    return { ...made, hasStore };
+  }
+
+  it.each([4, 3])(
+    'and is not in record %d of its cluster may have been the truth, and goes only when it may',
+    async (generation) => {
+      const { seat, hasStore } = await joined();
+      await seat.confirm(others(2));
+      expect(seat.seat.kind).toBe('joining');
+      await seat.confirm(others(generation));
+      // As whoever was dismissed: looked after until it is taken out of the cluster.
+      expect(seat.seat).toMatchObject({ kind: 'open', record: { anchors: [anchor, self] } });
+      expect([seat.server?.name, await hasStore()]).toEqual(['member', true]);
+      await seat.confirm(others(generation));
+      expect([seat.server?.name, await hasStore()]).toEqual(['member', true]);
+      await seat.confirm(others(generation), true);
+      expect([seat.seat.kind, seat.server, await hasStore()]).toEqual(['none', undefined, false]);
+    },
+  );
+
+  it('and is told to leave goes at once', async () => {
+    const { seat, hasStore } = await joined();
+    await seat.confirm(others(4), true);
+    expect([seat.seat.kind, seat.server, await hasStore()]).toEqual(['none', undefined, false]);
+  });
+
+  it('is for nothing where another cluster is the truth', async () => {
+    const { seat, hasStore } = await joined();
+    await seat.confirm(others(4, 'other'));
+    expect([seat.seat.kind, seat.server, await hasStore()]).toEqual(['none', undefined, false]);
+  });
+});
+
 it('a home that lost its seat begins no second mesh', async () => {
   const { seat, started } = await newSeat();
   await seat.start(false);
@@ -94,4 +145,11 @@ it('what was closed for a move that did not end is open again', async () => {
   const { seat, started } = await newSeat({ kind: 'closed', record, next });
   await seat.start(true);
   expect([started, seat.seat.kind, seat.record?.generation]).toEqual([['alone'], 'open', 1]);
+});
+
+it('what was left of a server by a daemon that was killed before it was gone is gone after the next start', async () => {
+  const { seat, folder } = await newSeat({ kind: 'none' });
+  await mkdir(join(folder, 'g2', 'jetstream'), { recursive: true });
+  await seat.start(false);
+  expect(await readdir(folder)).toEqual(['seat.json']);
 });
