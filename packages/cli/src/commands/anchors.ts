@@ -9,6 +9,7 @@ import {
   peerId,
   planAnchors,
   proposeAnchors,
+  steadiestBeside,
   survivalOf,
 } from '@podmesh/core';
 import type { Client } from '@podmesh/sdk';
@@ -27,7 +28,7 @@ const CHANGE_MS_MAX = 15 * 60_000;
 const LOOK_MS = 250;
 const PATH = '/v1/anchors';
 
-/** `podmesh anchors [set PEER...]`. */
+/** `podmesh anchors [set PEER... | replace GONE NEW | retire PEER [NEW]]`. */
 export async function anchors(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   const [action, ...names] = operands;
   if (action !== undefined && !isAction(action))
@@ -81,10 +82,9 @@ async function wantedBy(
 async function steadiest(client: Client, record: AnchorRecord, goes: string): Promise<string> {
   const now = record.anchors.map(({ peer }) => peer);
   const others = (await client.peers.list()).filter(({ peer }) => peer !== goes);
-  const { opinions } = proposeAnchors(others.map((entry) => candidateOf(entry, now)));
-  // The steadiest first; how many of them would be taken together is another question.
-  const comes = opinions.find(({ peer, isSuitable }) => isSuitable && !now.includes(peer));
-  if (comes !== undefined) return comes.peer;
+  const candidates = others.map((entry) => candidateOf(entry, now));
+  const comes = steadiestBeside(candidates, now);
+  if (comes !== undefined) return comes;
   throw new CliError('arguments', `nobody is steady enough to take the place of ${goes}`, {
     advice: 'Name one: podmesh anchors retire PEER NEW. Who would be, and why not: podmesh anchors',
   });
@@ -131,10 +131,10 @@ function survivalLines(total: number, silent: readonly string[]): readonly strin
   return silent.length === 0 ? [found] : [found, ...repair.split('\n')];
 }
 
-/** Several never become one again: to propose that would be to propose what is refused. */
+/** Fewer are taken only when somebody asks for it: each of them is a copy of everything. */
 function verdictOn(record: AnchorRecord, isSame: boolean, proposed: readonly PeerId[]): string {
   if (isSame) return 'nobody better is there:';
-  if (planAnchors(record, proposed).ok)
+  if (proposed.length >= record.anchors.length)
     return `proposed: podmesh anchors set ${proposed.join(' ')}`;
   return 'fewer than three machines are steady; those that are anchors stay it:';
 }

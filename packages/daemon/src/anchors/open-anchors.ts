@@ -29,6 +29,7 @@ import { hostOf } from './anchor-place.ts';
 import { anchorRoutes } from './anchor-routes.ts';
 import { AnchorSeat } from './anchor-seat.ts';
 import { AutoAnchorsWatch } from './auto-anchors-watch.ts';
+import { supersededBy } from './superseded-by.ts';
 
 export interface SeatParts {
   readonly home: Home;
@@ -52,13 +53,15 @@ export async function openSeat(parts: SeatParts, started: StartedParts): Promise
     env,
     onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
     peer,
+    supersededBy: (record) => supersededBy(record, peer, asAnchor(mesh)),
   });
   started.add('nats-server', () => seat.stop());
   await seat.start(isFirst);
-  const { record } = seat;
-  if (record?.cluster !== undefined) await mesh.setAnchors(record);
+  if (seat.record !== undefined) await mesh.setAnchors(seat.record);
   return seat;
 }
+
+const asAnchor = (mesh: MeshFolder) => () => memberAddress(mesh, ['anchor', 'peer']);
 
 /** This peer's part in who carries the mesh, from now on; what its owner may do about it. */
 export async function openAnchors(
@@ -126,6 +129,8 @@ async function openDesk(
     logger,
     onStep: killChangeAt('move', process.env, home.path),
     onExchangeStep: killChangeAt('exchange', process.env, home.path),
+    onGatherStep: killChangeAt('gather', process.env, home.path),
+    supersededBy: (record) => supersededBy(record, way.seat.peer, asAnchor(mesh)),
     onRecord: (record) =>
       void mesh
         .setAnchors(record)

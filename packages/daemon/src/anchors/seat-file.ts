@@ -23,6 +23,11 @@ export type Seat =
   | { readonly kind: 'closed'; readonly record: AnchorRecord; readonly next: AnchorRecord }
   /** The next generation is the truth; what this home had of the one before is never served again. */
   | { readonly kind: 'moved'; readonly record: AnchorRecord; readonly from: number }
+  /**
+   * The cluster is over: all that it had is in the store of its server `store` of this home, which serves it alone from
+   * now on, as the record says.
+   */
+  | { readonly kind: 'gathered'; readonly record: AnchorRecord; readonly store: string }
   /** A server of the next generation runs here, of which nobody knows yet whether it will ever be the truth. */
   | {
       readonly kind: 'joining';
@@ -84,6 +89,10 @@ function parseSeat(text: string): Seat | undefined {
     }
     case 'moved':
       return { kind: 'moved', record, from: Number(said.from) };
+    case 'gathered':
+      return typeof said.store === 'string'
+        ? { kind: 'gathered', record, store: said.store }
+        : undefined;
     case 'joining': {
       const self = parseAnchor(said.self);
       return self && { kind: 'joining', record, self, mover: peerId(String(said.mover)) };

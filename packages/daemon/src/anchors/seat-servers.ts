@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type MeshFolder,
@@ -35,6 +35,8 @@ export interface AnchorCredentials {
 }
 
 const SECRET = 'route.secret';
+/** All that a server knows, in a folder of that name. */
+const STORE = 'jetstream';
 const ROLES = ['anchor', 'system'] as const;
 
 /** The servers that one home can run: each has a folder of its own for ever, so that none ever changes what it is. */
@@ -45,9 +47,10 @@ export class SeatServers {
     this.#options = options;
   }
 
-  /** The one that is alone, as it was from the beginning. */
-  async alone(): Promise<EmbeddedNatsServer> {
-    const { folder, listen } = this.#options;
+  /** The one that is alone, as it was from the beginning; `at`: where its clients look for it since it was another. */
+  async alone(at?: string): Promise<EmbeddedNatsServer> {
+    const { folder, listen: said } = this.#options;
+    const listen = at === undefined ? said : { host: this.#bindAlone(at), port: portOf(at) };
     return this.#server(folder, { listen, trusted: await this.#trusted() });
   }
 
@@ -81,6 +84,12 @@ export class SeatServers {
         cluster: { cluster, listen: routeListen, advertise: route, routes, secret, tls },
       },
     });
+  }
+
+  /** A wildcard, or an address that somebody named, holds for what it lets in, too. */
+  #bindAlone(at: string): string {
+    const { host } = this.#options.listen;
+    return isLoopback(host) ? hostOf(at) : host;
   }
 
   /** Where a server listens that others find at this host. */
@@ -133,7 +142,23 @@ export class SeatServers {
   async forgetAlone(): Promise<void> {
     const { folder } = this.#options;
     await this.#server(folder, {}).endLeft();
-    await rm(join(folder, 'jetstream'), { recursive: true, force: true });
+    await rm(join(folder, STORE), { recursive: true, force: true });
+  }
+
+  /**
+   * Makes what a server of a cluster has that of the one that is alone; nothing to do where that was done. Only while
+   * neither runs: a crash leaves the store in one place or the other.
+   */
+  async takeStore(server: string): Promise<void> {
+    const { folder } = this.#options;
+    const from = this.folderOf(server);
+    await this.#server(from, {}).endLeft();
+    await this.#server(folder, {}).endLeft();
+    if (!(await isThere(join(from, STORE)))) return;
+    // What was there before is older, and was to be forgotten.
+    await rm(join(folder, STORE), { recursive: true, force: true });
+    await rename(join(from, STORE), join(folder, STORE));
+    await Promise.all([from, folder].map(syncFolder));
   }
 
   #folderOfGeneration(generation: number): string {
@@ -172,4 +197,16 @@ export class SeatServers {
     const { env, onEvent } = this.#options;
     return new EmbeddedNatsServer({ directory, env, onEvent, ...more });
   }
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+/** What was renamed is so after a power cut, too. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  await folder.sync().finally(() => folder.close());
 }
