@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { findContainers } from './podman-containers.ts';
 import { untilSeen } from './within.ts';
 
-const GONE_MS = 60_000;
+const GONE_MS = 240_000;
+const LOOK_MS = 100;
 
 /** Resolves when nothing is left of any attempt of a daemon that runs: container, mount, file. */
 export async function untilNoTraces(home: string, peer: string): Promise<void> {
@@ -12,7 +13,7 @@ export async function untilNoTraces(home: string, peer: string): Promise<void> {
     left = await tracesOf(home, peer);
     return left.length === 0;
   };
-  await untilSeen(GONE_MS, () => `these to be cleared away: ${left.join(', ')}`, isClear);
+  await untilSeen(GONE_MS, () => `these to be cleared away: ${left.join(', ')}`, isClear, LOOK_MS);
 }
 
 async function tracesOf(home: string, peer: string): Promise<readonly string[]> {
@@ -35,8 +36,18 @@ async function listed(folder: string): Promise<readonly string[]> {
   return names.map((name) => join(folder, name));
 }
 
-/** What runs, by its own words, for a home whose daemon has ended. */
-export async function processesOf(home: string): Promise<readonly string[]> {
+/** Resolves when nothing runs any more for a home whose daemon has ended. */
+export async function untilNoProcesses(home: string): Promise<void> {
+  let left: readonly string[] = [];
+  const areGone = async (): Promise<boolean> => {
+    left = await processesOf(home);
+    return left.length === 0;
+  };
+  await untilSeen(GONE_MS, () => `these to end: ${left.join(', ')}`, areGone, LOOK_MS);
+}
+
+/** By their own words. */
+async function processesOf(home: string): Promise<readonly string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const words = await Promise.all(
     pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),

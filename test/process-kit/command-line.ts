@@ -1,7 +1,12 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { untilSeen } from './within.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/cli/bin/podmesh', import.meta.url));
+/** The code of a command that nobody answered: leaders are being elected, and nothing was begun. */
+const NOBODY = 3;
+const ANSWERED_MS = 240_000;
+const TYPED_AGAIN_MS = 500;
 
 /** What one command said and how it ended. */
 export interface Said {
@@ -32,6 +37,25 @@ export class CommandLine {
 
   run(...words: readonly string[]): Promise<Said> {
     return this.feed('', ...words);
+  }
+
+  /** As whoever types the same again for as long as nobody answers. */
+  async untilAnswered(...words: readonly string[]): Promise<Said> {
+    let said = await this.run(...words);
+    const isAnswered = async (): Promise<boolean> => {
+      if (said.code === NOBODY) said = await this.run(...words);
+      return said.code !== NOBODY;
+    };
+    const what = () => `an answer to podmesh ${words.join(' ')}; it says ${said.out}${said.err}`;
+    await untilSeen(ANSWERED_MS, what, isAnswered, TYPED_AGAIN_MS);
+    return said;
+  }
+
+  /** What a command answers that has to go well; throws with all that it said when it does not. */
+  async well(...words: readonly string[]): Promise<string> {
+    const { code, out, err } = await this.untilAnswered(...words);
+    if (code === 0) return out;
+    throw new Error(`podmesh ${words.join(' ')} ended with ${code}: ${out}${err}`);
   }
 
   /** With this text on standard input. */

@@ -20,7 +20,9 @@ export async function transfersOf(
   artifact: ArtifactId | undefined,
 ): Promise<readonly NotedTransfer[]> {
   const text = await readFile(join(options.home, 'daemon.log'), 'utf8');
-  const lines = text.split('\n').filter((line) => line.includes('"directBytes"'));
+  // The daemon still writes: what has no end yet is no line.
+  const whole = text.split('\n').slice(0, -1);
+  const lines = whole.filter((line) => line.includes('"directBytes"'));
   return lines
     .map((line) => JSON.parse(line) as NotedTransfer & { artifact: ArtifactId })
     .filter((noted) => noted.artifact === artifact)

@@ -7,9 +7,10 @@ import type { RunId } from '@podmesh/core';
 import { untilSeen, within } from './within.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/daemon/dist/main.js', import.meta.url));
-const READY_MS = 90_000;
+/** Far beyond what a machine needs that is as slow as it is busy. */
+const READY_MS = 240_000;
 const STOP_MS = 120_000;
-const SAID_MS = 120_000;
+const SAID_MS = 240_000;
 const WORDS_MAX = 16_000;
 const DRIVING = / (no longer )?driving \(run=([a-z0-9]+)/;
 

@@ -6,6 +6,17 @@ export class Ending {
     this.#ends.push(end);
   }
 
+  /** Does that, and ends everything whatever comes of it; throws what went wrong first. */
+  async after(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      await this.end().catch(() => undefined);
+      throw error;
+    }
+    await this.end();
+  }
+
   /** Works twice; throws the first failure once everything was tried. */
   async end(): Promise<void> {
     const failures: unknown[] = [];

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { within } from './within.ts';
 
-const READY_MS = 60_000;
+const READY_MS = 240_000;
 const MANAGER = 'org.freedesktop.login1.Manager';
 
 /** A system bus of one machine of a test, on which logind says that the machine goes to sleep, or is awake. */

@@ -9,8 +9,8 @@ import type { PeerWish } from './process-mesh.ts';
 import { within } from './within.ts';
 
 const NATS_PORT = 4222;
-const READY_MS = 60_000;
-const COMMAND_MS = 60_000;
+const READY_MS = 240_000;
+const COMMAND_MS = 240_000;
 /** Variables by which Podman knows that it is in its own user namespace already. */
 const PODMAN_VARIABLE = /^_?CONTAINERS_/;
 
@@ -39,11 +39,11 @@ const REACH_INTO = `
   process.on('disconnect', () => process.exit());
 `;
 
-/** What is dropped on the way answers nothing: two seconds are for ever on lines that are in this machine's memory. */
+/** What is dropped on the way answers nothing: ten seconds are for ever on lines that are in this machine's memory, however busy it is. */
 const CONNECT = `
   const [port, host] = process.argv.slice(1);
   const end = (answer) => { process.stdout.write(answer); socket.destroy(); };
-  const socket = require('node:net').connect({ port, host, timeout: 2000 });
+  const socket = require('node:net').connect({ port, host, timeout: 10000 });
   socket.once('connect', () => end('connected'));
   for (const failure of ['timeout', 'error']) socket.once(failure, () => end(failure));
 `;

@@ -9,8 +9,7 @@ import { untilSeen } from './within.ts';
 
 export const LARGE_MIB = 64;
 export const LARGE_BYTES = LARGE_MIB * 2 ** 20;
-const ARRIVAL_MS = 120_000;
-/** Between two looks: a file tells nobody that it grows. */
+const ARRIVAL_MS = 240_000;
 
 /** The label of a peer on which alone such a job can run. */
 export const placed = (place: string): readonly string[] => ['--label', `place=${place}`];

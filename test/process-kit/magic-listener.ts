@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { within } from './within.ts';
 
-const READY_MS = 60_000;
+const READY_MS = 240_000;
 
 /** As a network card listens: all that is sent to its port, from whomever. */
 const LISTEN = `

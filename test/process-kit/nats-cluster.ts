@@ -1,13 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '@podmesh/jetstream';
 import { Ending } from './ending.ts';
-import { freePort } from './free-port.ts';
 import { NatsServerProcess } from './nats-server-process.ts';
 import { untilSeen } from './within.ts';
 
 const NAMES = ['one', 'two', 'three'];
-const HEALTHY_MS = 60_000;
+const HEALTHY_MS = 240_000;
+const LOOK_MS = 50;
 
 /** Three nats-servers on loopback that replicate their streams among each other. */
 export class NatsCluster {
@@ -42,12 +43,17 @@ export class NatsCluster {
 
   /** The server that leads the stream, as the servers themselves tell. */
   async leaderOf(stream: string): Promise<NatsServerProcess> {
-    for (const server of this.servers) {
-      const name = (await streamsOf(server)).find((one) => one.name === stream)?.cluster?.leader;
-      const leader = this.servers.find(({ place }) => place?.name === name);
-      if (leader !== undefined) return leader;
-    }
-    throw new Error(`no server tells who leads ${stream}`);
+    let leader: NatsServerProcess | undefined;
+    const isElected = async (): Promise<boolean> => {
+      for (const server of this.servers) {
+        const name = (await streamsOf(server)).find((one) => one.name === stream)?.cluster?.leader;
+        leader ??= this.servers.find(({ place }) => place?.name === name);
+      }
+      return leader !== undefined;
+    };
+    await untilSeen(HEALTHY_MS, () => `a server to tell who leads ${stream}`, isElected, LOOK_MS);
+    if (leader === undefined) throw new Error(`nobody leads ${stream}`);
+    return leader;
   }
 
   async stop(): Promise<void> {
@@ -63,7 +69,7 @@ export async function untilHealthy(server: NatsServerProcess): Promise<void> {
     return said.includes('"ok"');
   };
   const what = () => `server ${server.place?.name} to be healthy; it says ${said}`;
-  await untilSeen(HEALTHY_MS, what, isHealthy);
+  await untilSeen(HEALTHY_MS, what, isHealthy, LOOK_MS);
 }
 
 async function createServers(folder: string): Promise<readonly NatsServerProcess[]> {

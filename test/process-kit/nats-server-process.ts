@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
-import { findNatsServer } from '@podmesh/jetstream';
-import { freePort } from './free-port.ts';
-import { within } from './within.ts';
+import { findNatsServer, freePort } from '@podmesh/jetstream';
+import { untilSeen, within } from './within.ts';
 
-const READY_MS = 30_000;
-const STOP_MS = 15_000;
+const READY_MS = 120_000;
+const STOP_MS = 60_000;
+const LOOK_MS = 20;
 const TOKEN = 'acceptance';
 
 /** Its place among others: the same `cluster` lines for each, its own route port. */
@@ -49,11 +49,15 @@ export class NatsServerProcess {
     await writeFile(config, this.#config(), { mode: 0o600 });
     const child = spawn(path, ['-c', config], { stdio: 'ignore' });
     this.#child = child;
-    const greeted = async (): Promise<void> => {
-      while (child.exitCode === null && !(await greets(this.port)));
-      if (child.exitCode !== null) throw new Error(`nats-server ended: ${await this.#lastWords()}`);
+    let ended = false;
+    child.once('exit', () => {
+      ended = true;
+    });
+    const isReady = async (): Promise<boolean> => {
+      if (ended) throw new Error(`nats-server ended: ${await this.#lastWords()}`);
+      return greets(this.port);
     };
-    await within(READY_MS, () => `nats-server on port ${this.port}`, greeted());
+    await untilSeen(READY_MS, () => `nats-server on port ${this.port}`, isReady, LOOK_MS);
   }
 
   /** As a power cut for the process. */

@@ -6,8 +6,10 @@ import { untilSeen } from './within.ts';
 
 export const BUSYBOX = 'localhost/podmesh/busybox:1';
 
-const COMMAND_MS = 60_000;
-const GONE_MS = 60_000;
+const COMMAND_MS = 300_000;
+const GONE_MS = 240_000;
+/** Asking costs the machine that is waited for. */
+const LOOK_MS = 100;
 const REMOVE_TRIES = 5;
 
 /** A container as Podman itself tells: the judge that is no part of podmesh. */
@@ -42,7 +44,7 @@ export async function untilGone(whose: Whose, limitMs = GONE_MS): Promise<void> 
     return left.length === 0;
   };
   const what = () => `these containers to be removed: ${JSON.stringify(left)}`;
-  await untilSeen(limitMs, what, areGone);
+  await untilSeen(limitMs, what, areGone, LOOK_MS);
 }
 
 /** Removes them by force: the last resort of a test that ends. */

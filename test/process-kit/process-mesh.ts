@@ -11,7 +11,7 @@ import { removeContainers } from './podman-containers.ts';
 import { PublishedRun } from './published-run.ts';
 import { removeFolder } from './remove-folder.ts';
 
-const CONNECT_MS = 30_000;
+const CONNECT_MS = 120_000;
 /** Of each daemon's words in the message of a failure. */
 const SAID_MAX = 3_000;
 

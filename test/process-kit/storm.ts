@@ -3,9 +3,11 @@ import type { Mesh } from '@podmesh/jetstream';
 import { Random } from '@podmesh/testkit';
 import type { DaemonProcess } from './daemon-process.ts';
 import type { PublishedRun } from './published-run.ts';
+import { untilSeen } from './within.ts';
 
 /** One blow falls each time this many more tasks have finished. */
 const TASKS_PER_BLOW = 15;
+const STANDS_MS = 300_000;
 
 /** What befalls a peer: SIGKILL and a new start, or SIGSTOP until its claims have passed on. */
 export interface Blow {
@@ -60,6 +62,9 @@ export class Storm {
 
   async #strike(number: number): Promise<void> {
     const planned = PLAN[number % PLAN.length];
+    // On a slow machine all of them may just be starting again.
+    const told = () => `anybody to stand; ${this.#peers.map(({ said }) => said.slice(-1_000))}`;
+    await untilSeen(STANDS_MS, told, () => this.#standing.size > 0);
     const victim = this.#choose(planned?.driver === true);
     if (planned === undefined || victim === undefined) return;
     // Never two at once: one peer has to be left that can notice.

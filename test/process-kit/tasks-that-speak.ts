@@ -2,7 +2,7 @@ import type { TaskId } from '@podmesh/core';
 import type { Mesh } from '@podmesh/jetstream';
 import type { PublishedRun } from './published-run.ts';
 
-const SPEAK_MS = 120_000;
+const SPEAK_MS = 300_000;
 
 /**
  * Each task once, when the first output of an attempt (any, or the given one) has reached the mesh:

@@ -1,6 +1,8 @@
+import { PortError } from '@podmesh/core';
 import { systemClock } from '@podmesh/daemon';
 
 const LOOK_MS = 10;
+const AGAIN_MS = 500;
 
 /**
  * The promise's own end, or an error after `limitMs` that says what was waited for. No test should
@@ -24,7 +26,10 @@ export async function within<T>(
   }
 }
 
-/** Looks again and again until it is so, in the limits of `within`; `restMs` between looks that are costly themselves. */
+/**
+ * Looks again and again until it is so, in the limits of `within`; `restMs` between looks that are costly themselves.
+ * While the mesh does not answer, as in an election, nothing is seen: that is no failure yet.
+ */
 export async function untilSeen(
   limitMs: number,
   what: () => string,
@@ -32,10 +37,44 @@ export async function untilSeen(
   restMs = LOOK_MS,
 ): Promise<void> {
   let given = false;
-  const look = async (): Promise<void> => {
-    while (!given && !(await isSo())) await systemClock.sleep(restMs);
+  let silence = '';
+  const sees = async (): Promise<boolean> => {
+    try {
+      const seen = await isSo();
+      silence = '';
+      return seen;
+    } catch (error) {
+      if (!(error instanceof PortError) || !error.retryable) throw error;
+      silence = `; the mesh does not answer: ${error.message}`;
+      return false;
+    }
   };
-  await within(limitMs, what, look()).finally(() => {
+  const look = async (): Promise<void> => {
+    while (!given && !(await sees())) await systemClock.sleep(restMs);
+  };
+  await within(limitMs, () => `${what()}${silence}`, look()).finally(() => {
     given = true;
   });
+}
+
+/** What it gives once it gives anything, tried again after each failure, in the limits of `within`: leaders may just be elected. */
+export async function untilDone<T>(
+  limitMs: number,
+  what: () => string,
+  act: () => Promise<T>,
+  restMs = AGAIN_MS,
+): Promise<T> {
+  let done: { readonly value: T } | undefined;
+  let failure: unknown;
+  const isDone = async (): Promise<boolean> => {
+    try {
+      done = { value: await act() };
+    } catch (error) {
+      failure = error;
+    }
+    return done !== undefined;
+  };
+  await untilSeen(limitMs, () => `${what()}; the last try: ${failure}`, isDone, restMs);
+  if (done === undefined) throw new Error(what());
+  return done.value;
 }

@@ -48,6 +48,16 @@ export class YoungMesh {
     return new CommandLine(options.home, this.folder).run(...words);
   }
 
+  /** The same, typed again for as long as nobody answers. */
+  answer({ options }: DaemonProcess, ...words: readonly string[]): Promise<Said> {
+    return new CommandLine(options.home, this.folder).untilAnswered(...words);
+  }
+
+  /** What a command answers that has to go well, typed again for as long as nobody answers. */
+  well({ options }: DaemonProcess, ...words: readonly string[]): Promise<string> {
+    return new CommandLine(options.home, this.folder).well(...words);
+  }
+
   /** `podmesh anchors set` with all of these, typed where the keys are. */
   setAnchors(...anchors: readonly DaemonProcess[]): Promise<Said> {
     const wanted = anchors.length === 0 ? this.peers : anchors;

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
+import { freePort } from '@podmesh/jetstream';
 import { CommandLine, type Said } from '../process-kit/command-line.ts';
-import { freePort } from '../process-kit/free-port.ts';
 import { BUSYBOX } from '../process-kit/podman-containers.ts';
 import { tell, textOf } from './speak.ts';
 

@@ -77,6 +77,7 @@ export {
   type RenewalAnswer,
   type RenewalRefusalKind,
   type RenewalRequest,
+  renewalIn,
 } from './renewal.ts';
 export {
   memberName,

@@ -66,6 +66,18 @@ export function parseRenewalAnswer(bytes: Uint8Array): RenewalAnswer | undefined
   return said?.kind === 'refused' && why !== undefined ? { kind: 'refused', why } : undefined;
 }
 
+/**
+ * What a box holds that was opened with the key of the question; undefined: it did not open. Throws a sentence, which quotes
+ * nothing of what stands in it.
+ */
+export function renewalIn(box: ReadonlyMap<string, Uint8Array> | undefined): Renewal {
+  const text = box?.get(RENEWAL_ENTRY);
+  if (text === undefined) throw new Error('the answer is not for this member');
+  const said = parseObject(text);
+  if (said === undefined) throw new Error('the answer holds no renewal');
+  return said as unknown as Renewal;
+}
+
 const REFUSALS = ['malformed', 'not-a-member', 'expired', 'unavailable'] as const;
 
 function isText(value: unknown): value is string {

@@ -196,7 +196,12 @@ export class Daemon {
 
   async #buildPeer(connection: MeshConnection, membership: Membership): Promise<Peer> {
     const { configuration, home, logger, version, onStep } = this.#parts;
-    const mesh = openMesh(connection);
+    const onUnreadableSleeper = (peer: string): void =>
+      logger.warn(
+        { sleeper: peer },
+        'the note of a sleeping peer cannot be read, so nobody wakes it: is its podmesh another version?',
+      );
+    const mesh = openMesh(connection, { onUnreadableSleeper });
     this.#mesh = mesh;
     this.#started.add('mesh', () => mesh.stop());
     const podmanService = new PodmanService({ directory: home.path, env: process.env });

@@ -59,9 +59,17 @@ test('notes of sleepers that cannot be read hide nobody', async () => {
   const texts = { b: '{', c: 'null', d: JSON.stringify(note), 'd.a': JSON.stringify(note) };
   for (const [key, text] of Object.entries(texts))
     await mesh.js.publish(`$KV.${SLEEPER_BUCKET}.${key}`, text);
-  expect((await new JetStreamSleepingPeers(other).list()).map(({ sleeper }) => sleeper)).toEqual([
-    note,
-  ]);
+  const told: string[] = [];
+  const reader = new JetStreamSleepingPeers(other, (name) => told.push(name));
+  const read = async () => (await reader.list()).map(({ sleeper }) => sleeper);
+  expect(await read()).toEqual([note]);
+  expect(told.sort()).toEqual(Object.keys(texts));
+  // Each of them once, and again when it is another one.
+  expect(await read()).toEqual([note]);
+  expect(told).toHaveLength(Object.keys(texts).length);
+  await mesh.js.publish(`$KV.${SLEEPER_BUCKET}.b`, 'worse');
+  await read();
+  expect(told.slice(Object.keys(texts).length)).toEqual(['b']);
 });
 
 test('looks up ten thousand results in one go', async () => {

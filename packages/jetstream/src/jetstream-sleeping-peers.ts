@@ -4,6 +4,7 @@ import {
   type NotedSleeper,
   type PeerId,
   parseSleeper,
+  SLEEPERS_MAX,
   type SleepingPeer,
   type SleepingPeers,
 } from '@podmesh/core';
@@ -25,10 +26,15 @@ const OTHER_REVISION = 10071;
 /** Sleeping peers in a KV bucket of their own: entries of the peers' directory live for seconds. */
 export class JetStreamSleepingPeers implements SleepingPeers {
   readonly #mesh: MeshConnection;
+  readonly #onUnreadable: (peer: string) => void;
+  /** Revision of the note of each peer that could not be read: of one note is told once. */
+  readonly #unreadable = new Map<string, number>();
   #bucket: Promise<KV> | undefined;
 
-  constructor(mesh: MeshConnection) {
+  /** `onUnreadable` hears of whom a note is that makes no sense, once for each note. */
+  constructor(mesh: MeshConnection, onUnreadable: (peer: string) => void = () => undefined) {
     this.#mesh = mesh;
+    this.#onUnreadable = onUnreadable;
   }
 
   async note(sleeper: SleepingPeer): Promise<void> {
@@ -58,9 +64,18 @@ export class JetStreamSleepingPeers implements SleepingPeers {
     const subjects = [bucketSubjects(SLEEPER_BUCKET)];
     const entries = await lastMessages(this.#mesh, SLEEPER_STREAM, subjects);
     return entries.flatMap(({ subject, data, sequence: revision }) => {
-      const sleeper = parseSleeper(jsonIn(data), peerOfSleeperSubject(subject));
+      const peer = peerOfSleeperSubject(subject);
+      const sleeper = parseSleeper(jsonIn(data), peer);
+      if (sleeper === undefined) this.#skip(peer, revision);
       return sleeper === undefined ? [] : [{ sleeper, revision }];
     });
+  }
+
+  #skip(peer: string, revision: number): void {
+    if (this.#unreadable.get(peer) === revision) return;
+    if (this.#unreadable.size >= SLEEPERS_MAX) this.#unreadable.clear();
+    this.#unreadable.set(peer, revision);
+    this.#onUnreadable(peer);
   }
 
   /** A bucket that was not there is looked for again. */

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { type FileHandle, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { NatsServerFiles } from './nats-server-files.ts';
+import { freePort, NatsServerFiles } from './nats-server-files.ts';
 
 /** A server that loses its port or its name in a power cut is another server to everybody. */
 let folder: string;
@@ -36,3 +36,12 @@ it.each<[string, (files: NatsServerFiles) => Promise<unknown>]>([
     expect(syncs).toEqual([false, true]);
   },
 );
+
+it('a free port is none that a connection may be given by the system', async () => {
+  const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
+  const [from = 0, to = 0] = range.trim().split(/\s+/).map(Number);
+  for (let times = 0; times < 50; times += 1) {
+    const port = await freePort();
+    expect(port < from || port > to, `${port} of ${range}`).toBe(true);
+  }
+});

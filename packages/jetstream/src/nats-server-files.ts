@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -175,8 +175,21 @@ export function isFree(port: number, host = LOOPBACK): Promise<boolean> {
   );
 }
 
-/** A port that was free a moment ago. */
-export const freePort = (host = LOOPBACK): Promise<number> => listening(0, host);
+/** Where no usual system takes the ports of outgoing connections: nobody has it by chance while its server is away. */
+const OWN_PORTS = { from: 20_000, to: 32_000 } as const;
+const OWN_PORT_TRIES = 20;
+
+/**
+ * A port that was free a moment ago, and is likely to be so whenever its server comes back: who dials a port of this
+ * machine that nobody listens at would else end up with that very port, connected to itself.
+ */
+export async function freePort(host = LOOPBACK): Promise<number> {
+  for (let left = OWN_PORT_TRIES; left > 0; left -= 1) {
+    const port = randomInt(OWN_PORTS.from, OWN_PORTS.to);
+    if (await isFree(port, host)) return port;
+  }
+  return listening(0, host);
+}
 
 function listening(port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -109,7 +109,7 @@ export interface Mesh {
   stop(): Promise<void>;
 }
 
-/** Times that tests shorten; each defaults to the constant in core/words/limits.ts. */
+/** Times are those that tests shorten; each defaults to the constant in core/words/limits.ts. */
 export interface OpenMeshOptions {
   readonly leaseMs?: number;
   readonly leaseExtendMs?: number;
@@ -117,6 +117,8 @@ export interface OpenMeshOptions {
   /** How appends go through outages. */
   readonly appends?: GroupAppenderOptions;
   readonly relay?: RelayOptions;
+  /** Hears of whom a note of a sleeper is that cannot be read, once for each. */
+  readonly onUnreadableSleeper?: (peer: string) => void;
 }
 
 /** Everything daemon and CLI need of a mesh whose streams are there. Does no IO by itself. */
@@ -143,7 +145,7 @@ export function openMesh(connection: MeshConnection, options: OpenMeshOptions = 
     lanes: new JetStreamLaneDirectory(connection, (lane) => offers.openLane(lane)),
     peers,
     orders: new JetStreamPeerOrders(connection),
-    sleepers: new JetStreamSleepingPeers(connection),
+    sleepers: new JetStreamSleepingPeers(connection, options.onUnreadableSleeper),
     members: new JetStreamMemberDirectory(connection),
     results: new JetStreamResultCache(connection, appends),
     artifacts: objects,

@@ -44,6 +44,18 @@ describe('pulling blobs', () => {
     expect((await registry.ask(path, { method: 'HEAD' })).status).toBe(404);
   });
 
+  it('404 for a digest of another algorithm: it is well said, and nothing here has it', async () => {
+    const sha512 = `sha512:${'0'.repeat(128)}`;
+    const blob = await registry.ask(`/v2/me/tool/blobs/${sha512}`);
+    expect([blob.status, ...blob.codes]).toEqual([404, 'BLOB_UNKNOWN']);
+    const manifest = await registry.ask(`/v2/me/tool/manifests/${sha512}`);
+    expect([manifest.status, ...manifest.codes]).toEqual([404, 'MANIFEST_UNKNOWN']);
+    const removed = await registry.ask(`/v2/me/tool/manifests/${sha512}`, { method: 'DELETE' });
+    expect([removed.status, ...removed.codes]).toEqual([404, 'MANIFEST_UNKNOWN']);
+    const wrong = await registry.ask('/v2/me/tool/blobs/sha512');
+    expect([wrong.status, ...wrong.codes]).toEqual([400, 'DIGEST_INVALID']);
+  });
+
   it.each([
     ['bytes=0-3', 206, '0123', 'bytes 0-3/10'],
     ['bytes=4-', 206, '456789', 'bytes 4-9/10'],

@@ -2,6 +2,7 @@ import { MANIFEST_BYTES_MAX, OCI_INDEX } from '@podmesh/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, indexOf, TestRegistry } from './registry.test-kit.ts';
 import { UPLOAD_IDLE_MS, UPLOADS_MAX } from './registry-limits.ts';
+import { UploadSessions } from './upload-sessions.ts';
 
 /** Names are the requirements of the specification, "Push". */
 let registry: TestRegistry;
@@ -173,11 +174,38 @@ describe('pushing a blob in chunks', () => {
     expect((await registry.ask(other)).status).toBe(204);
   });
 
-  it('429 for more uploads than there may be', async () => {
-    for (let begun = 0; begun < UPLOADS_MAX; begun += 1) await registry.begin();
-    const answer = await registry.ask('/v2/me/tool/blobs/uploads/', POST);
-    expect([answer.status, ...answer.codes]).toEqual([429, 'TOOMANYREQUESTS']);
-    expect(answer.headers['retry-after']).toBe('5');
+  it('makes room for another by giving up the one that was left alone the longest', async () => {
+    const [first, second] = [await registry.begin(), await registry.begin()];
+    for (let begun = 2; begun < UPLOADS_MAX; begun += 1) await registry.begin();
+    registry.nowMs = 1;
+    await registry.ask(first, chunk('abc', 0));
+    const another = await registry.begin();
+    expect((await registry.ask(second)).codes).toEqual(['BLOB_UPLOAD_UNKNOWN']);
+    expect((await registry.ask(first)).headers.range).toBe('0-2');
+    expect((await registry.ask(another)).status).toBe(204);
+    expect(registry.blobs.open).toBe(UPLOADS_MAX);
+  });
+
+  it('429 while each of as many as there may be is written to', async () => {
+    const sessions = new UploadSessions({ blobs: registry.blobs, nowMs: () => 0 });
+    let finish = (): void => undefined;
+    const written = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const uses: Promise<void>[] = [];
+    for (let begun = 0; begun < UPLOADS_MAX; begun += 1) {
+      const session = await sessions.begin('me/tool');
+      uses.push(sessions.use(session, () => written));
+    }
+    await expect(sessions.begin('me/tool')).rejects.toMatchObject({
+      status: 429,
+      code: 'TOOMANYREQUESTS',
+      headers: { 'Retry-After': '5' },
+    });
+    finish();
+    await Promise.all(uses);
+    expect(await sessions.begin('me/tool')).toMatchObject({ isBusy: false });
+    await sessions.endAll();
   });
 
   it('a full disk is named, nothing is left, and the next push works', async () => {

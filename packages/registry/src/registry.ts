@@ -30,7 +30,7 @@ export class Registry {
     const exchange = new Exchange(request, response);
     try {
       guardLocal(request.headers);
-      await this.#answer(parseRoute(exchange.path), exchange);
+      await this.#answer(parseRoute(exchange.path, exchange.method), exchange);
     } catch (error) {
       await exchange.fail(this.#errorFor(error, exchange));
     }

@@ -15,13 +15,15 @@ export type ManifestName =
   | { readonly kind: 'tag'; readonly tag: string }
   | { readonly kind: 'digest'; readonly digest: ArtifactId };
 
+/** What is well said, and of which there can be none here. */
+const FOREIGN_DIGEST = /^(?!sha256:)[a-z0-9]+([.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+$/;
 const SESSION = /^[0-9a-f-]{36}$/;
 
 /**
  * Reads the path of a request, as it was sent: nothing is resolved in it, so `..` and `%2f` are names that nothing has. Throws
  * a `RegistryError`.
  */
-export function parseRoute(path: string): Route {
+export function parseRoute(path: string, method: string): Route {
   if (path === '/v2' || path === '/v2/') return { kind: 'base' };
   const parts = path.split('/').map((part) => decoded(part));
   const [root, version, ...rest] = parts;
@@ -36,6 +38,9 @@ export function parseRoute(path: string): Route {
   if (last === 'uploads' && kind === 'blobs')
     return { kind: 'uploads', repository: repositoryOf(rest.slice(0, -2)) };
   const names = rest.slice(0, -2);
+  const isPart = kind === 'blobs' || kind === 'manifests';
+  // Only who brings something by such a name is wrong; who asks for it is told that it is not here.
+  if (isPart && method !== 'PUT' && FOREIGN_DIGEST.test(last)) throw unknownDigest(kind, last);
   switch (kind) {
     case 'blobs':
       return { kind: 'blob', repository: repositoryOf(names), digest: parseDigest(last) };
@@ -55,11 +60,17 @@ export function parseRoute(path: string): Route {
 export function parseDigest(text: string): ArtifactId {
   if (isDigest(text)) return artifactId(text);
   const shown = JSON.stringify(text.slice(0, 200));
-  if (/^[a-z0-9]+([.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+$/.test(text) && !text.startsWith('sha256:')) {
+  if (FOREIGN_DIGEST.test(text)) {
     const message = `${shown} is no sha256 digest, and artifacts have no others`;
     throw new RegistryError(400, 'DIGEST_INVALID', message);
   }
   throw new RegistryError(400, 'DIGEST_INVALID', `${shown} is not a digest`);
+}
+
+function unknownDigest(kind: string, digest: string): RegistryError {
+  const code = kind === 'manifests' ? 'MANIFEST_UNKNOWN' : 'BLOB_UNKNOWN';
+  const message = `nothing here is named ${digest.slice(0, 200)}: artifacts have sha256 digests alone`;
+  return new RegistryError(404, code, message);
 }
 
 function decoded(part: string): string {

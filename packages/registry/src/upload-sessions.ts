@@ -28,12 +28,9 @@ export class UploadSessions {
 
   async begin(repository: string): Promise<UploadSession> {
     await this.sweep();
-    if (this.#sessions.size + this.#opening >= UPLOADS_MAX) {
-      const message = `${UPLOADS_MAX} uploads are under way: finish or cancel one`;
-      throw new RegistryError(429, 'TOOMANYREQUESTS', message, { headers: { 'Retry-After': '5' } });
-    }
     this.#opening += 1;
     try {
+      if (this.#sessions.size + this.#opening > UPLOADS_MAX) await this.#endOldest();
       const upload = await this.#parts.blobs.beginUpload();
       const touchedMs = this.#parts.nowMs();
       const id = randomUUID();
@@ -81,6 +78,19 @@ export class UploadSessions {
       ({ isBusy, touchedMs }) => !isBusy && touchedMs < before,
     );
     await Promise.all(idle.map((session) => this.end(session)));
+  }
+
+  /**
+   * A client that gives up rarely says so: what nobody writes to, and was left alone the longest, makes room. Whose it
+   * was begins again; being refused until a quarter of an hour has passed would meet everybody.
+   */
+  async #endOldest(): Promise<void> {
+    const [oldest] = [...this.#sessions.values()]
+      .filter(({ isBusy }) => !isBusy)
+      .sort((one, other) => one.touchedMs - other.touchedMs);
+    if (oldest !== undefined) return await this.end(oldest);
+    const message = `${UPLOADS_MAX} uploads are being written: finish or cancel one`;
+    throw new RegistryError(429, 'TOOMANYREQUESTS', message, { headers: { 'Retry-After': '5' } });
   }
 
   async endAll(): Promise<void> {

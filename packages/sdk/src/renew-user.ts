@@ -6,8 +6,7 @@ import {
   newRequest,
   parseRenewalAnswer,
   RENEWAL,
-  RENEWAL_ENTRY,
-  type Renewal,
+  renewalIn,
 } from '@podmesh/authority';
 import { peerId } from '@podmesh/core';
 import { openBox, publicKeyText } from '@podmesh/jetstream';
@@ -42,9 +41,7 @@ export async function renewUser({ folder, self, ask, now }: RenewUserParts): Pro
   const answer = parseRenewalAnswer(await ask(Buffer.from(JSON.stringify(request))));
   if (answer?.kind !== 'renewed') return false;
   const box = openBox(answer.sealed, once, { run: RENEWAL, peer: peerId(self) });
-  const text = box?.get(RENEWAL_ENTRY);
-  if (text === undefined) throw new Error('the answer is not for this member');
-  const { certificate } = JSON.parse(Buffer.from(text).toString('utf8')) as Renewal;
+  const { certificate } = renewalIn(box);
   if (certificate === undefined || !isMine(certificate, next.key, self, own.ca)) return false;
   await folder.setCertificates({ ca: own.ca, certificate, key: next.key });
   return true;

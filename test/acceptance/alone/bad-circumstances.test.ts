@@ -2,12 +2,12 @@ import { chmod, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { peerId } from '@podmesh/core';
+import { freePort } from '@podmesh/jetstream';
 import { PodmanService } from '@podmesh/podman';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
 import { DaemonProcess } from '../../process-kit/daemon-process.ts';
 import { Ending } from '../../process-kit/ending.ts';
-import { freePort } from '../../process-kit/free-port.ts';
 import {
   awaitGate,
   findContainers,

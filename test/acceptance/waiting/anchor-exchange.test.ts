@@ -7,7 +7,7 @@ import { putGraph } from '../../bench/put-graph.ts';
 import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
 import type { DaemonProcess } from '../../process-kit/daemon-process.ts';
 import { PublishedRun } from '../../process-kit/published-run.ts';
-import { untilSeen } from '../../process-kit/within.ts';
+import { untilDone, untilSeen, within } from '../../process-kit/within.ts';
 import { untilGeneration, YoungMesh } from '../../process-kit/young-mesh.ts';
 
 const MINUTES = 60_000;
@@ -57,32 +57,40 @@ describe('the anchors of a cluster', () => {
   /** As the command line does it: again, while leaders are elected. */
   async function publish(graph: Graph): Promise<PublishedRun> {
     const run = newRunId();
-    const isTaken = () =>
-      putGraph(mesh, run, graph).then(
-        () => true,
-        () => false,
-      );
-    await untilSeen(3 * MINUTES, () => `run ${run} to be taken`, isTaken, LOOK_MS);
+    const put = () => putGraph(mesh, run, graph);
+    await untilDone(3 * MINUTES, () => `run ${run} to be taken`, put);
     const witness = () => young.peers.map(({ said }) => said.slice(-2_000)).join('\n');
     const published = PublishedRun.follow(mesh, run, witness);
     young.ending.defer(() => published.stop());
     return published;
   }
 
-  /** Whoever types a command while leaders are elected is told that the mesh stands still. */
-  async function change(generation: number, ...words: readonly string[]): Promise<number> {
-    const book = new AnchorBook(connection);
-    const isAnswered = () =>
-      Promise.all([book.read(), mesh.peers.list()]).then(
-        () => true,
-        () => false,
+  /** Typed again while leaders are elected: nobody answers then, and nothing is begun. */
+  async function change(generation: number, action: string, ...names: readonly string[]) {
+    // Nobody's heartbeat was heard meanwhile.
+    const come = action === 'set' ? names : names.slice(1);
+    let listed: readonly string[] = [];
+    const areListed = async () => {
+      listed = await mesh.peers.list().then(
+        (all) => all.map(({ peer }) => String(peer)),
+        (error: unknown) => [String(error)],
       );
-    await untilSeen(3 * MINUTES, () => 'the mesh to go on', isAnswered, LOOK_MS);
-    let said = await young.type(young.ann, 'anchors', ...words);
-    // 3: nobody answered yet, and nothing was begun.
-    while (said.code === 3) said = await young.type(young.ann, 'anchors', ...words);
-    expect(said.code, said.err).toBe(0);
+      return come.every((name) => listed.includes(name));
+    };
+    await untilSeen(
+      3 * MINUTES,
+      () => `${come} to be listed; so are ${listed}`,
+      areListed,
+      LOOK_MS,
+    );
+    await young.well(young.ann, 'anchors', action, ...names);
     return untilGeneration(connection, generation);
+  }
+
+  async function runsKnown(): Promise<readonly string[]> {
+    const list = () => mesh.runLog.runs();
+    const runs = await untilDone(3 * MINUTES, () => 'the runs to be listed', list);
+    return runs.map(({ run }) => String(run));
   }
 
   const namesOf = (...daemons: readonly DaemonProcess[]) => daemons.map(({ name }) => name);
@@ -105,9 +113,9 @@ describe('the anchors of a cluster', () => {
       expect([own.code, own.err.includes('it stays one')]).toEqual([1, true]);
       const five = namesOf(ann, bob, dan, eve, fay);
       expect(await change(5, 'set', ...five)).toBe(5);
-      const members = await young.type(fay, 'members');
-      expect(members.out).toMatch(new RegExp(`${fay.name} +anchor `));
-      expect(members.out).toMatch(new RegExp(`${cid.name} +peer `));
+      const members = await young.well(fay, 'members');
+      expect(members).toMatch(new RegExp(`${fay.name} +anchor `));
+      expect(members).toMatch(new RegExp(`${cid.name} +peer `));
 
       // Everything is there five times: any two may go.
       await young.pullThePlug(dan);
@@ -115,16 +123,16 @@ describe('the anchors of a cluster', () => {
       expect((await run.untilEnd(5 * MINUTES)).state, run.told()).toBe('succeeded');
       expect(run.violations()).toEqual([]);
       expect(done()).toBe(TASKS);
-      const told = await young.type(ann, 'anchors');
-      expect(told.out).toContain('survives no further loss');
-      expect(told.out).toContain(`podmesh anchors replace ${dan.name} NEW`);
+      const told = await young.well(ann, 'anchors');
+      expect(told).toContain('survives no further loss');
+      expect(told).toContain(`podmesh anchors replace ${dan.name} NEW`);
       expect(await change(6, 'set', ...namesOf(ann, eve, fay))).toBe(3);
 
       // And those who are left really carry it: without another of them they have to agree.
       await young.pullThePlug(fay);
       const after = await publish(sleepers(3));
       expect((await after.untilEnd()).state, after.told()).toBe('succeeded');
-      expect((await mesh.runLog.runs()).map(({ run: id }) => id)).toContain(run.run);
+      expect(await runsKnown()).toContain(run.run);
     },
     15 * MINUTES,
   );
@@ -143,9 +151,11 @@ describe('the anchors of a cluster', () => {
         const before = await recordOf(connection);
         await restart(ann, step);
         const killed = ann.end();
-        const said = await young.type(ann, 'anchors', 'replace', goes.name, comes.name);
-        expect(said.code).not.toBe(0);
-        expect((await killed).signal, step).toBe('SIGKILL');
+        const words = ['replace', goes.name, comes.name];
+        const said = await young.answer(ann, 'anchors', ...words);
+        expect(said.code, said.out + said.err).not.toBe(0);
+        const death = await within(3 * MINUTES, () => `a death; ${said.out}${said.err}`, killed);
+        expect(death.signal, step).toBe('SIGKILL');
         await restart(ann, '');
 
         expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
@@ -162,12 +172,11 @@ describe('the anchors of a cluster', () => {
         if (wanted === comes) [goes, comes] = [comes, goes];
       }
       // Whoever came and went is free to come again, and the mesh survives the loss of one.
-      const last = await young.type(ann, 'anchors', 'replace', goes.name, comes.name);
-      expect(last.code, last.err).toBe(0);
+      await young.well(ann, 'anchors', 'replace', goes.name, comes.name);
       await young.pullThePlug(bob);
       const run = await publish(sleepers(2));
       expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
-      const runs = (await mesh.runLog.runs()).map(({ run: id }) => String(id));
+      const runs = await runsKnown();
       for (const one of known) expect(runs).toContain(one);
     },
     20 * MINUTES,
@@ -195,16 +204,10 @@ const isIn = (
   daemons.every(({ name }) => anchors.some(({ peer }) => peer === name));
 
 async function recordOf(connection: MeshConnection) {
-  const book = new AnchorBook(connection);
-  let record = await book.read().catch(() => undefined);
-  await untilSeen(
-    3 * MINUTES,
-    () => 'the record of anchors',
-    async () => {
-      record ??= await book.read().catch(() => undefined);
-      return record !== undefined;
-    },
-  );
-  if (record === undefined) throw new Error('no record');
-  return record;
+  const read = async () => {
+    const record = await new AnchorBook(connection).read();
+    if (record === undefined) throw new Error('no record');
+    return record;
+  };
+  return untilDone(3 * MINUTES, () => 'the record of anchors', read);
 }

@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
 import { ATTEMPT_STEPS, type AttemptStep } from '@podmesh/daemon';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { processesOf, untilNoTraces } from '../../process-kit/attempt-traces.ts';
+import { untilNoProcesses, untilNoTraces } from '../../process-kit/attempt-traces.ts';
 import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
 import { DaemonProcess } from '../../process-kit/daemon-process.ts';
+import { Ending } from '../../process-kit/ending.ts';
 import { ProcessMesh } from '../../process-kit/process-mesh.ts';
 import { within } from '../../process-kit/within.ts';
 
 const MINUTES = 60_000;
 /** Whoever drives the run may be killed first, at its own step, and the next one, too. */
-const KILLED_MS = 180_000;
+const KILLED_MS = 300_000;
 
 /** From here on the container of the first attempt is there, and the next daemon goes on with it. */
 const ADOPTED_FROM: AttemptStep = 'container-started';
@@ -66,7 +67,10 @@ describe.each(['podman', 'crun'] as const)('a daemon in the lane %s', (runtime) 
         ...(nats === undefined ? {} : { nats }),
         words: ['--runtime', runtime, ...words],
       });
-      try {
+      const ending = new Ending();
+      ending.defer(() => second.endPodmanService());
+      ending.defer(() => second.stop());
+      await ending.after(async () => {
         await second.start();
         expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
         expect(run.violations()).toEqual([]);
@@ -81,12 +85,9 @@ describe.each(['podman', 'crun'] as const)('a daemon in the lane %s', (runtime) 
         }
         if (isAtOrAfter(step, SETTLED_FROM)) expect(run.of('attempt-lost')).toEqual([]);
         await untilNoTraces(home, name);
-      } finally {
-        await second.stop();
-        await second.endPodmanService();
-      }
-      expect(await processesOf(home)).toEqual([]);
+      });
+      await untilNoProcesses(home);
     },
-    8 * MINUTES,
+    12 * MINUTES,
   );
 });

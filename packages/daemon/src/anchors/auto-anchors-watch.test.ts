@@ -1,5 +1,6 @@
 import { type AnchorRecord, type Clock, type PeerEntry, peerId } from '@podmesh/core';
 import { samplePeer, VirtualClock } from '@podmesh/testkit';
+import type { Logger } from 'pino';
 import { expect, it } from 'vitest';
 import { silent } from '../daemon.test-kit.ts';
 import { AutoAnchorsWatch } from './auto-anchors-watch.ts';
@@ -42,14 +43,17 @@ function newWatch(...there: readonly string[]) {
     there,
     answering: ['ann-server'] as readonly string[] | undefined,
     refusal: undefined as string | undefined,
+    trouble: new Error('nobody answers'),
   };
+  const told: string[] = [];
+  const logger = { ...silent, warn: ({ err }: { err: Error }) => told.push(err.message) };
   const asked: string[] = [];
   const watch = new AutoAnchorsWatch({
     self: peerId('ann'),
     peers: { list: async () => mesh.there.map(peer) },
     record: () => mesh.record,
     answering: async () => {
-      if (mesh.answering === undefined) throw new Error('nobody answers');
+      if (mesh.answering === undefined) throw mesh.trouble;
       return mesh.answering;
     },
     change: (wanted) => {
@@ -57,14 +61,14 @@ function newWatch(...there: readonly string[]) {
       if (mesh.refusal !== undefined) throw new Error(mesh.refusal);
     },
     clock: clockOf(time),
-    logger: silent,
+    logger: logger as unknown as Logger,
     patience: PATIENCE,
   });
   watch.start();
   const pass = async (ms: number) => {
     await time.run(time.nowMs() + ms);
   };
-  return { mesh, asked, pass, watch };
+  return { mesh, asked, told, pass, watch };
 }
 
 it('makes three of one, and one more try takes as long again', async () => {
@@ -105,5 +109,24 @@ it('does nothing while this peer carries nothing', async () => {
   mesh.record = undefined;
   await pass(10 * PATIENCE.steadyMs);
   expect(asked).toEqual([]);
+  await watch.stop();
+});
+
+it('says why it cannot look, once for each kind of trouble', async () => {
+  const { mesh, told, pass, watch } = newWatch('ann', 'bob', 'dan');
+  mesh.record = record('ann', 'bob', 'cid');
+  mesh.answering = undefined;
+  await pass(PATIENCE.silentMs);
+  expect(told).toEqual(['nobody answers']);
+  mesh.trouble = new TypeError('no leader');
+  await pass(PATIENCE.silentMs);
+  expect(told.slice(1)).toEqual(['no leader']);
+  mesh.answering = ['ann-server', 'bob-server', 'cid-server'];
+  await pass(PATIENCE.steadyMs);
+  expect(told).toHaveLength(2);
+  // It was over in between.
+  mesh.answering = undefined;
+  await pass(PATIENCE.silentMs);
+  expect(told.slice(2)).toEqual(['no leader']);
   await watch.stop();
 });

@@ -34,6 +34,8 @@ export class AutoAnchorsWatch {
   readonly #stop = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #memory: AutoAnchorsMemory | undefined;
+  /** Why the last look came to nothing. */
+  #trouble: string | undefined;
 
   constructor(parts: AutoAnchorsParts) {
     this.#parts = parts;
@@ -54,9 +56,26 @@ export class AutoAnchorsWatch {
     const { clock, patience = AUTO_ANCHORS_PATIENCE } = this.#parts;
     while (!signal.aborted) {
       await clock.sleep(patience.steadyMs / LOOKS, signal);
-      // While the mesh cannot tell, nothing is known; a long time of it is forgotten like a sleep.
-      if (!signal.aborted) await this.#look().catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        await this.#look();
+        this.#trouble = undefined;
+      } catch (error) {
+        // While the mesh cannot tell, nothing is known; a long time of it is forgotten like a sleep.
+        this.#tell(error);
+      }
     }
+  }
+
+  /** Once for each kind of trouble, until it is over: a look comes every few seconds. */
+  #tell(error: unknown): void {
+    const kind = error instanceof Error ? error.name : String(error);
+    if (kind === this.#trouble) return;
+    this.#trouble = kind;
+    this.#parts.logger.warn(
+      { err: error },
+      'cannot see whether other anchors are needed; --auto-anchors changes nothing until it can',
+    );
   }
 
   async #look(): Promise<void> {

@@ -5,10 +5,10 @@ import {
   newRequest,
   parseRenewalAnswer,
   RENEWAL,
-  RENEWAL_ENTRY,
   type Renewal,
   type RenewalRefusalKind,
   type RenewalRequest,
+  renewalIn,
 } from '@podmesh/authority';
 import { type Clock, peerId } from '@podmesh/core';
 import { openBox, publicKeyText } from '@podmesh/jetstream';
@@ -105,9 +105,7 @@ export class Renewals {
       return;
     }
     const box = openBox(answer.sealed, once, { run: RENEWAL, peer: peerId(self) });
-    const text = box?.get(RENEWAL_ENTRY);
-    if (text === undefined) throw new Error('the answer is not for this member');
-    await this.#take(JSON.parse(Buffer.from(text).toString('utf8')) as Renewal, wish);
+    await this.#take(renewalIn(box), wish);
   }
 
   async #wish(): Promise<Wish> {
