@@ -44,7 +44,7 @@ export function killOnceAt(step: AttemptStep, home: string): (reached: AttemptSt
  * ends itself, once at each.
  */
 export function killChangeAt(
-  change: 'move' | 'exchange' | 'gather',
+  change: 'move' | 'exchange' | 'gather' | 'rescue',
   env: NodeJS.ProcessEnv,
   home: string,
 ): (reached: string) => void {

@@ -7,6 +7,7 @@ export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
 export * from './anchors/gather-streams.ts';
 export * from './anchors/greet-server.ts';
+export * from './anchors/rescue-cluster.ts';
 export { areScaled, scaleStreams } from './anchors/scale-streams.ts';
 export { retireServer, untilLedByOthers, untilOnOthers } from './anchors/until-on-others.ts';
 export {

@@ -50,16 +50,24 @@ describe('several anchors', () => {
     };
     await untilSeen(3 * MINUTES, () => `three anchors; ${said}`, isMoved, LOOK_MS);
     await untilAnchors(3);
+    // This client hears of it a moment later, and is lost with the only one that it knows until then.
+    const knows = () => `${connection.address.servers}`;
+    const isTold = () => connection.address.servers.length >= 3;
+    await untilSeen(MINUTES, () => `three servers, not ${knows()}`, isTold, LOOK_MS);
   }
 
   async function publish(graph: Graph): Promise<PublishedRun> {
     const run = newRunId();
+    let why: unknown;
     const isTaken = () =>
       putGraph(mesh, run, graph).then(
         () => true,
-        () => false,
+        (error: unknown) => {
+          why = error;
+          return false;
+        },
       );
-    await untilSeen(3 * MINUTES, () => `run ${run} to be taken`, isTaken, LOOK_MS);
+    await untilSeen(3 * MINUTES, () => `run ${run} to be taken; ${why}`, isTaken, LOOK_MS);
     const witness = () => young.peers.map(({ said }) => said.slice(-2_000)).join('\n');
     const published = PublishedRun.follow(mesh, run, witness);
     young.ending.defer(() => published.stop());

@@ -191,5 +191,7 @@ describe('what a mesh survives', () => {
     expect(two.ok).toBe(false);
     expect(two.found).toContain('1 of 3 anchors answer, 2 are needed: the mesh stands still');
     expect(two.repair).toContain('Bring one of them back');
+    expect(two.repair).toContain('podmesh anchors rescue --lost ann,bob');
+    expect(survivalOf(3, ['ann', 'bob'], false).repair).not.toContain('podmesh');
   });
 });

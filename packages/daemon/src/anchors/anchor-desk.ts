@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { AnchorExchange, type ExchangeStep } from './anchor-exchange.ts';
 import { AnchorGathering, type GatherStep } from './anchor-gathering.ts';
 import { AnchorMover, type MoveStep } from './anchor-mover.ts';
+import type { AnchorRescue } from './anchor-rescue.ts';
 import type { AnchorSeat } from './anchor-seat.ts';
 import { clusterQuestions } from './cluster-questions.ts';
 import { DismissedWatch } from './dismissed-watch.ts';
@@ -30,6 +31,7 @@ export interface AnchorDeskParts {
   readonly onStep: (step: MoveStep) => void;
   readonly onExchangeStep: (step: ExchangeStep) => void;
   readonly onGatherStep: (step: GatherStep) => void;
+  readonly rescue: AnchorRescue;
   /** What the mesh's record is now where another mesh than the record's is found in its place. */
   readonly supersededBy: (record: AnchorRecord) => Promise<AnchorRecord | undefined>;
   /** Of whoever holds the keys of the mesh; nobody else changes its anchors. */
@@ -230,6 +232,30 @@ export class AnchorDesk {
       } catch (error) {
         this.#lastMove = `failed: ${textOf(error)}`;
         logger.error({ err: error }, 'could not change the anchors');
+      }
+    });
+    return 'begun';
+  }
+
+  /** Begins to go on with what is here alone, since these are gone for good; throws a sentence when that may not be. */
+  async rescue(lost: readonly PeerId[]): Promise<'begun'> {
+    const { seat, rescue, logger } = this.#parts;
+    await rescue.refuse(lost);
+    // What is under way waits for those who are gone.
+    this.#exchange.interrupt();
+    this.#gathering.interrupt();
+    this.#begin(true, async () => {
+      try {
+        await this.#inTurn(async () => {
+          await rescue.begin(lost);
+          await rescue.finish();
+        });
+        await this.#gathering.tell();
+        this.#lastMove = 'done';
+        logger.warn({ generation: seat.record?.generation }, `goes on without ${lost.join(', ')}`);
+      } catch (error) {
+        this.#lastMove = `failed: ${textOf(error)}`;
+        logger.error({ err: error }, 'could not go on alone');
       }
     });
     return 'begun';

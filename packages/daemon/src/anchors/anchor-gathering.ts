@@ -43,6 +43,7 @@ const CONNECT_MS = 60_000;
  */
 export class AnchorGathering {
   readonly #parts: GatheringParts;
+  #interrupted = new AbortController();
 
   constructor(parts: GatheringParts) {
     this.#parts = parts;
@@ -59,6 +60,11 @@ export class AnchorGathering {
     );
   }
 
+  /** Ends the wait for others that are gone for good: what is here is going to be rescued. */
+  interrupt(): void {
+    this.#interrupted.abort();
+  }
+
   /** Resolves with how long nobody could store anything, in milliseconds. */
   async run(): Promise<number> {
     const { seat, connection, onStep, signal } = this.#parts;
@@ -66,6 +72,7 @@ export class AnchorGathering {
     if (at.kind !== 'open') throw new Error(`${seat.peer} carries no server (${at.kind})`);
     if (at.attempt !== undefined) throw new Error('an exchange of anchors is not finished yet');
     const { record } = at;
+    this.#interrupted = new AbortController();
     const self = record.anchors.find(({ peer }) => peer === seat.peer);
     if (self === undefined) throw new Error(`${seat.peer} is none of the anchors`);
     const { route: _, ...alone } = self;
@@ -92,6 +99,7 @@ export class AnchorGathering {
     const at = seat.seat;
     if (at.kind !== 'open') return;
     const { record } = at;
+    this.#interrupted = new AbortController();
     await this.#untilDone(async () => {
       await scaleStreams(connection, record.anchors.length >= 5 ? 5 : 3, signal);
       await connection.ensureLiveLog();
@@ -143,7 +151,8 @@ export class AnchorGathering {
   }
 
   async #untilDone(act: () => Promise<void>): Promise<void> {
-    const { signal, onTrouble } = this.#parts;
+    const { onTrouble } = this.#parts;
+    const signal = AbortSignal.any([this.#parts.signal, this.#interrupted.signal]);
     for (;;) {
       try {
         return await act();

@@ -75,6 +75,7 @@ export class AnchorSeat {
       await this.write({ kind: 'open', record, attempt: next });
     }
     if (this.#seat.kind === 'gathered') return this.standAlone();
+    if (this.#seat.kind === 'rescuing') return;
     const known = await this.#newest();
     // Whoever is none of them any more may have what the others do not have yet: that is asked later.
     if (known !== undefined) await this.confirm(known);
@@ -105,7 +106,8 @@ export class AnchorSeat {
   /** The server of the seat's record, where its clients look for it. */
   async serve(): Promise<void> {
     const seat = this.#seat;
-    if (seat.kind === 'closed') throw new Error('a closed server serves nobody');
+    if (seat.kind === 'closed' || seat.kind === 'rescuing')
+      throw new Error(`a ${seat.kind} server serves nobody`);
     if (seat.kind === 'gathered') return this.standAlone();
     const record = seat.kind === 'none' ? undefined : seat.record;
     const self = record?.anchors.find(({ peer }) => peer === this.peer);

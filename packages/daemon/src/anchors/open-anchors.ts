@@ -26,6 +26,7 @@ import type { StartedParts } from '../started-parts.ts';
 import { autoPatience, killChangeAt } from '../test-hooks.ts';
 import { AnchorDesk, type AnchorDeskParts } from './anchor-desk.ts';
 import { hostOf } from './anchor-place.ts';
+import { AnchorRescue } from './anchor-rescue.ts';
 import { anchorRoutes } from './anchor-routes.ts';
 import { AnchorSeat } from './anchor-seat.ts';
 import { AutoAnchorsWatch } from './auto-anchors-watch.ts';
@@ -57,8 +58,34 @@ export async function openSeat(parts: SeatParts, started: StartedParts): Promise
   });
   started.add('nats-server', () => seat.stop());
   await seat.start(isFirst);
+  const ending = new AbortController();
+  started.add('rescue of anchors', async () => ending.abort());
+  const rescue = newRescue({ seat, mesh, logger, home }, ending.signal);
+  // Nothing else can be done here before what was begun has come to its end.
+  if (seat.seat.kind === 'rescuing') await rescue.finish();
   if (seat.record !== undefined) await mesh.setAnchors(seat.record);
   return seat;
+}
+
+function newRescue(
+  {
+    seat,
+    mesh,
+    logger,
+    home,
+  }: Pick<SeatParts, 'mesh' | 'logger' | 'home'> & { readonly seat: AnchorSeat },
+  signal: AbortSignal,
+): AnchorRescue {
+  return new AnchorRescue({
+    seat,
+    systemAddress: () => memberAddress(mesh, ['system']),
+    onStep: (step) => {
+      logger.info({ step }, 'going on with what this machine has alone');
+      killChangeAt('rescue', process.env, home.path)(step);
+    },
+    onTrouble: (error) => logger.warn({ err: error }, 'cannot go on alone yet; trying again'),
+    signal,
+  });
 }
 
 const asAnchor = (mesh: MeshFolder) => () => memberAddress(mesh, ['anchor', 'peer']);
@@ -124,9 +151,12 @@ async function openDesk(
   },
 ): Promise<AnchorDesk> {
   const { mesh, ...more } = way;
+  const ending = new AbortController();
+  started.add('rescue of anchors', async () => ending.abort());
   const desk = new AnchorDesk({
     ...more,
     logger,
+    rescue: newRescue({ seat: way.seat, mesh, logger, home }, ending.signal),
     onStep: killChangeAt('move', process.env, home.path),
     onExchangeStep: killChangeAt('exchange', process.env, home.path),
     onGatherStep: killChangeAt('gather', process.env, home.path),

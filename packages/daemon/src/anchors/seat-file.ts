@@ -28,6 +28,8 @@ export type Seat =
    * now on, as the record says.
    */
   | { readonly kind: 'gathered'; readonly record: AnchorRecord; readonly store: string }
+  /** Most of its cluster is gone for good: what the server here has is made to be served alone, wholly or not at all. */
+  | { readonly kind: 'rescuing'; readonly record: AnchorRecord; readonly next: AnchorRecord }
   /** A server of the next generation runs here, of which nobody knows yet whether it will ever be the truth. */
   | {
       readonly kind: 'joining';
@@ -83,9 +85,10 @@ function parseSeat(text: string): Seat | undefined {
       const attempt = parseAnchorRecord(said.attempt);
       return attempt && { kind: 'open', record, attempt };
     }
-    case 'closed': {
+    case 'closed':
+    case 'rescuing': {
       const next = parseAnchorRecord(said.next);
-      return next && { kind: 'closed', record, next };
+      return next && { kind: said.kind, record, next };
     }
     case 'moved':
       return { kind: 'moved', record, from: Number(said.from) };

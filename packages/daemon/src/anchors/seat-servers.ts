@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -15,7 +16,8 @@ import {
 } from '@podmesh/jetstream';
 import { isLoopback, isWildcard } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
-import { hostOf, portOf } from './anchor-place.ts';
+import { listenAddress } from '../membership/listening.ts';
+import { hostOf, placeOf, portOf } from './anchor-place.ts';
 
 export interface SeatServersOptions {
   /** Folder of all servers of this home. */
@@ -35,6 +37,8 @@ export interface AnchorCredentials {
 }
 
 const SECRET = 'route.secret';
+const HELPER = 'rescue-helper';
+const LOOPBACK = '127.0.0.1';
 /** All that a server knows, in a folder of that name. */
 const STORE = 'jetstream';
 const ROLES = ['anchor', 'system'] as const;
@@ -42,15 +46,19 @@ const ROLES = ['anchor', 'system'] as const;
 /** The servers that one home can run: each has a folder of its own for ever, so that none ever changes what it is. */
 export class SeatServers {
   readonly #options: SeatServersOptions;
+  #listen: ServeAddress;
 
   constructor(options: SeatServersOptions) {
     this.#options = options;
+    this.#listen = options.listen;
   }
 
   /** The one that is alone, as it was from the beginning; `at`: where its clients look for it since it was another. */
   async alone(at?: string): Promise<EmbeddedNatsServer> {
-    const { folder, listen: said } = this.#options;
-    const listen = at === undefined ? said : { host: this.#bindAlone(at), port: portOf(at) };
+    const { folder } = this.#options;
+    if (at !== undefined) await this.#keepListening(at);
+    const { host, port } = this.#listen;
+    const listen = { host, port: at === undefined ? port : portOf(at) };
     return this.#server(folder, { listen, trusted: await this.#trusted() });
   }
 
@@ -86,15 +94,47 @@ export class SeatServers {
     });
   }
 
-  /** A wildcard, or an address that somebody named, holds for what it lets in, too. */
-  #bindAlone(at: string): string {
-    const { host } = this.#options.listen;
-    return isLoopback(host) ? hostOf(at) : host;
+  /** Clients look for it there after every restart; what somebody named already holds. */
+  async #keepListening(at: string): Promise<void> {
+    if (!isLoopback(this.#listen.host) || isLoopback(hostOf(at))) return;
+    const address = { host: hostOf(at), port: portOf(at) };
+    this.#listen = await listenAddress(this.#options.folder, address);
+  }
+
+  /**
+   * Those of a cluster most of which is gone, where nobody else reaches them: the one of this home, and a helper with nothing
+   * in it. Alone, a server would not agree with itself after a restart; both may be started again at any time.
+   */
+  async apart({ cluster = '' }: AnchorRecord, server: string) {
+    const { folder } = this.#options;
+    const [helperFolder, secret] = [join(folder, HELPER), randomBytes(32).toString('hex')];
+    const names = [server, HELPER];
+    const ports: { readonly client: number; readonly route: number }[] = [];
+    for (const _ of names) ports.push({ client: await freePort(), route: await freePort() });
+    const routes = ports.map(({ route }) => placeOf(LOOPBACK, route));
+    const trusted = await this.#trusted(this.folderOf(server));
+    return names.map((name, number) => {
+      const { client = 0, route = 0 } = ports[number] ?? {};
+      const advertise = placeOf(LOOPBACK, client);
+      const listen = { host: LOOPBACK, port: client };
+      const among = { cluster, listen: placeOf(LOOPBACK, route), routes, secret };
+      const directory = name === HELPER ? helperFolder : this.folderOf(name);
+      return this.#server(directory, {
+        listen,
+        trusted,
+        place: { name, advertise, cluster: among },
+      });
+    });
+  }
+
+  /** What the helper of a rescue had. */
+  async forgetHelper(): Promise<void> {
+    await this.#forgetFolder(join(this.#options.folder, HELPER));
   }
 
   /** Where a server listens that others find at this host. */
   bindHost(host: string): string {
-    const { listen } = this.#options;
+    const listen = this.#listen;
     return isWildcard(listen.host) && !isLoopback(host) ? listen.host : host;
   }
 

@@ -19,7 +19,7 @@ export async function supersededBy(
     others.map(async ({ client }) => {
       const greeting = await greetServer(client);
       if (greeting === undefined || greeting.cluster === record.cluster) return undefined;
-      return readAt({ ...(await address()), servers: [client] }).catch(() => undefined);
+      return readAt(client, address).catch(() => undefined);
     }),
   );
   return found
@@ -28,7 +28,11 @@ export async function supersededBy(
     .sort((a, b) => b.generation - a.generation)[0];
 }
 
-async function readAt(url: MeshAddress): Promise<AnchorRecord | undefined> {
+async function readAt(
+  client: string,
+  address: () => Promise<MeshAddress>,
+): Promise<AnchorRecord | undefined> {
+  const url = { ...(await address()), servers: [client] };
   const connection = await connectMesh({ url, name: 'podmesh-anchors', timeoutMs: CONNECT_MS });
   return new AnchorBook(connection).read().finally(() => connection.close());
 }
