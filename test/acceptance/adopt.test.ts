@@ -44,9 +44,9 @@ describe('a daemon that was killed while its container ran', () => {
   beforeAll(async () => {
     cluster = await ProcessMesh.start();
     ann = await cluster.addPeer('ann');
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   it(
     'adopts the container and ends attempt 1 with its whole log',
@@ -63,7 +63,7 @@ describe('a daemon that was killed while its container ran', () => {
       expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
       await expectOneAttempt(cluster, run, started);
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 
   it(
@@ -80,7 +80,7 @@ describe('a daemon that was killed while its container ran', () => {
       expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
       await expectOneAttempt(cluster, run, started);
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 
   it(
@@ -116,7 +116,7 @@ describe('a daemon that was killed while its container ran', () => {
         await removeContainers({ peer: ann.name });
       }
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 });
 
@@ -141,9 +141,9 @@ describe('a daemon of one core that was killed while a task waited for its sub-t
   beforeAll(async () => {
     cluster = await ProcessMesh.start();
     ann = await cluster.addPeer('ann', { cores: 1 });
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   it(
     'adopts both, and the core of the one that waits is for others again',
@@ -166,7 +166,7 @@ describe('a daemon of one core that was killed while a task waited for its sub-t
       expect(started).toEqual(['parent 1', 'parent--first 1', 'parent--second 1']);
       expect(run.violations()).toEqual([]);
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 });
 

@@ -24,7 +24,7 @@ describe('a mesh that one machine carries', () => {
   beforeEach(() => {
     young = new YoungMesh();
   });
-  afterEach(() => young.ending.end(), 3 * MINUTES);
+  afterEach(() => young.ending.end(), 8 * MINUTES);
 
   it(
     'goes over to three while a run goes on, and survives the first one',
@@ -63,6 +63,6 @@ describe('a mesh that one machine carries', () => {
       expect(run.violations()).toEqual([]);
       expect(done()).toBe(TASKS);
     },
-    6 * MINUTES,
+    12 * MINUTES,
   );
 });

@@ -32,9 +32,9 @@ describe('a large output of one peer that another reads', () => {
       cluster.addPeer('shy', { words: [...placed('shy'), '--serve', 'none'] }),
       cluster.addPeer('bob', { words: placed('bob'), env: NOTES_TRANSFERS }),
     ]);
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   it(
     'comes straight from there',
@@ -45,7 +45,7 @@ describe('a large output of one peer that another reads', () => {
         { msg: GOT, directBytes: LARGE_BYTES, relayedBytes: 0, from: [ann.name] },
       ]);
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -57,7 +57,7 @@ describe('a large output of one peer that another reads', () => {
         { msg: GOT, directBytes: 0, relayedBytes: LARGE_BYTES, from: [shy.name] },
       ]);
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -79,7 +79,7 @@ describe('a large output of one peer that another reads', () => {
       expect(noted?.relayedBytes).toBeGreaterThan(0);
       expect(noted?.relayedBytes).toBeLessThan(LARGE_BYTES);
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it('may be fetched by who reads the directory, and its key is shown to nobody else', async () => {

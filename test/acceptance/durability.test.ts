@@ -45,9 +45,9 @@ describe('outputs of a run', () => {
   beforeAll(async () => {
     cluster = await ProcessMesh.start();
     ann = await cluster.addPeer('ann', apart('ann'));
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   /** What a user without a daemon gets, as a digest; with what the command said instead where it failed. */
   async function got(run: PublishedRun, output: string): Promise<string> {
@@ -74,7 +74,7 @@ describe('outputs of a run', () => {
       const shown = await user.run('show', run.run);
       expect(shown.out).toContain('1 copy only: no other peer is in the mesh');
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -94,7 +94,7 @@ describe('outputs of a run', () => {
 
       // Nothing but room on the disk decides over them any more.
       const held = join(bob.options.home, 'store', 'held');
-      await expect.poll(() => readdir(held), { timeout: 30_000 }).toEqual([]);
+      await expect.poll(() => readdir(held), { timeout: 4 * MINUTES }).toEqual([]);
       await ann.kill();
       await ann.endPodmanService();
       await removeFolder(ann.options.home);
@@ -108,6 +108,6 @@ describe('outputs of a run', () => {
       expect(`sha256:${createHash('sha256').update(copied).digest('hex')}`).toBe(small);
       expect((await readFile(join(cluster.folder, 'got-large'))).length).toBe(LARGE_BYTES);
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 });

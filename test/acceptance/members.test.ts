@@ -30,9 +30,9 @@ describe('a mesh whose members have credentials', () => {
     second = peer('second', founder.nats);
     await second.start();
     cli = new CommandLine(founder.options.home, folder);
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => ending.end(), 2 * MINUTES);
+  afterAll(() => ending.end(), 8 * MINUTES);
 
   function peer(name: string, nats?: string): DaemonProcess {
     const daemon = new DaemonProcess({
@@ -54,7 +54,7 @@ describe('a mesh whose members have credentials', () => {
     await writeFile(join(folder, file), JSON.stringify({ version: 1, jobs: complete }));
     const said = await cli.run('run', file);
     expect(said.code, said.out + said.err).toBe(0);
-    return JSON.parse((await cli.run('show', 'last', '--json')).out) as RunRecord;
+    return JSON.parse(await cli.well('show', 'last', '--json')) as RunRecord;
   }
 
   it(
@@ -76,17 +76,17 @@ describe('a mesh whose members have credentials', () => {
       ]);
       const peers = new Set(tasks.flatMap(({ attempts }) => attempts.map((one) => one.peer)));
       expect([...peers].sort()).toEqual([founder.name, second.name].sort());
-      expect((await cli.run('get', 'last/after/n', '-o', '-')).out.trim()).toBe('8');
+      expect((await cli.well('get', 'last/after/n', '-o', '-')).trim()).toBe('8');
       for (let n = 0; n < 8; n++) {
         const got = await cli.run('get', `last/many:${n}/big`, '-o', `big-${n}`);
         expect(got.code, got.err).toBe(0);
       }
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it('lists the peers to the person, and to nobody without credentials', async () => {
-    const peers = JSON.parse((await cli.run('peers', '--json')).out) as { peer: string }[];
+    const peers = JSON.parse(await cli.well('peers', '--json')) as { peer: string }[];
     expect(peers.map((one) => one.peer).sort()).toEqual([founder.name, second.name].sort());
     const [server = ''] = (await placeOf(founder)).servers;
     const stranger = await cli.run('peers', '--nats', `nats://${server}`);
@@ -114,7 +114,7 @@ describe('a mesh whose members have credentials', () => {
         expect(words + env).not.toMatch(SECRET);
       }
     },
-    2 * MINUTES,
+    8 * MINUTES,
   );
 
   it('listens on loopback only', async () => {
@@ -146,7 +146,7 @@ describe('a mesh whose members have credentials', () => {
       const { tasks } = await run('alone', [{ id: 'alone', command: ['true'] }]);
       expect(tasks[0]?.attempts.at(-1)?.peer).toBe(founder.name);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   async function placeOf({ options }: DaemonProcess) {

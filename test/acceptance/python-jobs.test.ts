@@ -27,9 +27,9 @@ describe('Python jobs on a machine of its own', () => {
   beforeAll(async () => {
     machine = await OwnMachine.start();
     ({ folder, cli } = machine);
-  }, 2 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => machine.stop(), 2 * MINUTES);
+  afterAll(() => machine.stop(), 8 * MINUTES);
 
   async function publish(...jobs: readonly object[]): Promise<Said> {
     return machine.publish({ jobs });
@@ -65,10 +65,10 @@ describe('Python jobs on a machine of its own', () => {
         result: { squares: [0, 1, 4, 9], id: 'squares' },
         system_info: { job_id: 'squares', gpu_device: null },
       });
-      expect((await cli.run('logs', 'last/squares')).out).toContain('{"not": "the result"}');
+      expect(await cli.well('logs', 'last/squares')).toContain('{"not": "the result"}');
       expect((await publish(job)).out).toContain('1 from the cache');
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -89,13 +89,13 @@ describe('Python jobs on a machine of its own', () => {
         error: 'these numbers\ndo not add up',
       });
       expect(kept.traceback).toContain('File "/job/main.py", line 2, in main');
-      const shown = (await cli.run('show', 'last')).out;
+      const shown = await cli.well('show', 'last');
       expect(shown).toContain('exit: ValueError: these numbers do not add up');
-      const explained = (await cli.run('explain', 'last/sums')).out;
+      const explained = await cli.well('explain', 'last/sums');
       expect(explained).toContain('ValueError: these numbers do not add up');
       expect(explained).toContain('/sums/result');
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -108,9 +108,9 @@ describe('Python jobs on a machine of its own', () => {
       expect(code).toBe(1);
       expect(out).toContain('MissingMainFunction: main.py defines no function main()');
       expect(out).toContain('UnserialisableResult: main() returned what is not JSON');
-      expect((await cli.run('explain', 'last/none')).out).toContain('Define main() in main.py');
+      expect(await cli.well('explain', 'last/none')).toContain('Define main() in main.py');
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it('are refused with all that is wrong with their files, before anything starts', async () => {
@@ -118,7 +118,7 @@ describe('Python jobs on a machine of its own', () => {
     const evil = makeZip([{ name: 'main.py' }, { name: '../../evil.py' }]);
     await writeFile(join(folder, 'evil.zip'), evil);
     await writeFile(join(folder, 'empty.zip'), makeZip([{ name: 'code/main.py' }]));
-    const before = (await cli.run('ps', '--json')).out;
+    const before = await cli.well('ps', '--json');
     const { code, err } = await publish(
       { job: { python: 'broken.zip' } },
       { job: { python: 'evil.zip' } },
@@ -132,7 +132,7 @@ describe('Python jobs on a machine of its own', () => {
     expect(err).toMatch(/jobs\[2\]\.job\.python: there is no main\.py at the top/);
     expect(err).toMatch(/jobs\[3\]\.job\.python: there is no .*nowhere\.zip/);
     expect(err).toMatch(/jobs\[4\]\.job\.requirements: there is no .*nowhere\.txt/);
-    expect((await cli.run('ps', '--json')).out).toBe(before);
+    expect(await cli.well('ps', '--json')).toBe(before);
   });
 
   it(
@@ -161,7 +161,7 @@ describe('Python jobs on a machine of its own', () => {
       expect(await resultOf('other')).toMatchObject({ result: 43 });
       expect((await record()).tasks.map(({ cached }) => cached)).toEqual([true, false, true]);
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -174,7 +174,7 @@ describe('Python jobs on a machine of its own', () => {
       expect(out).toContain('nosuchthing');
       expect((await record()).tasks[0]).toMatchObject({ state: 'skipped' });
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -195,6 +195,6 @@ describe('Python jobs on a machine of its own', () => {
       const { out: log } = await cli.run('logs', 'last/count:3');
       expect(log).toContain('count:3 counted');
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 });

@@ -74,9 +74,9 @@ describe('stores that people have, and secrets', () => {
     bucket = join(directory, BUCKET);
     keyFile = join(directory, 'key.pem');
     await writeFile(keyFile, KEY_FILE);
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => ending.end(), 3 * MINUTES);
+  afterAll(() => ending.end(), 8 * MINUTES);
 
   const heading = () => ({
     version: 1,
@@ -160,7 +160,7 @@ describe('stores that people have, and secrets', () => {
       const both = await cli.run('get', 'last/reader/both', '--output', '-');
       expect(both.out).toBe('a\nx\n');
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -199,7 +199,7 @@ describe('stores that people have, and secrets', () => {
       expect(logs.out + logs.err).toContain('errs ***');
       await expectNowhere(record.run, [logs.out, logs.err, err, JSON.stringify(record)]);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   async function expectNowhere(run: string, texts: readonly string[]): Promise<void> {
@@ -244,7 +244,7 @@ describe('stores that people have, and secrets', () => {
         `s3://${BUCKET}/not-there answered 404 NoSuchKey`,
       );
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -264,7 +264,7 @@ describe('stores that people have, and secrets', () => {
       expect(again.code, again.err).toBe(0);
       expect(await readdir(bucket)).toContain(stored);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -296,7 +296,7 @@ describe('stores that people have, and secrets', () => {
         `${sha256(TOKEN)}  -\n`,
       );
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 });
 

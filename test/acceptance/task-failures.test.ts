@@ -21,12 +21,12 @@ describe('a daemon with four cores', () => {
   beforeAll(async () => {
     cluster = await ProcessMesh.start();
     await cluster.addPeer('four', { cores: CORES });
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
   // Tasks of a test that failed must not take the cores of the next one.
   afterEach(() => cluster.cancelRuns());
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   /** Runs one job that has to fail, and tells how its last attempt did. */
   async function failureOf(job: object) {
@@ -49,7 +49,7 @@ describe('a daemon with four cores', () => {
       expect(failure.kind, failure.message).toBe('image-unavailable');
       expect(failure.message).toContain(image);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -60,7 +60,7 @@ describe('a daemon with four cores', () => {
       expect(failure.kind, failure.message).toBe('input-missing');
       expect(failure.message).toContain(digest);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -71,7 +71,7 @@ describe('a daemon with four cores', () => {
       expect(failure.kind, failure.message).toBe('timeout');
       expect(failure.exit).toMatchObject({ signal: 'SIGKILL' });
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -83,7 +83,7 @@ describe('a daemon with four cores', () => {
       expect(Buffer.byteLength(failure.stderrTail ?? '')).toBe(STDERR_TAIL_BYTES_MAX);
       expect(failure.stderrTail?.endsWith('\n99999\n100000\n')).toBe(true);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -108,7 +108,7 @@ describe('a daemon with four cores', () => {
       expect(Math.max(...coresInUse(run, () => 1))).toBe(CORES);
       await untilGone({ run: run.run });
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -127,7 +127,7 @@ describe('a daemon with four cores', () => {
       expect(run.violations()).toEqual([]);
       expect(Math.max(...coresInUse(run, coresOf(graph)))).toBe(CORES);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -147,7 +147,7 @@ describe('a daemon with four cores', () => {
       expect(run.violations()).toEqual([]);
       await untilGone({ run: run.run });
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 });
 

@@ -1,15 +1,16 @@
 import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { RunRecord } from '@podmesh/core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { OwnMachine } from '../process-kit/own-machine.ts';
+import { untilSeen } from '../process-kit/within.ts';
 
 const MINUTES = 60_000;
+const LOOK_MS = 500;
 const SDK = fileURLToPath(new URL('../../packages/sdk-python/podmesh.py', import.meta.url));
 /** Runs until its peer was away and is back, which a connection to it tells. */
 const UNTIL_BACK = `
-import socket
+import socket, time
 def dial():
     held = socket.socket(socket.AF_UNIX)
     held.connect("/run/podmesh.sock")
@@ -24,7 +25,7 @@ while True:
         dial()
         break
     except OSError:
-        pass
+        time.sleep(0.1)
 `;
 const MAIN = `
 import podmesh
@@ -40,9 +41,9 @@ beforeAll(async () => {
   machine = await OwnMachine.start();
   await cp(SDK, join(machine.folder, 'podmesh.py'));
   await writeFile(join(machine.folder, 'main.py'), MAIN);
-}, 2 * MINUTES);
+}, 8 * MINUTES);
 
-afterAll(() => machine.stop(), 2 * MINUTES);
+afterAll(() => machine.stop(), 8 * MINUTES);
 
 it(
   'a task that waits in either lane goes on when its daemon was killed and is back',
@@ -55,10 +56,14 @@ it(
       outputs: { printed: 'fd:1' },
       needs: { cpus: 0.5, memory: '64MiB' },
     }));
-    expect((await machine.publish({ jobs }, '--detach')).code).toBe(0);
-    const isRunning = (record: RunRecord) =>
-      record.tasks.filter(({ state }) => state === 'running').length === 4;
-    while (!isRunning(await machine.record()));
+    const published = await machine.publish({ jobs }, '--detach');
+    expect(published.code, published.err).toBe(0);
+    let states: readonly string[] = [];
+    const areRunning = async (): Promise<boolean> => {
+      states = (await machine.record()).tasks.map(({ task, state }) => `${task} ${state}`);
+      return states.filter((one) => one.endsWith(' running')).length === 4;
+    };
+    await untilSeen(4 * MINUTES, () => `four tasks to run: ${states}`, areRunning, LOOK_MS);
     process.kill((await machine.daemon()).pid, 'SIGKILL');
     await machine.up();
     const { code, out, err } = await machine.cli.run('wait', 'last');
@@ -66,9 +71,9 @@ it(
     const { tasks } = await machine.record();
     expect(tasks.map(({ attempts }) => attempts.length)).toEqual([1, 1, 1, 1]);
     for (const lane of ['crun', 'podman']) {
-      const printed = await machine.cli.run('get', `last/${lane}/printed`, '-o', '-');
-      expect(printed.out).toBe('1 succeeded\n');
+      const printed = await machine.cli.well('get', `last/${lane}/printed`, '-o', '-');
+      expect(printed).toBe('1 succeeded\n');
     }
   },
-  3 * MINUTES,
+  15 * MINUTES,
 );

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 const CGROUPS = '/sys/fs/cgroup';
 /** How deep below the root of cgroups those of attempts are looked for. */
 const DEPTH_MAX = 4;
-const COMMAND_MS = 30_000;
+const COMMAND_MS = 240_000;
 
 /** Every process in the network of this one, but for itself: all that a machine runs outside of containers. */
 export async function processesBeside(pid: number): Promise<readonly number[]> {

@@ -5,8 +5,8 @@ import { promisify } from 'node:util';
 import type { Leaf } from '../process-kit/hub-network.ts';
 import { within } from '../process-kit/within.ts';
 
-const COMMAND_MS = 30_000;
-const ANSWER_MS = 60_000;
+const COMMAND_MS = 240_000;
+const ANSWER_MS = 240_000;
 /** Room for a peer to claim tasks, all of it in memory once it is used. */
 const ROOM_BYTES = 4 * 2 ** 30;
 const FILL_TRIES = 50;

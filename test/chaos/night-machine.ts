@@ -101,14 +101,13 @@ export class NightMachine {
     await signalBeside(this.leaf.pid, 'SIGCONT');
   }
 
-  /** The words of a command that has to go well here. */
+  /** The words of a command that has to go well here, typed again while leaders are elected. */
   async well(...words: readonly string[]): Promise<string> {
-    const { code, out, err } = await this.run(...words);
-    if (code !== 0)
-      throw new Error(
-        `podmesh ${words.join(' ')} on ${this.name} ended with ${code}: ${out}${err}`,
-      );
-    return out.trim();
+    try {
+      return (await this.cli.well(...words)).trim();
+    } catch (error) {
+      throw new Error(`on ${this.name}: ${error}`, { cause: error });
+    }
   }
 
   run(...words: readonly string[]): Promise<Said> {

@@ -22,8 +22,8 @@ interface HealthAnswer {
   readonly data: { readonly status: string };
 }
 
-const CONNECT_MS = 120_000;
-const HEALTHY_MS = 120_000;
+const CONNECT_MS = 300_000;
+const HEALTHY_MS = 300_000;
 const LOOK_MS = 250;
 const ANSWER_MS = 1_000;
 const HEALTH = '$SYS.REQ.SERVER.PING.HEALTHZ';

@@ -20,7 +20,7 @@ import { within } from '../process-kit/within.ts';
 import type { NightMachine } from './night-machine.ts';
 import type { NightStorm } from './night-storm.ts';
 
-const REST_MS = 90_000;
+const REST_MS = 300_000;
 const LOOK_MS = 300;
 /** A claim may end so long after its peer went, and an election so long after its server. */
 const AFTERMATH_MS = 2 * LEASE_MS + 15_000;

@@ -29,7 +29,7 @@ describe.skipIf(problem !== undefined)('a night', () => {
   afterEach(async () => {
     await night?.stop();
     night = undefined;
-  }, 5 * MINUTES);
+  }, 10 * MINUTES);
 
   async function liveOne(ofSeed: string): Promise<void> {
     const mesh = await NightMesh.start();

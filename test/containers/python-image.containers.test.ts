@@ -44,7 +44,7 @@ describe('the runner in the Python image', () => {
     const words = ['run', '--rm', '--network=none', '--cap-drop=all', '--env=JOB_ID=the-task'];
     const all = [...words, ...binds.map((bind) => `--volume=${bind}`), IMAGE, ...command];
     return new Promise((resolve) => {
-      execFile(PODMAN, all, { timeout: MINUTES }, (error, out, err) => {
+      execFile(PODMAN, all, { timeout: 5 * MINUTES }, (error, out, err) => {
         resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
       });
     });
@@ -155,7 +155,7 @@ describe('the runner in the Python image', () => {
       const { record } = await runProgram(main('import tinything; return tinything.VALUE'), layer);
       expect(record.result).toBe(42);
     },
-    MINUTES,
+    8 * MINUTES,
   );
 
   it('says what pip could not find', async () => {

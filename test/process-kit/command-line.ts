@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { untilSeen } from './within.ts';
 
@@ -39,6 +39,15 @@ export class CommandLine {
     return this.feed('', ...words);
   }
 
+  /** For who reads what it says as it comes. */
+  start(...words: readonly string[]): ChildProcessWithoutNullStreams {
+    const own = { PODMESH_HOME: this.#home, PODMESH_NATS: '' };
+    const env = { ...process.env, ...own, ...this.#env };
+    const all = [...this.#under, process.execPath, PROGRAM, ...words];
+    const [program = '', ...rest] = all;
+    return spawn(program, rest, { cwd: this.#directory, env });
+  }
+
   /** As whoever types the same again for as long as nobody answers. */
   async untilAnswered(...words: readonly string[]): Promise<Said> {
     let said = await this.run(...words);
@@ -61,11 +70,7 @@ export class CommandLine {
   /** With this text on standard input. */
   feed(input: string, ...words: readonly string[]): Promise<Said> {
     return new Promise((resolve, reject) => {
-      const own = { PODMESH_HOME: this.#home, PODMESH_NATS: '' };
-      const env = { ...process.env, ...own, ...this.#env };
-      const all = [...this.#under, process.execPath, PROGRAM, ...words];
-      const [program = '', ...rest] = all;
-      const child = spawn(program, rest, { cwd: this.#directory, env });
+      const child = this.start(...words);
       let out = '';
       let err = '';
       child.stdout.on('data', (piece: Buffer) => {

@@ -49,7 +49,7 @@ export class OwnMachine {
 
   /** Of the last run. */
   async record(): Promise<RunRecord> {
-    return JSON.parse((await this.cli.run('show', 'last', '--json')).out) as RunRecord;
+    return JSON.parse(await this.cli.well('show', 'last', '--json')) as RunRecord;
   }
 
   /** What the running daemon says of itself. */

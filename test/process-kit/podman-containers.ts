@@ -10,6 +10,8 @@ const COMMAND_MS = 300_000;
 const GONE_MS = 240_000;
 /** Asking costs the machine that is waited for. */
 const LOOK_MS = 100;
+const END_MS = 300_000;
+const OPENED_AGAIN_MS = 500;
 const REMOVE_TRIES = 5;
 
 /** A container as Podman itself tells: the judge that is no part of podmesh. */
@@ -77,6 +79,26 @@ export const awaitGate = (gate: Gate): string => `until [ "$${gate}" ]; do sleep
 /** By a signal: `podman exec` fails when the container ends before its own clean-up does. */
 export async function openGate(container: string, gate: Gate): Promise<void> {
   await podman('kill', '--signal', SIGNAL_OF[gate], container);
+}
+
+/** Opens the last gate of all that are meant, whenever they come to it, until that has ended. */
+export async function letEnd<T>(whose: Whose, ending: Promise<T>): Promise<T> {
+  let over = false;
+  const note = (): void => {
+    over = true;
+  };
+  ending.then(note, note);
+  let seen: readonly FoundContainer[] = [];
+  const isOver = async (): Promise<boolean> => {
+    seen = await findContainers(whose);
+    // One may end meanwhile.
+    for (const { id, state } of seen)
+      if (state === 'running') await openGate(id, 'last').catch(() => undefined);
+    return over;
+  };
+  const what = () => `the end of what waits at gates; there are ${JSON.stringify(seen)}`;
+  await untilSeen(END_MS, what, isOver, OPENED_AGAIN_MS);
+  return ending;
 }
 
 /** Its standard output. Throws with what Podman said. */

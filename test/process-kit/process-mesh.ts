@@ -98,6 +98,11 @@ export class ProcessMesh {
     return daemon;
   }
 
+  /** Whoever was added, also those that were killed since. */
+  get peers(): readonly DaemonProcess[] {
+    return this.#peers;
+  }
+
   async publish(graph: Graph): Promise<PublishedRun> {
     const run = await PublishedRun.publish(this.mesh, graph, () => this.#told());
     this.#runs.push(run);

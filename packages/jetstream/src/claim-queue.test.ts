@@ -43,7 +43,7 @@ async function take(
   from: JetStreamOfferQueue,
   inLane: number,
   limit = 1,
-  waitMs = 10_000,
+  waitMs = 60_000,
   signal = never,
 ): Promise<Claimed<Offer>[]> {
   const all: Claimed<Offer>[] = [];
@@ -131,7 +131,7 @@ test('what arrives while a pull is aborted, or is left unread, comes back at onc
 
 test('many pulls of one lane wait side by side', async () => {
   const run = freshRun();
-  const pulls = Array.from({ length: 200 }, () => take(steady, 6, 1, 10_000));
+  const pulls = Array.from({ length: 200 }, () => take(steady, 6, 1, 60_000));
   await steady.openLane(lane(6));
   await steadyRival.publish(Array.from({ length: 200 }, (_, i) => offer(run, task(i), lane(6))));
   const got = (await Promise.all(pulls)).flat();
@@ -175,11 +175,12 @@ test('a lane is known, and its queue ready, when its change is told', async () =
 });
 
 test('keeps one drive per run, waiting or claimed', async () => {
-  const drives = new JetStreamDriveQueue(mesh, { leaseMs: LEASE_MS });
+  const drives = new JetStreamDriveQueue(mesh, { leaseMs: STEADY_LEASE_MS });
   const run = freshRun();
   await Promise.all([drives.publish(run), drives.publish(run)]);
   expect(await drives.waiting()).toEqual(new Set([run]));
   const claimed: Claimed<string>[] = [];
+  for await (const one of drives.pull(1, 60_000, never)) claimed.push(one);
   for await (const one of drives.pull(5, 300, never)) claimed.push(one);
   expect(claimed.map(({ value }) => value)).toEqual([run]);
   await drives.publish(run);

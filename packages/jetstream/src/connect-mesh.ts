@@ -13,6 +13,7 @@ import {
   MeshUnreachableError,
   ServerTooOldError,
 } from './mesh-errors.ts';
+import { nearestFirst } from './nearest-first.ts';
 import { pause } from './pause.ts';
 import { inboxPrefix } from './subjects.ts';
 
@@ -24,7 +25,10 @@ export interface ConnectMeshOptions {
   readonly url: string | MeshAddress;
   /** Shown in the server's monitoring: who this is. */
   readonly name: string;
-  /** How long to try before `MeshUnreachableError`. */
+  /**
+   * How long to try before `MeshUnreachableError`. While a server speaks and only is slow to let us in, as on an old
+   * machine that is busy, half a minute is added.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -33,8 +37,9 @@ export const SERVER_NAME = 'server.podmesh';
 /** Atomic batches with per-message expectations came with this one (NATS.md §2.4). */
 export const SERVER_VERSION_MIN = '2.12.0';
 const CONNECT_MS = 5_000;
+const SLOW_MS = 30_000;
 /** Servers of a cluster that elect a leader are no standstill (NATS.md §0.6: 4 to 9 s). */
-const ELECTION_MS = 10_000;
+const ELECTION_MS = 15_000;
 /** A server on this machine that just starts answers within a few of these. */
 const DIAL_AGAIN_MS = 50;
 
@@ -52,11 +57,8 @@ export async function connectMesh(options: ConnectMeshOptions): Promise<MeshConn
     if (!isAtLeast(version, SERVER_VERSION_MIN))
       throw new ServerTooOldError(shownUrl(address), version, SERVER_VERSION_MIN);
     const mesh = await MeshConnection.over(nc, address);
-    const isCluster = nc.info?.cluster !== undefined;
-    await checkJetStream(
-      mesh,
-      isCluster ? Math.max(deadline, monotonicMs() + ELECTION_MS) : deadline,
-    );
+    const patienceMs = nc.info?.cluster === undefined ? CONNECT_MS : ELECTION_MS;
+    await checkJetStream(mesh, Math.max(deadline, monotonicMs() + patienceMs));
     return mesh;
   } catch (error) {
     await nc.close();
@@ -136,14 +138,18 @@ export function connectionOptions(address: MeshAddress, name: string): Connectio
 
 /** `connect()` can hang (NATS.md §1), so the wait is ours; a connection that comes too late is closed. */
 async function dial(address: MeshAddress, name: string, deadline: number): Promise<NatsConnection> {
+  const slow = deadline + SLOW_MS;
+  let until = deadline;
   let last: unknown;
-  while (monotonicMs() < deadline) {
-    const attempt = connect(connectionOptions(address, name));
+  while (monotonicMs() < until) {
+    const servers = await nearestFirst(address.servers, AbortSignal.timeout(leftMs(until)));
+    const near = { ...address, servers: servers ?? address.servers };
+    const attempt = connect({ ...connectionOptions(near, name), noRandomize: true });
     // A timer left behind would keep a process alive that has nothing more to do.
     const settled = new AbortController();
     const won = await Promise.race([
       attempt.catch((error: unknown) => ({ error })),
-      pause(deadline - monotonicMs(), settled.signal).then(() => undefined),
+      pause(leftMs(servers === undefined ? until : slow), settled.signal).then(() => undefined),
     ]).finally(() => settled.abort());
     if (won === undefined) {
       void attempt.then((late) => late.close()).catch(() => undefined);
@@ -151,15 +157,23 @@ async function dial(address: MeshAddress, name: string, deadline: number): Promi
     }
     if (!('error' in won)) return won;
     last = won.error;
-    if (
-      last instanceof errors.AuthorizationError ||
-      last instanceof errors.UserAuthenticationExpiredError
-    )
-      throw new MeshRefusedError(shownUrl(address), last);
-    await pause(Math.min(DIAL_AGAIN_MS, deadline - monotonicMs()));
+    if (isRefusal(last)) throw new MeshRefusedError(shownUrl(address), last);
+    if (servers !== undefined && isSlowness(last)) until = slow;
+    await pause(Math.min(DIAL_AGAIN_MS, leftMs(until)));
   }
   throw new MeshUnreachableError(shownUrl(address), last);
 }
+
+const isRefusal = (error: unknown): boolean =>
+  error instanceof errors.UserAuthenticationExpiredError ||
+  (error instanceof errors.AuthorizationError && !isSlowness(error));
+
+/** A server that did not hear from us in time says so with the same error as one that does not know us. */
+const isSlowness = (error: unknown): boolean =>
+  error instanceof errors.TimeoutError ||
+  (error instanceof errors.AuthorizationError && /timeout/i.test(error.message));
+
+const leftMs = (until: number): number => Math.max(0, Math.ceil(until - monotonicMs()));
 
 /** In a cluster the leader may still be elected, so silence is asked again until the deadline. */
 async function checkJetStream(mesh: MeshConnection, deadline: number): Promise<void> {

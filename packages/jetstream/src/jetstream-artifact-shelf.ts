@@ -13,7 +13,7 @@ import {
 } from '@podmesh/core';
 import { forEachBounded } from './for-each-bounded.ts';
 import { decodeJson } from './json-codec.ts';
-import { isWrongSequence, keepEntry } from './keep-entry.ts';
+import { keepEntry } from './keep-entry.ts';
 import { lastMessages } from './last-messages.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
@@ -32,6 +32,7 @@ import {
   nuidOfChunkSubject,
   sweepSubject,
 } from './subjects.ts';
+import { isWrongSequence } from './wrong-sequence.ts';
 
 /** Entries that are written anew at the same time. */
 const KEPT_AT_ONCE = 16;

@@ -8,7 +8,7 @@ import {
 } from '@podmesh/core';
 import { DigestStream } from './digest-stream.ts';
 import { decodeJson } from './json-codec.ts';
-import { isWrongSequence, keepEntry } from './keep-entry.ts';
+import { keepEntry } from './keep-entry.ts';
 import { lastMessages } from './last-messages.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { ArtifactCorruptError } from './mesh-errors.ts';
@@ -32,6 +32,7 @@ import {
   artifactMetaSubject,
   artifactName,
 } from './subjects.ts';
+import { isWrongSequence } from './wrong-sequence.ts';
 
 /** Fewer acknowledgements per byte than the default of 128 KiB, and well below the largest message. */
 const CHUNK_BYTES = 512 * 1024;

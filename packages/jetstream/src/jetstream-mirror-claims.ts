@@ -1,10 +1,10 @@
 import type { MirrorClaim, MirrorClaims, PeerId } from '@podmesh/core';
 import { ImageBucket } from './image-bucket.ts';
 import { encodeJson } from './json-codec.ts';
-import { isWrongSequence } from './keep-entry.ts';
 import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
 import { mirrorKey } from './subjects.ts';
+import { isWrongSequence } from './wrong-sequence.ts';
 
 /** Claims as keys of the bucket of images: each renewal is a revision, and only who has seen the last one may make the next. */
 export class JetStreamMirrorClaims implements MirrorClaims {

@@ -1,4 +1,3 @@
-import { JetStreamApiError } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import { coreSubscription } from './core-subscription.ts';
 import { decodeJson, encodeJson } from './json-codec.ts';
@@ -13,15 +12,13 @@ import {
   SEEN_BUCKET,
   streamOfBucket,
 } from './subjects.ts';
+import { isWrongSequence } from './wrong-sequence.ts';
 
 /** A record as it was read; who changes it says which one it was. */
 export interface Versioned<T> {
   readonly value: T;
   readonly revision: number;
 }
-
-/** `wrong last sequence`: somebody else was faster. */
-const OTHER_REVISION = 10071;
 
 /** Small JSON records by key in a bucket, each changed by one writer at a time: whoever comes second reads again. */
 export class JetStreamRecords<T extends object> {
@@ -67,7 +64,7 @@ export class JetStreamRecords<T extends object> {
         await kv.put(key, encodeJson(value), { previousSeq: revision });
         return true;
       } catch (error) {
-        if (error instanceof JetStreamApiError && error.code === OTHER_REVISION) return false;
+        if (isWrongSequence(error)) return false;
         throw error;
       }
     });

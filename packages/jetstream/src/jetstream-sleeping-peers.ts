@@ -1,4 +1,3 @@
-import { JetStreamApiError } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
 import {
   type NotedSleeper,
@@ -19,9 +18,7 @@ import {
   SLEEPER_STREAM,
   sleeperKey,
 } from './subjects.ts';
-
-/** `wrong last sequence`: the entry is another one by now. */
-const OTHER_REVISION = 10071;
+import { isWrongSequence } from './wrong-sequence.ts';
 
 /** Sleeping peers in a KV bucket of their own: entries of the peers' directory live for seconds. */
 export class JetStreamSleepingPeers implements SleepingPeers {
@@ -49,7 +46,7 @@ export class JetStreamSleepingPeers implements SleepingPeers {
         await bucket.update(sleeperKey(sleeper.peer), encodeJson(sleeper), revision);
         return true;
       } catch (error) {
-        if (error instanceof JetStreamApiError && error.code === OTHER_REVISION) return false;
+        if (isWrongSequence(error)) return false;
         throw error;
       }
     });

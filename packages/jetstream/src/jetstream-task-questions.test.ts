@@ -50,7 +50,7 @@ async function serve(): Promise<{ subject: string; ask: typeof ask }> {
   const { subject, inbox } = questions.placesOf(attempt);
   const ask = (words: string, said = '', head = headers()) =>
     task.nc.request(`${subject}.${words}`, said, {
-      timeout: 20_000,
+      timeout: 120_000,
       noMux: true,
       reply: createInbox(inbox),
       headers: head,

@@ -1,12 +1,10 @@
-import { JetStreamApiError } from '@nats-io/jetstream';
 import type { ArtifactId } from '@podmesh/core';
 import type { MeshConnection } from './mesh-connection.ts';
 import { asking } from './port-error.ts';
 import { findEntry, type StoredEntry, writeEntry } from './shelf-entry.ts';
 import { readNoteEntry } from './shelf-note.ts';
 import { artifactMetaSubject } from './subjects.ts';
-
-const WRONG_LAST_SEQUENCE = 10071;
+import { isWrongSequence } from './wrong-sequence.ts';
 
 /** Writes an entry anew that a sweep may have condemned; false: it is gone. */
 export async function keepEntry(
@@ -29,10 +27,4 @@ export async function keepEntry(
     }
   }
   return seen !== undefined;
-}
-
-/** The server's refusal to whoever has not seen the newest, also below an error of ours. */
-export function isWrongSequence(error: unknown): boolean {
-  const told = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return told instanceof JetStreamApiError && told.code === WRONG_LAST_SEQUENCE;
 }

@@ -2,14 +2,10 @@ import { performance } from 'node:perf_hooks';
 import { type JetStreamClient, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { MeshSilentError } from './mesh-errors.ts';
-import {
-  type EnsureStreamsOptions,
-  ensureLiveLog,
-  ensureStreams,
-  findStreams,
-} from './mesh-streams.ts';
+import { ensureLiveLog, ensureStreams, findStreams } from './mesh-streams.ts';
 import { onAbort } from './on-abort.ts';
 import { untilPlaces } from './until-places.ts';
+import type { EnsureStreamsOptions } from './wanted-streams.ts';
 
 /** What happens to a connection, for logs and loops; `closed` is the end of it. */
 export type MeshStatus =

@@ -1,4 +1,3 @@
-import { streamNames } from './mesh-streams.ts';
 import {
   ALL_CONTROLS,
   ALL_ENDS,
@@ -69,6 +68,7 @@ import {
   userRenewSubject,
   WHO_HAS_SUBJECT,
 } from './subjects.ts';
+import { streamNames } from './wanted-streams.ts';
 
 /** What a role may publish and subscribe to; the shape that `@podmesh/authority` puts into the account's token. */
 interface RolePermissions {

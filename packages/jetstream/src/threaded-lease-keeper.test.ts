@@ -112,7 +112,7 @@ test('counts what became of its extensions', async () => {
   const claimed = await claimOne(6);
   const leases = newKeeper();
   const lost = new Promise<void>((resolve) => leases.keep(claimed.ticket, resolve));
-  await expect.poll(() => leases.counts().confirmed, { timeout: 20_000 }).toBeGreaterThan(2);
+  await expect.poll(() => leases.counts().confirmed, { timeout: 120_000 }).toBeGreaterThan(2);
   expect(leases.counts()).toMatchObject({ lost: 0 });
   await server.kill();
   await lost;

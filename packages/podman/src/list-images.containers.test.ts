@@ -29,7 +29,7 @@ async function ownPodman() {
     await ended;
     await run('podman', ['unshare', 'rm', '-rf', folder]);
   });
-  await vi.waitFor(() => expect(existsSync(socket)).toBe(true), { timeout: 30_000, interval: 50 });
+  await vi.waitFor(() => expect(existsSync(socket)).toBe(true), { timeout: 120_000, interval: 50 });
   const add = async (name: string): Promise<string> => {
     const file = join(folder, name);
     await writeFile(file, name);

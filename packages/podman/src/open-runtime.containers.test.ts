@@ -116,7 +116,7 @@ async function leave(script: string, changes: Partial<RuntimeOptions> = { choice
   const spec = await bed.spec({ command: ['/bin/sh', '-c', script] });
   const started = await before.runtime.start(spec, log.sink, new AbortController().signal);
   expect(started).toMatchObject({ ok: true });
-  await expect.poll(log.out, { timeout: 20_000, interval: 5 }).toBe('ready\n');
+  await expect.poll(log.out, { timeout: 120_000, interval: 5 }).toBe('ready\n');
   await before.close();
   return await openRuntime(options(changes));
 }

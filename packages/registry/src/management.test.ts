@@ -224,13 +224,13 @@ describe('what nobody should send', () => {
     const head = `PATCH ${place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n`;
     await new Promise<void>((resolve) => socket.write(`${head}abc`, () => resolve()));
     await expect
-      .poll(async () => (await registry.ask(place)).headers.range, { timeout: 20_000 })
+      .poll(async () => (await registry.ask(place)).headers.range, { timeout: 120_000 })
       .toBe('0-2');
     socket.destroy();
     const rest = { method: 'PATCH', body: 'def', headers: { 'Content-Range': '3-5' } };
     // Until it is noticed that the first is gone, the upload is in its hands.
     await expect
-      .poll(async () => (await registry.ask(place, rest)).status, { timeout: 20_000 })
+      .poll(async () => (await registry.ask(place, rest)).status, { timeout: 120_000 })
       .toBe(202);
     const path = `${place}?digest=${digestOf('abcdef')}`;
     expect((await registry.ask(path, { method: 'PUT' })).status).toBe(201);

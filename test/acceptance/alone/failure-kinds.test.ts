@@ -128,12 +128,12 @@ describe('a task that fails', () => {
       const jobs = graph.jobs.map((made) => (mountAt === undefined ? made : { ...made, mountAt }));
       runs.set(`${runtime} ${name}`, await cluster.publish({ ...graph, jobs }));
     }
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
   afterAll(async () => {
     await cluster.stop();
     await podman('rmi', '--ignore', FOREIGN);
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
   it.each(cases)(
     'in the lane %s by %s is named, and answered by its rule',
@@ -151,7 +151,7 @@ describe('a task that fails', () => {
       expect(run.of('attempt-started')).toHaveLength(kinds.length + (succeeds === true ? 1 : 0));
       expect(run.violations()).toEqual([]);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 });
 

@@ -25,7 +25,7 @@ describe('images by tag', () => {
       await writeFile(join(folder, word, 'said'), `${word}\n`);
       await writeFile(join(folder, word, 'Containerfile'), `FROM ${BUSYBOX}\nCOPY said /said\n`);
     }
-  }, MINUTES);
+  }, 8 * MINUTES);
 
   afterAll(async () => {
     await other.run('down');
@@ -34,7 +34,7 @@ describe('images by tag', () => {
     if (built.length > 0) await podman('rmi', '--force', ...new Set(built));
     // As Podman's root: an image may have directories in which its owner must not write.
     await removeFolder(folder);
-  }, 2 * MINUTES);
+  }, 8 * MINUTES);
 
   async function build(directory: string): Promise<string> {
     const { code, out, err } = await cli.run('image', 'build', directory, '--tag', TAG, '--json');
@@ -57,7 +57,7 @@ describe('images by tag', () => {
       expect(err).toContain('COPY nobody');
       expect(err).toMatch(/podmesh: podman build ended with code \d+; no image was built\n/);
     },
-    MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -85,14 +85,14 @@ describe('images by tag', () => {
       expect(opened.code, opened.err).toBe(0);
       const waited = await cli.run('wait', 'last');
       expect(waited.code, waited.out + waited.err).toBe(0);
-      expect((await cli.run('get', 'last/reads/said', '-o', '-')).out).toBe('one\n');
+      expect(await cli.well('get', 'last/reads/said', '-o', '-')).toBe('one\n');
 
       const again = await cli.run('run', 'graph.json');
       expect(again.code, again.out + again.err).toBe(0);
-      expect((await cli.run('get', 'last/reads/said', '-o', '-')).out).toBe('two\n');
+      expect(await cli.well('get', 'last/reads/said', '-o', '-')).toBe('two\n');
       const listed = await cli.run('image', 'ls');
       expect(listed.out).toContain(BUSYBOX);
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 });

@@ -37,12 +37,12 @@ describe('an image that a job makes', () => {
     ]);
     base = await saveBase(cluster.folder, cluster.mesh);
     large = base.layers.at(-1)?.digest;
-  }, 4 * MINUTES);
+  }, 8 * MINUTES);
 
   afterAll(async () => {
     await forget();
     await cluster.stop();
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
   /** Podman, which all peers of a test share, has them no more. */
   async function forget(): Promise<void> {
@@ -90,7 +90,7 @@ describe('an image that a job makes', () => {
       expect(await transfersOf(bob, base.layers[0]?.digest)).toEqual([]);
       expect(await transfersOf(bob, image)).toEqual([]);
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -102,7 +102,7 @@ describe('an image that a job makes', () => {
       expect(await transfersOf(bob, large)).toHaveLength(1);
       expect(await transfersOf(bob, image)).toEqual([]);
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -129,7 +129,7 @@ describe('an image that a job makes', () => {
       expect(await transfersOf(bob, below?.digest)).toEqual([]);
       expect(await transfersOf(bob, saved.archive)).toEqual([]);
     },
-    4 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -148,7 +148,7 @@ describe('an image that a job makes', () => {
       expect(await transfersOf(eve, large)).toEqual([]);
       expect(await transfersOf(eve, last.image)).toHaveLength(1);
     },
-    6 * MINUTES,
+    12 * MINUTES,
   );
 
   it(
@@ -172,6 +172,6 @@ describe('an image that a job makes', () => {
         /output image is meant as an image, but the image archive sha256:\w+ is no tar archive/,
       );
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 });

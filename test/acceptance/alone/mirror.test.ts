@@ -35,13 +35,13 @@ describe('a registry that peers may ask', () => {
       cluster.addPeer('bob', { words: [...placed('bob'), ...mirror] }),
       cluster.addPeer('eve', { words: placed('eve') }),
     ]);
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
   afterAll(async () => {
     await forget();
     await cluster.stop();
     await upstream.stop();
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
   /** Podman, which all peers of a test share, has them no more. */
   async function forget(): Promise<void> {
@@ -91,7 +91,7 @@ describe('a registry that peers may ask', () => {
       await expect(pullAt(eve, '0')).rejects.toThrow(/manifest unknown/);
       expect(upstream.requests).toEqual([]);
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 
   it(
@@ -110,7 +110,7 @@ describe('a registry that peers may ask', () => {
       expect(await saidAt('eve', `mesh/${PREFIX}/me/tool:1`)).toBe('from upstream\n');
       expect(upstream.requests.sort()).toEqual(paths);
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 
   it(
@@ -128,7 +128,7 @@ describe('a registry that peers may ask', () => {
       expect(wanted).toHaveLength(paths.length - 1);
       expect(upstream.requests.sort()).toEqual(wanted);
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 
   it(
@@ -143,6 +143,6 @@ describe('a registry that peers may ask', () => {
       await forget();
       expect(await saidAt('bob', `${upstream.host}/me/tool:1`)).toBe('from upstream\n');
     },
-    3 * MINUTES,
+    8 * MINUTES,
   );
 });

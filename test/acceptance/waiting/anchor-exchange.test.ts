@@ -33,7 +33,7 @@ describe('the anchors of a cluster', () => {
   beforeEach(() => {
     young = new YoungMesh();
   });
-  afterEach(() => young.ending.end(), 3 * MINUTES);
+  afterEach(() => young.ending.end(), 8 * MINUTES);
 
   /** Three of them, and a client. */
   async function begin(env: Readonly<Record<string, string>> = {}) {
@@ -78,7 +78,7 @@ describe('the anchors of a cluster', () => {
       return come.every((name) => listed.includes(name));
     };
     await untilSeen(
-      3 * MINUTES,
+      8 * MINUTES,
       () => `${come} to be listed; so are ${listed}`,
       areListed,
       LOOK_MS,
@@ -161,7 +161,7 @@ describe('the anchors of a cluster', () => {
         expect((await run.untilEnd()).state, run.told()).toBe('succeeded');
         const wanted = step === 'reserved' || step === 'noted' ? goes : comes;
         await untilSeen(
-          3 * MINUTES,
+          8 * MINUTES,
           () => `${wanted.name} to be an anchor after "${step}"; ${ann.said.slice(-2_000)}`,
           async () =>
             isIn(await recordOf(connection), ann, bob, wanted) && (await isSettled(ann, wanted)),

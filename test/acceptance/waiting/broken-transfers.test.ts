@@ -53,12 +53,12 @@ describe.skipIf(problem !== undefined)('a transfer that is broken in the middle'
     ann = await addPeer('ann', await network.addLeaf());
     bob = await addPeer('bob', bobsLeaf);
     cid = await addPeer('cid', await network.addLeaf());
-  }, 4 * MINUTES);
+  }, 8 * MINUTES);
 
   afterAll(async () => {
     await cluster.stop();
     await network.stop();
-  }, 4 * MINUTES);
+  }, 8 * MINUTES);
 
   const addPeer = (name: string, { under, env, nats }: Leaf): Promise<DaemonProcess> => {
     const words = [...placed(name), '--allow-root'];
@@ -92,7 +92,7 @@ describe.skipIf(problem !== undefined)('a transfer that is broken in the middle'
       expect(directBytes).toBeGreaterThan(0);
       expectOnce(directBytes + relayedBytes);
     },
-    6 * MINUTES,
+    15 * MINUTES,
   );
 
   it(
@@ -113,6 +113,6 @@ describe.skipIf(problem !== undefined)('a transfer that is broken in the middle'
       expect(tries.at(-1)?.msg, bob.said).toBe('got an artifact from other peers');
       expectOnce(tries.reduce((sum, one) => sum + one.directBytes + one.relayedBytes, 0));
     },
-    6 * MINUTES,
+    15 * MINUTES,
   );
 });

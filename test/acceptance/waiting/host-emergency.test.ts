@@ -1,15 +1,15 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FailureKind, type PeerId, peerId, type RuntimeName } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
 import { ProcessMesh } from '../../process-kit/process-mesh.ts';
 import type { PublishedRun } from '../../process-kit/published-run.ts';
+import { replaceFile } from '../../process-kit/replace-file.ts';
 import { untilSpoken } from '../../process-kit/tasks-that-speak.ts';
 import { untilSeen } from '../../process-kit/within.ts';
 
 const MINUTES = 60_000;
-const HEARD_MS = 60_000;
+const HEARD_MS = 240_000;
 const MIB = 2 ** 20;
 const LANES: readonly RuntimeName[] = ['podman', 'crun'];
 
@@ -37,11 +37,11 @@ describe('a machine in distress', () => {
     await pretend({});
     const env = { PODMESH_PRETEND_MACHINE: machine };
     poor = peerId((await cluster.addPeer('poor', { runtime: 'auto', env })).name);
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
-  const pretend = (what: object): Promise<void> => writeFile(machine, JSON.stringify(what));
+  const pretend = (what: object): Promise<void> => replaceFile(machine, JSON.stringify(what));
 
   it.each(emergencies.flatMap(([kind, what]) => LANES.map((lane) => [kind, lane, what] as const)))(
     'ends one task as %s in the lane %s, tells why it claims nothing, and goes on when it is over',
@@ -62,16 +62,17 @@ describe('a machine in distress', () => {
       expect((await run.untilEnd()).state, run.told()).toBe('cancelled');
       expect(run.violations()).toEqual([]);
     },
-    3 * MINUTES,
+    15 * MINUTES,
   );
 
   async function untilPaused(why: RegExp): Promise<void> {
+    let told: string | undefined;
     await untilSeen(
       HEARD_MS,
-      () => `${poor} to tell why it claims nothing`,
+      () => `${poor} to tell why it claims nothing; it tells ${told}`,
       async () => {
-        const entry = await cluster.mesh.peers.find(poor);
-        return entry?.paused !== undefined && why.test(entry.paused);
+        told = (await cluster.mesh.peers.find(poor))?.paused;
+        return told !== undefined && why.test(told);
       },
     );
   }

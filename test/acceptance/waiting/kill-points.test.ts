@@ -34,9 +34,9 @@ describe.each(['podman', 'crun'] as const)('a daemon in the lane %s', (runtime) 
     cluster = await ProcessMesh.start();
     // Claims none of the tasks, and is there to drive.
     await cluster.addPeer('driver');
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   // Some at a time: most of it is waiting for leases. Each daemon claims the task of its own step only.
   it.concurrent.each(ATTEMPT_STEPS)(
@@ -88,6 +88,6 @@ describe.each(['podman', 'crun'] as const)('a daemon in the lane %s', (runtime) 
       });
       await untilNoProcesses(home);
     },
-    12 * MINUTES,
+    15 * MINUTES,
   );
 });

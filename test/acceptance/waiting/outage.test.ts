@@ -35,15 +35,15 @@ describe('what the mesh keeps', () => {
   beforeAll(async () => {
     cluster = await ProcessMesh.start();
     await Promise.all(['ann', 'bob'].map((name) => cluster.addPeer(name)));
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   it(
     'outlives a server that is killed and away for 60 s in the middle of a run',
     async () => {
       const run = await cluster.publish(manyShortTasks);
-      await run.until('attempt-succeeded', () => run.of('attempt-succeeded').length === 10);
+      await run.until('attempt-succeeded', () => run.of('attempt-succeeded').length >= 10);
       await cluster.server.kill();
       await systemClock.sleep(OUTAGE_MS);
       const settledBefore = run.of('attempt-succeeded').length;
@@ -55,7 +55,7 @@ describe('what the mesh keeps', () => {
       console.log(`attempts of ${TASKS + 1} tasks: ${run.of('attempt-started').length}`);
       await untilGone({ run: run.run });
     },
-    6 * MINUTES,
+    15 * MINUTES,
   );
 
   it(
@@ -88,6 +88,6 @@ describe('what the mesh keeps', () => {
         await followed.stop();
       }
     },
-    6 * MINUTES,
+    15 * MINUTES,
   );
 });

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { WAKE_PATIENCE_MS } from '@podmesh/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxGraph, shell } from '../../process-kit/busybox-graph.ts';
 import { CommandLine } from '../../process-kit/command-line.ts';
@@ -13,6 +14,7 @@ import { HubNetwork, type Leaf } from '../../process-kit/hub-network.ts';
 import { MagicListener } from '../../process-kit/magic-listener.ts';
 import { ProcessMesh } from '../../process-kit/process-mesh.ts';
 import { removeFolder } from '../../process-kit/remove-folder.ts';
+import { replaceFile } from '../../process-kit/replace-file.ts';
 
 const MINUTES = 60_000;
 const SUBNET = '10.99.7';
@@ -45,7 +47,7 @@ describe.skipIf(problem !== undefined)('a machine that sleeps', () => {
     new CommandLine(join(cluster.folder, 'person'), cluster.folder, {
       PODMESH_NATS: cluster.server.url,
     }).run(...words);
-  const policy = (text: string) => writeFile(join(attic.options.home, 'policy.yaml'), text);
+  const policy = (text: string) => replaceFile(join(attic.options.home, 'policy.yaml'), text);
   const work = () =>
     cluster.publish(
       busyboxGraph([
@@ -55,14 +57,14 @@ describe.skipIf(problem !== undefined)('a machine that sleeps', () => {
 
   async function fallAsleep(): Promise<void> {
     await logind.prepareForSleep(true);
-    await expect.poll(sleeper, { timeout: MINUTES }).toBeDefined();
-    await expect.poll(listed, { timeout: MINUTES }).not.toContain(attic.name);
+    await expect.poll(sleeper, { timeout: 4 * MINUTES }).toBeDefined();
+    await expect.poll(listed, { timeout: 4 * MINUTES }).not.toContain(attic.name);
   }
 
   async function rise(): Promise<void> {
     await logind.prepareForSleep(false);
-    await expect.poll(listed, { timeout: MINUTES }).toContain(attic.name);
-    await expect.poll(sleeper, { timeout: MINUTES }).toBeUndefined();
+    await expect.poll(listed, { timeout: 4 * MINUTES }).toContain(attic.name);
+    await expect.poll(sleeper, { timeout: 4 * MINUTES }).toBeUndefined();
   }
 
   beforeAll(async () => {
@@ -89,9 +91,9 @@ describe.skipIf(problem !== undefined)('a machine that sleeps', () => {
     await mkdir(attic.options.home, { recursive: true });
     near = [addPeer('one', one), addPeer('two', two)];
     await Promise.all([attic, ...near, addPeer('far', far)].map((peer) => peer.start()));
-  }, 5 * MINUTES);
+  }, 10 * MINUTES);
 
-  afterAll(() => ending.end(), 4 * MINUTES);
+  afterAll(() => ending.end(), 8 * MINUTES);
 
   it(
     'is woken by one peer of its network when work waits that it alone could do',
@@ -108,6 +110,7 @@ describe.skipIf(problem !== undefined)('a machine that sleeps', () => {
       expect(shown.out).toMatch(new RegExp(`${attic.name} .*asleep since .*podmesh wake`));
       const run = await work();
       await card.until(PACKETS, 5 * MINUTES);
+      const calledMs = performance.now();
       const why = await podmesh('explain', `${run.run}/work`);
       expect(why.out, why.err).toContain(`${attic.name} sleeps and could take it`);
       await rise();
@@ -116,13 +119,19 @@ describe.skipIf(problem !== undefined)('a machine that sleeps', () => {
       expect(new Set(card.heard.map(({ hex }) => hex))).toEqual(
         new Set([`ffffffffffff${address.replaceAll(':', '').repeat(16)}`]),
       );
-      expect(card.heard).toHaveLength(PACKETS);
-      const [{ from } = { from: '' }] = card.heard;
-      expect(card.heard.every((packet) => packet.from === from)).toBe(true);
-      expect([`${SUBNET}.2`, `${SUBNET}.3`]).toContain(from);
+      // Once, and again only when it has not risen for as long as that takes.
+      const again = Math.floor((performance.now() - calledMs) / WAKE_PATIENCE_MS);
+      const calls = card.heard.length / PACKETS;
+      expect(calls, `${calls} calls`).toBeLessThanOrEqual(1 + again);
+      for (let call = 0; call < calls; call += 1) {
+        const packets = card.heard.slice(call * PACKETS, (call + 1) * PACKETS);
+        const [{ from } = { from: '' }] = packets;
+        expect(packets).toEqual(Array(PACKETS).fill({ from, hex: expect.any(String) }));
+        expect([`${SUBNET}.2`, `${SUBNET}.3`]).toContain(from);
+      }
       expect(elsewhere.heard).toEqual([]);
     },
-    10 * MINUTES,
+    15 * MINUTES,
   );
 
   it(
@@ -144,7 +153,7 @@ describe.skipIf(problem !== undefined)('a machine that sleeps', () => {
         .poll(
           async () => (await new CommandLine(attic.options.home, cluster.folder).run('policy')).out,
           {
-            timeout: MINUTES,
+            timeout: 4 * MINUTES,
           },
         )
         .toContain('nobody may wake it');
@@ -156,6 +165,6 @@ describe.skipIf(problem !== undefined)('a machine that sleeps', () => {
       expect(card.heard).toEqual([]);
       await rise();
     },
-    10 * MINUTES,
+    15 * MINUTES,
   );
 });

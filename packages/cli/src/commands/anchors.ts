@@ -19,6 +19,7 @@ import { ANCHORS_PATH, untilAnchorsChanged } from '../home/anchors-change.ts';
 import { openDaemonSocket } from '../home/daemon-socket.ts';
 import { greetAnchors } from '../mesh/greet-anchors.ts';
 import { meshUrl, withClient } from '../mesh/open-client.ts';
+import { untilRead } from '../mesh/read-mesh.ts';
 import { alignColumns } from '../render/align-columns.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
@@ -36,7 +37,7 @@ export async function anchors(world: World, { operands, options }: Invocation): 
   if (action === 'rescue' || lost !== undefined)
     return rescueAnchors(world, { action, names, lost, json: options.flag('json') });
   return withClient(world, options.text('nats'), async (client) => {
-    const record = await client.anchors.read();
+    const record = await untilRead(world, () => client.anchors.read());
     if (action !== undefined) {
       const wanted =
         record === undefined ? names : await wantedBy(client, record, { action, names });
@@ -45,7 +46,7 @@ export async function anchors(world: World, { operands, options }: Invocation): 
     const url = (await meshUrl(world, options.text('nats'))) ?? '';
     const greeted = await greetAnchors(world, record, url);
     const now = record?.anchors.map(({ peer }) => peer) ?? [];
-    const peers = await client.peers.list();
+    const peers = await untilRead(world, () => client.peers.list());
     const proposal = proposeAnchors(peers.map((entry) => candidateOf(entry, now)));
     if (options.flag('json')) await printJson(world.terminal, { record, greeted, proposal });
     else await printLines(world.terminal, anchorLines(greeted, record, proposal));

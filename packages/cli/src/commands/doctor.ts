@@ -5,6 +5,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import type { Finding } from '../home/daemon-program.ts';
 import { greetAnchors, heardAnchors } from '../mesh/greet-anchors.ts';
 import { meshUrl, openClient } from '../mesh/open-client.ts';
+import { untilRead } from '../mesh/read-mesh.ts';
 import { versionsFinding } from '../mesh/versions-finding.ts';
 import { countText } from '../render/amounts.ts';
 import { printJson, printLines } from '../render/print.ts';
@@ -29,7 +30,9 @@ async function examineMesh(world: World, given: string | undefined): Promise<rea
   try {
     const client = await openClient(world, url);
     try {
-      const [peers, record] = await Promise.all([client.peers.list(), client.anchors.read()]);
+      const [peers, record] = await untilRead(world, () =>
+        Promise.all([client.peers.list(), client.anchors.read()]),
+      );
       const found = `${client.url}, ${countText(peers.length, 'peer')}`;
       const reached: Finding = { check: 'mesh', ok: true, required: true, found };
       const servers = await greetAnchors(world, record, url);

@@ -10,8 +10,8 @@ import { runExplanationText, taskExplanationText } from '../explain/explanation-
 import { programAdvice } from '../explain/program-advice.ts';
 import { sleeperAdvice } from '../explain/sleeper-advice.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { withClient } from '../mesh/open-client.ts';
 import { readProgramError, withError } from '../mesh/program-error.ts';
+import { readMesh } from '../mesh/read-mesh.ts';
 import { selectTasks } from '../mesh/select-tasks.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
@@ -19,7 +19,7 @@ import type { World } from '../world.ts';
 /** `podmesh explain RUN[/TASK]`: why something waits, or what happened. */
 export async function explain(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   const target = parseRunTarget(operands[0] ?? '');
-  return withClient(world, options.text('nats'), async (client) => {
+  return readMesh(world, options.text('nats'), async (client) => {
     const loaded = await loadRun(client, await findRun(client, world.home, target.run));
     const explained =
       loaded.kind === 'logged'

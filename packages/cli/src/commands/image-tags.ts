@@ -9,7 +9,7 @@ import type { Client } from '@podmesh/sdk';
 import type { Options } from '../arguments/parse-command-line.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { withClient } from '../mesh/open-client.ts';
+import { readMesh } from '../mesh/read-mesh.ts';
 import { alignColumns } from '../render/align-columns.ts';
 import { printJson, printLines } from '../render/print.ts';
 import { shortId } from '../render/short-id.ts';
@@ -33,7 +33,7 @@ export async function imageTags(
 ): Promise<ExitCode> {
   const [text, extra] = words;
   if (extra !== undefined) throw wrongWords(`one word too many: ${JSON.stringify(extra)}`);
-  const listed = await withClient(world, options.text('nats'), (client) => read(client, text));
+  const listed = await readMesh(world, options.text('nats'), (client) => read(client, text));
   if (options.flag('json')) await printJson(world.terminal, listed);
   else await printLines(world.terminal, tableOf(listed));
   return EXIT.success;

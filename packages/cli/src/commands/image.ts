@@ -3,7 +3,8 @@ import type { PeerEntry } from '@podmesh/core';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { meshUrl, withClient } from '../mesh/open-client.ts';
+import { meshUrl } from '../mesh/open-client.ts';
+import { readMesh } from '../mesh/read-mesh.ts';
 import { imageTable, type ListedImage } from '../render/image-table.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
@@ -63,7 +64,7 @@ async function ls(world: World, rest: readonly string[], options: Options): Prom
 async function listed(world: World, options: Options): Promise<readonly ListedImage[]> {
   const nats = options.text('nats');
   if ((await meshUrl(world, nats)) !== undefined) {
-    return withClient(world, nats, async (client) => imagesOf(await client.peers.list()));
+    return readMesh(world, nats, async (client) => imagesOf(await client.peers.list()));
   }
   world.terminal.err("no mesh is up: these are this machine's own images\n");
   const own = Object.entries(await world.images.list()).filter(([, names]) => names.length > 0);

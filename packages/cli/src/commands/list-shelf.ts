@@ -1,7 +1,7 @@
 import type { ArtifactShelf, ShelfLook, ShelvedArtifact } from '@podmesh/core';
 import type { Options } from '../arguments/parse-command-line.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { withClient } from '../mesh/open-client.ts';
+import { readMesh } from '../mesh/read-mesh.ts';
 import { alignColumns } from '../render/align-columns.ts';
 import { bytesText, countText, durationText } from '../render/amounts.ts';
 import { printJson, printLines } from '../render/print.ts';
@@ -17,7 +17,7 @@ interface Shelf extends ShelfLook {
 
 /** `podmesh cache ls --mesh`: what the object store holds. */
 export function listShelf(world: World, options: Options): Promise<ExitCode> {
-  return withClient(world, options.text('nats'), async (client) => {
+  return readMesh(world, options.text('nats'), async (client) => {
     const shelf = { ...(await client.shelf.look()), artifacts: await listAll(client.shelf) };
     if (options.flag('json')) await printJson(world.terminal, toldOf(shelf));
     else await printLines(world.terminal, shelfTable(shelf));

@@ -126,6 +126,8 @@ function remarkOn({ task, place }: TaskLog, seenLive: boolean): string | undefin
         ? `the peer of attempt ${place.attempt} vanished: this is what ${task} was seen writing until then`
         : `${task} has no log: ${place.why}`;
     case 'stored':
+      if (place.log.short !== undefined)
+        return `the log of ${task} is on one disk only: ${place.log.short}`;
       // Of a log with a hole in it nobody knows that.
       return place.log.digest === EMPTY_ARTIFACT && !place.log.truncated
         ? `${task} wrote nothing to its log; what goes to an output like fd:1 is no log`

@@ -2,14 +2,14 @@ import type { AnchorRecord, ListedMember } from '@podmesh/core';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { openDaemonSocket } from '../home/daemon-socket.ts';
-import { withClient } from '../mesh/open-client.ts';
+import { readMesh } from '../mesh/read-mesh.ts';
 import { memberTable } from '../render/member-table.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
 
 /** `podmesh members`: from any machine of the mesh. */
 export async function members(world: World, { options }: Invocation): Promise<ExitCode> {
-  return withClient(world, options.text('nats'), async (client) => {
+  return readMesh(world, options.text('nats'), async (client) => {
     const [entered, record] = await Promise.all([client.members.list(), client.anchors.read()]);
     const listed = asTheyAre(entered, record);
     if (options.flag('json')) {

@@ -2,7 +2,7 @@ import { type RunEnded, type RunSummary, waitsForPerson } from '@podmesh/core';
 import { type Client, loadRun, toHeader } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { withClient } from '../mesh/open-client.ts';
+import { readMesh } from '../mesh/read-mesh.ts';
 import { printJson, printLines } from '../render/print.ts';
 import { type ListedRun, runTable } from '../render/run-table.ts';
 import type { World } from '../world.ts';
@@ -13,7 +13,7 @@ const COUNTED_MAX = 8;
 
 /** `podmesh ps`: the runs the mesh knows, newest first. */
 export async function ps(world: World, { options }: Invocation): Promise<ExitCode> {
-  return withClient(world, options.text('nats'), async (client) => {
+  return readMesh(world, options.text('nats'), async (client) => {
     const all = await listRuns(client);
     if (options.flag('json')) await printJson(world.terminal, all);
     else {

@@ -5,8 +5,8 @@ import { parseRun } from '../arguments/parse-target.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { TaskReports } from '../follow/task-reports.ts';
 import { findRun } from '../mesh/find-run.ts';
-import { withClient } from '../mesh/open-client.ts';
 import { withProgramErrors } from '../mesh/program-error.ts';
+import { readMesh } from '../mesh/read-mesh.ts';
 import { printLines } from '../render/print.ts';
 import { recordTable } from '../render/record-table.ts';
 import type { World } from '../world.ts';
@@ -17,7 +17,7 @@ const TASKS_AT_ONCE = 500;
 /** `podmesh show RUN`: the record of a run as it is now. */
 export async function show(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   const named = parseRun(operands[0] ?? '');
-  return withClient(world, options.text('nats'), async (client) => {
+  return readMesh(world, options.text('nats'), async (client) => {
     const loaded = await loadRun(client, await findRun(client, world.home, named));
     const reports = await reportsOf(client, loaded);
     if (options.flag('json')) {

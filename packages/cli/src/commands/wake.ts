@@ -6,6 +6,7 @@ import { parseDuration } from '../arguments/parse-duration.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { withClient } from '../mesh/open-client.ts';
+import { untilRead } from '../mesh/read-mesh.ts';
 import { printJson, printLines } from '../render/print.ts';
 import { sanitise } from '../render/sanitise.ts';
 import type { World } from '../world.ts';
@@ -39,7 +40,7 @@ export async function wake(world: World, { operands, options }: Invocation): Pro
   const timeout = options.text('timeout') ?? TIMEOUT;
   const timeoutMs = parseDuration('timeout', timeout);
   return withClient(world, options.text('nats'), async (client) => {
-    const targets = await findTargets(client, operands);
+    const targets = await findTargets(world, client, operands);
     const interrupt = new AbortController();
     const forget = world.onInterrupt(() => interrupt.abort());
     const waking: Waking = {
@@ -63,8 +64,14 @@ export async function wake(world: World, { operands, options }: Invocation): Pro
 type Target = { readonly peer: PeerId; readonly sleeper?: SleepingPeer };
 
 /** By the peer's name or that of its machine; throws a `CliError` that names those who sleep. */
-async function findTargets(client: Client, names: readonly string[]): Promise<readonly Target[]> {
-  const [noted, peers] = await Promise.all([client.sleepers.list(), client.peers.list()]);
+async function findTargets(
+  world: World,
+  client: Client,
+  names: readonly string[],
+): Promise<readonly Target[]> {
+  const [noted, peers] = await untilRead(world, () =>
+    Promise.all([client.sleepers.list(), client.peers.list()]),
+  );
   const sleepers = noted.map(({ sleeper }) => sleeper);
   return [...new Set(names)].map((name) => {
     const awake = peers.find(({ peer, machine }) => peer === name || machine.hostname === name);

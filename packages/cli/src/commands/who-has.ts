@@ -1,14 +1,14 @@
 import type { ArtifactId } from '@podmesh/core';
 import type { Options } from '../arguments/parse-command-line.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { withClient } from '../mesh/open-client.ts';
+import { readMesh } from '../mesh/read-mesh.ts';
 import { holderTable } from '../render/cache-table.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
 
 /** `podmesh cache who-has DIGEST`: a roll call of all peers. */
 export function whoHas(world: World, artifact: ArtifactId, options: Options): Promise<ExitCode> {
-  return withClient(world, options.text('nats'), async (client) => {
+  return readMesh(world, options.text('nats'), async (client) => {
     const [{ found, silent }, stored] = await Promise.all([
       // Ends by itself: whoever is silent is asked again twice.
       client.finder.whoHas([artifact], 'roll-call', new AbortController().signal),

@@ -5,6 +5,8 @@ import type { ArtifactRef } from './artifact.ts';
 export interface KeepOrder {
   readonly run: RunId;
   readonly task: TaskId;
+  /** What attempts left beside the outputs of a success: held apart, until the run is over. */
+  readonly apart?: true;
   /** A directory stands for everything below its listing. At most `KEEP_ORDER_ARTIFACTS_MAX`. */
   readonly outputs: readonly ArtifactRef[];
 }

@@ -339,6 +339,8 @@ export interface LogRef {
   readonly bytes: number;
   /** Whether something of it is missing: it was cut at `LOG_BYTES_MAX`, or could not be kept. */
   readonly truncated: boolean;
+  /** Why it is on the disk of its peer alone; absent: the object store has it, or another peer. */
+  readonly short?: string;
 }
 
 /** Where an attempt ran. */

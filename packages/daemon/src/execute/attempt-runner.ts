@@ -59,7 +59,7 @@ export class AttemptRunner {
     const { files, peer } = this.#parts;
     const { offer, claim, startedSequence } = entry;
     const { run, task, attempt } = offer;
-    const spool = files.openLog(claim);
+    const spool = files.openLog(claim, offer);
     const witness = this.#witness(entry);
     const onPull = this.#pullTeller(offer);
     const own = { reservation, startedSequence };
@@ -81,7 +81,7 @@ export class AttemptRunner {
     const { files } = this.#parts;
     const { offer, claim, startedSequence } = entry;
     const isReplayed = container.replays === 'all';
-    const spool = isReplayed ? files.openLog(claim) : await files.reopenLog(claim);
+    const spool = isReplayed ? files.openLog(claim, offer) : await files.reopenLog(claim, offer);
     const witness = this.#witness(entry, true);
     const ranMs = entry.started?.ranMs ?? 0;
     const own = { reservation, startedSequence };

@@ -71,7 +71,7 @@ async function takeApart(
 
 /**
  * What a task left on its way down is welcome; that it failed is known without it. Never throws. No driver brings it to
- * other peers, so it goes into the object store whatever its size.
+ * other peers, so it goes into the object store whatever its size, or while that is full to one other peer by ours.
  */
 export async function keepOutputs(
   container: RunningContainer,
@@ -82,7 +82,9 @@ export async function keepOutputs(
   const allowance = allowanceOf(storing);
   for (const [name, output] of keptOutputs(storing.offer, failed)) {
     const stored = await storeOne(container, output, allowance, storing).catch(() => undefined);
-    if (stored?.ok === true) kept[name] = stored.value;
+    if (stored?.ok !== true) continue;
+    const { bulk: _, ...ref } = stored.value;
+    kept[name] = ref;
   }
   return kept;
 }
@@ -101,8 +103,10 @@ function storeOne(
   return patiently(async () => {
     const entries = await container.readOutput(output);
     if (!entries.ok) return entries;
-    const success = storing.isSuccess === true ? storing.offer : undefined;
-    const store = (given: typeof entries.value) => storing.files.storeOutput(kind, given, success);
+    const { run, task } = storing.offer;
+    const owner =
+      storing.isSuccess === true ? { run, task } : ({ run, task, apart: true } as const);
+    const store = (given: typeof entries.value) => storing.files.storeOutput(kind, given, owner);
     return ok(await allowance.spend(entries.value, store));
   }, storing);
 }

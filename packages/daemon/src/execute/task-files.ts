@@ -16,22 +16,33 @@ export interface TaskFiles {
    */
   input(artifact: ArtifactRef, wish: InputWish): Promise<string>;
   /**
-   * Stores what a task left behind, here and where every peer can reach it, and verifies it. `success`: whose output
-   * it will be; then what is large stays here alone, pinned until others have it too.
+   * Stores what a task left behind, here and where every peer can reach it, and verifies it. `owner`: whose output it
+   * will be. Of a success what is large stays here alone, pinned until its driver knows that others have it too; of an
+   * attempt that failed only what the mesh has no room for does, and another peer has it when this resolves, if one can.
    */
   storeOutput(
     kind: ArtifactKind,
     entries: AsyncIterable<OutputEntry>,
-    success?: { readonly run: RunId; readonly task: TaskId },
+    owner?: OutputOwner,
   ): Promise<StoredOutput>;
   /** Where a private directory of one attempt may be made; gone with `release`. */
   scratch(claim: ClaimId): string;
   /** The attempt is settled: its directory goes, and what was kept of its log, if that was not stored; its inputs may. */
   release(claim: ClaimId): Promise<void>;
   /** Keeps the log of an attempt, from its beginning, until it is stored as an artifact. */
-  openLog(claim: ClaimId): LogSpool;
+  openLog(claim: ClaimId, of: TaskOfRun): LogSpool;
   /** Goes on with what an earlier daemon kept of an attempt's log. What cannot be had of it counts as cut off. */
-  reopenLog(claim: ClaimId): Promise<LogSpool>;
+  reopenLog(claim: ClaimId, of: TaskOfRun): Promise<LogSpool>;
+}
+
+export interface TaskOfRun {
+  readonly run: RunId;
+  readonly task: TaskId;
+}
+
+/** `apart`: of an attempt that failed. */
+export interface OutputOwner extends TaskOfRun {
+  readonly apart?: true;
 }
 
 /** `bulk`: some of its bytes are on this disk alone. */
@@ -49,7 +60,7 @@ export interface InputWish {
 export interface LogSpool {
   /** Never blocks, never throws; bytes beyond `LOG_BYTES_MAX` are dropped and the log marked truncated. */
   write(stream: 'stdout' | 'stderr', bytes: Uint8Array): void;
-  /** Stores the log as an artifact that every peer can reach. */
+  /** Stores the log as an artifact that every peer can reach; where the mesh has no room, on another peer's disk too. */
   store(): Promise<LogRef>;
   /** The end of standard error as text, at most `STDERR_TAIL_BYTES_MAX`. */
   stderrTail(): string;

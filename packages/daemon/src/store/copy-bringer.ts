@@ -38,9 +38,8 @@ export class CopyBringer {
     try {
       await this.#bring(order, signal);
     } catch (error) {
-      const { run, task } = order;
       // What came is worth as much as any copy.
-      if (!wasHolding) await pins.release({ run, tasks: [task], as: 'kept' });
+      if (!wasHolding) await pins.letGo(order, 'kept');
       throw error;
     }
   }

@@ -36,6 +36,14 @@ async function newPeer(
   options: DiskStoreOptions = {},
   onFull: (error: Error) => void = () => undefined,
 ) {
+  const orders: KeepOrder[] = [];
+  const bring = async (order: KeepOrder) => {
+    // Not before it is pinned here: until another has it this is the only copy.
+    const digests = order.outputs.map(({ digest }) => digest);
+    expect(store.runPins.hasAll(order, digests)).toBe(true);
+    orders.push(order);
+    return orders.length === 1 ? undefined : 'no other peer is in the mesh';
+  };
   const { artifacts } = mesh.portsFor(new DirectProcess('p', new RealTime({ background: true })));
   const root = await temporaryFolder();
   const store = new DiskStore(root, { limits: ROOMY, ...options });
@@ -51,7 +59,8 @@ async function newPeer(
       await store.write(textStream(await readFile(other.pathOf(artifact), 'utf8')), 'copy');
     },
   };
-  const files = new LocalTaskFiles(root, artifacts, { store, fromPeers, onFull, askAgainMs: 1 });
+  const more = { onFull, copies: { bring }, askAgainMs: 1 };
+  const files = new LocalTaskFiles(root, artifacts, { store, fromPeers, ...more });
   await files.prepare();
   const copies = new CopyBringer({
     pins: store.runPins,
@@ -60,7 +69,7 @@ async function newPeer(
   const refuse = (times: number) => {
     refusals = times;
   };
-  return { store, files, copies, artifacts, refuse };
+  return { store, files, copies, artifacts, refuse, orders };
 }
 
 const newMesh = () => new FakeMesh(new RealTime({ background: true }));
@@ -109,7 +118,7 @@ describe('a large output of a success', () => {
   it('is what even the smallest becomes when the object store is full, and its log is had from there', async () => {
     const mesh = newMesh();
     const full: string[] = [];
-    const { files, store, artifacts } = await newPeer(mesh, undefined, {}, (error) =>
+    const { files, store, artifacts, orders } = await newPeer(mesh, undefined, {}, (error) =>
       full.push(error.message),
     );
     mesh.artifacts.takesSpareBytesMax = 0;
@@ -125,11 +134,28 @@ describe('a large output of a success', () => {
       success,
     );
     expect([alike.bulk, (await artifacts.stat([alike.digest])).size]).toEqual([undefined, 1]);
-    const log = files.openLog(claimId('claim'));
-    log.write('stdout', Buffer.from('what it said'));
-    const { digest } = await log.store();
-    expect(store.index.whole(digest)).toMatchObject({ rank: 'kept' });
-    expect(full).toHaveLength(3);
+    // The driver sees to those; a log is brought to another disk before anybody knows of it.
+    expect(orders).toEqual([]);
+    const logs = [];
+    for (const claim of [claimId('first'), claimId('second')]) {
+      const log = files.openLog(claim, success);
+      log.write('stdout', Buffer.from(`what the ${claim} said`));
+      logs.push(await log.store());
+    }
+    const outputs = logs.map(({ digest, bytes }) => ({ digest, kind: 'file', bytes }));
+    expect(orders).toEqual(outputs.map((one) => ({ ...success, apart: true, outputs: [one] })));
+    expect(logs.map(({ short }) => short)).toEqual([undefined, 'no other peer is in the mesh']);
+    // What the driver lets go is not the log.
+    const apart = { ...success, apart: true } as const;
+    const digests = logs.map(({ digest }) => digest);
+    await store.runPins.release({ run, tasks: [task], as: 'spent' });
+    expect(store.runPins.hasAll(apart, digests)).toBe(true);
+    expect(digests.map((digest) => store.pins.isPinned(digest))).toEqual([true, true]);
+    expect(store.runPins.successes).toEqual([]);
+    await store.runPins.releaseRun(run);
+    expect(digests.map((digest) => store.pins.isPinned(digest))).toEqual([false, false]);
+    expect(store.index.whole(digests[0] ?? file.digest)).toMatchObject({ rank: 'kept' });
+    expect(full).toHaveLength(4);
     expect(full[0]).toContain('the object store of the mesh has no room');
     const other = await newPeer(mesh, store);
     expect(await readFile(await other.files.input(file, wish), 'utf8')).toBe('small');
@@ -141,6 +167,34 @@ describe('a large output of a success', () => {
     const { files, artifacts } = await newPeer(newMesh());
     const { digest, bulk } = await files.storeOutput('file', entries(fileEntry('', LARGE)));
     expect([bulk, (await artifacts.stat([digest])).size]).toEqual([undefined, 1]);
+  });
+
+  it('of an attempt that failed is brought to another peer while the object store is full', async () => {
+    const mesh = newMesh();
+    const { files, store, orders } = await newPeer(mesh);
+    mesh.artifacts.takesBytesMax = 256 * 1024;
+    const owner = { ...success, apart: true } as const;
+    const file = await files.storeOutput('file', entries(fileEntry('', LARGE)), owner);
+    const two = entries(fileEntry('a', `${LARGE}!`), fileEntry('b', 'b'));
+    const dir = await files.storeOutput('dir', two, owner);
+    const small = await files.storeOutput('file', entries(fileEntry('', 's')), owner);
+    expect([file.bulk, dir.bulk, small.bulk]).toEqual([true, true, undefined]);
+    const named = orders.map(({ outputs }) => outputs.map(({ digest }) => digest));
+    expect(named).toEqual([[file.digest], [dir.digest]]);
+    expect(orders.every(({ apart }) => apart === true)).toBe(true);
+    // A restart holds them as well.
+    const restarted = new DiskStore(store.places.root, { limits: ROOMY });
+    onTestFinished(() => restarted.stop());
+    await restarted.prepare();
+    expect(restarted.runPins.hasAll(owner, [file.digest, dir.digest])).toBe(true);
+    expect(restarted.runPins.successes).toEqual([]);
+    const other = await newPeer(mesh, store);
+    expect(await readFile(await other.files.input(file, wish), 'utf8')).toBe(LARGE);
+    const [order] = orders;
+    if (order === undefined) throw new Error('no order');
+    await other.copies.bring(order, signal);
+    expect(other.store.runPins.hasAll(owner, [file.digest])).toBe(true);
+    expect(other.store.runPins.hasAll(success, [file.digest])).toBe(false);
   });
 
   it('is copied to another peer with all that is in it, and pinned there', async () => {

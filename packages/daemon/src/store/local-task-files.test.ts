@@ -6,6 +6,8 @@ import {
   type ArtifactStore,
   claimId,
   EMPTY_ARTIFACT,
+  runId,
+  taskId,
 } from '@podmesh/core';
 import { makeTree } from '@podmesh/jetstream';
 import { sampleArtifact } from '@podmesh/testkit';
@@ -254,10 +256,11 @@ it('gives an attempt a folder of its own and takes it back, twice too', async ()
 it("keeps an attempt's log over a restart, until it is given up", async () => {
   const { root, files, artifacts } = await newFiles();
   const claim = claimId('claim-1');
-  files.openLog(claim).write('stdout', Buffer.from('one\n'));
+  const of = { run: runId('abcdefghij12'), task: taskId('a') };
+  files.openLog(claim, of).write('stdout', Buffer.from('one\n'));
   const restarted = new LocalTaskFiles(root, artifacts);
   await restarted.prepare();
-  const log = await restarted.reopenLog(claim);
+  const log = await restarted.reopenLog(claim, of);
   log.write('stdout', Buffer.from('two\n'));
   expect(await log.store()).toMatchObject({ bytes: 8, truncated: false });
   expect(await namesIn(join(root, 'scratch'))).toEqual(['claim-1.log']);

@@ -18,7 +18,7 @@ import { ArtifactFetching, type ArtifactFetchingOptions } from './artifact-fetch
 import { DiskStore } from './disk-store.ts';
 import { InputPins } from './input-pins.ts';
 import { LogFile } from './log-file.ts';
-import { OutputPublishing } from './output-publishing.ts';
+import { OutputPublishing, type SecondCopies } from './output-publishing.ts';
 import type { Success } from './run-pins.ts';
 import { SingleFlight } from './single-flight.ts';
 import { buildTreeFolder, type TreeSource } from './tree-folder.ts';
@@ -28,6 +28,8 @@ import { unlessAborted } from './unless-aborted.ts';
 export interface LocalTaskFilesOptions extends ArtifactFetchingOptions {
   /** Told when the object store had no room for what stays on this disk therefore. */
   readonly onFull?: (error: ObjectStoreFullError) => void;
+  /** Has what the object store has no room for, and no driver looks after, brought to another disk. */
+  readonly copies?: SecondCopies;
   /** Of the same root, where others use it, too. */
   readonly store?: DiskStore;
   /** Called when an attempt is settled, for what else was kept of it. */
@@ -49,7 +51,7 @@ export class LocalTaskFiles implements TaskFiles {
   constructor(root: string, mesh: ArtifactStore, options: LocalTaskFilesOptions = {}) {
     this.#store = options.store ?? new DiskStore(root);
     this.#onRelease = options.onRelease;
-    this.#outputs = new OutputPublishing(this.#store, mesh, options.onFull);
+    this.#outputs = new OutputPublishing(this.#store, mesh, options);
     this.#fetching = new ArtifactFetching(this.#store, mesh, options);
     this.#pins = new InputPins(this.#store.pins);
     this.#trees = join(root, 'trees');
@@ -110,12 +112,12 @@ export class LocalTaskFiles implements TaskFiles {
     await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
   }
 
-  openLog(claim: ClaimId): LogSpool {
-    return this.#logFile(claim);
+  openLog(claim: ClaimId, of: Success): LogSpool {
+    return this.#logFile(claim, of);
   }
 
-  async reopenLog(claim: ClaimId): Promise<LogSpool> {
-    const log = this.#logFile(claim);
+  async reopenLog(claim: ClaimId, of: Success): Promise<LogSpool> {
+    const log = this.#logFile(claim, of);
     await log.takeUp();
     return log;
   }
@@ -144,8 +146,9 @@ export class LocalTaskFiles implements TaskFiles {
     return folder;
   }
 
-  #logFile(claim: ClaimId): LogFile {
-    return new LogFile(this.#store, this.#logOf(claim), (log) => this.#outputs.publishLog(log));
+  #logFile(claim: ClaimId, { run, task }: Success): LogFile {
+    const publish = (log: ArtifactRef) => this.#outputs.publishLog(log, { run, task });
+    return new LogFile(this.#store, this.#logOf(claim), publish);
   }
 
   /** Beside the scratch directory, and like that not swept away at a start. No claim has a dot in it. */

@@ -30,7 +30,7 @@ const HOLED = 0o100 | MARK;
 export class LogFile implements LogSpool {
   readonly #store: DiskStore;
   readonly #path: string;
-  readonly #publish: (log: ArtifactRef) => Promise<void>;
+  readonly #publish: (log: ArtifactRef) => Promise<string | undefined>;
   /** Of a log that is small; a large one is hashed in a thread when it is stored. */
   #small = createHash('sha256');
   #descriptor: number | undefined;
@@ -43,8 +43,15 @@ export class LogFile implements LogSpool {
   /** And where every peer can reach it. */
   #stored: LogRef | undefined;
 
-  /** `path`: on the store's file system. `publish` puts the stored log where every peer can reach it. */
-  constructor(store: DiskStore, path: string, publish: (log: ArtifactRef) => Promise<void>) {
+  /**
+   * `path`: on the store's file system. `publish` puts the stored log where every peer can reach it, or resolves with
+   * why it is on this disk alone.
+   */
+  constructor(
+    store: DiskStore,
+    path: string,
+    publish: (log: ArtifactRef) => Promise<string | undefined>,
+  ) {
     this.#store = store;
     this.#path = path;
     this.#publish = publish;
@@ -91,8 +98,9 @@ export class LogFile implements LogSpool {
     if (this.#bytes > 0)
       this.#kept ??= await this.#store.share(this.#path, await this.#hashed(), this.#truncated);
     const { digest, bytes } = this.#kept ?? { digest: EMPTY_ARTIFACT, bytes: 0 };
-    if (bytes > 0) await this.#publish({ digest, kind: 'file', bytes });
-    this.#stored = { digest, bytes, truncated: this.#truncated };
+    const short = bytes > 0 ? await this.#publish({ digest, kind: 'file', bytes }) : undefined;
+    const told = short === undefined ? {} : { short };
+    this.#stored = { digest, bytes, truncated: this.#truncated, ...told };
     return this.#stored;
   }
 

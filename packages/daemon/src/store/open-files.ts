@@ -4,13 +4,14 @@ import { type OwnCertificate, systemClock } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { AttemptJournal } from '../execute/attempt-journal.ts';
+import { PeerCopies } from '../keep/peer-copies.ts';
 import type { Membership } from '../membership/open-membership.ts';
 import type { SecretFiles } from '../secrets/secret-files.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { BulkExchange } from '../transfer/bulk-exchange.ts';
 import { addressTowards } from '../transfer/mesh-facing-address.ts';
 import { DiskStore } from './disk-store.ts';
-import { LocalTaskFiles } from './local-task-files.ts';
+import { LocalTaskFiles, sha256 } from './local-task-files.ts';
 import { WrongBytes } from './wrong-bytes.ts';
 
 const FULL_TOLD_MS = 60_000;
@@ -36,7 +37,11 @@ export async function openFiles(parts: DaemonParts, started: StartedParts, meeti
   const { transfers: fromPeers } = exchange;
   const onRelease = (claim: ClaimId) => secretFiles.remove(claim);
   const onFull = fullTeller(logger);
-  const files = new LocalTaskFiles(root, mesh.artifacts, { store, fromPeers, onRelease, onFull });
+  const { peers, keepers } = mesh;
+  const copies = new PeerCopies({ peer, peers, keepers, clock: systemClock, sha256 });
+  started.add('second copies', async () => copies.stop());
+  const options = { store, fromPeers, onRelease, onFull, copies };
+  const files = new LocalTaskFiles(root, mesh.artifacts, options);
   await files.prepare();
   // What an earlier session's containers read must outlive the first eviction of this one.
   const entries = await journal.list();

@@ -5,6 +5,7 @@ import {
   type ArtifactRef,
   type ArtifactStore,
   EMPTY_ARTIFACT,
+  type KeepOrder,
   OBJECT_ALWAYS_BYTES_MAX,
   ObjectStoreFullError,
   type OutputEntry,
@@ -17,6 +18,7 @@ import {
 import { LISTING_START, makeTree } from '@podmesh/jetstream';
 import { AttemptFailure } from '../execute/attempt-failure.ts';
 import type { StoredOutput } from '../execute/task-files.ts';
+import { DiskFullError } from './disk-full-error.ts';
 import type { DiskStore } from './disk-store.ts';
 import { onePiece } from './one-piece.ts';
 import type { Success } from './run-pins.ts';
@@ -31,44 +33,70 @@ const UNREPLICATED: PinReason = {
   task: taskId('unpublished'),
 };
 
+/** Brings to another disk what is on this one alone. */
+export interface SecondCopies {
+  /** Resolves when another peer has it all, pinned, or with why none has. Never rejects. */
+  bring(order: KeepOrder): Promise<string | undefined>;
+}
+
+export interface OutputPublishingOptions {
+  /** Told when the object store had no room for what stays on this disk therefore. */
+  readonly onFull?: (error: ObjectStoreFullError) => void;
+  /** For what no driver brings anywhere: logs, and what a failed attempt left. Absent: it stays here alone. */
+  readonly copies?: SecondCopies;
+}
+
 /** Stores what a task left on this disk, and what is small into the object store as well. */
 export class OutputPublishing {
   readonly #store: DiskStore;
   readonly #mesh: ArtifactStore;
   readonly #onFull: (error: ObjectStoreFullError) => void;
+  readonly #copies: SecondCopies | undefined;
   /** How many outputs with the same bytes are on their way into the mesh. */
   readonly #unreplicated = new Map<ArtifactId, number>();
 
-  /** `onFull`: told when the object store had no room for what stays on this disk therefore. */
-  constructor(
-    store: DiskStore,
-    mesh: ArtifactStore,
-    onFull: (error: ObjectStoreFullError) => void = () => undefined,
-  ) {
+  constructor(store: DiskStore, mesh: ArtifactStore, options: OutputPublishingOptions = {}) {
     this.#store = store;
     this.#mesh = mesh;
-    this.#onFull = onFull;
+    this.#onFull = options.onFull ?? (() => undefined);
+    this.#copies = options.copies;
   }
 
   /** As `TaskFiles.storeOutput`. */
-  store(
+  async store(
     kind: ArtifactKind,
     entries: AsyncIterable<OutputEntry>,
-    success: Success | undefined,
+    owner: Success | undefined,
   ): Promise<StoredOutput> {
-    return kind === 'file'
-      ? this.#storeFile(entries, success)
-      : this.#storeDirectory(entries, success);
+    const stored = await (kind === 'file'
+      ? this.#storeFile(entries, owner)
+      : this.#storeDirectory(entries, owner));
+    if (owner?.apart !== true || stored.bulk !== true) return stored;
+    const { bulk: _, ...ref } = stored;
+    await this.#copies?.bring({ ...owner, outputs: [ref] });
+    return stored;
   }
 
-  /** A log that is on this disk. Where the object store has no room for it, it is had from here for as long as this disk has. */
-  async publishLog(log: ArtifactRef): Promise<void> {
+  /**
+   * A log that is on this disk. Where the object store has no room for it, another peer has it, too, when this resolves;
+   * or it resolves with why nobody else has.
+   */
+  async publishLog(log: ArtifactRef, { run, task }: Success): Promise<string | undefined> {
     try {
       await this.#publish(log, 'spare');
+      return undefined;
     } catch (error) {
       if (!(error instanceof ObjectStoreFullError)) throw error;
       this.#onFull(error);
     }
+    const owner = { run, task, apart: true } as const;
+    await this.#store.runPins.hold(owner, [log.digest], [log.digest]).catch((error: unknown) => {
+      // Then it is pinned until this daemon ends: no reason to fail a task for its log.
+      if (!(error instanceof DiskFullError)) throw error;
+    });
+    return this.#copies === undefined
+      ? 'no other peer was asked'
+      : await this.#copies.bring({ ...owner, outputs: [log] });
   }
 
   async #publish(artifact: ArtifactRef, worth?: 'spare'): Promise<void> {
@@ -83,7 +111,7 @@ export class OutputPublishing {
     for await (const entry of entries) {
       if (entry.kind !== 'file') break;
       const ref = { ...(await this.#store.write(entry.content)), kind: 'file' as const };
-      const goesHere = success !== undefined && isLarge(ref);
+      const goesHere = success !== undefined && success.apart !== true && isLarge(ref);
       if (!goesHere && (await this.#isPublished(ref, success))) return ref;
       if (success !== undefined)
         await this.#store.runPins.hold(success, [ref.digest], [ref.digest]);
@@ -109,7 +137,7 @@ export class OutputPublishing {
       const stored = await this.#store.write(entry.content);
       listed.push({ kind: 'file', path, executable, ...stored });
       if (stored.digest !== EMPTY_ARTIFACT) members.push(stored.digest);
-      if (success !== undefined && isLarge(stored)) {
+      if (success !== undefined && success.apart !== true && isLarge(stored)) {
         isBulk = true;
         this.#store.runPins.pin(success, stored.digest);
       } else {

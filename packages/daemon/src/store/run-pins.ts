@@ -22,6 +22,8 @@ const PINNED_ONE_BY_ONE_MAX = 64;
 export interface Success {
   readonly run: RunId;
   readonly task: TaskId;
+  /** What attempts left beside that, such as logs: no driver lets it go, only the end of the run does. */
+  readonly apart?: true;
 }
 
 interface Held extends Success {
@@ -75,9 +77,10 @@ export class RunPins {
     return new Set([...this.#held.values()].map(({ run }) => run));
   }
 
-  /** All of which anything is held. */
+  /** All of which anything is held but what attempts left: that is on another disk already, or found none. */
   get successes(): readonly Success[] {
-    return [...this.#held.values()].map(({ run, task }) => ({ run, task }));
+    const held = [...this.#held.values()].filter(({ apart }) => apart !== true);
+    return held.map(({ run, task }) => ({ run, task }));
   }
 
   isHolding(success: Success): boolean {
@@ -120,32 +123,36 @@ export class RunPins {
 
   /** `kept`: they may go when room is needed, last of all. `spent`: first. Harmless for what is not held. */
   async release({ run, tasks, as }: KeepRelease): Promise<void> {
-    for (const task of tasks) {
-      const held = this.#held.get(nameOf({ run, task }));
-      if (held === undefined) continue;
-      this.#held.delete(nameOf(held));
-      this.#unpin(held);
-      const rank = as === 'kept' ? 'kept' : 'done';
-      for (const artifact of held.artifacts) {
-        // The same bytes may be another task's, which still counts on them.
-        const isAnothers = this.#parts.pins.reasonsOf(artifact).some(isUnreplicated);
-        if (!isAnothers) this.#parts.index.setRank(artifact, rank);
-      }
-      await this.#turns.run(nameOf(held), () => this.#forget(held));
+    for (const task of tasks) await this.letGo({ run, task }, as);
+  }
+
+  /** The same for one. */
+  async letGo(success: Success, as: KeepRelease['as']): Promise<void> {
+    const held = this.#held.get(nameOf(success));
+    if (held === undefined) return;
+    this.#held.delete(nameOf(held));
+    this.#unpin(held);
+    const rank = as === 'kept' ? 'kept' : 'done';
+    for (const artifact of held.artifacts) {
+      // The same bytes may be another task's, which still counts on them.
+      const isAnothers = this.#parts.pins.reasonsOf(artifact).some(isUnreplicated);
+      if (!isAnothers) this.#parts.index.setRank(artifact, rank);
     }
+    await this.#turns.run(nameOf(held), () => this.#forget(held));
   }
 
   /** The run is over: whatever of it is still held was not let go by a driver. */
   async releaseRun(run: RunId): Promise<void> {
     const tasks = [...this.#held.values()].filter((held) => held.run === run);
-    await this.release({ run, tasks: tasks.map(({ task }) => task), as: 'kept' });
+    for (const held of tasks) await this.letGo(held, 'kept');
   }
 
-  #of({ run, task }: Success): Held {
-    const name = nameOf({ run, task });
+  #of({ run, task, apart }: Success): Held {
+    const name = nameOf({ run, task, ...(apart === true ? { apart } : {}) });
     const held = this.#held.get(name) ?? {
       run,
       task,
+      ...(apart === true ? { apart } : {}),
       reason: { kind: 'unreplicated', run, task },
       artifacts: new Set(),
       outputs: new Set(),
@@ -175,10 +182,10 @@ export class RunPins {
   async #write(held: Held): Promise<void> {
     // Let go while it waited for its turn.
     if (this.#held.get(nameOf(held)) !== held) return;
-    const { run, task } = held;
+    const { run, task, apart } = held;
     const [artifacts, outputs] = [[...held.artifacts], [...held.outputs]];
     const path = join(this.#parts.folder, nameOf(held));
-    const text = `${JSON.stringify({ run, task, artifacts, outputs })}\n`;
+    const text = `${JSON.stringify({ run, task, apart, artifacts, outputs })}\n`;
     const full = { path: this.#parts.folder, neededBytes: text.length };
     await namingFullDisk(full, async () => {
       const temporary = `${path}.new`;
@@ -205,8 +212,9 @@ export class RunPins {
   }
 }
 
-/** Neither id can lead out of the folder. */
-const nameOf = ({ run, task }: Success): string => `${run}.${task}.json`;
+/** Neither id can lead out of the folder, and none has a dot. */
+const nameOf = ({ run, task, apart }: Success): string =>
+  `${run}.${task}${apart === true ? '.apart' : ''}.json`;
 
 const isUnreplicated = ({ kind }: PinReason): boolean => kind === 'unreplicated';
 
@@ -214,14 +222,17 @@ function parseHeld(
   text: string,
 ): (Success & { readonly artifacts: ArtifactId[]; readonly outputs: ArtifactId[] }) | undefined {
   try {
-    const { run, task, artifacts, outputs }: Record<string, unknown> = Object(JSON.parse(text));
+    const { run, task, apart, artifacts, outputs }: Record<string, unknown> = Object(
+      JSON.parse(text),
+    );
     const digests = (list: unknown): ArtifactId[] => {
       if (Array.isArray(list) && list.every((id) => typeof id === 'string' && isDigest(id)))
         return list;
       throw new Error('no list of digests');
     };
     const success = { run: runId(String(run)), task: taskId(String(task)) };
-    return { ...success, artifacts: digests(artifacts), outputs: digests(outputs) };
+    const which = apart === true ? { apart: true as const } : {};
+    return { ...success, ...which, artifacts: digests(artifacts), outputs: digests(outputs) };
   } catch {
     return undefined;
   }

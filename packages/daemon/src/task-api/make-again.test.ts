@@ -7,7 +7,7 @@ import { ask, newApiCase } from './task-api.test-kit.ts';
 type Case = Awaited<ReturnType<typeof newApiCase>>;
 
 /** The machine may be busy with other things. */
-const UNHURRIED = { timeout: 20_000 };
+const UNHURRIED = { timeout: 120_000 };
 const BYTES = sampleArtifact(Buffer.from('what the sub-task left'));
 const SUB = taskId('root--k');
 

@@ -11,10 +11,22 @@ export interface ServerGreeting {
 const GREETING_MS = 3_000;
 const GREETING_CHARACTERS_MAX = 64 * 1024;
 
-/** The greeting of the server at `host:port`; undefined when nobody greets there in time. Needs no credentials. */
-export async function greetServer(address: string): Promise<ServerGreeting | undefined> {
+/**
+ * The greeting of the server at `host:port`; undefined when nobody greets there in time, or before the signal aborts.
+ * Needs no credentials.
+ */
+export async function greetServer(
+  address: string,
+  signal?: AbortSignal,
+): Promise<ServerGreeting | undefined> {
+  if (signal?.aborted === true) return undefined;
   const { hostname, port } = new URL(`tcp://${address}`);
-  const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 4222) });
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const socket = connect({
+    host,
+    port: Number(port || 4222),
+    ...(signal === undefined ? {} : { signal }),
+  });
   socket.setTimeout(GREETING_MS, () => socket.destroy());
   try {
     for await (const line of createInterface({ input: socket })) return readGreeting(line);

@@ -1,11 +1,11 @@
 import type { StreamInfo } from '@nats-io/jetstream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { MeshConnection } from '../mesh-connection.ts';
-import { streamNames } from '../mesh-streams.ts';
 import { openMesh } from '../open-mesh.ts';
 import { freshRun, published, started, task } from '../samples.test-kit.ts';
 import { RUN_STREAM } from '../subjects.ts';
 import { untilAnswered } from '../until-answered.ts';
+import { streamNames } from '../wanted-streams.ts';
 import { ClusterAdmin } from './cluster-admin.ts';
 import { areScaled, scaleStreams } from './scale-streams.ts';
 import { ServerGroup, type TestServer } from './server-group.test-kit.ts';

@@ -1,10 +1,10 @@
 import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshSilentError } from '../mesh-errors.ts';
-import { streamNames } from '../mesh-streams.ts';
 import { isAborted, pause } from '../pause.ts';
 import { asking } from '../port-error.ts';
 import { LOG_STREAM } from '../subjects.ts';
 import { untilAnswered } from '../until-answered.ts';
+import { streamNames } from '../wanted-streams.ts';
 import { isWhole } from './until-on-others.ts';
 
 /** Of one stream; who waits for longer, because it is large, asks again. */

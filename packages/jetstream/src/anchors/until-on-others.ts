@@ -1,9 +1,9 @@
 import type { StreamInfo } from '@nats-io/jetstream';
 import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshSilentError } from '../mesh-errors.ts';
-import { streamNames } from '../mesh-streams.ts';
 import { isAborted, pause } from '../pause.ts';
 import { LOG_STREAM } from '../subjects.ts';
+import { streamNames } from '../wanted-streams.ts';
 import type { ClusterAdmin } from './cluster-admin.ts';
 
 /** Of one stream; who waits for longer, because it is large, asks again. */

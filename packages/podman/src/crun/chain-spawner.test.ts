@@ -33,7 +33,7 @@ async function newSpawner() {
     /** What a chain was told, and how often. */
     told: async (name: string) => {
       const text = () => readFile(`${place(name)}.fields`, 'utf8').catch(() => '');
-      await expect.poll(text, { interval: 2, timeout: 20_000 }).toMatch(/\n$/);
+      await expect.poll(text, { interval: 2, timeout: 120_000 }).toMatch(/\n$/);
       return (await text()).trim().split('\n');
     },
     order: (name: string, ...fields: string[]) =>
@@ -80,12 +80,12 @@ describe('ChainSpawner', () => {
     forget();
     await spawner.start(order('open'), () => gone.push('open'));
     await killed(shells);
-    await expect.poll(() => gone, { interval: 2, timeout: 20_000 }).not.toEqual([]);
+    await expect.poll(() => gone, { interval: 2, timeout: 120_000 }).not.toEqual([]);
     // Who orders after that gets another shell, whose end is not told to those before.
     await spawner.start(order('next'), () => gone.push('next'));
     await told('next');
     await killed(shells);
-    await expect.poll(() => gone.includes('next'), { interval: 2, timeout: 20_000 }).toBe(true);
+    await expect.poll(() => gone.includes('next'), { interval: 2, timeout: 120_000 }).toBe(true);
     expect(gone).toEqual(['open', 'next']);
     expect(await told('heard')).toHaveLength(1);
   });

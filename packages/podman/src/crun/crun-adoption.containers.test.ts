@@ -124,7 +124,7 @@ function pidOf(processes: readonly Listed[], pattern: RegExp): number {
 }
 
 async function first(log: { out: () => string }): Promise<void> {
-  await expect.poll(log.out, { timeout: 20_000, interval: 5 }).not.toBe('');
+  await expect.poll(log.out, { timeout: 120_000, interval: 5 }).not.toBe('');
 }
 
 /** Until every chain has written down its end. */
@@ -132,5 +132,5 @@ async function ended({ directory, podman }: CrunTestbed): Promise<void> {
   const attempts = lanePlaces(directory).attemptsOf(podman.peer);
   const [name = ''] = await readdir(attempts);
   const exit = () => readFile(join(attempts, name, 'exit'), 'utf8').catch(() => '');
-  await expect.poll(exit, { timeout: 20_000, interval: 5 }).toMatch(/end\n$/);
+  await expect.poll(exit, { timeout: 120_000, interval: 5 }).toMatch(/end\n$/);
 }

@@ -80,7 +80,7 @@ describe('an attempt that is started again', () => {
     const log = collect();
     const started = await bed.crun.start(insisting(spec), log.sink, never());
     if (!started.ok) throw new Error(started.error.message);
-    await expect.poll(log.out, { interval: 5, timeout: 20_000 }).toBe('ready\n');
+    await expect.poll(log.out, { interval: 5, timeout: 120_000 }).toBe('ready\n');
     for (let round = 0; round < 2; round += 1) {
       await expect(startOf(spec)).rejects.toMatchObject({ code: 'EEXIST' });
     }

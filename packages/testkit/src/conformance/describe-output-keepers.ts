@@ -35,8 +35,8 @@ export function describeOutputKeepers(name: string, make: MakeBench<KeepersBench
       ],
     };
 
-    const ask = (peer: PeerId): Promise<KeepAnswer> =>
-      within(use(), 2 * KEEP_ANSWER_MS, use().ports.keepers.keep(peer, order, stop.signal));
+    const ask = (peer: PeerId, given = order): Promise<KeepAnswer> =>
+      within(use(), 2 * KEEP_ANSWER_MS, use().ports.keepers.keep(peer, given, stop.signal));
 
     /** A peer behind the other connection; resolves when it answers. */
     async function join(answer: ReturnType<KeepingPeer['keep']>) {
@@ -65,6 +65,9 @@ export function describeOutputKeepers(name: string, make: MakeBench<KeepersBench
       expect(await ask(one.peer)).toEqual(answer);
       expect(one.orders.at(-1)).toEqual(order);
       expect(other.orders).toHaveLength(others);
+      const apart: KeepOrder = { ...order, apart: true };
+      expect(await ask(one.peer, apart)).toEqual(answer);
+      expect(one.orders.at(-1)).toEqual(apart);
     });
 
     it('is silent where nobody answers, and not for long', async () => {
