@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { MeshConnection } from '../mesh-connection.ts';
-import { streamNames } from '../mesh-streams.ts';
 import { openMesh } from '../open-mesh.ts';
 import { freshRun, published, started, task } from '../samples.test-kit.ts';
 import { LOG_STREAM, RUN_STREAM } from '../subjects.ts';
 import { untilAnswered } from '../until-answered.ts';
+import { streamNames } from '../wanted-streams.ts';
 import { ClusterAdmin } from './cluster-admin.ts';
 import { gatherStreams } from './gather-streams.ts';
 import { scaleStreams } from './scale-streams.ts';

@@ -1,11 +1,11 @@
 import type { StreamInfo } from '@nats-io/jetstream';
 import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshAnswerError, MeshSilentError } from '../mesh-errors.ts';
-import { streamNames } from '../mesh-streams.ts';
 import { isAborted, pause } from '../pause.ts';
 import { asking } from '../port-error.ts';
 import { LOG_STREAM } from '../subjects.ts';
 import { untilAnswered } from '../until-answered.ts';
+import { streamNames } from '../wanted-streams.ts';
 
 /** Of one stream, through elections. */
 const GATHERED_MS = 60_000;
