@@ -103,6 +103,11 @@ export class MeshFolder {
     return this.#write(`${role}.creds`, text);
   }
 
+  /** What it was given for a role that it has no more. Harmless when it has none. */
+  forgetCredentials(role: Role): Promise<void> {
+    return rm(this.at(`${role}.creds`), { force: true });
+  }
+
   /** On machines that may carry a server. */
   async trust(): Promise<ServerTrust | undefined> {
     const said = await this.#readJson(TRUST);
@@ -155,6 +160,11 @@ export class MeshFolder {
       [SERVER_CERTIFICATE, SERVER_KEY].map((name) => readIfThere(this.at(name))),
     );
     return certificate === undefined || key === undefined ? undefined : { certificate, key };
+  }
+
+  /** No server is here any more. Harmless when there was none. */
+  async forgetServerCertificate(): Promise<void> {
+    for (const name of [SERVER_CERTIFICATE, SERVER_KEY]) await rm(this.at(name), { force: true });
   }
 
   /** Where a server finds them. */

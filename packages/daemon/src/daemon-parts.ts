@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Configuration } from './configuration.ts';
 import type { Home } from './home.ts';
-import type { PeerParts } from './peer.ts';
+import type { PeerParts } from './peer-parts.ts';
 
 /** What a daemon is made of: all that is decided before anything is started. */
 export interface DaemonParts {

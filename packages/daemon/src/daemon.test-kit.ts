@@ -28,7 +28,7 @@ import {
 import pino from 'pino';
 import type { AttemptJournal, JournalEntry } from './execute/attempt-journal.ts';
 import type { TaskFiles } from './execute/task-files.ts';
-import type { PeerFacts, PeerParts } from './peer.ts';
+import type { PeerFacts, PeerParts } from './peer-parts.ts';
 import { sha256 } from './store/local-task-files.ts';
 
 export const silent = pino({ level: 'silent' });

@@ -24,6 +24,7 @@ export { TaskKeys } from './membership/task-keys.ts';
 export { SleepDesk } from './owner/sleep-desk.ts';
 export { Waker } from './owner/waker.ts';
 export * from './peer.ts';
+export type { PeerFacts, PeerParts } from './peer-parts.ts';
 export { StartedParts } from './started-parts.ts';
 export * from './store/disk-store.ts';
 export * from './store/local-task-files.ts';

@@ -1,22 +1,13 @@
 import {
-  type ArtifactFinder,
   type ArtifactId,
-  type ArtifactStore,
   type Capacity,
   type DrainTold,
-  type DriveQueue,
   FREE,
-  type Graph,
-  HEARTBEAT_MS,
-  type LaneDirectory,
-  type OutputKeepers,
   type OwnerVerdict,
   type PeerEntry,
   type PeerOffering,
   type Requirements,
   type RunId,
-  type RunPublished,
-  type SecretBoxes,
   satisfies,
   toldRations,
   toldWants,
@@ -30,51 +21,17 @@ import { type DriveEnding, Driver, type RunOutlook } from './drive/driver.ts';
 import { Drives } from './drive/drives.ts';
 import { ImageFinder } from './drive/image-finder.ts';
 import { Executor } from './execute/executor.ts';
-import type { ExecutorParts } from './execute/executor-parts.ts';
 import { followCancellations } from './execute/follow-cancellations.ts';
 import { Leftovers } from './execute/leftovers.ts';
 import { DRAINED, FOR_THE_NIGHT, handedBack, isForTheNight } from './execute/stop-order.ts';
-import type { HandOver } from './keep/hand-over.ts';
-import type { HostMeasures } from './machine/host-guard.ts';
+import { Heartbeat } from './heartbeat.ts';
 import type { PeerLoad } from './observe/metric-sources.ts';
-import type { OwnerWatch } from './owner/owner-watch.ts';
+import type { PeerParts } from './peer-parts.ts';
 import { LostFromStore } from './store/lost-outputs.ts';
 import { WakeUp } from './wake-up.ts';
 
 /** Containers are compared with claims this often, after the first time at the start. */
 const RECONCILE_MS = 60_000;
-
-export interface PeerParts
-  extends Omit<ExecutorParts, 'machine' | 'limits' | 'isOpen' | 'isDirectoryWhole'> {
-  readonly drives: DriveQueue;
-  readonly lanes: LaneDirectory;
-  readonly keepers: OutputKeepers;
-  /** The object store of the mesh. */
-  readonly objects: Pick<ArtifactStore, 'stat'>;
-  readonly finder: Pick<ArtifactFinder, 'whoHas'>;
-  /** Artifacts, where it matters that one is not there. Absent: what the store says is true. */
-  readonly rollCall?: (signal: AbortSignal) => Pick<ArtifactStore, 'stat' | 'get'>;
-  readonly loadGraph: (published: RunPublished) => Promise<Graph>;
-  readonly boxes?: Pick<SecretBoxes, 'discard'>;
-  /** What the machine is and offers; read again for every heartbeat. */
-  readonly describe: () => PeerFacts;
-  /** What costs too much to be read for anything but a heartbeat. */
-  readonly networks?: () => Pick<PeerEntry, 'networks'>;
-  /** Absent: a machine that nothing can happen to. */
-  readonly host?: HostMeasures;
-  /** Absent: nobody has wishes that would stop it. */
-  readonly owner?: OwnerWatch;
-  /** Absent: what is here alone is lost with this peer. */
-  readonly handOver?: HandOver;
-  /** An earlier session was drained, and nobody has ended that. */
-  readonly drained?: DrainOrder;
-}
-
-/** What a heartbeat says besides the peer's own load. */
-export type PeerFacts = Omit<
-  PeerEntry,
-  'peer' | 'session' | 'free' | 'claims' | 'spending' | 'driving' | 'rations' | 'wanted'
->;
 
 /**
  * The daemon without its process: claims, drives, executes, reports. Everything of the outside
@@ -92,9 +49,8 @@ export class Peer {
   readonly #drivers = new Map<RunId, Driver>();
   readonly #leftovers: Leftovers;
   readonly #announcements: Announcements;
+  readonly #heartbeat: Heartbeat;
   readonly #stop = new AbortController();
-  /** The rest until the next heartbeat: whether this peer claims is news. */
-  #rest = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
   #started = false;
   #isAsleep = false;
@@ -104,6 +60,9 @@ export class Peer {
   constructor(parts: PeerParts, capacity: Capacity) {
     this.#parts = parts;
     this.#announcements = new Announcements(parts.clock);
+    const announce = () => this.#announcements.make(() => this.#announce());
+    const wasHeard = () => this.#announcements.wasHeard;
+    this.#heartbeat = new Heartbeat({ ...parts, announce, wasHeard });
     this.#ledger = new CapacityLedger(capacity, this.#changed);
     const machine = () => parts.describe().machine;
     this.#executor = new Executor({
@@ -125,7 +84,7 @@ export class Peer {
       ownerReasons: () => this.#ownerReasons(),
       onChange: () => {
         this.#changed.ring();
-        this.#rest.abort('changed');
+        this.#heartbeat.hurry();
       },
     });
     this.#leftovers = new Leftovers({ ...parts, machine }, this.#executor, this.#ledger);
@@ -192,7 +151,7 @@ export class Peer {
 
   async #begin(): Promise<void> {
     // Before anything is claimed: whoever judges our claims must find us. The heartbeat repeats it.
-    await this.#tryToAnnounce();
+    await this.#heartbeat.beat();
     await this.#leftovers.reconcile();
     await this.#gate.start();
     if (this.#stop.signal.aborted) return;
@@ -204,7 +163,7 @@ export class Peer {
     this.#intake.start();
     this.#drives.start();
     this.#loops = Promise.all([
-      this.#heartbeat(),
+      this.#heartbeat.run(this.#stop.signal),
       followCancellations({ ...this.#parts, executor: this.#executor }, this.#stop.signal),
       this.#reconcile(),
     ]);
@@ -286,7 +245,6 @@ export class Peer {
   /** Hands over drives, ends attempts as `drained`, and says goodbye. Works at any time, and twice. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    this.#rest.abort();
     await Promise.all([this.#drain.stop(), this.#parts.owner?.stop()]);
     // What it adopts at its start must be there to be drained.
     await this.#starting;
@@ -340,18 +298,6 @@ export class Peer {
     return satisfies(requirements, this.offering).length === 0;
   }
 
-  async #tryToAnnounce(): Promise<void> {
-    const { logger } = this.#parts;
-    const { wasHeard } = this.#announcements;
-    try {
-      await this.#announcements.make(() => this.#announce());
-      if (!wasHeard) logger.info('the mesh hears this peer again');
-    } catch (error) {
-      // Once for each absence: it is tried again every few seconds, for hours if need be.
-      if (wasHeard) logger.warn({ err: error }, 'could not announce this peer; trying again');
-    }
-  }
-
   async #announce(): Promise<void> {
     const { paused: _, ...facts } = this.#parts.describe();
     const { paused, rations } = this.#gate;
@@ -377,15 +323,6 @@ export class Peer {
   #spending(): Pick<PeerEntry, 'spending'> {
     const spending = this.#executor.spending();
     return Object.keys(spending).length === 0 ? {} : { spending };
-  }
-
-  async #heartbeat(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      this.#rest = new AbortController();
-      const { signal } = this.#rest;
-      await this.#tryToAnnounce();
-      await this.#parts.clock.sleep(HEARTBEAT_MS, signal);
-    }
   }
 
   async #reconcile(): Promise<void> {

@@ -1,4 +1,5 @@
 import {
+  type Authenticator,
   type ConnectionOptions,
   connect,
   credsAuthenticator,
@@ -132,8 +133,10 @@ export function plainOptions(address: MeshAddress, name: string): ConnectionOpti
 export function connectionOptions(address: MeshAddress, name: string): ConnectionOptions {
   const { member } = address;
   if (member === undefined) return plainOptions(address, name);
-  const creds = new TextEncoder().encode(member.credentials);
-  return { ...plainOptions(address, name), authenticator: credsAuthenticator(creds) };
+  // Each time it connects: they may be others by then.
+  const authenticator: Authenticator = (nonce) =>
+    credsAuthenticator(new TextEncoder().encode(member.credentials))(nonce);
+  return { ...plainOptions(address, name), authenticator };
 }
 
 /** `connect()` can hang (NATS.md §1), so the wait is ours; a connection that comes too late is closed. */

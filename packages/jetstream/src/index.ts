@@ -19,6 +19,7 @@ export {
 } from './artifact-files.ts';
 export { answerJoins, askToJoin, type JoinQuestion, NoJoinAnswerError } from './ask-to-join.ts';
 export { answerRenewals, askToRenew, type RenewalAsker } from './ask-to-renew.ts';
+export { ChangingMember } from './changing-member.ts';
 export {
   type ConnectMeshOptions,
   connectMesh,

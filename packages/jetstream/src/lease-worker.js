@@ -18,7 +18,7 @@ import { LeaseTable } from './lease-table.js';
  * @property {Int32Array} counts of extensions confirmed and unanswered, and of claims lost, in this order
  * @property {SharedArrayBuffer} table
  */
-/** @typedef {{ kind: 'look' } | { kind: 'servers', servers: string[] } | { kind: 'stop' }} Order */
+/** @typedef {{ kind: 'look' } | { kind: 'servers', servers: string[] } | { kind: 'credentials', credentials: string } | { kind: 'stop' }} Order */
 /** @typedef {{ ticket: string, confirmedAt: number, turn?: NodeJS.Timeout, watch?: NodeJS.Timeout }} Kept */
 
 const WORK_IN_PROGRESS = '+WPI';
@@ -64,7 +64,12 @@ async function dial() {
 
 function proof() {
   if (settings.credentials === undefined) return {};
-  return { authenticator: credsAuthenticator(new TextEncoder().encode(settings.credentials)) };
+  // Each time it connects: they may be others by then.
+  return {
+    /** @param {string} [nonce] */
+    authenticator: (nonce) =>
+      credsAuthenticator(new TextEncoder().encode(settings.credentials))(nonce),
+  };
 }
 
 /**
@@ -91,6 +96,9 @@ function obey(order) {
     case 'servers':
       settings.connection = { ...settings.connection, servers: order.servers };
       connection?.setServers(order.servers);
+      return;
+    case 'credentials':
+      settings.credentials = order.credentials;
       return;
     case 'stop':
       stopping = true;

@@ -7,6 +7,7 @@ import {
   type Lease,
   type LeaseKeeper,
 } from '@podmesh/core';
+import { ChangingMember } from './changing-member.ts';
 import { plainOptions } from './connect-mesh.ts';
 import { LeaseTable } from './lease-table.js';
 import type { MeshConnection } from './mesh-connection.ts';
@@ -78,9 +79,18 @@ export class ThreadedLeaseKeeper implements LeaseKeeper {
     worker.on('message', ({ id }: { kind: 'lost'; id: number }) => this.#lost(id));
     worker.on('error', () => this.#died(worker));
     worker.on('exit', () => this.#died(worker));
-    this.#forget = this.#mesh.onServers((servers) =>
-      worker.postMessage({ kind: 'servers', servers }),
-    );
+    const { member } = this.#mesh.address;
+    const forgets = [
+      this.#mesh.onServers((servers) => worker.postMessage({ kind: 'servers', servers })),
+      member instanceof ChangingMember
+        ? member.onChange(({ credentials }) =>
+            worker.postMessage({ kind: 'credentials', credentials }),
+          )
+        : () => undefined,
+    ];
+    this.#forget = () => {
+      for (const forget of forgets) forget();
+    };
     this.#worker = worker;
     worker.postMessage({ kind: 'look' });
   }

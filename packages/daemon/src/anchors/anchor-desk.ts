@@ -36,6 +36,8 @@ export interface AnchorDeskParts {
   readonly supersededBy: (record: AnchorRecord) => Promise<AnchorRecord | undefined>;
   /** Of whoever holds the keys of the mesh; nobody else changes its anchors. */
   readonly papers?: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
+  /** Takes back, where the keys are, what peers had as anchors that they are no more. */
+  readonly retire?: (peers: readonly PeerId[]) => Promise<void>;
   /** Hears of each record of the anchors, for whoever starts later. */
   readonly onRecord: (record: AnchorRecord) => void;
 }
@@ -67,6 +69,7 @@ export class AnchorDesk {
     };
     this.#exchange = new AnchorExchange({
       ...{ seat, connection, system, order, papers },
+      retire: async (peers) => parts.retire?.(peers),
       onStep: (step) => {
         parts.logger.info({ step }, 'exchanging anchors');
         tell(step);

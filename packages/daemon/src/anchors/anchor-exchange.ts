@@ -23,6 +23,8 @@ export interface ExchangeParts {
   readonly system: () => Promise<MeshConnection>;
   readonly order: (peer: PeerId, order: AnchorOrder) => Promise<AnchorAnswer>;
   readonly papers: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
+  /** Takes back what these had as anchors; they were told that they are none any more. */
+  readonly retire: (peers: readonly PeerId[]) => Promise<void>;
   readonly onStep: (step: ExchangeStep) => void;
   /** What has to be done and could not be: it is tried again. */
   readonly onTrouble: (error: unknown) => void;
@@ -94,6 +96,7 @@ export class AnchorExchange {
         `${seat.peer} has the keys of the mesh, and looks after its anchors: it stays one`,
       );
     const record = this.#stuckAt ?? at.record;
+    refuseTheWayBack(record, at.record, join);
     await this.#refuseWhereSilent(record, join, leave);
     const generation = Math.max(record.generation, at.attempt?.generation ?? 0) + 1;
     const joiners: Joiner[] = [];
@@ -167,6 +170,7 @@ export class AnchorExchange {
         });
         this.#stuckAt = undefined;
         if (isDone) this.#parts.onStep('left');
+        await this.#retire(truth);
         await this.#parts.seat.write({ kind: 'open', record: truth });
         return truth;
       } catch (error) {
@@ -243,6 +247,21 @@ export class AnchorExchange {
     await this.#remove(admin, goes, signal);
   }
 
+  /**
+   * What those had as anchors who were some before is taken back, once they have nothing to do with it any more. Who is away
+   * still needs it, to find out and to end its server by itself.
+   */
+  async #retire(truth: AnchorRecord): Promise<void> {
+    const { order, retire, seat } = this.#parts;
+    const before = pendingOf(seat).record.anchors.map(({ peer }) => peer);
+    const gone = before.filter((peer) => !isOf(peer, truth.anchors));
+    const told = await Promise.allSettled(
+      gone.map((peer) => order(peer, { kind: 'leave', record: truth })),
+    );
+    const left = gone.filter((_, at) => told[at]?.status === 'fulfilled');
+    if (left.length > 0) await retire(left);
+  }
+
   async #remove(admin: ClusterAdmin, goes: Dismissal, signal: AbortSignal): Promise<void> {
     const { connection } = this.#parts;
     const { server, truth, silent } = goes;
@@ -307,6 +326,28 @@ function ownServer(record: AnchorRecord, peer: PeerId): string {
   const own = record.anchors.find((anchor) => anchor.peer === peer)?.server;
   if (own === undefined) throw new Error(`${peer} is none of the anchors`);
   return own;
+}
+
+/**
+ * Of an exchange that waits, whoever goes has the only other copies, and is on its way out: as a new member it would have
+ * to forget them first.
+ */
+function refuseTheWayBack(
+  { anchors }: AnchorRecord,
+  before: AnchorRecord,
+  join: readonly PeerId[],
+): void {
+  const going = before.anchors.filter(({ server }) =>
+    anchors.every((one) => one.server !== server),
+  );
+  const back = join.find((peer) => isOf(peer, going));
+  if (back === undefined) return;
+  const came = anchors.filter(({ peer }) => !isOf(peer, before.anchors)).map(({ peer }) => peer);
+  throw new Error(
+    `${back} is just being taken out and cannot come back before that is done: start ${came.join(', ')} again, or give ` +
+      `that place to another machine: podmesh anchors replace ${came[0] ?? 'OLD'} NEW. ${back} keeps all it has until ` +
+      'then, and can be made an anchor again afterwards',
+  );
 }
 
 function refuseUnreachable({ peer, client }: Anchor, { anchors }: AnchorRecord): void {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { MeshFolder } from '@podmesh/authority';
 import { type AnchorRecord, parseAnchorRecord, peerId } from '@podmesh/core';
 import type { EmbeddedNatsServer } from '@podmesh/jetstream';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../store/store.test-kit.ts';
 import { AnchorSeat } from './anchor-seat.ts';
 
@@ -74,6 +74,57 @@ it('a server that is in no record any more serves, also after a start, until all
   expect([seat.seat.kind, seat.server]).toEqual(['none', undefined]);
 });
 
+describe('a server that joined', () => {
+  const self = {
+    ...{ peer: 'new-name', server: 'new-name-g3-00aa11', client: '127.0.0.1:4000' },
+    route: '127.0.0.1:6000',
+  };
+  const others = (generation: number, cluster = 'c') => {
+    const record = parseAnchorRecord({ generation, cluster, anchors: [anchor] });
+    if (record === undefined) throw new Error('no record');
+    return record;
+  };
+  /** For generation 3 of a cluster. */
+  async function joined() {
+    const record = { ...others(3), anchors: [anchor, self] };
+    const made = await newSeat({ kind: 'joining', record, self, mover: 'old-name' });
+    const store = join(made.folder, 'g3', 'jetstream');
+    await mkdir(store, { recursive: true });
+    await made.seat.start(false);
+    const hasStore = async () => (await readdir(made.folder)).includes('g3');
+    return { ...made, hasStore };
+  }
+
+  it.each([4, 3])(
+    'and is not in record %d of its cluster may have been the truth, and goes only when it may',
+    async (generation) => {
+      const { seat, hasStore } = await joined();
+      await seat.confirm(others(2));
+      expect(seat.seat.kind).toBe('joining');
+      await seat.confirm(others(generation));
+      // As whoever was dismissed: looked after until it is taken out of the cluster.
+      expect(seat.seat).toMatchObject({ kind: 'open', record: { anchors: [anchor, self] } });
+      expect([seat.server?.name, await hasStore()]).toEqual(['member', true]);
+      await seat.confirm(others(generation));
+      expect([seat.server?.name, await hasStore()]).toEqual(['member', true]);
+      await seat.confirm(others(generation), true);
+      expect([seat.seat.kind, seat.server, await hasStore()]).toEqual(['none', undefined, false]);
+    },
+  );
+
+  it('and is told to leave goes at once', async () => {
+    const { seat, hasStore } = await joined();
+    await seat.confirm(others(4), true);
+    expect([seat.seat.kind, seat.server, await hasStore()]).toEqual(['none', undefined, false]);
+  });
+
+  it('is for nothing where another cluster is the truth', async () => {
+    const { seat, hasStore } = await joined();
+    await seat.confirm(others(4, 'other'));
+    expect([seat.seat.kind, seat.server, await hasStore()]).toEqual(['none', undefined, false]);
+  });
+});
+
 it('a home that lost its seat begins no second mesh', async () => {
   const { seat, started } = await newSeat();
   await seat.start(false);
@@ -135,4 +186,11 @@ it('what a cluster had is served alone, whenever its machine was killed on the w
       },
     });
   }
+});
+
+it('what was left of a server by a daemon that was killed before it was gone is gone after the next start', async () => {
+  const { seat, folder } = await newSeat({ kind: 'none' });
+  await mkdir(join(folder, 'g2', 'jetstream'), { recursive: true });
+  await seat.start(false);
+  expect(await readdir(folder)).toEqual(['seat.json']);
 });

@@ -4,6 +4,7 @@ import type { Anchor, AnchorRecord, PeerId } from '@podmesh/core';
 import type { AnchorOrder, EmbeddedNatsServer, PapersRequest } from '@podmesh/jetstream';
 import { isLoopback, isWildcard, ownAddresses } from '@podmesh/transfer';
 import { choosePort, hostOf, ownAddressTowards, placeOf, portOf } from './anchor-place.ts';
+import { leftGenerations } from './left-folders.ts';
 import { type Seat, SeatFile } from './seat-file.ts';
 import { SeatServers, type SeatServersOptions } from './seat-servers.ts';
 
@@ -12,6 +13,10 @@ export interface AnchorSeatOptions extends SeatServersOptions {
   readonly peer: PeerId;
   /** What the mesh's record is now where another mesh than this one's is found in its place. */
   readonly supersededBy: (record: AnchorRecord) => Promise<AnchorRecord | undefined>;
+  /** This home carries nothing any more: what it had for that is to be forgotten. */
+  readonly onNone?: () => Promise<void>;
+  /** Hears of each generation whose folder was left here, and is gone now. */
+  readonly onForgotten?: (generation: number) => void;
 }
 
 type JoinOrder = Extract<AnchorOrder, { kind: 'join' }>;
@@ -79,6 +84,7 @@ export class AnchorSeat {
     const known = await this.#newest();
     // Whoever is none of them any more may have what the others do not have yet: that is asked later.
     if (known !== undefined) await this.confirm(known);
+    await this.#forgetLeft();
     if (this.#seat.kind === 'none' && !isNew) return;
     await this.serve();
     const seat = this.#seat;
@@ -88,6 +94,17 @@ export class AnchorSeat {
       const anchors = [this.#alone()];
       if (JSON.stringify(record.anchors) !== JSON.stringify(anchors))
         await this.write({ ...seat, kind: 'open', record: { ...record, anchors } });
+    }
+  }
+
+  /** What a daemon left that was killed before it could take it away. */
+  async #forgetLeft(): Promise<void> {
+    const { folder, peer, onForgotten, onNone } = this.#options;
+    const seat = (await this.#file.isThere()) ? this.#seat : undefined;
+    if (seat?.kind === 'none') await onNone?.();
+    for (const generation of await leftGenerations({ folder, peer, seat })) {
+      await this.servers.forget(generation);
+      onForgotten?.(generation);
     }
   }
 
@@ -101,6 +118,7 @@ export class AnchorSeat {
   async write(seat: Seat): Promise<void> {
     await this.#file.write(seat);
     this.#seat = seat;
+    if (seat.kind === 'none') await this.#options.onNone?.();
   }
 
   /** The server of the seat's record, where its clients look for it. */
@@ -195,6 +213,10 @@ export class AnchorSeat {
     if (self === undefined) throw new Error(`${this.peer} is none of these anchors`);
     const seat = this.#seat;
     if (seat.kind === 'joining' && seat.record.cluster === record.cluster) return;
+    if (seat.kind === 'open' && seat.record.cluster === record.cluster)
+      throw new Error(
+        `the server that ${this.peer} had before is still being taken out of the cluster: ask again in some minutes`,
+      );
     if (seat.kind !== 'none' && seat.kind !== 'joining')
       throw new Error(`${this.peer} has a server already (${seat.kind})`);
     if (seat.kind === 'joining') await this.abandon(seat.record.generation);
@@ -212,7 +234,7 @@ export class AnchorSeat {
     await this.servers.forget(generation);
   }
 
-  /** This record is the truth: the server that joined for it is one of those that carry the mesh, or is for nothing. */
+  /** This record is the truth: the server that joined is one of those that carry the mesh, was one, or is for nothing. */
   async confirm(record: AnchorRecord, mayLeave = false): Promise<void> {
     const seat = this.#seat;
     if (seat.kind === 'open' && seat.record.cluster === record.cluster)
@@ -220,9 +242,15 @@ export class AnchorSeat {
     else if (seat.kind === 'open' && isOver(seat.record, record)) await this.#leave(seat.record);
     if (seat.kind !== 'joining' || seat.record.generation > record.generation) return;
     const isOne = record.anchors.some(({ server }) => server === seat.self.server);
-    if (!isOne) return this.abandon(seat.record.generation);
+    const isInCluster = record.cluster !== undefined && record.cluster === seat.record.cluster;
+    if (!isOne && !isInCluster) return this.abandon(seat.record.generation);
     await this.servers.adoptCredentials(seat.self.server);
-    await this.write({ kind: 'open', record });
+    if (isOne) return this.write({ kind: 'open', record });
+    // It may have been one of them in between, and still have what nobody else has, or be a voter that is counted although
+    // its exchange was undone: it goes as whoever was dismissed does, which takes it out of the cluster before.
+    const generation = Math.min(seat.record.generation, record.generation - 1);
+    await this.write({ kind: 'open', record: { ...seat.record, generation } });
+    if (mayLeave) await this.confirm(record, true);
   }
 
   /** The same cluster has other members; whoever is none of them any more ends its server, once all is elsewhere. */

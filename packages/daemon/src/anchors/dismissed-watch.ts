@@ -60,9 +60,11 @@ export class DismissedWatch {
   }
 
   /** Whether what the mesh said of this cluster last still names the server; nothing was heard of another one. */
-  #isNamed(own: string, { cluster }: AnchorRecord): boolean {
+  #isNamed(own: string, { cluster, generation }: AnchorRecord): boolean {
     const record = this.#parts.heard();
     if (record === undefined || record.cluster !== cluster) return true;
+    // Of a server that just came the last that was heard may be older: it would go as soon as it is there.
+    if (record.generation <= generation) return true;
     return record.anchors.some(({ server }) => server === own);
   }
 

@@ -21,6 +21,7 @@ import type { ServeAddress } from '../configuration.ts';
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { Home } from '../home.ts';
 import type { Route } from '../local-api.ts';
+import type { KeysOfMesh } from '../membership/open-member-office.ts';
 import type { Membership } from '../membership/open-membership.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { autoPatience, killChangeAt } from '../test-hooks.ts';
@@ -41,11 +42,13 @@ export interface SeatParts {
   readonly logger: Logger;
   /** Whether this home made the mesh: it begins with a server that is alone. */
   readonly isFirst: boolean;
+  /** Where it carries nothing any more. */
+  readonly onNone?: () => Promise<void>;
 }
 
 /** Starts what this home has of the mesh's servers. What was started is in `started`. */
 export async function openSeat(parts: SeatParts, started: StartedParts): Promise<AnchorSeat> {
-  const { home, peer, mesh, listen, env, logger, isFirst } = parts;
+  const { home, peer, mesh, listen, env, logger, isFirst, onNone } = parts;
   const seat = new AnchorSeat({
     file: home.at('nats', 'seat.json'),
     folder: home.at('nats'),
@@ -53,8 +56,11 @@ export async function openSeat(parts: SeatParts, started: StartedParts): Promise
     listen,
     env,
     onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
+    onForgotten: (generation) =>
+      logger.info({ generation }, 'took away what was left of a server that is over'),
     peer,
     supersededBy: (record) => supersededBy(record, peer, asAnchor(mesh)),
+    ...(onNone === undefined ? {} : { onNone }),
   });
   started.add('nats-server', () => seat.stop());
   await seat.start(isFirst);
@@ -108,6 +114,7 @@ export async function openAnchors(
     connection,
     mesh,
     ...(papers === undefined ? {} : { papers }),
+    ...(keys === undefined ? {} : { retire: (peers) => takeBack(keys, peers) }),
   });
   if (parts.configuration.autoAnchors) watchAnchors(parts, started, { connection, system, desk });
   return anchorRoutes(desk);
@@ -146,7 +153,7 @@ function watchAnchors(
 async function openDesk(
   { home, logger }: DaemonParts,
   started: StartedParts,
-  way: Pick<AnchorDeskParts, 'seat' | 'connection' | 'papers' | 'system'> & {
+  way: Pick<AnchorDeskParts, 'seat' | 'connection' | 'papers' | 'system' | 'retire'> & {
     readonly mesh: MeshFolder;
   },
 ): Promise<AnchorDesk> {
@@ -171,6 +178,16 @@ async function openDesk(
   started.add('anchors', () => desk.stop());
   await desk.start();
   return desk;
+}
+
+/** The servers hear of it at once, and cut off whoever is still connected by what it had. */
+async function takeBack(
+  { authority, pushTrust }: Pick<KeysOfMesh, 'authority' | 'pushTrust'>,
+  peers: readonly PeerId[],
+): Promise<void> {
+  for (const peer of peers)
+    for (const role of ['anchor', 'system'] as const) await authority.revoke(peer, role);
+  await pushTrust();
 }
 
 interface IssuerOfPapers {

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { access, mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { replacePrivately } from '@podmesh/authority';
 import {
@@ -44,6 +44,14 @@ export class SeatFile {
 
   constructor(path: string) {
     this.#path = path;
+  }
+
+  /** Whether anything was ever written. */
+  isThere(): Promise<boolean> {
+    return access(this.#path).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Throws for a file that makes no sense: to guess which server is the truth could make two of them. */

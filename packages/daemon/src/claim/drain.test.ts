@@ -10,7 +10,8 @@ import {
   publishGraph,
   settled,
 } from '../daemon.test-kit.ts';
-import { Peer, type PeerParts } from '../peer.ts';
+import { Peer } from '../peer.ts';
+import type { PeerParts } from '../peer-parts.ts';
 
 const lasting =
   (durationMs: number): ContainerScript =>

@@ -8,7 +8,7 @@ import type {
   RuntimeDescription,
   Standing,
 } from '@podmesh/core';
-import type { PeerFacts } from '../peer.ts';
+import type { PeerFacts } from '../peer-parts.ts';
 import type { MachineFacts } from './hardware.ts';
 
 /** Runtime and images are looked at this often. */

@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { hostOf, portOf } from '../anchors/anchor-place.ts';
 import type { AnchorSeat } from '../anchors/anchor-seat.ts';
 import { openSeat } from '../anchors/open-anchors.ts';
+import { refuseOtherName } from '../anchors/refuse-other-name.ts';
 import type { ServeAddress } from '../configuration.ts';
 import type { Home } from '../home.ts';
 import type { StartedParts } from '../started-parts.ts';
@@ -28,6 +29,7 @@ import {
   openCertificates,
 } from './own-certificates.ts';
 import { OwnRenewals } from './own-renewals.ts';
+import { PeersPapers } from './peers-papers.ts';
 
 export interface MembershipParts {
   readonly home: Home;
@@ -114,9 +116,11 @@ async function member(
   started: StartedParts,
 ): Promise<Membership> {
   const listen = await listenAddress(parts.home.at('nats'), parts.listen);
-  const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst: false }, started);
+  const papers = new PeersPapers(folder, parts.logger);
+  const onNone = () => papers.retire();
+  const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst: false, onNone }, started);
   return {
-    address: await memberAddress(folder, ['anchor', 'peer']),
+    address: await papers.address(),
     url: meshUrl(folder.path),
     isAnchor: seat.record !== undefined,
     seat,
@@ -171,6 +175,8 @@ async function ownMesh(
   started: StartedParts,
 ): Promise<Membership> {
   const { home, peer, logger } = parts;
+  // Before anything is written or revoked because of it.
+  await refuseOtherName(home.at('nats', 'seat.json'), folder, peer);
   const authority = await foundMesh(home, peer);
   const certificates = await openCertificates(home.at('authority'), authority);
   await ensureOwnCertificates({ folder, certificates, name: peer, nowMs: Date.now() });

@@ -1,4 +1,4 @@
-import type { PeerFacts } from '../peer.ts';
+import type { PeerFacts } from '../peer-parts.ts';
 
 /**
  * What does not change while a peer runs, for the discovery of services: values are texts there. What can be

@@ -1,6 +1,6 @@
 import type { DaemonParts } from '../daemon-parts.ts';
 import type { OnStep } from '../execute/attempt-step.ts';
-import type { PeerParts } from '../peer.ts';
+import type { PeerParts } from '../peer-parts.ts';
 import type { StartedParts } from '../started-parts.ts';
 import { AttemptStages } from './attempt-stages.ts';
 import type { MetricSources } from './metric-sources.ts';
