@@ -4,6 +4,7 @@ import { ArtifactChild } from './artifact-child.ts';
 import type { BenchMesh } from './bench-mesh.ts';
 import { cpuOf } from './process-cpu.ts';
 import { writeRandom } from './random-file.ts';
+import { settle } from './settle.ts';
 
 const SHARED_BYTES = 256 * 1024 * 1024;
 const FETCHERS = [1, 8];
@@ -48,6 +49,7 @@ async function share(
   const [source, ...others] = peers;
   if (source === undefined) throw new Error('broken invariant: no source');
   const { digest } = await source.ask<{ digest: string }>(`put ${file}`);
+  await settle(folder, fetchers * SHARED_BYTES);
   const cpu = () => peers.reduce((sum, { pid }) => sum + cpuOf(pid), 0);
   const before = cpu();
   const taken = await Promise.all(

@@ -7,6 +7,7 @@ import { type Sharing, shared } from './artifact-sharing.ts';
 import { BenchMesh } from './bench-mesh.ts';
 import { cpuOf, cpuOfEnded, peakMiB } from './process-cpu.ts';
 import { writeRandom } from './random-file.ts';
+import { settle } from './settle.ts';
 
 const MIB = 1024 * 1024;
 const ROUNDS = 5;
@@ -76,7 +77,7 @@ async function oneLarge(folder: string, mesh: BenchMesh): Promise<ArtifactFigure
   const podmesh = async (taken: Map<string, Taken>, name: string): Promise<void> => {
     const into = join(folder, name);
     const fetcher = await ArtifactChild.peer(mesh, name, into);
-    await settle(folder);
+    await settle(folder, LARGE_BYTES);
     const cpu = () => cpuOf(fetcher.pid) + cpuOf(source.pid);
     const before = cpu();
     const { ms } = await fetcher.ask<{ ms: number }>(`get ${digest} ${LARGE_BYTES}`);
@@ -93,7 +94,7 @@ async function oneLarge(folder: string, mesh: BenchMesh): Promise<ArtifactFigure
     pid: number,
   ): Promise<void> => {
     const to = join(folder, 'copy');
-    await settle(folder);
+    await settle(folder, LARGE_BYTES);
     const cpu = () => cpuOfEnded() + cpuOf(pid);
     const before = cpu();
     const fromMs = performance.now();
@@ -147,20 +148,6 @@ function figuresOf(name: string, rounds: readonly ReadonlyMap<string, Taken>[]):
     throughputRatio: 1 / ratios('seconds'),
     cpuRatio: ratios('cpuSeconds'),
   };
-}
-
-/**
- * Nothing is left to be written, and as much memory as the copy needs has just been given back: a virtual machine has to
- * ask its host for memory that nobody used in the last seconds, which can cost more than the copy itself.
- */
-async function settle(folder: string): Promise<void> {
-  const file = join(folder, 'settle');
-  const handle = await open(file, 'w');
-  const piece = Buffer.alloc(16 * MIB);
-  for (let at = 0; at < LARGE_BYTES; at += piece.length) await handle.write(piece);
-  await handle.sync();
-  await handle.close();
-  await rm(file);
 }
 
 const median = (values: readonly number[]): number =>

@@ -39,7 +39,7 @@ const REACH_INTO = `
   process.on('disconnect', () => process.exit());
 `;
 
-/** What is dropped on the way answers nothing: ten seconds are for ever on lines that are in this machine's memory, however busy it is. */
+/** What is dropped on the way answers nothing: ten seconds are for ever on lines in this machine's memory, however busy it is. */
 const CONNECT = `
   const [port, host] = process.argv.slice(1);
   const end = (answer) => { process.stdout.write(answer); socket.destroy(); };

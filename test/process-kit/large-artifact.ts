@@ -10,6 +10,9 @@ import { untilSeen } from './within.ts';
 export const LARGE_MIB = 64;
 export const LARGE_BYTES = LARGE_MIB * 2 ** 20;
 const ARRIVAL_MS = 240_000;
+const BLOCK_BYTES = 512;
+/** The rest may be on its way. */
+const NEARLY_ALL = 0.7;
 
 /** The label of a peer on which alone such a job can run. */
 export const placed = (place: string): readonly string[] => ['--label', `place=${place}`];
@@ -57,13 +60,31 @@ export async function expectReadWell(run: PublishedRun): Promise<void> {
 }
 
 /** Resolves when a part of the artifact is on the daemon's disk, and no more than a part was a moment before. */
-export async function untilArriving(
-  { options, name }: DaemonProcess,
-  artifact: ArtifactId,
-): Promise<void> {
+export async function untilArriving(daemon: DaemonProcess, artifact: ArtifactId): Promise<void> {
+  const what = () => `a first part of ${artifact} at ${daemon.name}`;
+  await untilSeen(ARRIVAL_MS, what, () => isArriving(daemon, artifact));
+}
+
+/** Freezes the source when a part of the artifact is there; false: all of it was, before we could. */
+export async function caughtHalfWay(
+  run: PublishedRun,
+  reader: DaemonProcess,
+  source: DaemonProcess,
+): Promise<boolean> {
+  const large = await untilMade(run);
+  const isOver = () => run.of('run-ended').length > 0;
+  const what = () => `a first part of ${large} at ${reader.name}; ${run.told()}`;
+  await untilSeen(ARRIVAL_MS, what, () => isArriving(reader, large) || isOver());
+  source.freeze();
+  if (isArriving(reader, large)) return true;
+  source.thaw();
+  return false;
+}
+
+function isArriving({ options }: DaemonProcess, artifact: ArtifactId): boolean {
   const hex = artifact.slice('sha256:'.length);
   const partial = join(options.home, 'store', 'partial', hex, 'bytes');
   // The file has its full length from the beginning: what counts is what fills it.
-  const isFilling = (): boolean => (statSync(partial, { throwIfNoEntry: false })?.blocks ?? 0) > 0;
-  await untilSeen(ARRIVAL_MS, () => `a first part of ${artifact} at ${name}`, isFilling);
+  const blocks = statSync(partial, { throwIfNoEntry: false })?.blocks ?? 0;
+  return blocks > 0 && blocks * BLOCK_BYTES < NEARLY_ALL * LARGE_BYTES;
 }

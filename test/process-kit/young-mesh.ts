@@ -30,7 +30,7 @@ export class YoungMesh {
     this.folder = await mkdtemp(join(tmpdir(), 'podmesh-anchors-'));
     this.ending.defer(() => removeFolder(this.folder));
     await this.add('ann', env, { words });
-    for (const name of ['bob', 'cid']) await this.add(name);
+    await Promise.all(['bob', 'cid'].map((name) => this.add(name)));
   }
 
   get names(): readonly string[] {
@@ -99,8 +99,9 @@ export class YoungMesh {
       env: { PODMESH_PRETEND_HOST: unique, PODMESH_PRETEND_UPTIME: '100000', ...env },
       words: [...plain, ...words],
     });
-    if (this.peers.length > 0) await this.#join(daemon, role);
-    this.peers.push(daemon);
+    // In the order in which they were asked for, whoever is there first.
+    const isFirst = this.peers.push(daemon) === 1;
+    if (!isFirst) await this.#join(daemon, role);
     this.ending.defer(() => removeContainers({ peer: unique }));
     this.ending.defer(() => daemon.endPodmanService());
     // A majority of them has to be there for a goodbye.
@@ -117,7 +118,7 @@ export class YoungMesh {
   async #join({ name, options }: DaemonProcess, role: string): Promise<void> {
     const place = await new MeshFolder(join(this.ann.options.home, 'mesh')).place();
     const words = ['--address', place?.servers[0] ?? '', '--role', role];
-    const { out } = await this.type(this.ann, 'invite', ...words);
+    const out = await this.well(this.ann, 'invite', ...words);
     const cli = new CommandLine(options.home, this.folder);
     const { code, err } = await cli.feed(out, 'join', '-', '--name', name);
     if (code !== 0) throw new Error(`${name} could not join: ${err}`);

@@ -1,4 +1,6 @@
 export { ArchiveProblem } from './archive/archive-problem.ts';
+export { COMPRESSION_BYTES, type Compression, compressionOf } from './archive/compression.ts';
+export { isFetchedElsewhere } from './archive/fetched-elsewhere.ts';
 export {
   type ArchivedImage,
   type ArchivedPart,

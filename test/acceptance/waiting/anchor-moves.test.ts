@@ -1,10 +1,10 @@
 import type { RunPublished } from '@podmesh/core';
 import type { MoveStep } from '@podmesh/daemon';
-import { AnchorBook, openMesh } from '@podmesh/jetstream';
+import { AnchorBook, type Mesh, type MeshConnection, openMesh } from '@podmesh/jetstream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { graphOf, newRunId } from '../../bench/bench-mesh.ts';
-import { untilDone, untilSeen } from '../../process-kit/within.ts';
-import { untilGeneration, YoungMesh } from '../../process-kit/young-mesh.ts';
+import { untilDone, untilSeen, within } from '../../process-kit/within.ts';
+import { YoungMesh } from '../../process-kit/young-mesh.ts';
 
 const MINUTES = 60_000;
 const LOOK_MS = 200;
@@ -17,14 +17,17 @@ const published = (): RunPublished => ({
   publisher: 'acceptance@localhost',
 });
 
-/** Before the note `moved` is on the disk the old server is the truth; from then on the new ones are. */
-const TRUTH: readonly (readonly [MoveStep, number])[] = [
-  ['gathered', 1],
-  ['closed', 1],
-  ['copied', 1],
-  ['moved', 2],
-  ['marked', 2],
+/**
+ * Meshes, and the steps at which their movers are killed one after the other. Before the note `moved` is on the disk the
+ * old server is the truth, and the next try begins from there; from then on the new ones are.
+ */
+const STEPS: readonly (readonly MoveStep[])[] = [
+  ['gathered', 'closed', 'copied', 'moved'],
+  ['marked'],
 ];
+const MOVED: readonly MoveStep[] = ['moved', 'marked'];
+
+const killAt = (step: MoveStep | '') => ({ PODMESH_KILL_MOVE_AT: step });
 
 /** From servers that may just have to elect who leads them. */
 const answer = <T>(what: string, ask: () => Promise<T>): Promise<T> =>
@@ -32,57 +35,77 @@ const answer = <T>(what: string, ask: () => Promise<T>): Promise<T> =>
 
 describe('a mover that is killed', () => {
   let young: YoungMesh;
+  let connection: MeshConnection;
+  let mesh: Mesh;
+  const facts: RunPublished[] = [];
 
   beforeEach(() => {
     young = new YoungMesh();
+    facts.length = 0;
   });
-  afterEach(() => young.ending.end(), 8 * MINUTES);
+  afterEach(() => young.ending.end(), 10 * MINUTES);
 
-  it.each(TRUTH)(
-    'after "%s" leaves the mesh on generation %d, with every fact, and can move it again',
-    async (step, generation) => {
-      await young.start({ PODMESH_KILL_MOVE_AT: step });
-      const connection = await young.connect();
-      const { runLog, peers } = openMesh(connection);
-      const facts = [published(), published(), published()];
-      for (const fact of facts) expect((await runLog.append(fact, 0)).ok).toBe(true);
-      const killed = young.ann.end();
-      let isKilled = false;
-      void killed.then(() => {
-        isKilled = true;
-      });
-      // A copy that fails leaves the mesh where it is, and is asked for again.
-      let said = '';
-      const dies = async (): Promise<boolean> => {
-        const { code, out, err } = await young.setAnchors();
-        said = out + err;
-        expect(code, said).not.toBe(0);
-        return isKilled;
-      };
-      await untilSeen(4 * MINUTES, () => `a death; ${said}; ${young.ann.said}`, dies, LOOK_MS);
-      expect((await killed).signal).toBe('SIGKILL');
-      await young.ann.start();
+  async function append(): Promise<void> {
+    const fact = published();
+    facts.push(fact);
+    expect((await mesh.runLog.append(fact, 0)).ok).toBe(true);
+  }
 
-      const late = published();
-      expect((await runLog.append(late, 0)).ok).toBe(true);
-      const record = await answer('the record', () => new AnchorBook(connection).read());
-      expect(record?.generation).toBe(generation);
-      const list = async () => (await runLog.runs()).map(({ run }) => run).sort();
-      const runs = await answer('the runs', list);
-      expect(runs).toEqual([...facts, late].map(({ run }) => run).sort());
-      if (generation > 1) return;
+  /** Moves the mesh until the mover is killed; a copy that fails leaves it where it is, and is asked for again. */
+  async function moveInVain(step: MoveStep, next: MoveStep | ''): Promise<void> {
+    await untilAllAreHeard();
+    let isKilled = false;
+    const killed = young.ann.end().then((end) => {
+      isKilled = true;
+      return end;
+    });
+    let said = '';
+    const dies = async (): Promise<boolean> => {
+      const { code, out, err } = await young.setAnchors();
+      said = out + err;
+      expect(code, said).not.toBe(0);
+      return isKilled;
+    };
+    const what = () => `a death at "${step}"; ${said}; ${young.ann.said}`;
+    await untilSeen(4 * MINUTES, what, dies, LOOK_MS);
+    expect((await within(4 * MINUTES, what, killed)).signal).toBe('SIGKILL');
+    Object.assign(young.ann.options.env ?? {}, killAt(next));
+    await young.ann.start();
+  }
 
-      // Those who had joined in vain are free again, and the next try is another generation.
-      let heard: readonly string[] = [];
-      const areThere = async (): Promise<boolean> => {
-        heard = (await peers.list()).map(({ peer }) => String(peer));
-        return young.names.every((name) => heard.includes(name));
-      };
-      const what = () => `all three peers to be heard of; so are ${heard}`;
-      await untilSeen(4 * MINUTES, what, areThere, LOOK_MS);
-      await young.well(young.ann, 'anchors', 'set', ...young.names);
-      await untilGeneration(connection, 2);
-      expect(await answer('the runs', list)).toEqual(runs);
+  /** Those who joined in vain are free again by then. */
+  async function untilAllAreHeard(): Promise<void> {
+    let heard: readonly string[] = [];
+    const areThere = async (): Promise<boolean> => {
+      heard = (await mesh.peers.list()).map(({ peer }) => String(peer));
+      return young.names.every((name) => heard.includes(name));
+    };
+    const what = () => `all three peers to be heard of; so are ${heard}`;
+    await untilSeen(4 * MINUTES, what, areThere, LOOK_MS);
+  }
+
+  async function expectEveryFact(step: MoveStep): Promise<void> {
+    const list = async () => (await mesh.runLog.runs()).map(({ run }) => run).sort();
+    const runs = await answer(`the runs after "${step}"`, list);
+    expect(runs, step).toEqual(facts.map(({ run }) => run).sort());
+  }
+
+  it.each(STEPS.map((steps) => [steps.join(', then '), steps] as const))(
+    'after %s leaves the mesh where it is known to be, with every fact, and can move it again',
+    async (_, steps) => {
+      await young.start(killAt(steps[0] ?? ''));
+      connection = await young.connect();
+      mesh = openMesh(connection);
+      young.ending.defer(() => mesh.stop());
+      for (let number = 0; number < 3; number += 1) await append();
+      for (const [number, step] of steps.entries()) {
+        await moveInVain(step, steps[number + 1] ?? '');
+        await append();
+        const record = await answer('the record', () => new AnchorBook(connection).read());
+        expect(record?.anchors, step).toHaveLength(MOVED.includes(step) ? 3 : 1);
+        expect((record?.generation ?? 0) > 1, step).toBe(MOVED.includes(step));
+        await expectEveryFact(step);
+      }
     },
     15 * MINUTES,
   );

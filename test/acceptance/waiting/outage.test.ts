@@ -10,7 +10,7 @@ import { PublishedRun } from '../../process-kit/published-run.ts';
 const MINUTES = 60_000;
 /** The one time that is waited for: an absence of this length is what the issue asks to survive. */
 const OUTAGE_MS = 60_000;
-const TASKS = 60;
+const TASKS = 40;
 
 const manyShortTasks = busyboxGraph([
   {

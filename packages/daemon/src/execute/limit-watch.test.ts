@@ -65,7 +65,11 @@ describe('the watch', () => {
       },
     };
     const bounds = watchedBounds(needs, limits);
-    const order = watchLimits(container, bounds, { clock: process.clock, ended: ended.signal });
+    const order = watchLimits(container, bounds, {
+      clock: process.clock,
+      ended: ended.signal,
+      cores: 1,
+    });
     return { clock, looks, ended, order };
   }
 
@@ -111,7 +115,12 @@ describe('the watch', () => {
     const onCpu = (cpuMs: number) => void told.push(cpuMs);
     const bounds = watchedBounds({ ...needs, diskBytes: 0 }, KERNEL, 1_000);
     const never = new AbortController().signal;
-    const order = watchLimits({ sample }, bounds, { clock: process.clock, ended: never, onCpu });
+    const order = watchLimits({ sample }, bounds, {
+      clock: process.clock,
+      ended: never,
+      cores: 1,
+      onCpu,
+    });
     await clock.advance(10_000);
     expect(await order).toMatchObject({
       kind: 'cancelled',
@@ -119,6 +128,40 @@ describe('the watch', () => {
     });
     expect(told).toEqual([500, 1_000, 1_500]);
   });
+
+  it.each([
+    [4, 20_000, 200],
+    [4, 20_000, 1_500],
+    [16, 3_000, 0],
+    [0.25, 1_000, 10],
+  ])(
+    'of %d cores that use up %d ms ends a task soon after, although a look takes %d ms',
+    async (cores, leftMs, tookMs) => {
+      const { clock, process } = newBench();
+      const looks: number[] = [];
+      const sample = async () => {
+        const cpuMs = cores * clock.nowMs();
+        looks.push(cpuMs);
+        if (tookMs > 0) await process.clock.sleep(tookMs);
+        return { cpuMs };
+      };
+      const bounds = watchedBounds({ ...needs, diskBytes: 0 }, KERNEL, leftMs);
+      const { clock: time } = process;
+      const never = new AbortController().signal;
+      let endedAtMs = 0;
+      const order = watchLimits({ sample }, bounds, { clock: time, ended: never, cores });
+      void order.then(() => {
+        endedAtMs = clock.nowMs();
+      });
+      await clock.advance(60_000);
+      expect((await order)?.kind).toBe('cancelled');
+      // A rest of ten times the look, as where much is left, would be 2 s, or 10.
+      const lateMs = endedAtMs - leftMs / cores;
+      expect(lateMs).toBeLessThanOrEqual(3 * tookMs + 250);
+      // Far from it, watching still costs a tenth.
+      expect(looks.filter((cpuMs) => cpuMs < leftMs / 4).length).toBeLessThanOrEqual(5);
+    },
+  );
 
   it('goes on after a look that failed', async () => {
     const { clock, process } = newBench();
@@ -132,6 +175,7 @@ describe('the watch', () => {
     const order = watchLimits({ sample }, watchedBounds(needs, WATCHED), {
       clock: process.clock,
       ended: never,
+      cores: 1,
     });
     await clock.advance(1_000);
     expect((await order)?.kind).toBe('exit');

@@ -13,8 +13,10 @@ import type { StopOrder } from './stop-order.ts';
 const SAMPLE_REST_MS_MIN = 250;
 /** …and rests so many times as long as the last look took, so that watching costs a tenth at most… */
 const SAMPLE_REST_FACTOR = 10;
-/** …but never longer than this. */
+/** …but never longer than this… */
 const SAMPLE_REST_MS_MAX = 10_000;
+/** …and no longer than what is left of a budget of CPU time can last; then it may be measured as often as this. */
+const LAST_REST_MS_MIN = 50;
 
 /** The bounds of one task that nobody but us holds it to; undefined: somebody does, or there is none. */
 export interface WatchedBounds {
@@ -44,6 +46,8 @@ export interface LimitWatching {
   readonly clock: Clock;
   /** Aborts when the container has ended. */
   readonly ended: AbortSignal;
+  /** As much CPU time as it can use in a millisecond, in milliseconds. */
+  readonly cores: number;
   /** Told what CPU time it has used, as often as it is measured; must not throw. */
   readonly onCpu?: (cpuMs: number) => void;
 }
@@ -52,10 +56,10 @@ export interface LimitWatching {
 export async function watchLimits(
   container: Pick<RunningContainer, 'sample'>,
   bounds: WatchedBounds,
-  { clock, ended, onCpu }: LimitWatching,
+  { clock, ended, cores, onCpu }: LimitWatching,
 ): Promise<StopOrder | undefined> {
   if (Object.values(bounds).every((bound) => bound === undefined)) return undefined;
-  let restMs = SAMPLE_REST_MS_MIN;
+  let restMs = Math.min(SAMPLE_REST_MS_MIN, lastsMs(0, bounds, cores));
   for (;;) {
     await clock.sleep(restMs, ended);
     if (ended.aborted) return undefined;
@@ -66,11 +70,17 @@ export async function watchLimits(
     const exceeded = exceededBound(sample, bounds);
     if (exceeded !== undefined) return exceeded;
     const tookMs = clock.nowMs() - fromMs;
-    restMs = Math.max(
-      SAMPLE_REST_MS_MIN,
-      Math.min(SAMPLE_REST_MS_MAX, SAMPLE_REST_FACTOR * tookMs),
-    );
+    const costs = Math.min(SAMPLE_REST_MS_MAX, SAMPLE_REST_FACTOR * tookMs);
+    // A look that takes longer than what is left may cost as much as it finds, and no more.
+    const last = Math.max(tookMs, lastsMs(sample.cpuMs, bounds, cores));
+    restMs = Math.min(Math.max(SAMPLE_REST_MS_MIN, costs), last);
   }
+}
+
+/** How long what is left of its CPU time lasts at least, after it has used so much; no time at all is not waited. */
+function lastsMs(usedMs: number | undefined, { cpuMs }: WatchedBounds, cores: number): number {
+  if (cpuMs === undefined || usedMs === undefined) return Number.POSITIVE_INFINITY;
+  return Math.max(LAST_REST_MS_MIN, (cpuMs - usedMs) / cores);
 }
 
 /** The first bound that is exceeded; what was not measured exceeds none. */

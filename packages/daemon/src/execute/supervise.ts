@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { Clock, ContainerExit, LimitsEnforced, Offer, RunningContainer } from '@podmesh/core';
 import { KILL_GRACE_MS } from '@podmesh/core';
 import { watchedBounds, watchLimits } from './limit-watch.ts';
@@ -41,7 +42,9 @@ export async function supervise(
     cpuMs = used;
     onCpu?.(used);
   };
-  const watching = { clock, ended: ended.signal, onCpu: noteCpu };
+  // What nobody holds to its cores uses those of others as well.
+  const cores = limits.cpus === 'kernel' ? offer.requirements.cpus : availableParallelism();
+  const watching = { clock, ended: ended.signal, cores, onCpu: noteCpu };
   void watchLimits(container, bounds, watching).then((order) => order && end(order));
   stop.addEventListener('abort', onStop, { once: true });
   if (stop.aborted) onStop();

@@ -6,6 +6,8 @@ import { type ArtifactId, artifactId, EMPTY_ARTIFACT, type ManifestRecord } from
 import {
   type ArchivedImage,
   ArchiveProblem,
+  COMPRESSION_BYTES,
+  compressionOf,
   readImageArchive,
   type SeekableBytes,
 } from '@podmesh/registry';
@@ -17,11 +19,6 @@ import { writeStream } from '../store/stream-file.ts';
 import type { ArtifactBlobs } from './artifact-blobs.ts';
 import { expansionBound } from './expansion-bound.ts';
 import { EXPANDED_PIECE_BYTES } from './image-limits.ts';
-
-const GZIP = '1f8b';
-/** How bzip2, xz and zstd begin: Podman reads such an archive, Node does not. */
-const FOREIGN = ['425a68', 'fd377a585a00', '28b52ffd'];
-const MAGIC_BYTES = 6;
 
 /** An image whose parts are artifacts on this disk. */
 export interface PartedImage {
@@ -52,9 +49,10 @@ export class ArchiveParts {
   async #take(archive: ArtifactId, signal: AbortSignal): Promise<PartedImage | undefined> {
     if (archive === EMPTY_ARTIFACT) throw new ArchiveProblem('is empty');
     const path = this.#store.pathOf(archive);
-    const begin = await beginOf(path);
-    if (FOREIGN.some((magic) => begin.startsWith(magic))) return undefined;
-    if (!begin.startsWith(GZIP)) return await this.#takeFrom(path, signal);
+    const compression = compressionOf(await beginOf(path));
+    if (compression === undefined) return await this.#takeFrom(path, signal);
+    // Podman reads such an archive, Node does not.
+    if (compression !== 'gzip') return undefined;
     const expanded = this.#store.temporaryPath();
     try {
       await this.#expand(path, expanded, signal);
@@ -181,11 +179,12 @@ async function readFrom(file: FileHandle, start: number, length: number): Promis
   return buffer;
 }
 
-async function beginOf(path: string): Promise<string> {
+async function beginOf(path: string): Promise<Uint8Array> {
   const file = await open(path, 'r');
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC_BYTES), 0, MAGIC_BYTES, 0);
-    return buffer.toString('hex', 0, bytesRead);
+    const begin = Buffer.alloc(COMPRESSION_BYTES);
+    const { bytesRead } = await file.read(begin, 0, COMPRESSION_BYTES, 0);
+    return begin.subarray(0, bytesRead);
   } finally {
     await file.close();
   }

@@ -20,6 +20,7 @@ import {
   type BlobStore,
   forEachAtOnce,
   type ImageSource,
+  isFetchedElsewhere,
   type ManifestName,
 } from '@podmesh/registry';
 import { PARTS_FETCHED_MAX } from './image-limits.ts';
@@ -78,10 +79,16 @@ export class MeshImages {
     return ok(imageOf(own.digest, image.config, image));
   }
 
-  /** An image whose manifest is known. Undefined: that is nowhere, or is none of an image. */
+  /**
+   * An image whose manifest is known. Undefined: that is nowhere, or is none of an image, or sends Podman elsewhere for
+   * parts: a peer of an older version may have noted such a one.
+   */
   async read({ digest }: Pick<ManifestRecord, 'digest'>, signal: AbortSignal) {
-    const found = await this.#read(digest, signal);
-    return found?.config === undefined ? undefined : imageOf(digest, found.config, found);
+    const text = await this.#text(digest, signal);
+    if (text === undefined || isFetchedElsewhere(text)) return undefined;
+    const found = parseManifest(text, undefined);
+    if (!found.ok || found.value.config === undefined) return undefined;
+    return imageOf(digest, found.value.config, found.value);
   }
 
   /**
@@ -123,13 +130,18 @@ export class MeshImages {
   }
 
   async #read(digest: ArtifactId, signal: AbortSignal): Promise<ImageManifest | undefined> {
+    const text = await this.#text(digest, signal);
+    const parsed = text === undefined ? undefined : parseManifest(text, undefined);
+    return parsed?.ok === true ? parsed.value : undefined;
+  }
+
+  async #text(digest: ArtifactId, signal: AbortSignal): Promise<string | undefined> {
     const { blobs } = this.#parts;
     const bytes = await blobs.bring(digest, undefined, signal);
     if (bytes === undefined || bytes > MANIFEST_BYTES_MAX) return undefined;
     const pieces: Uint8Array[] = [];
     for await (const piece of blobs.read(digest, { start: 0, end: bytes })) pieces.push(piece);
-    const parsed = parseManifest(Buffer.concat(pieces).toString('utf8'), undefined);
-    return parsed.ok ? parsed.value : undefined;
+    return Buffer.concat(pieces).toString('utf8');
   }
 }
 

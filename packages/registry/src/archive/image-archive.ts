@@ -11,6 +11,7 @@ import {
 } from '@podmesh/core';
 import { ARCHIVE_JSON_BYTES_MAX, LINKS_MAX } from './archive-limits.ts';
 import { ArchiveProblem } from './archive-problem.ts';
+import { COMPRESSION_BYTES, compressionOf } from './compression.ts';
 import { isFetchedElsewhere } from './fetched-elsewhere.ts';
 import {
   normalized,
@@ -25,9 +26,6 @@ import {
 const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
 /** Not compressed. */
 const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
-/** How gzip, bzip2, xz and zstd begin. */
-const COMPRESSED = ['1f8b', '425a68', 'fd377a585a00', '28b52ffd'];
-const MAGIC_BYTES_MAX = 6;
 
 /** A part of an image as it stands in an archive. Whoever takes it compares its digest. */
 export interface ArchivedPart {
@@ -227,9 +225,8 @@ class Archive {
   }
 
   async isCompressed({ start, bytes }: { start: number; bytes: number }): Promise<boolean> {
-    const length = Math.min(bytes, MAGIC_BYTES_MAX);
-    const begin = (await this.#source.read(start, length)).toString('hex');
-    return COMPRESSED.some((magic) => begin.startsWith(magic));
+    const length = Math.min(bytes, COMPRESSION_BYTES);
+    return compressionOf(await this.#source.read(start, length)) !== undefined;
   }
 }
 
