@@ -1,6 +1,7 @@
 import { peerId } from '@podmesh/core';
 import { checkRun } from '@podmesh/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { peakMiB } from '../bench/process-cpu.ts';
 import { CommandLine } from '../process-kit/command-line.ts';
 import { NOTES_TRANSFERS, transfersOf } from '../process-kit/daemon-log.ts';
 import type { DaemonProcess } from '../process-kit/daemon-process.ts';
@@ -15,6 +16,8 @@ import {
 import { ProcessMesh } from '../process-kit/process-mesh.ts';
 
 const MINUTES = 60_000;
+/** Of a daemon with all its threads, whatever it moves: half of what was moved. */
+const MEMORY_MIB = 512;
 const GOT = 'got an artifact from other peers';
 const GAVE_UP = 'did not get an artifact from other peers';
 
@@ -46,6 +49,20 @@ describe('a large output of one peer that another reads', () => {
       ]);
     },
     8 * MINUTES,
+  );
+
+  it(
+    'of 1 GiB comes as well, and the memory of neither side grows with it',
+    async () => {
+      const run = await cluster.publish(madeAndRead('ann', 'bob', 1_024));
+      await expectReadWell(run);
+      expect(await transfersOf(bob, await untilMade(run))).toMatchObject([
+        { msg: GOT, directBytes: 2 ** 30, relayedBytes: 0, from: [ann.name] },
+      ]);
+      // What is mapped or cached does not count.
+      for (const { pid } of [ann, bob]) expect(peakMiB(pid ?? -1)).toBeLessThan(MEMORY_MIB);
+    },
+    6 * MINUTES,
   );
 
   it(

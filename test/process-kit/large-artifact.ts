@@ -18,7 +18,7 @@ const NEARLY_ALL = 0.7;
 export const placed = (place: string): readonly string[] => ['--label', `place=${place}`];
 
 /** A job in one place makes a file of bytes that were never there before, one in another reads it. */
-export function madeAndRead(make: string, read: string): Graph {
+export function madeAndRead(make: string, read: string, mib = LARGE_MIB): Graph {
   const needs = (place: string) => ({ labels: [`place=${place}`] });
   return busyboxGraph([
     {
@@ -26,7 +26,7 @@ export function madeAndRead(make: string, read: string): Graph {
       cache: false,
       needs: needs(make),
       command: shell(
-        `dd if=/dev/urandom of=/tmp/large bs=1M count=${LARGE_MIB}`,
+        `dd if=/dev/urandom of=/tmp/large bs=1M count=${mib}`,
         'sha256sum < /tmp/large > /tmp/sum',
       ),
       outputs: { large: 'file:/tmp/large', sum: 'file:/tmp/sum' },
