@@ -357,7 +357,9 @@ export class Daemon {
       },
     );
     // Nobody else may remove anything.
-    if (connection.isKeeper) openSweep(this.#parts, this.#started, mesh, () => desk.held());
+    const mayRemove = (): boolean => connection.isKeeper;
+    if (mayRemove())
+      openSweep(this.#parts, this.#started, mesh, { held: () => desk.held(), mayRemove });
     const peer: Peer = new Peer(observed, capacity);
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());

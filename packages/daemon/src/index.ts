@@ -1,6 +1,8 @@
 export * from '@podmesh/transfer';
 export type { ExchangeStep } from './anchors/anchor-exchange.ts';
+export type { GatherStep } from './anchors/anchor-gathering.ts';
 export type { MoveStep } from './anchors/anchor-mover.ts';
+export type { RescueStep } from './anchors/anchor-rescue.ts';
 export * from './claim/capacity-ledger.ts';
 export type { DrainOrder } from './claim/drain.ts';
 export * from './claim/offer-intake.ts';

@@ -40,11 +40,11 @@ export function killOnceAt(step: AttemptStep, home: string): (reached: AttemptSt
 }
 
 /**
- * `PODMESH_KILL_MOVE_AT` and `PODMESH_KILL_EXCHANGE_AT`: the steps, with commas, of a change of anchors at which this process
+ * `PODMESH_KILL_MOVE_AT`, `PODMESH_KILL_EXCHANGE_AT` and `PODMESH_KILL_GATHER_AT`: the steps, with commas, of a change of anchors at which this process
  * ends itself, once at each.
  */
 export function killChangeAt(
-  change: 'move' | 'exchange',
+  change: 'move' | 'exchange' | 'gather' | 'rescue',
   env: NodeJS.ProcessEnv,
   home: string,
 ): (reached: string) => void {

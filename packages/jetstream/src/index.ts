@@ -5,7 +5,9 @@ export type { ClusterPlace } from './anchors/cluster-lines.ts';
 export * from './anchors/copy-mesh.ts';
 export type { CopiedStream } from './anchors/copy-stream.ts';
 export * from './anchors/follow-anchors.ts';
+export * from './anchors/gather-streams.ts';
 export * from './anchors/greet-server.ts';
+export * from './anchors/rescue-cluster.ts';
 export { areScaled, scaleStreams } from './anchors/scale-streams.ts';
 export { retireServer, untilLedByOthers, untilOnOthers } from './anchors/until-on-others.ts';
 export {

@@ -140,9 +140,9 @@ export class MeshConnection {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Makes the stream of live output again when its only server is gone. */
-  async ensureLiveLog(): Promise<void> {
-    await ensureLiveLog(this.jsm);
+  /** Makes the stream of live output again when its only server is gone; `replicas`: 1 on a server that is alone. */
+  async ensureLiveLog(replicas: 1 | 3 = 3): Promise<void> {
+    await ensureLiveLog(this.jsm, replicas);
   }
 
   /** Resolves when the servers take streams with so many replicas. */

@@ -39,8 +39,8 @@ const LOOK_MS = 250;
  * The stream of live output in a cluster: the only one that may have one copy, and be lost with its server. Such a one
  * cannot be moved to another server, either (`persist_mode: async`), and gives way to one with copies.
  */
-export async function ensureLiveLog(jsm: JetStreamManager): Promise<void> {
-  for (const wanted of wantedStreams({ replicas: 3 })) {
+export async function ensureLiveLog(jsm: JetStreamManager, replicas: 1 | 3 = 3): Promise<void> {
+  for (const wanted of wantedStreams({ replicas })) {
     if (wanted.name !== LOG_STREAM) continue;
     await replaceLostLog(jsm, wanted);
     await createOrRead(jsm, wanted);
@@ -90,6 +90,8 @@ async function replaceLostLog(jsm: JetStreamManager, wanted: Wanted): Promise<vo
   for (;;) {
     const found = await orSilent(jsm, wanted.name);
     if (found === undefined) return;
+    // A server that is no member of a cluster has it alone, as it has everything.
+    if (found !== 'silent' && found.cluster?.name === undefined) return;
     const isAlone = found !== 'silent' && found.config.num_replicas === 1;
     if (found !== 'silent' && !isAlone && found.cluster?.leader !== undefined) return;
     // Memory of two that lost their power is gone; one that has it still leads nobody.

@@ -204,6 +204,7 @@ export const streamSnapshotSubject = (stream: string): string =>
   `$JS.API.STREAM.SNAPSHOT.${stream}`;
 export const streamRestoreSubject = (stream: string): string => `$JS.API.STREAM.RESTORE.${stream}`;
 export const EVACUATE_SUBJECT = '$JS.API.SERVER.EVACUATE';
+export const RESCUE_SUBJECT = '$JS.API.META.RESCUE';
 export const REMOVE_SERVER_SUBJECT = '$JS.API.SERVER.REMOVE';
 export const SERVERS_SUBJECT = '$SYS.REQ.SERVER.PING.JSZ';
 

@@ -8,7 +8,13 @@ export const ANCHORS: CommandShape = {
     { name: 'set', kind: 'anchor-action', optional: true },
     { name: 'PEER', kind: 'peer', optional: true, repeated: true },
   ],
-  options: {},
+  options: {
+    lost: {
+      kind: 'text',
+      value: 'PEER,PEER',
+      help: 'with rescue: the anchors that are gone for good, most of them',
+    },
+  },
   details: [
     'An anchor is a peer whose nats-server keeps everything and votes: one while there is one machine, three',
     'to survive the loss of one, five of two. Alone it shows them, and whom it proposes, with the reasons. "set A B C" goes',
@@ -16,14 +22,19 @@ export const ANCHORS: CommandShape = {
     'can be stored; claims are kept. Whatever dies meanwhile, the mesh is on the old anchor or on the new ones.',
     '"replace GONE NEW" gives the place of one that does not come back to another, "retire PEER [NEW]" that of one',
     'that works; "set" with others, or with five or three of them, exchanges as many as it takes. Nothing pauses,',
-    'and whatever dies meanwhile, it is finished or was never begun. All of it on the machine that made the mesh,',
+    'and whatever dies meanwhile, it is finished or was never begun. "set A" makes several one again, that with the keys:',
+    'everything is gathered there while all goes on, then it serves alone, after a pause of seconds; from then on it',
+    'has the only copy. All of it on the machine that made the mesh,',
     'which stays an anchor; "podmesh up --auto-anchors" there does it unasked. A laptop is proposed only while it is',
-    'alone, and taken when you name it. Of two of three that are gone for good one disk has to come back.',
+    'alone, and taken when you name it. Where two of three are gone for good, everything waits until one of them is back;',
+    'only if none ever comes back, "rescue --lost B,C" on the machine that is left goes on with what it has: facts that',
+    'only the lost ones had stored are lost, and they must never come back with their old disks.',
   ],
   examples: [
     'podmesh anchors',
     'podmesh anchors set attic desk lab-1',
     'podmesh anchors replace desk lab-2',
+    'podmesh anchors rescue --lost desk,lab-1',
     'podmesh anchors set attic lab-1 lab-2 lab-3 nas',
   ],
 };

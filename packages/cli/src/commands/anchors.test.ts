@@ -178,3 +178,25 @@ it('doctor says what the mesh survives, and warns of clocks, disks and versions'
   expect(stdout).toContain('late is 4.9 s fast');
   expect(stdout).toContain('late has 0 MiB left');
 });
+
+it('asks the daemon of this home to go on without those that are lost, and says what that means', async () => {
+  const world = await worldOf(RECORD);
+  const asked = await fakeDaemon(world, ({ method }, response) =>
+    say(response, 200, { told: method === 'POST' ? 'begun' : 'done' }),
+  );
+  expect(await world.run(['anchors', 'rescue', '--lost', 'bob,cid'])).toBe(0);
+  expect(asked[0]?.body).toEqual({ lost: ['bob', 'cid'] });
+  expect(world.terminal.stdout).toContain('without bob, cid');
+  expect(world.terminal.stdout).toContain('They must not come back with their old disks');
+});
+
+it.each([
+  [['rescue']],
+  [['rescue', 'bob', 'cid']],
+  [['set', 'ann', '--lost', 'bob,cid']],
+  [['--lost', 'bob,cid']],
+])('rescues nothing for %j', async (words) => {
+  const world = await worldOf(RECORD);
+  expect(await world.run(['anchors', ...words])).toBe(2);
+  expect(world.terminal.stderr).toContain('podmesh anchors rescue --lost PEER,PEER');
+});

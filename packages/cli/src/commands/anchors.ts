@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import {
   type AnchorProposal,
   type AnchorRecord,
@@ -9,33 +8,34 @@ import {
   peerId,
   planAnchors,
   proposeAnchors,
+  steadiestBeside,
   survivalOf,
 } from '@podmesh/core';
 import type { Client } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
 import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { type DaemonSocket, openDaemonSocket } from '../home/daemon-socket.ts';
+import { ANCHORS_PATH, untilAnchorsChanged } from '../home/anchors-change.ts';
+import { openDaemonSocket } from '../home/daemon-socket.ts';
 import { greetAnchors } from '../mesh/greet-anchors.ts';
 import { meshUrl, withClient } from '../mesh/open-client.ts';
 import { untilRead } from '../mesh/read-mesh.ts';
 import { alignColumns } from '../render/align-columns.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
+import { rescueAnchors } from './rescue-anchors.ts';
 
-/** Copying everything takes as long as everything is large. */
-const CHANGE_MS_MAX = 15 * 60_000;
-const LOOK_MS = 250;
-const PATH = '/v1/anchors';
-
-/** `podmesh anchors [set PEER...]`. */
+/** `podmesh anchors [set PEER... | replace GONE NEW | retire PEER [NEW] | rescue --lost PEER,PEER]`. */
 export async function anchors(world: World, { operands, options }: Invocation): Promise<ExitCode> {
   const [action, ...names] = operands;
   if (action !== undefined && !isAction(action))
     throw new CliError('arguments', `"podmesh anchors" knows no ${JSON.stringify(action)}`, {
       advice:
-        'Use: podmesh anchors, or with set PEER PEER PEER, replace GONE NEW, or retire PEER [NEW]',
+        'Use: podmesh anchors, or with set PEER PEER PEER, replace GONE NEW, retire PEER [NEW], or rescue --lost PEER,PEER',
     });
+  const lost = options.text('lost');
+  if (action === 'rescue' || lost !== undefined)
+    return rescueAnchors(world, { action, names, lost, json: options.flag('json') });
   return withClient(world, options.text('nats'), async (client) => {
     const record = await untilRead(world, () => client.anchors.read());
     if (action !== undefined) {
@@ -54,7 +54,7 @@ export async function anchors(world: World, { operands, options }: Invocation): 
   });
 }
 
-const ACTIONS = ['set', 'replace', 'retire'] as const;
+const ACTIONS = ['set', 'replace', 'retire', 'rescue'] as const;
 type Action = (typeof ACTIONS)[number];
 const isAction = (word: string): word is Action => ACTIONS.some((action) => action === word);
 
@@ -82,10 +82,9 @@ async function wantedBy(
 async function steadiest(client: Client, record: AnchorRecord, goes: string): Promise<string> {
   const now = record.anchors.map(({ peer }) => peer);
   const others = (await client.peers.list()).filter(({ peer }) => peer !== goes);
-  const { opinions } = proposeAnchors(others.map((entry) => candidateOf(entry, now)));
-  // The steadiest first; how many of them would be taken together is another question.
-  const comes = opinions.find(({ peer, isSuitable }) => isSuitable && !now.includes(peer));
-  if (comes !== undefined) return comes.peer;
+  const candidates = others.map((entry) => candidateOf(entry, now));
+  const comes = steadiestBeside(candidates, now);
+  if (comes !== undefined) return comes;
   throw new CliError('arguments', `nobody is steady enough to take the place of ${goes}`, {
     advice: 'Name one: podmesh anchors retire PEER NEW. Who would be, and why not: podmesh anchors',
   });
@@ -132,10 +131,10 @@ function survivalLines(total: number, silent: readonly string[]): readonly strin
   return silent.length === 0 ? [found] : [found, ...repair.split('\n')];
 }
 
-/** Several never become one again: to propose that would be to propose what is refused. */
+/** Fewer are taken only when somebody asks for it: each of them is a copy of everything. */
 function verdictOn(record: AnchorRecord, isSame: boolean, proposed: readonly PeerId[]): string {
   if (isSame) return 'nobody better is there:';
-  if (planAnchors(record, proposed).ok)
+  if (proposed.length >= record.anchors.length)
     return `proposed: podmesh anchors set ${proposed.join(' ')}`;
   return 'fewer than three machines are steady; those that are anchors stay it:';
 }
@@ -163,8 +162,8 @@ async function change(world: World, client: Client, { record, names, json }: Cha
   }
   for (const warning of batteryWarnings(peers, record, wanted)) world.terminal.err(`${warning}\n`);
   const socket = await openDaemonSocket(world);
-  await socket.post(PATH, { anchors: wanted });
-  const told = await untilChanged(world, socket);
+  await socket.post(ANCHORS_PATH, { anchors: wanted });
+  const told = await untilAnchorsChanged(world, socket);
   if (json) await printJson(world.terminal, { anchors: wanted, told });
   else await printLines(world.terminal, [`anchors: ${wanted.join(', ')} (${told})`]);
   return EXIT.success;
@@ -199,27 +198,4 @@ function batteryWarnings(
       ({ peer }) =>
         `${peer} has a battery, and is taken because you say so: each time it is closed or carried away, the mesh has lost an anchor`,
     );
-}
-
-/** Shows the steps as they come. */
-async function untilChanged(world: World, socket: DaemonSocket): Promise<string> {
-  const end = performance.now() + CHANGE_MS_MAX;
-  let shown = '';
-  while (performance.now() < end) {
-    const told = String((await socket.get(PATH)).told);
-    if (told.startsWith('failed: ')) throw stays(told.slice('failed: '.length));
-    if (told.startsWith('paused ') || told === 'done') return told;
-    if (told !== shown) world.terminal.err(`${told}\n`);
-    shown = told;
-    await pause(LOOK_MS);
-  }
-  throw new CliError('daemon', `the anchors are still being changed (${shown})`, {
-    advice: 'The daemon of this home goes on with it. What stands now: podmesh anchors',
-  });
-}
-
-function stays(why: string): CliError {
-  return new CliError('daemon', `the anchors stay what they were: ${why}`, {
-    advice: 'The log of the daemon of this home says more; what it copied is forgotten.',
-  });
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { peerId } from '../words/ids.ts';
 import { type AnchorRecord, parseAnchorRecord } from './anchor-record.ts';
 import { planAnchors } from './plan-anchors.ts';
-import { type AnchorCandidate, proposeAnchors } from './propose-anchors.ts';
+import { type AnchorCandidate, proposeAnchors, steadiestBeside } from './propose-anchors.ts';
 import { lossesLeft, survivalOf } from './survival.ts';
 
 const HOUR = 3_600;
@@ -82,6 +82,16 @@ describe('which peers are proposed as anchors', () => {
   });
 });
 
+describe('who takes the place of one that goes', () => {
+  it('is the steadiest that is none yet, also where fewer would be taken together', () => {
+    const taken = ['p0'].map(peerId);
+    expect(steadiestBeside(names(2), taken)).toBe('p1');
+    expect(steadiestBeside([candidate('laptop', { battery: true }), ...names(1)], taken)).toBe(
+      undefined,
+    );
+  });
+});
+
 const record = (...peers: string[]): AnchorRecord => ({
   generation: 4,
   ...(peers.length > 1 ? { cluster: 'c' } : {}),
@@ -117,7 +127,14 @@ describe('how anchors are changed', () => {
   it('refuses numbers that make no sense, and peers that are named twice', () => {
     for (const wanted of [[], ['a', 'b'], ['a', 'b', 'c', 'd'], ['a', 'a', 'b'], ['b']])
       expect(plan(['a'], wanted).ok).toBe(false);
-    expect(plan(['a', 'b', 'c'], ['b']).ok).toBe(false);
+    expect(plan(['a', 'b', 'c'], ['d'])).toMatchObject({
+      error: expect.stringContaining('podmesh anchors retire PEER d'),
+    });
+  });
+
+  it('gathers everything where one of several is to stay', () => {
+    expect(plan(['a', 'b', 'c'], ['b'])).toEqual({ ok: true, value: { kind: 'gather', at: 'b' } });
+    expect(plan(['a', 'b', 'c', 'd', 'e'], ['a'])).toMatchObject({ value: { kind: 'gather' } });
   });
 });
 
@@ -174,5 +191,7 @@ describe('what a mesh survives', () => {
     expect(two.ok).toBe(false);
     expect(two.found).toContain('1 of 3 anchors answer, 2 are needed: the mesh stands still');
     expect(two.repair).toContain('Bring one of them back');
+    expect(two.repair).toContain('podmesh anchors rescue --lost ann,bob');
+    expect(survivalOf(3, ['ann', 'bob'], false).repair).not.toContain('podmesh');
   });
 });

@@ -1,6 +1,6 @@
 import type { PeerId } from '../words/ids.ts';
 import type { AnchorRecord } from './anchor-record.ts';
-import { type AnchorCandidate, proposeAnchors } from './propose-anchors.ts';
+import { type AnchorCandidate, proposeAnchors, steadiestBeside } from './propose-anchors.ts';
 
 /** What whoever has the keys sees of the mesh at one look. */
 export interface AnchorsSeen {
@@ -97,10 +97,8 @@ function withoutSilent(
   const gone = now.find((peer) => silent.includes(peer) && peer !== self && isGone(peer));
   if (gone === undefined) return undefined;
   const others = steady.filter(({ peer }) => !silent.includes(peer));
-  const comes = proposeAnchors(others).opinions.find(
-    ({ peer, isSuitable }) => isSuitable && !now.includes(peer),
-  );
-  return comes && [...now.filter((peer) => peer !== gone), comes.peer];
+  const comes = steadiestBeside(others, now);
+  return comes && [...now.filter((peer) => peer !== gone), comes];
 }
 
 /** More of them, and all that there are among them. */

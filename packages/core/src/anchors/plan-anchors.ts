@@ -7,6 +7,8 @@ export type AnchorPlan =
   | { readonly kind: 'nothing' }
   /** From one server to a cluster everything is copied, in a pause: a server is never turned into a member of a cluster. */
   | { readonly kind: 'copy'; readonly anchors: readonly PeerId[] }
+  /** From a cluster to one of its servers everything is gathered there while it works; then that one serves alone. */
+  | { readonly kind: 'gather'; readonly at: PeerId }
   /** Members of a cluster come and go while it works. */
   | {
       readonly kind: 'exchange';
@@ -35,9 +37,12 @@ export function planAnchors(
       'one anchor alone is not moved to another machine: make them three, the other among them',
     );
   }
-  if (named.length === 1)
+  const [at] = named;
+  if (named.length === 1 && at !== undefined) {
+    if (now.includes(at)) return ok({ kind: 'gather', at });
     return refused(
-      'several anchors are not made one again: what is handed out now would be handed out again; keep three: podmesh anchors set A B C',
+      `${at} is none of the anchors: make it one first, in the place of another: podmesh anchors retire PEER ${at}`,
     );
+  }
   return ok({ kind: 'exchange', join, leave });
 }

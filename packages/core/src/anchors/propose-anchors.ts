@@ -63,6 +63,16 @@ export function proposeAnchors(candidates: readonly AnchorCandidate[]): AnchorPr
   return { anchors: chosen, opinions };
 }
 
+/** Who could take the place of one that goes: the steadiest that is suitable, and none of these. */
+export function steadiestBeside(
+  candidates: readonly AnchorCandidate[],
+  taken: readonly PeerId[],
+): PeerId | undefined {
+  // The steadiest first; how many of them would be taken together is another question.
+  const { opinions } = proposeAnchors(candidates);
+  return opinions.find(({ peer, isSuitable }) => isSuitable && !taken.includes(peer))?.peer;
+}
+
 function chooseFrom(
   steady: readonly AnchorCandidate[],
   all: readonly AnchorCandidate[],

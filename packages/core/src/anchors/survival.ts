@@ -28,7 +28,7 @@ export function survivalOf(total: number, silent: readonly string[], isOwn = tru
       found: `${alive} of ${total} anchors answer, ${quorumOf(total)} are needed: the mesh stands still${gone}`,
       repair:
         `Everything waits and nothing is lost. Bring ${missing === 1 ? 'one' : missing} of them back, on any machine ` +
-        'that has its disk and its address: no command of this version can do without',
+        `that has its disk and its address${isOwn ? rescueWords(silent) : ''}`,
     };
   }
   if (total === 1)
@@ -58,6 +58,9 @@ export function survivalOf(total: number, silent: readonly string[], isOwn = tru
       .join('\n'),
   };
 }
+
+const rescueWords = (silent: readonly string[]): string =>
+  `. Only if none of them ever comes back, on one that answers: podmesh anchors rescue --lost ${silent.join(',')}`;
 
 const losses = (left: number): string =>
   left === 0 ? 'no further loss' : left === 1 ? 'one more loss' : `${left} more losses`;

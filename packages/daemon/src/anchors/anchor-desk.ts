@@ -5,31 +5,22 @@ import {
   AnchorBook,
   type AnchorOrder,
   type AnchorPapers,
-  askMover,
-  ClusterAdmin,
-  connectMesh,
   followAnchors,
   type MeshConnection,
   orderAnchor,
   type PapersRequest,
-  retireServer,
   serveAnchorOrders,
 } from '@podmesh/jetstream';
 import { systemClock } from '@podmesh/transfer';
 import type { Logger } from 'pino';
 import { AnchorExchange, type ExchangeStep } from './anchor-exchange.ts';
+import { AnchorGathering, type GatherStep } from './anchor-gathering.ts';
 import { AnchorMover, type MoveStep } from './anchor-mover.ts';
+import type { AnchorRescue } from './anchor-rescue.ts';
 import type { AnchorSeat } from './anchor-seat.ts';
-
-/** A server that joined looks this often whether its generation is the truth. */
-const LOOK_MS = 1_000;
-/** Whoever moves the mesh is asked after this long whether it still does. */
-const ASK_MOVER_MS = 20_000;
-/** Whoever is in no record any more asks this often whether it is still a member of the cluster. */
-const DISMISSED_MS = 5_000;
-/** Whoever exchanges anchors takes it out before that; one that was away for long joins the cluster anew, and nobody looks. */
-const DISMISSED_LOOKS = 24;
-const CONNECT_MS = 5_000;
+import { clusterQuestions } from './cluster-questions.ts';
+import { DismissedWatch } from './dismissed-watch.ts';
+import { watchJoined } from './watch-joined.ts';
 
 export interface AnchorDeskParts {
   readonly seat: AnchorSeat;
@@ -39,6 +30,10 @@ export interface AnchorDeskParts {
   readonly system: () => Promise<MeshConnection>;
   readonly onStep: (step: MoveStep) => void;
   readonly onExchangeStep: (step: ExchangeStep) => void;
+  readonly onGatherStep: (step: GatherStep) => void;
+  readonly rescue: AnchorRescue;
+  /** What the mesh's record is now where another mesh than the record's is found in its place. */
+  readonly supersededBy: (record: AnchorRecord) => Promise<AnchorRecord | undefined>;
   /** Of whoever holds the keys of the mesh; nobody else changes its anchors. */
   readonly papers?: (anchor: Anchor, request: PapersRequest) => Promise<AnchorPapers>;
   /** Takes back, where the keys are, what peers had as anchors that they are no more. */
@@ -52,11 +47,11 @@ export class AnchorDesk {
   readonly #parts: AnchorDeskParts;
   readonly #mover: AnchorMover;
   readonly #exchange: AnchorExchange;
+  readonly #gathering: AnchorGathering;
   readonly #stop = new AbortController();
   #moving: { told: string; readonly isWaitedFor: boolean } | undefined;
   #change: Promise<unknown> = Promise.resolve();
   #heard: AnchorRecord | undefined;
-  #dismissedLooks = 0;
   #lastMove = 'no';
   #work: Promise<unknown> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
@@ -85,6 +80,20 @@ export class AnchorDesk {
         tell(`waiting: ${textOf(error)}`);
       },
       signal: this.#stop.signal,
+    });
+    this.#gathering = new AnchorGathering({
+      ...{ seat, connection, system, order },
+      onStep: (step) => {
+        parts.logger.info({ step }, 'making the anchors one');
+        tell(step);
+        parts.onGatherStep(step);
+      },
+      onTrouble: (error) => {
+        parts.logger.warn({ err: error }, 'making the anchors one waits; trying again');
+        tell(`waiting: ${textOf(error)}`);
+      },
+      signal: this.#stop.signal,
+      now: () => systemClock.nowMs(),
     });
     this.#mover = new AnchorMover({
       seat,
@@ -130,8 +139,8 @@ export class AnchorDesk {
     };
     this.#work = Promise.all([
       followAnchors(connection, onRecordRead, signal),
-      this.#watchJoined(),
-      this.#watchDismissed(),
+      watchJoined({ seat, connection, inTurn: (act) => this.#inTurn(act) }, signal),
+      this.#dismissed().watch(signal),
     ]);
     this.#settleLeft();
   }
@@ -147,6 +156,19 @@ export class AnchorDesk {
     const { seat, connection } = this.#parts;
     if (seat.seat.kind === 'open' && seat.seat.record.cluster === undefined)
       await new AnchorBook(connection).write(seat.seat.record);
+  }
+
+  #dismissed(): DismissedWatch {
+    const { seat, system, connection, supersededBy } = this.#parts;
+    return new DismissedWatch({
+      peer: seat.peer,
+      seat: () => seat.seat,
+      heard: () => this.#heard,
+      ...clusterQuestions(system, connection, this.#stop.signal),
+      supersededBy,
+      leave: (record) => this.#inTurn(() => seat.confirm(record, true)),
+      sleep: (ms, signal) => systemClock.sleep(ms, signal),
+    });
   }
 
   /** How the change goes that was asked for last. */
@@ -218,19 +240,49 @@ export class AnchorDesk {
     return 'begun';
   }
 
+  /** Begins to go on with what is here alone, since these are gone for good; throws a sentence when that may not be. */
+  async rescue(lost: readonly PeerId[]): Promise<'begun'> {
+    const { seat, rescue, logger } = this.#parts;
+    await rescue.refuse(lost);
+    // What is under way waits for those who are gone.
+    this.#exchange.interrupt();
+    this.#gathering.interrupt();
+    this.#begin(true, async () => {
+      try {
+        await this.#inTurn(async () => {
+          await rescue.begin(lost);
+          await rescue.finish();
+        });
+        await this.#gathering.tell();
+        this.#lastMove = 'done';
+        logger.warn({ generation: seat.record?.generation }, `goes on without ${lost.join(', ')}`);
+      } catch (error) {
+        this.#lastMove = `failed: ${textOf(error)}`;
+        logger.error({ err: error }, 'could not go on alone');
+      }
+    });
+    return 'begun';
+  }
+
   /** Throws a sentence when these cannot be the anchors. */
   #planFor(wanted: readonly PeerId[]): AnchorPlan {
     const { standing } = this.#exchange;
     if (standing === undefined) throw new Error(`${this.#parts.seat.peer} carries no server`);
     const plan = planAnchors(standing, wanted);
     if (!plan.ok) throw new Error(plan.error);
+    if (plan.value.kind === 'gather' && plan.value.at !== this.#parts.seat.peer)
+      throw new Error(
+        `${this.#parts.seat.peer} has the keys of the mesh, and looks after its anchors: it is the one that stays`,
+      );
     return plan.value;
   }
 
   /** What an exchange left that was interrupted, by whatever. */
   #settleLeft(): void {
     const { logger, papers } = this.#parts;
-    if (papers === undefined || !this.#exchange.isPending || this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted) return;
+    if (this.#gathering.isPending) this.#begin(false, () => this.#gathering.undo());
+    if (papers === undefined || !this.#exchange.isPending) return;
     this.#begin(false, async () => {
       const record = await this.#exchange.recover();
       const { generation } = record;
@@ -263,86 +315,15 @@ export class AnchorDesk {
       logger.info({ generation }, `the mesh moved; nothing was stored for ${report.pausedMs} ms`);
       return `paused ${report.pausedMs} ms`;
     }
+    if (plan.kind === 'gather') {
+      const pausedMs = await this.#gathering.run();
+      logger.info(`one anchor carries the mesh; nothing was stored for ${pausedMs} ms`);
+      return `paused ${pausedMs} ms`;
+    }
     const record = await this.#exchange.run(plan.join, plan.leave);
     const { generation } = record;
     logger.info({ generation }, 'the anchors are others now; nothing had to pause');
     return 'done';
-  }
-
-  /** While it is not known whether the generation that was joined for is the truth. */
-  async #watchJoined(): Promise<void> {
-    const { signal } = this.#stop;
-    let waitedMs = 0;
-    while (!signal.aborted) {
-      await systemClock.sleep(LOOK_MS, signal);
-      const { seat } = this.#parts.seat;
-      waitedMs = seat.kind === 'joining' ? waitedMs + LOOK_MS : 0;
-      if (seat.kind !== 'joining' || signal.aborted) continue;
-      await this.#lookAtOwn(seat.record).catch(() => undefined);
-      if (waitedMs % ASK_MOVER_MS === 0) await this.#askMover().catch(() => undefined);
-    }
-  }
-
-  /** Its own server has the record as soon as it is the truth, also when whoever moved the mesh is gone. */
-  async #lookAtOwn(joined: AnchorRecord): Promise<void> {
-    const { seat, connection } = this.#parts;
-    if (seat.server === undefined) return;
-    const own = await connectMesh({
-      url: seat.server.address,
-      name: 'podmesh-joined',
-      timeoutMs: CONNECT_MS,
-    });
-    try {
-      const record = await new AnchorBook(own).read();
-      if (record === undefined || record.generation < joined.generation) return;
-      await this.#inTurn(() => seat.confirm(record));
-      connection.useServers(record.anchors.map(({ client }) => client));
-    } finally {
-      await own.close();
-    }
-  }
-
-  /** Whoever is none of the anchors any more, and was away when it was told so, ends its server by itself. */
-  async #watchDismissed(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.#leaveIfDismissed().catch(() => undefined);
-      await systemClock.sleep(DISMISSED_MS, signal);
-    }
-  }
-
-  async #leaveIfDismissed(): Promise<void> {
-    const { seat, system, connection } = this.#parts;
-    const record = this.#heard;
-    const at = seat.seat;
-    if (at.kind !== 'open' || record === undefined || at.record.cluster !== record.cluster) return;
-    const server = at.record.anchors.find(({ peer }) => peer === seat.peer)?.server;
-    // Of a server that just came the last that was heard may be older: it would go as soon as it is there.
-    const isNamed = record.anchors.some((anchor) => anchor.server === server);
-    if (server === undefined || isNamed || record.generation <= at.record.generation) {
-      this.#dismissedLooks = 0;
-      return;
-    }
-    const own = await system();
-    try {
-      const admin = new ClusterAdmin(own);
-      // Until it is taken out it may have what nobody else has yet.
-      if ((await admin.members()).every((member) => member.server !== server))
-        await this.#inTurn(() => seat.confirm(record, true));
-      else if (++this.#dismissedLooks > DISMISSED_LOOKS)
-        await retireServer(admin, connection, server, this.#stop.signal);
-    } finally {
-      await own.close();
-    }
-  }
-
-  async #askMover(): Promise<void> {
-    const { seat } = this.#parts.seat;
-    if (seat.kind !== 'joining') return;
-    const { generation } = seat.record;
-    const outlook = await askMover(this.#parts.connection, seat.mover, generation);
-    // Of a move that was made, its own server tells: nothing that may be the truth is ever given up.
-    if (outlook === 'given-up') await this.#inTurn(() => this.#parts.seat.abandon(generation));
   }
 }
 

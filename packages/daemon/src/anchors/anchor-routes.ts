@@ -8,7 +8,7 @@ const ADVICE = 'Who carries the mesh, and who is proposed: podmesh anchors';
 
 /** What the owner of this machine may do about who carries the mesh, where its keys are. */
 export function anchorRoutes(
-  desk: Pick<AnchorDesk, 'change' | 'told'>,
+  desk: Pick<AnchorDesk, 'change' | 'told' | 'rescue'>,
 ): ReadonlyMap<string, Readonly<Record<string, Route>>> {
   return new Map<string, Readonly<Record<string, Route>>>([
     [
@@ -17,6 +17,8 @@ export function anchorRoutes(
         GET: async () => ({ told: desk.told }),
         POST: async (body) => {
           try {
+            const lost = parsePeers(body, 'lost');
+            if (lost !== undefined) return { told: await desk.rescue(lost) };
             return { told: desk.change(parseAnchors(body)) };
           } catch (error) {
             if (error instanceof ApiRefusal || !(error instanceof Error)) throw error;
@@ -28,14 +30,20 @@ export function anchorRoutes(
   ]);
 }
 
-/** `{anchors: [peer]}` */
+/** `{anchors: [peer]}`: who is to carry it; `{lost: [peer]}`: without whom what is here goes on. */
 function parseAnchors(body: unknown): readonly PeerId[] {
-  const { anchors } = Object(body) as { readonly anchors?: unknown };
-  if (Array.isArray(anchors) && anchors.length > 0 && anchors.length <= ANCHORS_MAX)
-    return anchors.map((name) => peerId(String(name)));
+  const anchors = parsePeers(body, 'anchors');
+  if (anchors !== undefined) return anchors;
   throw new ApiRefusal(
     400,
     `"anchors" are no 1 to ${ANCHORS_MAX} peers`,
     'Use the podmesh of the same version as the daemon.',
   );
+}
+
+/** Undefined where they are not said, or make no sense. */
+function parsePeers(body: unknown, key: 'anchors' | 'lost'): readonly PeerId[] | undefined {
+  const said = (Object(body) as Readonly<Record<string, unknown>>)[key];
+  if (!Array.isArray(said) || said.length === 0 || said.length > ANCHORS_MAX) return undefined;
+  return said.map((name) => peerId(String(name)));
 }

@@ -1,14 +1,14 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshFolder } from '@podmesh/authority';
-import { parseAnchorRecord, peerId } from '@podmesh/core';
+import { type AnchorRecord, parseAnchorRecord, peerId } from '@podmesh/core';
 import type { EmbeddedNatsServer } from '@podmesh/jetstream';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../store/store.test-kit.ts';
 import { AnchorSeat } from './anchor-seat.ts';
 
 /** The seat of a home whose file says this, with servers that only count how often they were started. */
-async function newSeat(said?: object | string) {
+async function newSeat(said?: object | string, superseding?: AnchorRecord) {
   const folder = join(await temporaryFolder(), 'nats');
   const file = join(folder, 'seat.json');
   await mkdir(folder);
@@ -18,6 +18,7 @@ async function newSeat(said?: object | string) {
   const seat = new AnchorSeat({
     ...{ file, folder, peer: peerId('new-name'), env: {} },
     mesh,
+    supersededBy: async () => superseding,
     listen: { host: '127.0.0.1', port: 0 },
     onEvent: () => undefined,
   });
@@ -145,6 +146,46 @@ it('what was closed for a move that did not end is open again', async () => {
   const { seat, started } = await newSeat({ kind: 'closed', record, next });
   await seat.start(true);
   expect([started, seat.seat.kind, seat.record?.generation]).toEqual([['alone'], 'open', 1]);
+});
+
+it('whoever was away while its cluster came to its end does not begin it again', async () => {
+  const self = {
+    ...anchor,
+    peer: 'new-name',
+    server: 'new-name-g2-00aa11',
+    route: '127.0.0.1:6000',
+  };
+  const record = { generation: 2, cluster: 'c', anchors: [self] };
+  const newer = parseAnchorRecord({ generation: 3, anchors: [anchor] });
+  if (newer === undefined) throw new Error('no record');
+  const { seat, started, mesh } = await newSeat({ kind: 'open', record }, newer);
+  await mesh.setPlace({ mesh: 'home', member: 'new-name', servers: ['127.0.0.1:4000'] });
+  await seat.start(true);
+  expect([started, seat.seat.kind]).toEqual([[], 'none']);
+  expect((await mesh.anchors())?.generation).toBe(3);
+});
+
+it('what a cluster had is served alone, whenever its machine was killed on the way there', async () => {
+  const record = { generation: 3, anchors: [{ ...anchor, server: 'new-name-g2-00aa11' }] };
+  const said = { kind: 'gathered', record, store: 'new-name-g2-00aa11' };
+  for (const isMoved of [false, true]) {
+    const { seat, started, folder } = await newSeat(said);
+    await mkdir(join(folder, 'g2'));
+    // What was there before the cluster, and that of the cluster, or the latter alone in its place.
+    await mkdir(join(folder, 'jetstream', isMoved ? 'facts' : 'old'), { recursive: true });
+    if (!isMoved) await mkdir(join(folder, 'g2', 'jetstream', 'facts'), { recursive: true });
+    await seat.start(true);
+    expect(started).toEqual(['alone']);
+    expect(await readdir(join(folder, 'jetstream'))).toEqual(['facts']);
+    expect(await readdir(folder)).not.toContain('g2');
+    expect(seat.seat).toEqual({
+      kind: 'open',
+      record: {
+        generation: 3,
+        anchors: [{ ...anchor, peer: 'new-name', client: '127.0.0.1:4222' }],
+      },
+    });
+  }
 });
 
 it('what was left of a server by a daemon that was killed before it was gone is gone after the next start', async () => {

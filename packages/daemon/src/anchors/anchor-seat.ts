@@ -11,6 +11,8 @@ import { SeatServers, type SeatServersOptions } from './seat-servers.ts';
 export interface AnchorSeatOptions extends SeatServersOptions {
   readonly file: string;
   readonly peer: PeerId;
+  /** What the mesh's record is now where another mesh than this one's is found in its place. */
+  readonly supersededBy: (record: AnchorRecord) => Promise<AnchorRecord | undefined>;
   /** This home carries nothing any more: what it had for that is to be forgotten. */
   readonly onNone?: () => Promise<void>;
   /** Hears of each generation whose folder was left here, and is gone now. */
@@ -56,7 +58,9 @@ export class AnchorSeat {
   /** What this home carries, or is about to: undefined where it carries nothing that is known to be the truth. */
   get record(): AnchorRecord | undefined {
     const { kind } = this.#seat;
-    return kind === 'open' || kind === 'moved' ? this.#seat.record : undefined;
+    return kind === 'open' || kind === 'moved' || kind === 'gathered'
+      ? this.#seat.record
+      : undefined;
   }
 
   /** The server that runs now, for this daemon alone: others follow the record. */
@@ -70,15 +74,18 @@ export class AnchorSeat {
    */
   async start(first: boolean): Promise<void> {
     this.#seat = await this.#file.read();
+    const isNew = first && this.#seat.kind === 'none';
     if (this.#seat.kind === 'closed') {
       const { record, next } = this.#seat;
       await this.write({ kind: 'open', record, attempt: next });
     }
-    const known = await this.#options.mesh.anchors();
+    if (this.#seat.kind === 'gathered') return this.standAlone();
+    if (this.#seat.kind === 'rescuing') return;
+    const known = await this.#newest();
     // Whoever is none of them any more may have what the others do not have yet: that is asked later.
     if (known !== undefined) await this.confirm(known);
     await this.#forgetLeft();
-    if (this.#seat.kind === 'none' && !first) return;
+    if (this.#seat.kind === 'none' && !isNew) return;
     await this.serve();
     const seat = this.#seat;
     if (seat.kind === 'none' || (seat.kind === 'open' && seat.record.cluster === undefined)) {
@@ -117,7 +124,9 @@ export class AnchorSeat {
   /** The server of the seat's record, where its clients look for it. */
   async serve(): Promise<void> {
     const seat = this.#seat;
-    if (seat.kind === 'closed') throw new Error('a closed server serves nobody');
+    if (seat.kind === 'closed' || seat.kind === 'rescuing')
+      throw new Error(`a ${seat.kind} server serves nobody`);
+    if (seat.kind === 'gathered') return this.standAlone();
     const record = seat.kind === 'none' ? undefined : seat.record;
     const self = record?.anchors.find(({ peer }) => peer === this.peer);
     if (record?.cluster === undefined) {
@@ -126,6 +135,18 @@ export class AnchorSeat {
     } else if (self !== undefined) {
       await this.replace(await this.servers.member(record, self));
     }
+  }
+
+  /** What a cluster had is served by the server that is alone, where clients looked for the other. */
+  async standAlone(): Promise<void> {
+    const seat = this.#seat;
+    if (seat.kind !== 'gathered') return;
+    const { record, store } = seat;
+    await this.stop();
+    await this.servers.takeStore(store);
+    await this.replace(await this.servers.alone(record.anchors[0]?.client));
+    await this.write({ kind: 'open', record: { ...record, anchors: [this.#alone()] } });
+    await this.servers.forgetServer(store);
   }
 
   /** The server of the next generation beside the one that serves, where nobody looks for it. */
@@ -218,6 +239,7 @@ export class AnchorSeat {
     const seat = this.#seat;
     if (seat.kind === 'open' && seat.record.cluster === record.cluster)
       await this.#follow(seat, record, mayLeave);
+    else if (seat.kind === 'open' && isOver(seat.record, record)) await this.#leave(seat.record);
     if (seat.kind !== 'joining' || seat.record.generation > record.generation) return;
     const isOne = record.anchors.some(({ server }) => server === seat.self.server);
     const isInCluster = record.cluster !== undefined && record.cluster === seat.record.cluster;
@@ -242,10 +264,23 @@ export class AnchorSeat {
     const self = seat.record.anchors.find(({ peer }) => peer === this.peer);
     if (self === undefined || record.anchors.some(({ server }) => server === self.server))
       return this.write({ kind: 'open', record });
-    if (!mayLeave) return;
+    if (mayLeave) await this.#leave(seat.record);
+  }
+
+  async #leave({ anchors }: AnchorRecord): Promise<void> {
+    const self = anchors.find(({ peer }) => peer === this.peer);
     await this.stop();
     await this.write({ kind: 'none' });
-    await this.servers.forgetServer(self.server);
+    if (self !== undefined) await this.servers.forgetServer(self.server);
+  }
+
+  /** Whoever was away while its cluster came to its end must not begin it again: the others are asked first. */
+  async #newest(): Promise<AnchorRecord | undefined> {
+    const { mesh, supersededBy } = this.#options;
+    const seat = this.#seat;
+    const newer = seat.kind === 'open' ? await supersededBy(seat.record) : undefined;
+    if (newer !== undefined) await mesh.setAnchors(newer);
+    return mesh.anchors();
   }
 
   /** Where the others find this machine. */
@@ -264,3 +299,7 @@ export class AnchorSeat {
     return { peer: this.peer, server: server.name, client };
   }
 }
+
+/** Another cluster, or one server alone, has all that this one had: it is never served again. */
+const isOver = (own: AnchorRecord, record: AnchorRecord): boolean =>
+  own.cluster !== undefined && own.cluster !== record.cluster && record.generation > own.generation;

@@ -27,9 +27,11 @@ import type { StartedParts } from '../started-parts.ts';
 import { autoPatience, killChangeAt } from '../test-hooks.ts';
 import { AnchorDesk, type AnchorDeskParts } from './anchor-desk.ts';
 import { hostOf } from './anchor-place.ts';
+import { AnchorRescue } from './anchor-rescue.ts';
 import { anchorRoutes } from './anchor-routes.ts';
 import { AnchorSeat } from './anchor-seat.ts';
 import { AutoAnchorsWatch } from './auto-anchors-watch.ts';
+import { supersededBy } from './superseded-by.ts';
 
 export interface SeatParts {
   readonly home: Home;
@@ -57,14 +59,42 @@ export async function openSeat(parts: SeatParts, started: StartedParts): Promise
     onForgotten: (generation) =>
       logger.info({ generation }, 'took away what was left of a server that is over'),
     peer,
+    supersededBy: (record) => supersededBy(record, peer, asAnchor(mesh)),
     ...(onNone === undefined ? {} : { onNone }),
   });
   started.add('nats-server', () => seat.stop());
   await seat.start(isFirst);
-  const { record } = seat;
-  if (record?.cluster !== undefined) await mesh.setAnchors(record);
+  const ending = new AbortController();
+  started.add('rescue of anchors', async () => ending.abort());
+  const rescue = newRescue({ seat, mesh, logger, home }, ending.signal);
+  // Nothing else can be done here before what was begun has come to its end.
+  if (seat.seat.kind === 'rescuing') await rescue.finish();
+  if (seat.record !== undefined) await mesh.setAnchors(seat.record);
   return seat;
 }
+
+function newRescue(
+  {
+    seat,
+    mesh,
+    logger,
+    home,
+  }: Pick<SeatParts, 'mesh' | 'logger' | 'home'> & { readonly seat: AnchorSeat },
+  signal: AbortSignal,
+): AnchorRescue {
+  return new AnchorRescue({
+    seat,
+    systemAddress: () => memberAddress(mesh, ['system']),
+    onStep: (step) => {
+      logger.info({ step }, 'going on with what this machine has alone');
+      killChangeAt('rescue', process.env, home.path)(step);
+    },
+    onTrouble: (error) => logger.warn({ err: error }, 'cannot go on alone yet; trying again'),
+    signal,
+  });
+}
+
+const asAnchor = (mesh: MeshFolder) => () => memberAddress(mesh, ['anchor', 'peer']);
 
 /** This peer's part in who carries the mesh, from now on; what its owner may do about it. */
 export async function openAnchors(
@@ -128,11 +158,16 @@ async function openDesk(
   },
 ): Promise<AnchorDesk> {
   const { mesh, ...more } = way;
+  const ending = new AbortController();
+  started.add('rescue of anchors', async () => ending.abort());
   const desk = new AnchorDesk({
     ...more,
     logger,
+    rescue: newRescue({ seat: way.seat, mesh, logger, home }, ending.signal),
     onStep: killChangeAt('move', process.env, home.path),
     onExchangeStep: killChangeAt('exchange', process.env, home.path),
+    onGatherStep: killChangeAt('gather', process.env, home.path),
+    supersededBy: (record) => supersededBy(record, way.seat.peer, asAnchor(mesh)),
     onRecord: (record) =>
       void mesh
         .setAnchors(record)

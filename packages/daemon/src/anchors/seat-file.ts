@@ -23,6 +23,13 @@ export type Seat =
   | { readonly kind: 'closed'; readonly record: AnchorRecord; readonly next: AnchorRecord }
   /** The next generation is the truth; what this home had of the one before is never served again. */
   | { readonly kind: 'moved'; readonly record: AnchorRecord; readonly from: number }
+  /**
+   * The cluster is over: all that it had is in the store of its server `store` of this home, which serves it alone from
+   * now on, as the record says.
+   */
+  | { readonly kind: 'gathered'; readonly record: AnchorRecord; readonly store: string }
+  /** Most of its cluster is gone for good: what the server here has is made to be served alone, wholly or not at all. */
+  | { readonly kind: 'rescuing'; readonly record: AnchorRecord; readonly next: AnchorRecord }
   /** A server of the next generation runs here, of which nobody knows yet whether it will ever be the truth. */
   | {
       readonly kind: 'joining';
@@ -86,12 +93,17 @@ function parseSeat(text: string): Seat | undefined {
       const attempt = parseAnchorRecord(said.attempt);
       return attempt && { kind: 'open', record, attempt };
     }
-    case 'closed': {
+    case 'closed':
+    case 'rescuing': {
       const next = parseAnchorRecord(said.next);
-      return next && { kind: 'closed', record, next };
+      return next && { kind: said.kind, record, next };
     }
     case 'moved':
       return { kind: 'moved', record, from: Number(said.from) };
+    case 'gathered':
+      return typeof said.store === 'string'
+        ? { kind: 'gathered', record, store: said.store }
+        : undefined;
     case 'joining': {
       const self = parseAnchor(said.self);
       return self && { kind: 'joining', record, self, mover: peerId(String(said.mover)) };

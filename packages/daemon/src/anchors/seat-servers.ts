@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type MeshFolder,
@@ -15,7 +16,8 @@ import {
 } from '@podmesh/jetstream';
 import { isLoopback, isWildcard } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
-import { hostOf, portOf } from './anchor-place.ts';
+import { listenAddress } from '../membership/listening.ts';
+import { hostOf, placeOf, portOf } from './anchor-place.ts';
 
 export interface SeatServersOptions {
   /** Folder of all servers of this home. */
@@ -35,19 +37,28 @@ export interface AnchorCredentials {
 }
 
 const SECRET = 'route.secret';
+const HELPER = 'rescue-helper';
+const LOOPBACK = '127.0.0.1';
+/** All that a server knows, in a folder of that name. */
+const STORE = 'jetstream';
 const ROLES = ['anchor', 'system'] as const;
 
 /** The servers that one home can run: each has a folder of its own for ever, so that none ever changes what it is. */
 export class SeatServers {
   readonly #options: SeatServersOptions;
+  #listen: ServeAddress;
 
   constructor(options: SeatServersOptions) {
     this.#options = options;
+    this.#listen = options.listen;
   }
 
-  /** The one that is alone, as it was from the beginning. */
-  async alone(): Promise<EmbeddedNatsServer> {
-    const { folder, listen } = this.#options;
+  /** The one that is alone, as it was from the beginning; `at`: where its clients look for it since it was another. */
+  async alone(at?: string): Promise<EmbeddedNatsServer> {
+    const { folder } = this.#options;
+    if (at !== undefined) await this.#keepListening(at);
+    const { host, port } = this.#listen;
+    const listen = { host, port: at === undefined ? port : portOf(at) };
     return this.#server(folder, { listen, trusted: await this.#trusted() });
   }
 
@@ -83,9 +94,47 @@ export class SeatServers {
     });
   }
 
+  /** Clients look for it there after every restart; what somebody named already holds. */
+  async #keepListening(at: string): Promise<void> {
+    if (!isLoopback(this.#listen.host) || isLoopback(hostOf(at))) return;
+    const address = { host: hostOf(at), port: portOf(at) };
+    this.#listen = await listenAddress(this.#options.folder, address);
+  }
+
+  /**
+   * Those of a cluster most of which is gone, where nobody else reaches them: the one of this home, and a helper with nothing
+   * in it. Alone, a server would not agree with itself after a restart; both may be started again at any time.
+   */
+  async apart({ cluster = '' }: AnchorRecord, server: string) {
+    const { folder } = this.#options;
+    const [helperFolder, secret] = [join(folder, HELPER), randomBytes(32).toString('hex')];
+    const names = [server, HELPER];
+    const ports: { readonly client: number; readonly route: number }[] = [];
+    for (const _ of names) ports.push({ client: await freePort(), route: await freePort() });
+    const routes = ports.map(({ route }) => placeOf(LOOPBACK, route));
+    const trusted = await this.#trusted(this.folderOf(server));
+    return names.map((name, number) => {
+      const { client = 0, route = 0 } = ports[number] ?? {};
+      const advertise = placeOf(LOOPBACK, client);
+      const listen = { host: LOOPBACK, port: client };
+      const among = { cluster, listen: placeOf(LOOPBACK, route), routes, secret };
+      const directory = name === HELPER ? helperFolder : this.folderOf(name);
+      return this.#server(directory, {
+        listen,
+        trusted,
+        place: { name, advertise, cluster: among },
+      });
+    });
+  }
+
+  /** What the helper of a rescue had. */
+  async forgetHelper(): Promise<void> {
+    await this.#forgetFolder(join(this.#options.folder, HELPER));
+  }
+
   /** Where a server listens that others find at this host. */
   bindHost(host: string): string {
-    const { listen } = this.#options;
+    const listen = this.#listen;
     return isWildcard(listen.host) && !isLoopback(host) ? listen.host : host;
   }
 
@@ -133,7 +182,23 @@ export class SeatServers {
   async forgetAlone(): Promise<void> {
     const { folder } = this.#options;
     await this.#server(folder, {}).endLeft();
-    await rm(join(folder, 'jetstream'), { recursive: true, force: true });
+    await rm(join(folder, STORE), { recursive: true, force: true });
+  }
+
+  /**
+   * Makes what a server of a cluster has that of the one that is alone; nothing to do where that was done. Only while
+   * neither runs: a crash leaves the store in one place or the other.
+   */
+  async takeStore(server: string): Promise<void> {
+    const { folder } = this.#options;
+    const from = this.folderOf(server);
+    await this.#server(from, {}).endLeft();
+    await this.#server(folder, {}).endLeft();
+    if (!(await isThere(join(from, STORE)))) return;
+    // What was there before is older, and was to be forgotten.
+    await rm(join(folder, STORE), { recursive: true, force: true });
+    await rename(join(from, STORE), join(folder, STORE));
+    await Promise.all([from, folder].map(syncFolder));
   }
 
   #folderOfGeneration(generation: number): string {
@@ -172,4 +237,16 @@ export class SeatServers {
     const { env, onEvent } = this.#options;
     return new EmbeddedNatsServer({ directory, env, onEvent, ...more });
   }
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+/** What was renamed is so after a power cut, too. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  await folder.sync().finally(() => folder.close());
 }

@@ -183,8 +183,8 @@ async function ownMesh(
   const trust = await authority.serverTrust();
   await folder.setTrust(trust);
   const listen = await listenAddress(home.at('nats'), parts.listen);
-  // A home that once had others beside it begins no second mesh, whatever was lost here.
-  const isFirst = (await folder.anchors())?.cluster === undefined;
+  // A home that once had others beside it begins no second mesh, whatever was lost here, or left.
+  const isFirst = ((await folder.anchors())?.generation ?? 1) === 1;
   const seat = await openSeat({ ...parts, mesh: folder, listen, isFirst }, started);
   const onServerCertificate = (): void => seat.server?.reload();
   const own = { folder, certificates, name: peer, onServerCertificate };

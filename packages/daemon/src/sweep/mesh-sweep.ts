@@ -12,6 +12,8 @@ export interface MeshSweepParts extends SweepPassParts {
   readonly random: () => number;
   /** What attempts of this peer put and nothing refers to yet. */
   readonly held: () => readonly ArtifactId[];
+  /** Whether this peer may remove anything; once it may not, it sweeps no more. */
+  readonly mayRemove: () => boolean;
 }
 
 /** Sweeps the object store now and then, as every peer does: whoever looks first when a pass is due makes it. */
@@ -39,11 +41,11 @@ export class MeshSweep {
   }
 
   async #run(): Promise<void> {
-    const { clock, logger, random } = this.#parts;
+    const { clock, logger, random, mayRemove } = this.#parts;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await clock.sleep(LOOK_MS * (0.5 + random()), signal);
-      if (signal.aborted) return;
+      if (signal.aborted || !mayRemove()) return;
       try {
         await this.#look(signal);
       } catch (error) {

@@ -1,8 +1,8 @@
-import type { StreamConfig } from '@nats-io/jetstream';
 import { type MeshConnection, monotonicMs } from '../mesh-connection.ts';
 import { MeshSilentError } from '../mesh-errors.ts';
 import { isAborted, pause } from '../pause.ts';
 import { asking } from '../port-error.ts';
+import { LOG_STREAM } from '../subjects.ts';
 import { untilAnswered } from '../until-answered.ts';
 import { streamNames } from '../wanted-streams.ts';
 import { isWhole } from './until-on-others.ts';
@@ -22,7 +22,7 @@ export async function scaleStreams(
 ): Promise<void> {
   for (const stream of streamNames()) {
     const { config } = await infoOf(mesh, stream);
-    if (isSpare(config)) continue;
+    if (isSpare(stream, config)) continue;
     const what = `keep ${replicas} copies of stream ${stream}`;
     if (config.num_replicas !== replicas)
       await asking(what, () => mesh.jsm.streams.update(stream, { num_replicas: replicas }));
@@ -38,13 +38,14 @@ export async function scaleStreams(
 export async function areScaled(mesh: MeshConnection, replicas: 3 | 5): Promise<boolean> {
   for (const stream of streamNames()) {
     const { config } = await infoOf(mesh, stream);
-    if (!isSpare(config) && config.num_replicas !== replicas) return false;
+    if (!isSpare(stream, config) && config.num_replicas !== replicas) return false;
   }
   return true;
 }
 
-/** One copy alone is live output of a mesh that was one server; it may be lost, and is made anew. */
-const isSpare = ({ num_replicas }: StreamConfig): boolean => num_replicas === 1;
+/** Live output of a mesh that was one server has one copy; it may be lost, and is made anew. */
+const isSpare = (stream: string, { num_replicas }: { readonly num_replicas: number }): boolean =>
+  stream === LOG_STREAM && num_replicas === 1;
 
 const infoOf = (mesh: MeshConnection, stream: string) =>
   untilAnswered(`look at stream ${stream}`, () => mesh.jsm.streams.info(stream));
