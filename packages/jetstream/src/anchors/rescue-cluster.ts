@@ -21,7 +21,16 @@ export async function rescueCluster(
   system: MeshConnection,
   kept: readonly string[],
   signal?: AbortSignal,
+  /** Hears, once each, what servers say to it that do not do it yet. */
+  onHeard: (said: string) => void = () => undefined,
 ): Promise<void> {
+  const heard = new Set<string>();
+  const ask = async (subject: string, order: object): Promise<void> => {
+    const said = await refusalOf(system, subject, order);
+    if (said === undefined || heard.has(said)) return;
+    heard.add(said);
+    onHeard(said);
+  };
   const deadline = monotonicMs() + RESCUED_MS;
   for (;;) {
     const meta = await ledCluster(system);
@@ -29,10 +38,9 @@ export async function rescueCluster(
     if (meta !== undefined && others.length === 0) return;
     if (monotonicMs() > deadline || isAborted(signal))
       throw new MeshSilentError(`${kept.join(' and ')} do not agree without the others`);
-    if (meta === undefined) await ask(system, RESCUE_SUBJECT, { quorum_needed: 1 });
+    if (meta === undefined) await ask(RESCUE_SUBJECT, { quorum_needed: 1 });
     // Nobody knows the name of a server that did not answer since the start: its id in the cluster is told.
-    for (const { peer } of others)
-      await ask(system, REMOVE_SERVER_SUBJECT, { peer: '', peer_id: peer });
+    for (const { peer } of others) await ask(REMOVE_SERVER_SUBJECT, { peer: '', peer_id: peer });
     await pause(SURVEY_MS, signal);
   }
 }
@@ -55,9 +63,17 @@ async function ledCluster(system: MeshConnection): Promise<MetaCluster | undefin
   return found;
 }
 
-/** Refused while one that is gone is still remembered as the leader: it is asked again. */
-async function ask(system: MeshConnection, subject: string, order: object): Promise<void> {
-  await system
-    .request(subject, JSON.stringify(order), { timeoutMs: ASK_MS })
-    .catch(() => undefined);
+/** Refused while one that is gone is still remembered as the leader: it is asked again. Undefined where it was done. */
+async function refusalOf(
+  system: MeshConnection,
+  subject: string,
+  order: object,
+): Promise<string | undefined> {
+  try {
+    const answer = await system.request(subject, JSON.stringify(order), { timeoutMs: ASK_MS });
+    const { error } = answer.json<{ error?: { description?: string } }>();
+    return error === undefined ? undefined : `${subject}: ${error.description ?? 'refused'}`;
+  } catch (error) {
+    return `${subject}: ${error instanceof Error ? error.message : String(error)}`;
+  }
 }
