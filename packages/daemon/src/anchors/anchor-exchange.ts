@@ -74,12 +74,18 @@ export class AnchorExchange {
 
   /** The truth of an exchange that waits for a server that may never come back: another may take its place. */
   get stuckAt(): AnchorRecord | undefined {
-    return this.#settling.signal.aborted ? undefined : this.#stuckAt;
+    return this.#settling.signal.aborted ? undefined : this.#left;
   }
 
   /** What the next one begins with. */
   get standing(): AnchorRecord | undefined {
-    return this.#stuckAt ?? this.#parts.seat.record;
+    return this.#left ?? this.#parts.seat.record;
+  }
+
+  /** A rescue may have ended what waited, together with its cluster. */
+  get #left(): AnchorRecord | undefined {
+    const isOfSeat = this.#stuckAt?.cluster === this.#parts.seat.record?.cluster;
+    return this.isPending && isOfSeat ? this.#stuckAt : undefined;
   }
 
   /** Ends the wait of such a one; the next one goes on from there. */
@@ -95,7 +101,7 @@ export class AnchorExchange {
       throw new Error(
         `${seat.peer} has the keys of the mesh, and looks after its anchors: it stays one`,
       );
-    const record = this.#stuckAt ?? at.record;
+    const record = this.#left ?? at.record;
     refuseTheWayBack(record, at.record, join);
     await this.#refuseWhereSilent(record, join, leave);
     const generation = Math.max(record.generation, at.attempt?.generation ?? 0) + 1;

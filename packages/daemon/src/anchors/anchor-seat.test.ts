@@ -1,4 +1,4 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshFolder } from '@podmesh/authority';
 import { type AnchorRecord, parseAnchorRecord, peerId } from '@podmesh/core';
@@ -15,12 +15,14 @@ async function newSeat(said?: object | string, superseding?: AnchorRecord) {
   if (said !== undefined)
     await writeFile(file, typeof said === 'string' ? said : JSON.stringify(said));
   const mesh = new MeshFolder(join(folder, '..', 'mesh'));
+  const keptAt: string[] = [];
   const seat = new AnchorSeat({
     ...{ file, folder, peer: peerId('new-name'), env: {} },
     mesh,
     supersededBy: async () => superseding,
     listen: { host: '127.0.0.1', port: 0 },
     onEvent: () => undefined,
+    onKept: (kept) => void keptAt.push(kept),
   });
   const started: string[] = [];
   const counted = (name: string) => async () =>
@@ -32,7 +34,7 @@ async function newSeat(said?: object | string, superseding?: AnchorRecord) {
     }) as unknown as EmbeddedNatsServer;
   seat.servers.alone = counted('alone');
   seat.servers.member = counted('member');
-  return { seat, started, mesh, folder };
+  return { seat, started, mesh, folder, keptAt };
 }
 
 const anchor = { peer: 'old-name', server: 'alone', client: '127.0.0.1:4000' };
@@ -163,6 +165,106 @@ it('whoever was away while its cluster came to its end does not begin it again',
   await seat.start(true);
   expect([started, seat.seat.kind]).toEqual([[], 'none']);
   expect((await mesh.anchors())?.generation).toBe(3);
+});
+
+describe('what was stored here while others did not hear of it', () => {
+  const self = {
+    ...{ ...anchor, peer: 'new-name', server: 'new-name-g2-00aa11' },
+    route: '127.0.0.1:6000',
+  };
+  const record = { generation: 9, cluster: 'c', anchors: [anchor, self] };
+  const newer = (generation: number, cluster?: string): AnchorRecord => {
+    const said = { generation, anchors: [anchor], ...(cluster === undefined ? {} : { cluster }) };
+    const parsed = parseAnchorRecord(said);
+    if (parsed === undefined) throw new Error('no record');
+    return parsed;
+  };
+  /** Rescued by somebody who had heard of generation 4 last. */
+  const rescued = newer(1004);
+
+  async function away(said: object, superseding: AnchorRecord, hasStore = true) {
+    const made = await newSeat(said, superseding);
+    if (hasStore) await mkdir(join(made.folder, 'g2', 'jetstream', 'facts'), { recursive: true });
+    await made.mesh.setPlace({ mesh: 'home', member: 'new-name', servers: ['127.0.0.1:4000'] });
+    return made;
+  }
+
+  it.each([rescued, newer(1006, 'd')])('is kept after a rescue (%j)', async (superseding) => {
+    const { seat, started, folder, keptAt, mesh } = await away(
+      { kind: 'open', record },
+      superseding,
+    );
+    await seat.start(true);
+    expect([started, seat.seat.kind]).toEqual([[], 'none']);
+    expect(await readdir(join(folder, 'over-g2', 'jetstream'))).toEqual(['facts']);
+    expect(keptAt).toEqual([join(folder, 'over-g2')]);
+    expect((await mesh.anchors())?.generation).toBe(superseding.generation);
+    // Nor is it taken away as what a killed daemon left.
+    await seat.start(true);
+    expect([...(await readdir(folder))].sort()).toEqual(['over-g2', 'seat.json']);
+  });
+
+  it('is kept when the daemon hears of the rescue, before anything else says so on the disk', async () => {
+    const { seat, folder, mesh, started } = await away({ kind: 'open', record }, newer(9, 'c'));
+    await seat.start(false);
+    expect(started).toEqual(['member']);
+    const write = seat.write.bind(seat);
+    seat.write = () => Promise.reject(new Error('killed'));
+    await expect(seat.confirm(rescued)).rejects.toThrow('killed');
+    expect([await readdir(folder), (await mesh.anchors())?.generation]).toEqual([
+      expect.arrayContaining(['over-g2']),
+      1004,
+    ]);
+    seat.write = write;
+    await seat.start(false);
+    expect([seat.seat.kind, started]).toEqual(['none', ['member']]);
+    expect(await readdir(join(folder, 'over-g2', 'jetstream'))).toEqual(['facts']);
+  });
+
+  it('is kept by one that joined and never heard that it was one of them', async () => {
+    const { seat, folder } = await away(
+      { kind: 'joining', record, self, mover: 'old-name' },
+      newer(9, 'c'),
+    );
+    await seat.start(false);
+    await seat.confirm(rescued);
+    expect(seat.seat.kind).toBe('none');
+    expect(await readdir(join(folder, 'over-g2', 'jetstream'))).toEqual(['facts']);
+  });
+
+  it('is forgotten after a gathering, which had all of it', async () => {
+    const { seat, folder } = await away({ kind: 'open', record }, newer(10));
+    await seat.start(true);
+    expect(await readdir(folder)).toEqual(['seat.json']);
+  });
+});
+
+it('the helper of an earlier rescue is gone after a start, unless a rescue goes on', async () => {
+  const record = { generation: 2, cluster: 'c', anchors: [anchor] };
+  for (const kind of ['open', 'rescuing']) {
+    const next = { generation: 1002, anchors: [anchor] };
+    const { seat, folder } = await newSeat({ kind, record, next });
+    await mkdir(join(folder, 'rescue-helper'));
+    await seat.start(false);
+    expect((await readdir(folder)).includes('rescue-helper')).toBe(kind === 'rescuing');
+  }
+});
+
+it('what cannot be looked at is not taken for moved: nothing is given up because of it', async () => {
+  const record = { generation: 3, anchors: [{ ...anchor, server: 'new-name-g2-00aa11' }] };
+  const { seat, started, folder } = await newSeat({
+    ...{ kind: 'gathered', record },
+    store: 'new-name-g2-00aa11',
+  });
+  await mkdir(join(folder, 'g2'));
+  // A link that leads to itself is no file that is not there.
+  await symlink('jetstream', join(folder, 'g2', 'jetstream'));
+  await expect(seat.start(true)).rejects.toThrow('ELOOP');
+  expect([started, seat.seat.kind, await readdir(join(folder, 'g2'))]).toEqual([
+    [],
+    'gathered',
+    ['jetstream'],
+  ]);
 });
 
 it('what a cluster had is served alone, whenever its machine was killed on the way there', async () => {

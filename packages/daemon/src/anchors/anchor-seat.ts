@@ -5,6 +5,7 @@ import type { AnchorOrder, EmbeddedNatsServer, PapersRequest } from '@podmesh/je
 import { isLoopback, isWildcard, ownAddresses } from '@podmesh/transfer';
 import { choosePort, hostOf, ownAddressTowards, placeOf, portOf } from './anchor-place.ts';
 import { leftGenerations } from './left-folders.ts';
+import { isRescued } from './rescue-step.ts';
 import { type Seat, SeatFile } from './seat-file.ts';
 import { SeatServers, type SeatServersOptions } from './seat-servers.ts';
 
@@ -17,6 +18,8 @@ export interface AnchorSeatOptions extends SeatServersOptions {
   readonly onNone?: () => Promise<void>;
   /** Hears of each generation whose folder was left here, and is gone now. */
   readonly onForgotten?: (generation: number) => void;
+  /** Hears where something is kept that may be more than the mesh has since a rescue. */
+  readonly onKept?: (folder: string) => void;
 }
 
 type JoinOrder = Extract<AnchorOrder, { kind: 'join' }>;
@@ -79,8 +82,10 @@ export class AnchorSeat {
       const { record, next } = this.#seat;
       await this.write({ kind: 'open', record, attempt: next });
     }
-    if (this.#seat.kind === 'gathered') return this.standAlone();
     if (this.#seat.kind === 'rescuing') return;
+    // What the helper of an earlier rescue knew must never take part in another.
+    await this.servers.forgetHelper();
+    if (this.#seat.kind === 'gathered') return this.standAlone();
     const known = await this.#newest();
     // Whoever is none of them any more may have what the others do not have yet: that is asked later.
     if (known !== undefined) await this.confirm(known);
@@ -239,11 +244,16 @@ export class AnchorSeat {
     const seat = this.#seat;
     if (seat.kind === 'open' && seat.record.cluster === record.cluster)
       await this.#follow(seat, record, mayLeave);
-    else if (seat.kind === 'open' && isOver(seat.record, record)) await this.#leave(seat.record);
+    else if (seat.kind === 'open' && isOver(seat.record, record))
+      await this.#leaveFor(record, seat.record);
     if (seat.kind !== 'joining' || seat.record.generation > record.generation) return;
     const isOne = record.anchors.some(({ server }) => server === seat.self.server);
     const isInCluster = record.cluster !== undefined && record.cluster === seat.record.cluster;
-    if (!isOne && !isInCluster) return this.abandon(seat.record.generation);
+    if (!isOne && !isInCluster) {
+      // It may have been one of them for a while without hearing of it.
+      if (isRescued(seat.record, record)) return this.#leaveFor(record, seat.record);
+      return this.abandon(seat.record.generation);
+    }
     await this.servers.adoptCredentials(seat.self.server);
     if (isOne) return this.write({ kind: 'open', record });
     // It may have been one of them in between, and still have what nobody else has, or be a voter that is counted although
@@ -265,6 +275,24 @@ export class AnchorSeat {
     if (self === undefined || record.anchors.some(({ server }) => server === self.server))
       return this.write({ kind: 'open', record });
     if (mayLeave) await this.#leave(seat.record);
+  }
+
+  /** Another truth stands in the place of its cluster's. */
+  async #leaveFor(record: AnchorRecord, own: AnchorRecord): Promise<void> {
+    if (!isRescued(own, record)) return this.#leave(own);
+    // Killed in the middle, it must find again why.
+    await this.#options.mesh.setAnchors(record);
+    await this.keepAside(own);
+  }
+
+  /** Serves nothing any more, and forgets nothing. */
+  async keepAside({ anchors }: AnchorRecord): Promise<string | undefined> {
+    const self = anchors.find(({ peer }) => peer === this.peer);
+    await this.stop();
+    const kept = self && (await this.servers.setAside(self.server));
+    await this.write({ kind: 'none' });
+    if (kept !== undefined) this.#options.onKept?.(kept);
+    return kept;
   }
 
   async #leave({ anchors }: AnchorRecord): Promise<void> {

@@ -27,7 +27,7 @@ import type { StartedParts } from '../started-parts.ts';
 import { autoPatience, killChangeAt } from '../test-hooks.ts';
 import { AnchorDesk, type AnchorDeskParts } from './anchor-desk.ts';
 import { hostOf } from './anchor-place.ts';
-import { AnchorRescue } from './anchor-rescue.ts';
+import { AnchorRescue, RescueStoppedError } from './anchor-rescue.ts';
 import { anchorRoutes } from './anchor-routes.ts';
 import { AnchorSeat } from './anchor-seat.ts';
 import { AutoAnchorsWatch } from './auto-anchors-watch.ts';
@@ -58,6 +58,7 @@ export async function openSeat(parts: SeatParts, started: StartedParts): Promise
     onEvent: (event) => logger.info(event, `embedded nats-server: ${event.kind}`),
     onForgotten: (generation) =>
       logger.info({ generation }, 'took away what was left of a server that is over'),
+    onKept: (kept) => logger.error({ kept }, KEPT),
     peer,
     supersededBy: (record) => supersededBy(record, peer, asAnchor(mesh)),
     ...(onNone === undefined ? {} : { onNone }),
@@ -68,9 +69,24 @@ export async function openSeat(parts: SeatParts, started: StartedParts): Promise
   started.add('rescue of anchors', async () => ending.abort());
   const rescue = newRescue({ seat, mesh, logger, home }, ending.signal);
   // Nothing else can be done here before what was begun has come to its end.
-  if (seat.seat.kind === 'rescuing') await rescue.finish();
+  if (seat.seat.kind === 'rescuing') {
+    const stopped = await rescue.finish().then(() => undefined, stoppedBy);
+    if (stopped !== undefined) {
+      logger.error(stopped.message);
+      await seat.start(false);
+    }
+  }
   if (seat.record !== undefined) await mesh.setAnchors(seat.record);
   return seat;
+}
+
+const KEPT =
+  'the mesh goes on without what was stored here, which may be more than it has: it is kept, and never served again. ' +
+  'Take the folder away when nobody misses anything';
+
+function stoppedBy(error: unknown): RescueStoppedError {
+  if (error instanceof RescueStoppedError) return error;
+  throw error;
 }
 
 function newRescue(
@@ -90,6 +106,7 @@ function newRescue(
       killChangeAt('rescue', process.env, home.path)(step);
     },
     onTrouble: (error) => logger.warn({ err: error }, 'cannot go on alone yet; trying again'),
+    onHeard: (said) => logger.info({ said }, 'the server has not let go of the others yet'),
     signal,
   });
 }

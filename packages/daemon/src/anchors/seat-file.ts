@@ -29,7 +29,12 @@ export type Seat =
    */
   | { readonly kind: 'gathered'; readonly record: AnchorRecord; readonly store: string }
   /** Most of its cluster is gone for good: what the server here has is made to be served alone, wholly or not at all. */
-  | { readonly kind: 'rescuing'; readonly record: AnchorRecord; readonly next: AnchorRecord }
+  | {
+      readonly kind: 'rescuing';
+      readonly record: AnchorRecord;
+      readonly next: AnchorRecord;
+      readonly attempt?: AnchorRecord;
+    }
   /** A server of the next generation runs here, of which nobody knows yet whether it will ever be the truth. */
   | {
       readonly kind: 'joining';
@@ -93,10 +98,16 @@ function parseSeat(text: string): Seat | undefined {
       const attempt = parseAnchorRecord(said.attempt);
       return attempt && { kind: 'open', record, attempt };
     }
-    case 'closed':
+    case 'closed': {
+      const next = parseAnchorRecord(said.next);
+      return next && { kind: 'closed', record, next };
+    }
     case 'rescuing': {
       const next = parseAnchorRecord(said.next);
-      return next && { kind: said.kind, record, next };
+      const attempt = parseAnchorRecord(said.attempt);
+      return (
+        next && { kind: 'rescuing', record, next, ...(attempt === undefined ? {} : { attempt }) }
+      );
     }
     case 'moved':
       return { kind: 'moved', record, from: Number(said.from) };

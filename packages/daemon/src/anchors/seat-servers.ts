@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   type MeshFolder,
   NotAMemberError,
@@ -178,6 +178,30 @@ export class SeatServers {
     await this.#forgetFolder(this.folderOf(server));
   }
 
+  /**
+   * Where a server's folder is from now on that is never served again, and may have what nobody else has: nothing here
+   * ever takes it away. Nothing to do where that was done.
+   */
+  async setAside(server: string): Promise<string> {
+    const from = this.folderOf(server);
+    const kept = join(this.#options.folder, `over-${basename(from)}`);
+    await this.#server(from, {}).endLeft();
+    if (!(await isThere(from))) return kept;
+    await rename(from, kept);
+    await syncFolder(this.#options.folder);
+    return kept;
+  }
+
+  /** Whether the server still has anything here. */
+  hasStore(server: string): Promise<boolean> {
+    return isThere(join(this.folderOf(server), STORE));
+  }
+
+  /** Whether servers were ever started `apart`: what is here may be another than its cluster's since. */
+  wereApart(): Promise<boolean> {
+    return isThere(join(this.#options.folder, HELPER));
+  }
+
   /** What the server that was alone had. */
   async forgetAlone(): Promise<void> {
     const { folder } = this.#options;
@@ -239,10 +263,14 @@ export class SeatServers {
   }
 }
 
+/** Whatever else than its absence keeps it from being seen is an error: nothing may be forgotten because of it. */
 const isThere = (path: string): Promise<boolean> =>
   access(path).then(
     () => true,
-    () => false,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw error;
+    },
   );
 
 /** What was renamed is so after a power cut, too. */
