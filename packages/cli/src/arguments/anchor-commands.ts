@@ -28,7 +28,9 @@ export const ANCHORS: CommandShape = {
     'which stays an anchor; "podmesh up --auto-anchors" there does it unasked. A laptop is proposed only while it is',
     'alone, and taken when you name it. Where two of three are gone for good, everything waits until one of them is back;',
     'only if none ever comes back, "rescue --lost B,C" on the machine that is left goes on with what it has: facts that',
-    'only the lost ones had stored are lost, and they must never come back with their old disks.',
+    'only others had stored are not in the mesh any more. Who comes back and finds it keeps what it had in nats/over-gN',
+    'of its home, and serves it no more; where it does not find it, it must never come back with its old disk. Where no',
+    'daemon comes up in a mesh that stands still, it is noted, and done at the next "podmesh up".',
   ],
   examples: [
     'podmesh anchors',

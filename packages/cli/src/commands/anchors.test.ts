@@ -1,3 +1,4 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { type AnchorRecord, peerId } from '@podmesh/core';
 import { samplePeer } from '@podmesh/testkit';
 import { expect, it } from 'vitest';
@@ -187,7 +188,38 @@ it('asks the daemon of this home to go on without those that are lost, and says 
   expect(await world.run(['anchors', 'rescue', '--lost', 'bob,cid'])).toBe(0);
   expect(asked[0]?.body).toEqual({ lost: ['bob', 'cid'] });
   expect(world.terminal.stdout).toContain('without bob, cid');
-  expect(world.terminal.stdout).toContain('They must not come back with their old disks');
+  expect(world.terminal.stdout).toContain('What others than this machine had stored');
+  expect(world.terminal.stdout).toContain('keeps what it had, in the folder nats/over-gN');
+  expect(world.terminal.stdout).toContain('must not come back with their old disks');
+});
+
+it.each([true, false])(
+  'says of a rescue first where the keys are missing (here: %s)',
+  async (isHere) => {
+    const world = await worldOf(RECORD);
+    await mkdir(world.home.at('authority'), { recursive: true });
+    if (isHere) await writeFile(world.home.at('authority', 'keys.json'), '{}');
+    let said = '';
+    await fakeDaemon(world, ({ method }, response) => {
+      if (method === 'POST') said = world.terminal.stderr;
+      say(response, 200, { told: method === 'POST' ? 'begun' : 'done' });
+    });
+    expect(await world.run(['anchors', 'rescue', '--lost', 'bob,cid'])).toBe(0);
+    expect(said.includes('the keys of the mesh are not here')).toBe(!isHere);
+  },
+);
+
+it('notes a rescue for the next daemon where none runs, since none comes up', async () => {
+  const world = await worldOf(RECORD);
+  expect(await world.run(['anchors', 'rescue', '--lost', 'bob,cid'])).not.toBe(0);
+  expect(world.terminal.stderr).toContain('there is nothing to rescue');
+  await mkdir(world.home.at('nats'), { recursive: true });
+  await writeFile(world.home.at('nats', 'seat.json'), '{}');
+  expect(await world.run(['anchors', 'rescue', '--lost', 'bob,cid'])).toBe(0);
+  expect(world.terminal.stdout).toContain('as soon as it is started, it goes on without bob, cid');
+  expect(JSON.parse(await readFile(world.home.at('nats', 'rescue.json'), 'utf8'))).toEqual({
+    lost: ['bob', 'cid'],
+  });
 });
 
 it.each([

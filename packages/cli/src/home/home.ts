@@ -78,15 +78,26 @@ export class Home {
 
   /** `mesh:FOLDER` of a mesh that lives without this machine's daemon; undefined where there is none. */
   async joinedMesh(): Promise<string | undefined> {
-    const isThere = (...names: readonly string[]): Promise<boolean> =>
-      access(this.at(...names)).then(
-        () => true,
-        () => false,
-      );
     // The server of a mesh that was made here is there when the daemon is.
-    const isJoined =
-      (await isThere('mesh', 'mesh.json')) && !(await isThere('authority', 'keys.json'));
+    const isJoined = (await this.#isThere('mesh', 'mesh.json')) && !(await this.hasKeys());
     return isJoined ? `mesh:${this.at('mesh')}` : undefined;
+  }
+
+  /** Whether those of the mesh are here, with which its anchors are changed. */
+  hasKeys(): Promise<boolean> {
+    return this.#isThere('authority', 'keys.json');
+  }
+
+  /** Whether a server of the mesh was ever here. */
+  hasServers(): Promise<boolean> {
+    return this.#isThere('nats', 'seat.json');
+  }
+
+  async #isThere(...names: readonly string[]): Promise<boolean> {
+    return access(this.at(...names)).then(
+      () => true,
+      () => false,
+    );
   }
 
   async forgetDaemon(): Promise<void> {

@@ -31,6 +31,7 @@ import { AnchorRescue, RescueStoppedError } from './anchor-rescue.ts';
 import { anchorRoutes } from './anchor-routes.ts';
 import { AnchorSeat } from './anchor-seat.ts';
 import { AutoAnchorsWatch } from './auto-anchors-watch.ts';
+import { beginNotedRescue } from './rescue-request.ts';
 import { supersededBy } from './superseded-by.ts';
 
 export interface SeatParts {
@@ -68,6 +69,7 @@ export async function openSeat(parts: SeatParts, started: StartedParts): Promise
   const ending = new AbortController();
   started.add('rescue of anchors', async () => ending.abort());
   const rescue = newRescue({ seat, mesh, logger, home }, ending.signal);
+  await beginNotedRescue(home.at('nats', 'rescue.json'), seat, rescue);
   // Nothing else can be done here before what was begun has come to its end.
   if (seat.seat.kind === 'rescuing') {
     const stopped = await rescue.finish().then(() => undefined, stoppedBy);
