@@ -67,7 +67,7 @@ async function note(
 
 const KEYS_ELSEWHERE =
   'the keys of the mesh are not here: without them nobody can make other machines anchors, invite or revoke. If the ' +
-  'machine that had them is lost, put a copy of its folder authority into the home of this daemon\n';
+  'machine that had them is lost, only a copy of its folder authority can\n';
 
 /** What it means, whenever it is done. */
 const AFTERWARDS = [
