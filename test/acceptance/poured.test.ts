@@ -23,9 +23,9 @@ describe('podmesh get -o -', () => {
         cluster.addPeer(name, { words: placed(name), env: { PODMESH_PRETEND_HOST: name } }),
       ),
     );
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   it(
     'pours out every byte once and in order, although one of the two peers that have it is killed in the middle',
@@ -69,6 +69,6 @@ describe('podmesh get -o -', () => {
       expect(bytes).toBe(MADE_MIB * 2 ** 20);
       expect(`sha256:${hash.digest('hex')}`).toBe(run.outputs()['make/large']);
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 });
