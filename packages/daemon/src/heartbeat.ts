@@ -40,10 +40,15 @@ export class Heartbeat {
 
   /** Resolves once the signal aborts and the announcement under way has ended. */
   async run(signal: AbortSignal): Promise<void> {
+    // Once: signals joined anew for every beat would stay with this one as long as the daemon lives.
+    const end = (): void => this.#rest.abort('stopped');
+    signal.addEventListener('abort', end);
     while (!signal.aborted) {
       this.#rest = new AbortController();
+      const { signal: rest } = this.#rest;
       await this.beat();
-      await this.#parts.clock.sleep(HEARTBEAT_MS, AbortSignal.any([signal, this.#rest.signal]));
+      if (!signal.aborted) await this.#parts.clock.sleep(HEARTBEAT_MS, rest);
     }
+    signal.removeEventListener('abort', end);
   }
 }

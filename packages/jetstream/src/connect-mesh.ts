@@ -139,29 +139,39 @@ export function connectionOptions(address: MeshAddress, name: string): Connectio
   return { ...plainOptions(address, name), authenticator };
 }
 
-/** `connect()` can hang (NATS.md §1), so the wait is ours; a connection that comes too late is closed. */
+/**
+ * `connect()` can hang (NATS.md §1), so the wait is ours; a connection that comes too late is closed. The server that
+ * speaks first is tried alone: of several, the client tells only why the last one failed. It may never let anybody in
+ * although it speaks, so that every other time all are tried.
+ */
 async function dial(address: MeshAddress, name: string, deadline: number): Promise<NatsConnection> {
   const slow = deadline + SLOW_MS;
   let until = deadline;
   let last: unknown;
-  while (monotonicMs() < until) {
-    const servers = await nearestFirst(address.servers, AbortSignal.timeout(leftMs(until)));
-    const near = { ...address, servers: servers ?? address.servers };
-    const attempt = connect({ ...connectionOptions(near, name), noRandomize: true });
+  for (let isAlone = true; monotonicMs() < until; isAlone = !isAlone) {
+    const found = await nearestFirst(address.servers, AbortSignal.timeout(leftMs(until)));
+    const [nearest, ...others] = found ?? [];
+    const all = nearest === undefined ? address.servers : [...others, nearest];
+    const servers = nearest === undefined || !isAlone ? all : [nearest];
+    const options = { ...connectionOptions({ ...address, servers }, name), noRandomize: true };
+    const attempt = connect(options);
     // A timer left behind would keep a process alive that has nothing more to do.
     const settled = new AbortController();
     const won = await Promise.race([
       attempt.catch((error: unknown) => ({ error })),
-      pause(leftMs(servers === undefined ? until : slow), settled.signal).then(() => undefined),
+      pause(leftMs(found === undefined ? until : slow), settled.signal).then(() => undefined),
     ]).finally(() => settled.abort());
     if (won === undefined) {
       void attempt.then((late) => late.close()).catch(() => undefined);
       break;
     }
-    if (!('error' in won)) return won;
+    if (!('error' in won)) {
+      won.setServers([...(found ?? address.servers)]);
+      return won;
+    }
     last = won.error;
     if (isRefusal(last)) throw new MeshRefusedError(shownUrl(address), last);
-    if (servers !== undefined && isSlowness(last)) until = slow;
+    if (found !== undefined && isSlowness(last)) until = slow;
     await pause(Math.min(DIAL_AGAIN_MS, leftMs(until)));
   }
   throw new MeshUnreachableError(shownUrl(address), last);

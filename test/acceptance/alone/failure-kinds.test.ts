@@ -12,8 +12,8 @@ const MINUTES = 60_000;
 const FOREIGN = 'localhost/podmesh/another-platform:1';
 const NOWHERE = `sha256:${'ab'.repeat(32)}`;
 
-/** Holds 100 MiB of memory for some seconds, and then is content. */
-const eats100MiB = shell('dd if=/dev/zero of=/dev/null bs=100M count=150');
+/** Holds 100 MiB of memory for longer than a busy machine takes to look, at no cost, and then is content. */
+const eats100MiB = shell('(head -c 104857600 /dev/zero; sleep 30) | tail -c 104857600 > /dev/null');
 const writes400MiB = shell('dd if=/dev/zero of=/tmp/much bs=1M count=400', 'sleep 20');
 
 /** A task that must fail in one way, and what has to follow: the kinds of its attempts, in order. */

@@ -1,4 +1,6 @@
-import { type AnchorRecord, peerId } from '@podmesh/core';
+import { join } from 'node:path';
+import { MeshFolder } from '@podmesh/authority';
+import { type AnchorRecord, PortError, peerId } from '@podmesh/core';
 import { samplePeer } from '@podmesh/testkit';
 import { expect, it } from 'vitest';
 import { FakeWorld } from '../fake-world.test-kit.ts';
@@ -199,4 +201,22 @@ it.each([
   const world = await worldOf(RECORD);
   expect(await world.run(['anchors', ...words])).toBe(2);
   expect(world.terminal.stderr).toContain('podmesh anchors rescue --lost PEER,PEER');
+});
+
+it('tells of a mesh that stands still who answers, as far as this home heard, and what helps', async () => {
+  const world = await worldOf(RECORD, 'bob', 'cid');
+  const folder = join(world.directory, 'mesh');
+  const mesh = new MeshFolder(folder);
+  await mesh.setPlace({ mesh: 'm', member: 'ann', servers: ['10.0.0.1:4222'] });
+  await mesh.setAnchors(RECORD);
+  const connect = async () => {
+    throw new PortError('the mesh stands still', { retryable: true });
+  };
+  const env = { PODMESH_NATS: `mesh:${folder}` };
+  expect(await world.run(['anchors'], { connect, env })).toBe(3);
+  const { stdout, stderr } = world.terminal;
+  expect(stdout).toMatch(/cid +10\.0\.0\.3:4222 +does not answer/);
+  expect(stdout).toContain('1 of 3 anchors answer, 2 are needed');
+  expect(stdout).toContain('podmesh anchors rescue --lost bob,cid');
+  expect(stderr).toContain('the mesh stands still');
 });

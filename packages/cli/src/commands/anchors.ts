@@ -1,15 +1,11 @@
 import {
-  type AnchorProposal,
   type AnchorRecord,
   candidateOf,
-  type GreetedServer,
   type PeerEntry,
   type PeerId,
   peerId,
   planAnchors,
-  proposeAnchors,
   steadiestBeside,
-  survivalOf,
 } from '@podmesh/core';
 import type { Client } from '@podmesh/sdk';
 import type { Invocation } from '../arguments/parse-command-line.ts';
@@ -17,13 +13,12 @@ import { CliError } from '../cli-error.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { ANCHORS_PATH, untilAnchorsChanged } from '../home/anchors-change.ts';
 import { openDaemonSocket } from '../home/daemon-socket.ts';
-import { greetAnchors } from '../mesh/greet-anchors.ts';
-import { meshUrl, withClient } from '../mesh/open-client.ts';
+import { withClient } from '../mesh/open-client.ts';
 import { untilRead } from '../mesh/read-mesh.ts';
-import { alignColumns } from '../render/align-columns.ts';
 import { printJson, printLines } from '../render/print.ts';
 import type { World } from '../world.ts';
 import { rescueAnchors } from './rescue-anchors.ts';
+import { showAnchors } from './show-anchors.ts';
 
 /** `podmesh anchors [set PEER... | replace GONE NEW | retire PEER [NEW] | rescue --lost PEER,PEER]`. */
 export async function anchors(world: World, { operands, options }: Invocation): Promise<ExitCode> {
@@ -36,21 +31,13 @@ export async function anchors(world: World, { operands, options }: Invocation): 
   const lost = options.text('lost');
   if (action === 'rescue' || lost !== undefined)
     return rescueAnchors(world, { action, names, lost, json: options.flag('json') });
-  return withClient(world, options.text('nats'), async (client) => {
+  const given = options.text('nats');
+  const json = options.flag('json');
+  if (action === undefined) return showAnchors(world, given, json);
+  return withClient(world, given, async (client) => {
     const record = await untilRead(world, () => client.anchors.read());
-    if (action !== undefined) {
-      const wanted =
-        record === undefined ? names : await wantedBy(client, record, { action, names });
-      return change(world, client, { record, names: wanted, json: options.flag('json') });
-    }
-    const url = (await meshUrl(world, options.text('nats'))) ?? '';
-    const greeted = await greetAnchors(world, record, url);
-    const now = record?.anchors.map(({ peer }) => peer) ?? [];
-    const peers = await untilRead(world, () => client.peers.list());
-    const proposal = proposeAnchors(peers.map((entry) => candidateOf(entry, now)));
-    if (options.flag('json')) await printJson(world.terminal, { record, greeted, proposal });
-    else await printLines(world.terminal, anchorLines(greeted, record, proposal));
-    return EXIT.success;
+    const wanted = record === undefined ? names : await wantedBy(client, record, { action, names });
+    return change(world, client, { record, names: wanted, json });
   });
 }
 
@@ -88,55 +75,6 @@ async function steadiest(client: Client, record: AnchorRecord, goes: string): Pr
   throw new CliError('arguments', `nobody is steady enough to take the place of ${goes}`, {
     advice: 'Name one: podmesh anchors retire PEER NEW. Who would be, and why not: podmesh anchors',
   });
-}
-
-/** What carries the mesh, what that survives, and whom to take, with the reasons. */
-export function anchorLines(
-  greeted: readonly GreetedServer[],
-  record: AnchorRecord | undefined,
-  { anchors: proposed, opinions }: AnchorProposal,
-): readonly string[] {
-  const silent = greeted.filter(({ version }) => version === undefined).map(({ name }) => name);
-  const addresses = new Map(record?.anchors.map(({ peer, client }) => [String(peer), client]));
-  const table = alignColumns([
-    ['ANCHOR', 'ADDRESS', 'NATS-SERVER'],
-    ...greeted.map(({ name, version }) => [
-      name,
-      addresses.get(name) ?? name,
-      version ?? 'does not answer',
-    ]),
-  ]);
-  if (record === undefined)
-    return [
-      ...table,
-      survivalOf(greeted.length, silent, false).found,
-      'people look after these servers',
-    ];
-  const now = record.anchors.map(({ peer }) => peer);
-  const isSame = [...now].sort().join() === [...proposed].sort().join();
-  const reasons = opinions.map(
-    ({ peer, chosen, reason }) => `  ${chosen ? 'yes' : 'no '}  ${peer}: ${reason}`,
-  );
-  return [
-    ...table,
-    ...survivalLines(greeted.length, silent),
-    verdictOn(record, isSame, proposed),
-    ...reasons,
-  ];
-}
-
-/** The repair of what is wrong stands under it; that of one server alone is the proposal. */
-function survivalLines(total: number, silent: readonly string[]): readonly string[] {
-  const { found, repair = '' } = survivalOf(total, silent);
-  return silent.length === 0 ? [found] : [found, ...repair.split('\n')];
-}
-
-/** Fewer are taken only when somebody asks for it: each of them is a copy of everything. */
-function verdictOn(record: AnchorRecord, isSame: boolean, proposed: readonly PeerId[]): string {
-  if (isSame) return 'nobody better is there:';
-  if (proposed.length >= record.anchors.length)
-    return `proposed: podmesh anchors set ${proposed.join(' ')}`;
-  return 'fewer than three machines are steady; those that are anchors stay it:';
 }
 
 interface Change {

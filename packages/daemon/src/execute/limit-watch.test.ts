@@ -163,6 +163,27 @@ describe('the watch', () => {
     },
   );
 
+  it('costs a tenth where a task waits that has next to nothing left', async () => {
+    const { clock, process } = newBench();
+    let looks = 0;
+    const sample = async () => {
+      looks += 1;
+      await process.clock.sleep(100);
+      // A beat of its runtime now and then.
+      return { cpuMs: 990 + clock.nowMs() / 100_000 };
+    };
+    const bounds = watchedBounds({ ...needs, diskBytes: 0 }, KERNEL, 1_000);
+    const ended = new AbortController();
+    const way = { clock: process.clock, ended: ended.signal, cores: 4 };
+    const order = watchLimits({ sample }, bounds, way);
+    await clock.advance(110_000);
+    ended.abort();
+    await clock.advance(10_000);
+    expect(await order).toBeUndefined();
+    expect(looks).toBeGreaterThan(90);
+    expect(looks).toBeLessThan(110);
+  });
+
   it('goes on after a look that failed', async () => {
     const { clock, process } = newBench();
     let looks = 0;

@@ -15,8 +15,10 @@ const SAMPLE_REST_MS_MIN = 250;
 const SAMPLE_REST_FACTOR = 10;
 /** …but never longer than this… */
 const SAMPLE_REST_MS_MAX = 10_000;
-/** …and no longer than what is left of a budget of CPU time can last; then it may be measured as often as this. */
+/** …and no longer than what is left of a budget of CPU time can last; then it may be measured as often as this… */
 const LAST_REST_MS_MIN = 50;
+/** …unless it waits for something: then it used less than this share of one core since the look before. */
+const WAITING_SHARE_MAX = 0.01;
 
 /** The bounds of one task that nobody but us holds it to; undefined: somebody does, or there is none. */
 export interface WatchedBounds {
@@ -60,6 +62,7 @@ export async function watchLimits(
 ): Promise<StopOrder | undefined> {
   if (Object.values(bounds).every((bound) => bound === undefined)) return undefined;
   let restMs = Math.min(SAMPLE_REST_MS_MIN, lastsMs(0, bounds, cores));
+  let before = { cpuMs: 0, atMs: clock.nowMs() };
   for (;;) {
     await clock.sleep(restMs, ended);
     if (ended.aborted) return undefined;
@@ -71,9 +74,13 @@ export async function watchLimits(
     if (exceeded !== undefined) return exceeded;
     const tookMs = clock.nowMs() - fromMs;
     const costs = Math.min(SAMPLE_REST_MS_MAX, SAMPLE_REST_FACTOR * tookMs);
+    const usual = Math.max(SAMPLE_REST_MS_MIN, costs);
+    const { cpuMs = before.cpuMs } = sample;
+    const isWaiting = cpuMs - before.cpuMs < WAITING_SHARE_MAX * (fromMs - before.atMs);
+    before = { cpuMs, atMs: fromMs };
     // A look that takes longer than what is left may cost as much as it finds, and no more.
     const last = Math.max(tookMs, lastsMs(sample.cpuMs, bounds, cores));
-    restMs = Math.min(Math.max(SAMPLE_REST_MS_MIN, costs), last);
+    restMs = isWaiting ? usual : Math.min(usual, last);
   }
 }
 

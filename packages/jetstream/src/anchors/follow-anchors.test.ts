@@ -2,13 +2,16 @@ import type { AnchorRecord, PeerId } from '@podmesh/core';
 import { expect, test } from 'vitest';
 import { openMesh } from '../open-mesh.ts';
 import { freshRun, lane, offer, published, task } from '../samples.test-kit.ts';
+import { TestServer } from '../test-server.test-kit.ts';
 import { AnchorBook } from './anchor-book.ts';
 import { followAnchors } from './follow-anchors.ts';
-import { ServerGroup, type TestServer } from './server-group.test-kit.ts';
+import { type TestServer as GroupServer, ServerGroup } from './server-group.test-kit.ts';
 
 const MINUTES = 60_000;
 
-const recordOf = (generation: number, servers: readonly TestServer[]): AnchorRecord => ({
+type Place = Pick<GroupServer, 'name' | 'port' | 'route'>;
+
+const recordOf = (generation: number, servers: readonly Place[]): AnchorRecord => ({
   generation,
   cluster: 'test',
   anchors: servers.map(({ name, port, route }) => ({
@@ -66,3 +69,22 @@ test(
   },
   2 * MINUTES,
 );
+
+test('a record that could not be read at first is not waited for until the next look', async () => {
+  const server = await TestServer.start();
+  const following = new AbortController();
+  try {
+    const mesh = await server.connect('one');
+    const reading = new Promise<AnchorRecord>((resolve) => {
+      // Nobody made the streams yet: there is nothing to read from.
+      void followAnchors(mesh, resolve, following.signal, 60 * MINUTES);
+    });
+    await mesh.ensureStreams({ replicas: 1 });
+    await new AnchorBook(mesh).write(recordOf(7, [{ name: 'one', port: server.port, route: 1 }]));
+    expect((await reading).generation).toBe(7);
+    await mesh.close();
+  } finally {
+    following.abort();
+    await server.remove();
+  }
+});
