@@ -30,8 +30,8 @@ export async function rescueAnchors(
     );
   const peers = gone.map(peerId);
   const socket = await openDaemonSocket(world);
-  await socket.post(ANCHORS_PATH, { lost: peers });
-  const told = await untilAnchorsChanged(world, socket);
+  const begun = await socket.post(ANCHORS_PATH, { lost: peers });
+  const told = await untilAnchorsChanged(world, socket, begun);
   if (json) await printJson(world.terminal, { lost: peers, told });
   else await printLines(world.terminal, rescuedLines(peers));
   return EXIT.success;

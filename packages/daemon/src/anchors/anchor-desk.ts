@@ -60,6 +60,8 @@ export class AnchorDesk {
   #change: Promise<unknown> = Promise.resolve();
   #heard: AnchorRecord | undefined;
   #lastMove = 'no';
+  /** How many were asked for. */
+  #asked = 0;
   #work: Promise<unknown> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -181,6 +183,11 @@ export class AnchorDesk {
   /** How the change goes that was asked for last. */
   get told(): string {
     return this.#moving?.isWaitedFor === true ? this.#moving.told : this.#lastMove;
+  }
+
+  /** Which change that is. */
+  get asked(): number {
+    return this.#asked;
   }
 
   /** Nobody else changes who carries the mesh. */
@@ -307,6 +314,7 @@ export class AnchorDesk {
   #begin(isWaitedFor: boolean, act: () => Promise<void>): void {
     const moving: Moving = { told: 'begun', isWaitedFor, isDropped: false };
     this.#moving = moving;
+    if (isWaitedFor) this.#asked += 1;
     this.#change = this.#change
       .then(() => (moving.isDropped ? undefined : act()))
       .catch((error: unknown) => {
