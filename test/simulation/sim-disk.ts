@@ -66,6 +66,9 @@ export class SimDisk {
     });
   }
 
+  /** The object store of the simulation always has room. */
+  readonly leftApart = [];
+
   /** What a daemon that is dead writes reaches no disk. */
   write(digest: ArtifactId, bytes: Uint8Array): void {
     if (this.#parts.process.alive) this.#parts.machine.disk.set(`artifact ${digest}`, bytes);

@@ -211,8 +211,9 @@ export class Daemon {
     const boot = await readBoot();
     const journal = new DiskJournal(home.at('attempts'), boot);
     const secretFiles = this.#secretFiles;
-    const place = { connection, mesh, journal, secretFiles, membership };
-    const { store, files, exchange, wrongBytes } = await openFiles(
+    const isDirectoryWhole = () => this.#peer?.isDirectoryWhole ?? true;
+    const place = { connection, mesh, journal, secretFiles, membership, isDirectoryWhole };
+    const { store, files, exchange, copies, wrongBytes } = await openFiles(
       this.#parts,
       this.#started,
       place,
@@ -363,6 +364,8 @@ export class Daemon {
     const peer: Peer = new Peer(observed, capacity);
     onChange = () => peer.notice();
     this.#started.add('peer', () => peer.stop());
+    // Stopped before it: its attempts wait for them.
+    this.#started.add('second copies', async () => copies.stop());
     const status = () => ({ ...peer.load(), paused: source.current().paused });
     const discovery = new PeerDiscovery(connection, ownPeer, {
       version,

@@ -141,7 +141,9 @@ function pinText(reason: PinReason): string {
     case 'input':
       return 'input of a task that runs';
     case 'unreplicated':
-      return `output of ${reason.run}/${reason.task}, which counts on this copy`;
+      return reason.apart === true
+        ? `left by an attempt of ${reason.run}/${reason.task}, and nowhere else or on one more disk`
+        : `output of ${reason.run}/${reason.task}, which counts on this copy`;
     case 'transfer':
       return 'in use or just used';
     case 'image':

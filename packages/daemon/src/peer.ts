@@ -69,7 +69,7 @@ export class Peer {
       ...parts,
       machine,
       limits: () => parts.describe().limits,
-      isDirectoryWhole: () => this.#announcements.isSteady(),
+      isDirectoryWhole: () => this.isDirectoryWhole,
       onEnding: (attempt, ending) => {
         if (ending.kind === 'succeeded' || !isForTheNight(ending.failure)) this.#ended += 1;
         this.#gate.note(attempt, ending);
@@ -214,6 +214,11 @@ export class Peer {
     return !this.isBusy && this.#drives.driving <= this.#parked();
   }
 
+  /** Whether a peer that is not in the directory is gone. */
+  get isDirectoryWhole(): boolean {
+    return this.#announcements.isSteady();
+  }
+
   /** Whether it has anything in hand. */
   get isBusy(): boolean {
     return this.#executor.claims().length > 0;
@@ -284,7 +289,7 @@ export class Peer {
     const images = new ImageFinder({ ...parts, arch });
     const platform = () => `linux/${arch()}`;
     const lost = new LostFromStore(parts.rollCall?.(signal) ?? parts.artifacts);
-    const isDirectoryWhole = () => this.#announcements.isSteady();
+    const isDirectoryWhole = () => this.isDirectoryWhole;
     const driver = new Driver({ ...parts, images, platform, lost, isDirectoryWhole }, run);
     this.#drivers.set(run, driver);
     try {

@@ -19,13 +19,14 @@ export const RELEASED_TASKS_MAX = 500;
 
 /** Undefined for what is no order. */
 export function decodeKeepOrder(data: Uint8Array): KeepOrder | undefined {
-  const { run, task, apart, outputs } = membersOf(data);
+  const { run, task, apart, attempt, outputs } = membersOf(data);
   const owner = ownerOf(run, task);
   if (owner === undefined || !Array.isArray(outputs)) return undefined;
   if (outputs.length === 0 || outputs.length > KEEP_ORDER_ARTIFACTS_MAX) return undefined;
   const refs = outputs.map(decodeRef);
   if (!refs.every((ref) => ref !== undefined)) return undefined;
-  return { ...owner, ...(apart === true ? { apart } : {}), outputs: refs };
+  const of = Number.isSafeInteger(attempt) ? { attempt: Number(attempt) } : {};
+  return { ...owner, ...(apart === true ? { apart } : {}), ...of, outputs: refs };
 }
 
 /** Undefined for what is no answer; `silent` is none that anybody gives. */

@@ -19,8 +19,8 @@ export const DRAIN: CommandShape = {
     'Without PEER: the one of this machine. It claims nothing more, gives the runs that it drives to others',
     'at once, and lets its tasks go on until the deadline; what still runs then is given back, which uses up',
     'no attempts. Last, others get the outputs that only it has. It stays so, also when its daemon is',
-    'started again, until "podmesh undrain". Waits until nothing is in hand; exits with 1 when outputs of',
-    'unfinished runs are on this peer alone. Ctrl-C ends the wait, not the drain.',
+    'started again, until "podmesh undrain". Waits until nothing is in hand; exits with 1 when outputs or',
+    'logs of unfinished runs are on this peer alone. Ctrl-C ends the wait, not the drain.',
   ],
   examples: ['podmesh drain --deadline 10m && podmesh down', 'podmesh drain attic --detach'],
 };

@@ -37,7 +37,7 @@ describe('podmesh drain', () => {
     const { world } = await drainable([{ ...drained, unkept: 2 }]);
     expect(await world.run(['drain'])).toBe(1);
     expect(world.terminal.stdout).toContain(
-      'outputs of 2 tasks of unfinished runs are on it alone',
+      'outputs or logs of 2 tasks of unfinished runs are on it alone',
     );
     world.terminal.stdout = '';
     expect(await world.run(['drain', '--json'])).toBe(1);

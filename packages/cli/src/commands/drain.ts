@@ -140,6 +140,6 @@ function toldText(peer: string, told: DrainTold | undefined): string {
   if (told.state === 'draining') return `${peer} still drains; podmesh peers shows it`;
   if (told.unkept === 0)
     return `${peer} is drained; to let it claim again: podmesh undrain ${peer}`;
-  const what = `outputs of ${countText(told.unkept, 'task')} of unfinished runs`;
-  return `${peer} is drained, but ${what} are on it alone: if it goes, they are made again`;
+  const what = `outputs or logs of ${countText(told.unkept, 'task')} of unfinished runs`;
+  return `${peer} is drained, but ${what} are on it alone: if it goes, outputs are made again, and logs are gone`;
 }

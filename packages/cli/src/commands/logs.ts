@@ -1,4 +1,4 @@
-import { EMPTY_ARTIFACT, type TaskId, unreachable } from '@podmesh/core';
+import type { TaskId } from '@podmesh/core';
 import { type Client, type LoadedRun, loadRun, REACH_TEXTS } from '@podmesh/sdk';
 import type { Invocation, Options } from '../arguments/parse-command-line.ts';
 import { parseRunTarget } from '../arguments/parse-target.ts';
@@ -7,6 +7,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts';
 import { findLog, type LogPlace } from '../logs/find-log.ts';
 import { followLogs } from '../logs/follow-logs.ts';
 import { LinePrinter, type LogPrinter, RawPrinter } from '../logs/log-printer.ts';
+import { logRemark } from '../logs/log-remark.ts';
 import {
   type LogOutlet,
   printMany,
@@ -103,7 +104,7 @@ async function printLogs(
   }
   if (only !== undefined && tasks.length === 1) {
     const seenLive = await printOne(client, outlet, { run, ...only });
-    const text = remarkOn(only, seenLive);
+    const text = logRemark(only, seenLive);
     if (text !== undefined) outlet.remark(text);
     return;
   }
@@ -114,25 +115,3 @@ async function printLogs(
 
 /** Of an attempt whose peer vanished. */
 const isLost = (place: LogPlace): boolean => place.kind === 'live' && place.why !== undefined;
-
-/** Why there is nothing to see, or not all of it. */
-function remarkOn({ task, place }: TaskLog, seenLive: boolean): string | undefined {
-  switch (place.kind) {
-    case 'none':
-      return `${task} has no log: ${place.why}`;
-    case 'live':
-      if (place.why === undefined) return undefined;
-      return seenLive
-        ? `the peer of attempt ${place.attempt} vanished: this is what ${task} was seen writing until then`
-        : `${task} has no log: ${place.why}`;
-    case 'stored':
-      if (place.log.short !== undefined)
-        return `the log of ${task} is on one disk only: ${place.log.short}`;
-      // Of a log with a hole in it nobody knows that.
-      return place.log.digest === EMPTY_ARTIFACT && !place.log.truncated
-        ? `${task} wrote nothing to its log; what goes to an output like fd:1 is no log`
-        : undefined;
-    default:
-      return unreachable(place);
-  }
-}

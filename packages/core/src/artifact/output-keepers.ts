@@ -7,6 +7,8 @@ export interface KeepOrder {
   readonly task: TaskId;
   /** What attempts left beside the outputs of a success: held apart, until the run is over. */
   readonly apart?: true;
+  /** Of what a failed attempt left: once that of a later one is held, this may go. */
+  readonly attempt?: number;
   /** A directory stands for everything below its listing. At most `KEEP_ORDER_ARTIFACTS_MAX`. */
   readonly outputs: readonly ArtifactRef[];
 }

@@ -10,7 +10,13 @@ export type EvictionRank = 'partial' | 'done' | 'copy' | 'kept';
 export type PinReason =
   /** `of`: the directory that it belongs to; the claim is then of whoever read that first. */
   | { readonly kind: 'input'; readonly claim: ClaimId; readonly of?: ArtifactId }
-  | { readonly kind: 'unreplicated'; readonly run: RunId; readonly task: TaskId }
+  /** `apart`: no output of a success, but a log, or what an attempt that failed left. */
+  | {
+      readonly kind: 'unreplicated';
+      readonly run: RunId;
+      readonly task: TaskId;
+      readonly apart?: true;
+    }
   | { readonly kind: 'transfer' }
   /** Of an image that a tag means, or that is being pushed or pulled. */
   | { readonly kind: 'image' }

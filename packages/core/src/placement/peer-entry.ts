@@ -75,7 +75,7 @@ export interface DrainTold {
   readonly by: string;
   /** `draining`: something is in hand still. `drained`: it may go. */
   readonly state: 'draining' | 'drained';
-  /** Successes of unfinished runs whose outputs no other peer is known to have. */
+  /** Tasks of unfinished runs whose outputs, logs or leftovers on its disk no other peer is known to have. */
   readonly unkept: number;
 }
 

@@ -61,7 +61,7 @@ export class Drain {
   get reason(): string | undefined {
     const told = this.told;
     if (told === undefined) return undefined;
-    const left = told.unkept === 0 ? '' : `; outputs of ${told.unkept} tasks are only here`;
+    const left = told.unkept === 0 ? '' : `; outputs or logs of ${told.unkept} tasks are only here`;
     return `${told.state} (${told.by})${left}`;
   }
 

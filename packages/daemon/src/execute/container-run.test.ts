@@ -20,7 +20,7 @@ import {
   sampleArtifact,
   sampleOffer,
 } from '@podmesh/testkit';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { MemoryFiles, newBench, settled } from '../daemon.test-kit.ts';
 import { ContainerRun } from './container-run.ts';
 import { CANCELLED, DRAINED, LEASE_LOST, type StopOrder, wrongInput } from './stop-order.ts';
@@ -76,7 +76,7 @@ function newRun({ plan = {}, offer: wanted = {}, runtime = same, limits = WATCHE
     return settled(bench.clock, run.adopt(container, 'i'));
   };
   const abort = (order: StopOrder) => stop.abort(order);
-  return { ...bench, run, start, adopt, abort, files };
+  return { ...bench, run, start, adopt, abort, files, offer, spool, stop };
 }
 
 const same = (runtime: ContainerRuntime): ContainerRuntime => runtime;
@@ -221,6 +221,14 @@ describe('the run of a container', () => {
     const plan = { code: 1, outputs: left };
     const failure = { kind: 'exit', outputs: { record: sampleArtifact(Buffer.from('{}')).ref } };
     expect(await newRun({ plan, offer: { outputs } }).start()).toMatchObject({ failure });
+    // They are held apart, attempt by attempt, and nobody who ends the attempt waits for other disks.
+    const { start, files, offer, spool, stop } = newRun({ plan, offer: { outputs } });
+    const { run, task, attempt } = offer;
+    const [storing, logging] = [vi.spyOn(files, 'storeOutput'), vi.spyOn(spool, 'store')];
+    await start();
+    const owner = { run, task, apart: true, attempt };
+    expect(storing.mock.calls).toEqual([['file', expect.anything(), owner, stop.signal]]);
+    expect(logging.mock.calls).toEqual([[stop.signal]]);
     const none = await newRun({ plan, offer: { outputs: { out1: outputs.out1 } } }).start();
     expect(none).toMatchObject({ failure: { kind: 'exit' } });
     expect(JSON.stringify(none)).not.toContain('outputs');

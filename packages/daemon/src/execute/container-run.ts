@@ -222,7 +222,7 @@ export class ContainerRun {
       return this.#failed(failureOfError(stored), { exit, container });
     }
     this.#step('outputs-stored');
-    const log = await this.#spool.store();
+    const log = await this.#spool.store(this.#stop);
     this.#step('log-stored');
     // Its container had ended already when the bytes that it read were found to be wrong.
     const { stop } = this.#storing;
@@ -299,7 +299,7 @@ export class ContainerRun {
     const outputs =
       ran === undefined ? {} : await keepOutputs(ran.container, what.kind, this.#storing);
     this.#externals.flush();
-    const log = await this.#spool.store().catch((): LogRef | undefined => undefined);
+    const log = await this.#spool.store(this.#stop).catch((): LogRef | undefined => undefined);
     const failure: Failure = {
       kind: what.kind,
       message: this.#externals.maskText(what.message),

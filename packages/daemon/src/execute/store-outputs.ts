@@ -71,7 +71,8 @@ async function takeApart(
 
 /**
  * What a task left on its way down is welcome; that it failed is known without it. Never throws. No driver brings it to
- * other peers, so it goes into the object store whatever its size, or while that is full to one other peer by ours.
+ * other peers, so it goes into the object store whatever its size, or while that is full to one other peer by ours. Both
+ * disks have what one attempt left: what the next one leaves there takes its place. Logs stay until the run is over.
  */
 export async function keepOutputs(
   container: RunningContainer,
@@ -103,10 +104,11 @@ function storeOne(
   return patiently(async () => {
     const entries = await container.readOutput(output);
     if (!entries.ok) return entries;
-    const { run, task } = storing.offer;
+    const { run, task, attempt } = storing.offer;
     const owner =
-      storing.isSuccess === true ? { run, task } : ({ run, task, apart: true } as const);
-    const store = (given: typeof entries.value) => storing.files.storeOutput(kind, given, owner);
+      storing.isSuccess === true ? { run, task } : ({ run, task, apart: true, attempt } as const);
+    const store = (given: typeof entries.value) =>
+      storing.files.storeOutput(kind, given, owner, storing.stop);
     return ok(await allowance.spend(entries.value, store));
   }, storing);
 }

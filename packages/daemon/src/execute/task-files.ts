@@ -18,12 +18,14 @@ export interface TaskFiles {
   /**
    * Stores what a task left behind, here and where every peer can reach it, and verifies it. `owner`: whose output it
    * will be. Of a success what is large stays here alone, pinned until its driver knows that others have it too; of an
-   * attempt that failed only what the mesh has no room for does, and another peer has it when this resolves, if one can.
+   * attempt that failed only what the mesh has no room for does, and another peer has it when this resolves, if one can
+   * and `stop` leaves it the time; both let go what an earlier attempt left.
    */
   storeOutput(
     kind: ArtifactKind,
     entries: AsyncIterable<OutputEntry>,
     owner?: OutputOwner,
+    stop?: AbortSignal,
   ): Promise<StoredOutput>;
   /** Where a private directory of one attempt may be made; gone with `release`. */
   scratch(claim: ClaimId): string;
@@ -40,9 +42,10 @@ export interface TaskOfRun {
   readonly task: TaskId;
 }
 
-/** `apart`: of an attempt that failed. */
+/** `apart`: of an attempt that failed, the one with that number. */
 export interface OutputOwner extends TaskOfRun {
   readonly apart?: true;
+  readonly attempt?: number;
 }
 
 /** `bulk`: some of its bytes are on this disk alone. */
@@ -60,8 +63,11 @@ export interface InputWish {
 export interface LogSpool {
   /** Never blocks, never throws; bytes beyond `LOG_BYTES_MAX` are dropped and the log marked truncated. */
   write(stream: 'stdout' | 'stderr', bytes: Uint8Array): void;
-  /** Stores the log as an artifact that every peer can reach; where the mesh has no room, on another peer's disk too. */
-  store(): Promise<LogRef>;
+  /**
+   * Stores the log as an artifact that every peer can reach; where the mesh has no room, on another peer's disk too.
+   * That is not waited for much longer than until `stop`.
+   */
+  store(stop?: AbortSignal): Promise<LogRef>;
   /** The end of standard error as text, at most `STDERR_TAIL_BYTES_MAX`. */
   stderrTail(): string;
   /** Frees what the spool holds; harmless when called twice. */

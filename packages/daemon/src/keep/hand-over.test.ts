@@ -18,7 +18,7 @@ import {
   VirtualClock,
 } from '@podmesh/testkit';
 import { describe, expect, it } from 'vitest';
-import { settled, silent } from '../daemon.test-kit.ts';
+import { graphOf, publishGraph, settled, silent } from '../daemon.test-kit.ts';
 import { sha256 } from '../store/local-task-files.ts';
 import { HandOver } from './hand-over.ts';
 
@@ -31,10 +31,11 @@ function newCase(answers: Readonly<Record<string, KeepAnswer['kind']>> = {}) {
   const mesh = new FakeMesh(clock);
   const { log, peers, artifacts: objects } = mesh.portsFor(new DirectProcess('me', clock));
   const successes: { run: RunId; task: TaskId }[] = [];
+  const leftApart: KeepOrder[] = [];
   const asked: string[] = [];
   const given = new Map(Object.entries(answers));
-  const keep = async (peer: string, { task }: KeepOrder): Promise<KeepAnswer> => {
-    asked.push(`${peer} ${task}`);
+  const keep = async (peer: string, { task, apart }: KeepOrder): Promise<KeepAnswer> => {
+    asked.push(`${peer} ${task}${apart === true ? ' apart' : ''}`);
     const kind = given.get(peer) ?? 'silent';
     return kind === 'refused' ? { kind, message: 'no' } : { kind };
   };
@@ -42,6 +43,7 @@ function newCase(answers: Readonly<Record<string, KeepAnswer['kind']>> = {}) {
     get successes() {
       return successes;
     },
+    leftApart,
   };
   const parts = { peer: me, pins, log, peers, keepers: { keep }, objects, sha256, logger: silent };
   const handOver = new HandOver(parts);
@@ -53,7 +55,7 @@ function newCase(answers: Readonly<Record<string, KeepAnswer['kind']>> = {}) {
       keeps: { freeBytes: 2 ** 40, host: name },
       ...more,
     });
-  return { mesh, successes, asked, given, round, join };
+  return { mesh, successes, leftApart, asked, given, round, join };
 }
 
 /** A success in the log, with one output of that size. */
@@ -101,6 +103,30 @@ describe('handing over outputs', () => {
     succeed(one, OBJECT_ALWAYS_BYTES_MAX);
     await one.round();
     expect(one.asked).toEqual(['bob a']);
+  });
+
+  it('hands over what attempts left, and counts a task once whatever is left of it', async () => {
+    const one = newCase({ bob: 'refused' });
+    for (const name of ['me', 'bob']) one.join(name);
+    const run = succeed(one, LARGE);
+    const { ref } = sampleArtifact(Buffer.from(`${run}`));
+    one.leftApart.push({ run, task: a, apart: true, outputs: [{ ...ref, bytes: LARGE }] });
+    expect(await one.round()).toMatchObject({ left: 1 });
+    expect(new Set(one.asked)).toEqual(new Set(['bob a', 'bob a apart']));
+    // The same bytes, once as the output of a success: an answer to the one is none to the other.
+    one.successes.length = 0;
+    expect(await one.round()).toMatchObject({ left: 1, isHopeless: true });
+    one.given.set('bob', 'kept');
+    expect(await one.round()).toEqual({ left: 0, isHopeless: false });
+    expect(one.asked.at(-1)).toBe('bob a apart');
+    // Of a run that is over nobody needs it.
+    const over = publishGraph(one.mesh, graphOf({ id: 'a' }));
+    one.leftApart.push({ run: over, task: a, apart: true, outputs: [{ ...ref, bytes: LARGE }] });
+    one.given.set('bob', 'refused');
+    expect(await one.round()).toMatchObject({ left: 1 });
+    const end = { kind: 'run-ended', run: over, state: 'succeeded' };
+    one.mesh.log.append(end as never, 0);
+    expect(await one.round()).toEqual({ left: 0, isHopeless: false });
   });
 
   it('asks another one where one refuses, and says when none is left', async () => {

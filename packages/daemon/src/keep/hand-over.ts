@@ -21,8 +21,8 @@ const AT_ONCE = 16;
 
 export interface HandOverParts {
   readonly peer: PeerId;
-  readonly pins: Pick<RunPins, 'successes'>;
-  readonly log: Pick<RunLog, 'read'>;
+  readonly pins: Pick<RunPins, 'successes' | 'leftApart'>;
+  readonly log: Pick<RunLog, 'read' | 'runs'>;
   readonly peers: Pick<PeerDirectory, 'list'>;
   readonly keepers: Pick<OutputKeepers, 'keep'>;
   /** The object store of the mesh. */
@@ -33,7 +33,7 @@ export interface HandOverParts {
 
 /** What one round came to. */
 export interface HandOverRound {
-  /** Successes whose outputs no other peer has confirmed. */
+  /** Tasks of which no other peer has confirmed that it has all that counts on this disk: outputs, logs, leftovers. */
   readonly left: number;
   /** Nobody is at work on them: there is no other peer, or all refused. */
   readonly isHopeless: boolean;
@@ -41,7 +41,7 @@ export interface HandOverRound {
 
 /**
  * Gives outputs of unfinished runs that count on this disk to another peer each, so that their runs need not make them
- * again when this one goes. It asks like a driver asks, and like there whoever was asked is asked again until it has them.
+ * again when this one goes, and what their attempts left apart from that, such as logs, which nobody could make again. It asks like a driver asks, and like there whoever was asked is asked again until it has them.
  */
 export class HandOver {
   readonly #parts: HandOverParts;
@@ -59,7 +59,8 @@ export class HandOver {
       return await this.#round(signal);
     } catch (error) {
       if (!signal.aborted) this.#parts.logger.warn({ err: error }, 'could not hand outputs over');
-      return { left: this.#parts.pins.successes.length, isHopeless: true };
+      const { successes, leftApart } = this.#parts.pins;
+      return { left: tasksOf([...successes, ...leftApart]), isHopeless: true };
     }
   }
 
@@ -69,7 +70,8 @@ export class HandOver {
     const listed = await this.#parts.peers.list();
     const candidates = keeperCandidates(listed).filter(({ peer }) => peer !== this.#parts.peer);
     const self = keeperCandidates(listed).filter(({ peer }) => peer === this.#parts.peer);
-    let [left, atWork] = [0, 0];
+    const left: KeepOrder[] = [];
+    let atWork = 0;
     const next = orders.values();
     const ask = async (): Promise<void> => {
       for (const order of next) {
@@ -77,14 +79,14 @@ export class HandOver {
         const others = candidates.filter(({ peer }) => refused?.has(peer) !== true);
         const keeper = this.#choose(order, [...self, ...others]);
         if (keeper !== undefined && (await this.#ask(keeper, order, signal))) continue;
-        left += 1;
+        left.push(order);
         if (keeper !== undefined) atWork += 1;
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, ask));
     // Who refused may be asked again in the next round, when nobody else is left.
     if (atWork === 0) this.#refusals.clear();
-    return { left, isHopeless: left > 0 && atWork === 0 };
+    return { left: tasksOf(left), isHopeless: left.length > 0 && atWork === 0 };
   }
 
   #choose(order: KeepOrder, peers: Parameters<typeof chooseKeepers>[0]): PeerId | undefined {
@@ -108,7 +110,7 @@ export class HandOver {
     return answer.kind === 'kept';
   }
 
-  /** What is held here, as the logs of the runs tell of it. */
+  /** What is held here: of successes as the logs of the runs tell of it, of the rest all. Who has it says so at once. */
   async #orders(signal: AbortSignal): Promise<readonly KeepOrder[]> {
     const held = new Map<RunId, Set<TaskId>>();
     for (const { run, task } of this.#parts.pins.successes) {
@@ -116,7 +118,16 @@ export class HandOver {
     }
     const orders: KeepOrder[] = [];
     for (const [run, tasks] of held) orders.push(...(await this.#ordersOf(run, tasks, signal)));
-    return orders;
+    return [...orders, ...(await this.#leftApart())];
+  }
+
+  /** Of runs that are over nobody counts on a copy. */
+  async #leftApart(): Promise<readonly KeepOrder[]> {
+    const { leftApart } = this.#parts.pins;
+    if (leftApart.length === 0) return [];
+    const runs = await this.#parts.log.runs();
+    const over = new Set(runs.filter(({ ended }) => ended !== undefined).map(({ run }) => run));
+    return leftApart.filter(({ run }) => !over.has(run));
   }
 
   async #ordersOf(
@@ -144,5 +155,8 @@ export class HandOver {
   }
 }
 
-const nameOf = ({ run, task, outputs }: Success & Pick<KeepOrder, 'outputs'>): string =>
-  [run, task, ...outputs.map(({ digest }) => digest)].join(' ');
+const tasksOf = (all: readonly Success[]): number =>
+  new Set(all.map(({ run, task }) => `${run} ${task}`)).size;
+
+const nameOf = ({ run, task, apart, outputs }: KeepOrder): string =>
+  [run, task, apart === true, ...outputs.map(({ digest }) => digest)].join(' ');

@@ -63,6 +63,13 @@ describe('orders to keep something', () => {
     await expect.poll(() => begun.map(({ task }) => task)).toEqual(['a', 'b', 'c', 'd']);
   });
 
+  it('of a success and of what attempts left are two, whatever their bytes', async () => {
+    const { orders, begun } = newOrders();
+    orders.keep(orderOf('a'));
+    orders.keep({ ...orderOf('a'), apart: true });
+    await expect.poll(() => begun.length).toBe(2);
+  });
+
   it('that nobody repeats are given up', async () => {
     const { orders, begun, clock } = newOrders();
     orders.keep(orderOf('a'));

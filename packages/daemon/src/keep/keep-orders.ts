@@ -112,5 +112,5 @@ export class KeepOrders implements KeepingPeer {
 }
 
 /** Another attempt of a task may leave other bytes. */
-const keyOf = ({ run, task, outputs }: KeepOrder): string =>
-  [run, task, ...outputs.map(({ digest }) => digest)].join(' ');
+const keyOf = ({ run, task, apart, outputs }: KeepOrder): string =>
+  [run, task, apart === true, ...outputs.map(({ digest }) => digest)].join(' ');

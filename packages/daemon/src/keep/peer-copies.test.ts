@@ -125,11 +125,65 @@ it('never rejects: a mesh that is away, or a daemon that stops, leaves one copy'
   const brought = one.copies.bring(order);
   one.copies.stop();
   expect(await settled(one.clock, brought)).toBe('its peer stopped before another one had it');
-  const { clock } = new DirectProcess('me', new VirtualClock());
+  const time = new VirtualClock();
+  const { clock } = new DirectProcess('me', time);
   const away = async (): Promise<never> => {
     throw new PortError('the mesh is away', { retryable: true });
   };
   const keepers = { keep: async () => ({ kind: 'kept' as const }) };
   const cut = new PeerCopies({ peer: me, peers: { list: away }, keepers, clock, sha256 });
-  expect(await cut.bring(order)).toBe('other peers could not be asked: the mesh is away');
+  const why = 'other peers could not be asked: the mesh is away';
+  expect(await settled(time, cut.bring(order))).toBe(why);
+});
+
+it('waits for a directory that is silent, or not whole yet, as long as a run would', async () => {
+  const time = new VirtualClock();
+  const { clock } = new DirectProcess('me', time);
+  const bob = { ...samplePeer(), peer: peerId('bob'), keeps: { freeBytes: 2 ** 40, host: 'bob' } };
+  let listed = 0;
+  const list = async () => {
+    listed += 1;
+    if (listed <= 2) throw new PortError('the mesh is away', { retryable: true });
+    return listed <= 4 ? [] : [bob];
+  };
+  const isDirectoryWhole = () => listed > 4;
+  const keepers = { keep: async () => ({ kind: 'kept' as const }) };
+  const parts = { peer: me, keepers, clock, sha256 };
+  const copies = new PeerCopies({ ...parts, peers: { list }, isDirectoryWhole });
+  expect(await settled(time, copies.bring(order))).toBeUndefined();
+  expect(listed).toBe(5);
+  const never = { list: async () => [] };
+  const alone = new PeerCopies({ ...parts, peers: never, isDirectoryWhole: () => false });
+  expect(await settled(time, alone.bring(order))).toBe('no other peer is in the mesh');
+  const broken = async (): Promise<never> => {
+    throw new PortError('garbage', { retryable: false });
+  };
+  const refused = new PeerCopies({ ...parts, peers: { list: broken } });
+  expect(await refused.bring(order)).toBe('other peers could not be asked: garbage');
+});
+
+it.each([
+  ['is told to stop meanwhile', false],
+  ['was told to stop before', true],
+])('an attempt that %s does not wait for a peer that takes long', async (_, isBefore) => {
+  const time = new VirtualClock();
+  const { clock } = new DirectProcess('me', time);
+  const bob = { ...samplePeer(), peer: peerId('bob'), keeps: { freeBytes: 2 ** 40, host: 'bob' } };
+  const stop = new AbortController();
+  if (isBefore) stop.abort();
+  const keep = async (): Promise<KeepAnswer> => {
+    stop.abort();
+    return { kind: 'working' };
+  };
+  const parts = { peer: me, peers: { list: async () => [bob] }, sha256, clock };
+  const slow = new PeerCopies({ ...parts, keepers: { keep } });
+  const beganAtMs = clock.nowMs();
+  const short = 'its attempt was told to stop before another peer had it';
+  expect(await settled(time, slow.bring(order, stop.signal))).toBe(short);
+  expect(clock.nowMs() - beganAtMs).toBeLessThan(5_000);
+  // A few lines are there at once, and nobody loses them because of that.
+  const kinds: KeepAnswer[] = [{ kind: 'working' }, { kind: 'kept' }];
+  const soon = async (): Promise<KeepAnswer> => kinds.shift() ?? { kind: 'silent' };
+  const quick = new PeerCopies({ ...parts, keepers: { keep: soon } });
+  expect(await settled(time, quick.bring(order, stop.signal))).toBeUndefined();
 });

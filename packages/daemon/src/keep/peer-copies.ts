@@ -9,6 +9,7 @@ import {
   type PeerDirectory,
   type PeerEntry,
   type PeerId,
+  PortError,
   type Sha256,
 } from '@podmesh/core';
 import { KeepSurvey } from '../drive/keep-survey.ts';
@@ -18,6 +19,8 @@ import type { SecondCopies } from '../store/output-publishing.ts';
 const ASK_AGAIN_MS = { first: 20, most: 2_000 };
 /** The attempt's outcome waits so long, whoever is at work. */
 const BRING_MS_MAX = 10 * 60_000;
+/** Whoever was told to stop waits so much longer: most is a log of some lines. Machines that go to sleep have 5 s. */
+const STOPPED_MS_MAX = 2_000;
 /** The list of peers is believed for this long, by all that end meanwhile. */
 const PEERS_BELIEVED_MS = 2_000;
 
@@ -27,6 +30,8 @@ export interface PeerCopiesParts {
   readonly keepers: Pick<OutputKeepers, 'keep'>;
   readonly clock: Clock;
   readonly sha256: Sha256;
+  /** False while entries of the directory may be missing of peers that are there; absent: never. */
+  readonly isDirectoryWhole?: () => boolean;
 }
 
 /**
@@ -43,13 +48,25 @@ export class PeerCopies implements SecondCopies {
     this.#parts = parts;
   }
 
-  async bring(order: KeepOrder): Promise<string | undefined> {
-    const { signal } = this.#stop;
+  async bring(order: KeepOrder, stop?: AbortSignal): Promise<string | undefined> {
+    const { clock } = this.#parts;
+    const over = new AbortController();
+    const signal = AbortSignal.any([this.#stop.signal, over.signal]);
+    const hurry = async (): Promise<void> => {
+      await clock.sleep(STOPPED_MS_MAX, signal);
+      over.abort(new Error('its attempt was told to stop'));
+    };
+    if (stop?.aborted === true) void hurry();
+    else stop?.addEventListener('abort', hurry, { once: true });
     try {
       return await this.#bring(order, signal);
     } catch (error) {
-      if (signal.aborted) return 'its peer stopped before another one had it';
+      if (this.#stop.signal.aborted) return 'its peer stopped before another one had it';
+      if (signal.aborted) return 'its attempt was told to stop before another peer had it';
       return `other peers could not be asked: ${error instanceof Error ? error.message : error}`;
+    } finally {
+      stop?.removeEventListener('abort', hurry);
+      over.abort();
     }
   }
 
@@ -64,11 +81,17 @@ export class PeerCopies implements SecondCopies {
     const beganAtMs = clock.nowMs();
     for (let restMs = ASK_AGAIN_MS.first; ; restMs = Math.min(2 * restMs, ASK_AGAIN_MS.most)) {
       signal.throwIfAborted();
-      const entries = await this.#others();
-      survey.keepOnly(entries.map(({ peer }) => peer));
+      const mayWait = clock.nowMs() - survey.idleSinceMs < KEEP_PATIENCE_MS;
+      const entries = await this.#others(mayWait);
+      if (entries !== undefined) survey.keepOnly(entries.map(({ peer }) => peer));
       const [keeper] =
-        survey.asked.length > 0 ? survey.asked : this.#choose(order, entries, survey);
-      if (keeper === undefined) return survey.refusals() ?? whyNobody(entries);
+        survey.asked.length > 0 ? survey.asked : this.#choose(order, entries ?? [], survey);
+      if (keeper === undefined) {
+        const mayCome = entries === undefined || this.#parts.isDirectoryWhole?.() === false;
+        if (!mayCome || !mayWait) return survey.refusals() ?? whyNobody(entries ?? []);
+        await clock.sleep(restMs, signal);
+        continue;
+      }
       survey.ask(keeper);
       const answer: KeepAnswer = await keepers.keep(keeper, order, signal);
       if (answer.kind === 'kept') return undefined;
@@ -97,10 +120,15 @@ export class PeerCopies implements SecondCopies {
     return chooseKeepers(keeperCandidates([...own, ...able]), need, sha256).keepers;
   }
 
-  async #others(): Promise<readonly PeerEntry[]> {
+  /** Undefined while the directory does not answer, and it may be waited for. */
+  async #others(mayWait: boolean): Promise<readonly PeerEntry[] | undefined> {
     const { clock, peer, peers } = this.#parts;
     if (this.#believed === undefined || this.#believed.untilMs <= clock.nowMs()) {
-      const entries = await peers.list();
+      const entries = await peers.list().catch((error: unknown) => {
+        if (mayWait && error instanceof PortError && error.retryable) return undefined;
+        throw error;
+      });
+      if (entries === undefined) return undefined;
       this.#believed = { untilMs: clock.nowMs() + PEERS_BELIEVED_MS, entries };
     }
     return this.#believed.entries.filter((entry) => entry.peer !== peer);

@@ -236,30 +236,37 @@ describe('an image that a job left as an archive', () => {
     });
   });
 
-  it('is refused where its manifest sends Podman elsewhere, also when an older peer noted it', async () => {
-    const { layers, ...said } = JSON.parse(image.manifest);
-    const [first, ...rest] = layers;
-    const manifest = JSON.stringify({
-      ...said,
-      layers: [{ ...first, urls: ['http://169.254.169.254/'] }, ...rest],
-    });
-    const named = (text: string) => `blobs/sha256/${idOf(text).slice('sha256:'.length)}`;
-    const entries = image.oci.map(({ name, text, ...entry }) => {
-      if (text === image.manifest) return { ...entry, name: named(manifest), text: manifest };
-      if (name !== 'index.json') return { ...entry, name, ...(text === undefined ? {} : { text }) };
-      const [descriptor] = JSON.parse(String(text)).manifests;
-      const told = { ...descriptor, digest: idOf(manifest), size: manifest.length };
-      return { name, text: JSON.stringify({ schemaVersion: 2, manifests: [told] }) };
-    });
-    const sending = tarOf(entries);
-    const peer = await newPeer({ elsewhere: [...PARTS, manifest] });
-    const noted = { digest: idOf(manifest), mediaType: OCI, bytes: manifest.length };
-    await peer.ports.archivedImages.note(idOf(sending), noted);
-    const found = await peer.resolve(sending);
-    expect(found).toMatchObject({ ok: false, error: { kind: 'not-an-image' } });
-    expect(JSON.stringify(found)).toContain('fetched from elsewhere');
-    expect(peer.asked).toEqual([]);
-  });
+  it.each([
+    ['', 5055],
+    [', and where this peer has no registry', 0],
+  ])(
+    'is refused where its manifest sends Podman elsewhere, also when an older peer noted it%s',
+    async (_, port) => {
+      const { layers, ...said } = JSON.parse(image.manifest);
+      const [first, ...rest] = layers;
+      const manifest = JSON.stringify({
+        ...said,
+        layers: [{ ...first, urls: ['http://169.254.169.254/'] }, ...rest],
+      });
+      const named = (text: string) => `blobs/sha256/${idOf(text).slice('sha256:'.length)}`;
+      const entries = image.oci.map(({ name, text, ...entry }) => {
+        if (text === image.manifest) return { ...entry, name: named(manifest), text: manifest };
+        if (name !== 'index.json')
+          return { ...entry, name, ...(text === undefined ? {} : { text }) };
+        const [descriptor] = JSON.parse(String(text)).manifests;
+        const told = { ...descriptor, digest: idOf(manifest), size: manifest.length };
+        return { name, text: JSON.stringify({ schemaVersion: 2, manifests: [told] }) };
+      });
+      const sending = tarOf(entries);
+      const peer = await newPeer({ elsewhere: [...PARTS, manifest], port });
+      const noted = { digest: idOf(manifest), mediaType: OCI, bytes: manifest.length };
+      await peer.ports.archivedImages.note(idOf(sending), noted);
+      const found = await peer.resolve(sending);
+      expect(found).toMatchObject({ ok: false, error: { kind: 'not-an-image' } });
+      expect(JSON.stringify(found)).toContain('fetched from elsewhere');
+      expect(peer.asked).toEqual([]);
+    },
+  );
 
   it('is asked of the archive where the mesh does not tell', async () => {
     const peer = await newPeer();

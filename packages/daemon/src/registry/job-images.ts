@@ -59,8 +59,8 @@ export class JobImages implements ImageArchives {
   }
 
   async resolve(archive: ArtifactId, wish: ArchiveWish): Promise<Resolved> {
-    const { runtime, port, store } = this.#parts;
-    if (port() === 0) return await runtime.loadImage(await wish.bring(), wish.signal);
+    if (this.#parts.port() === 0) return await this.#byArchive(archive, wish);
+    const { store } = this.#parts;
     const here = await this.#inRuntime(archive, wish.signal);
     if (here !== undefined) return here;
     const known = await this.#known(archive);
@@ -70,10 +70,17 @@ export class JobImages implements ImageArchives {
       const there = await this.#byParts(archive, known, wish);
       if (there !== undefined && isDecided(there)) return there;
     }
+    return await this.#byArchive(archive, wish);
+  }
+
+  /** Looked at before Podman gets it, also where this peer has no registry to give it the parts. */
+  async #byArchive(archive: ArtifactId, wish: ArchiveWish): Promise<Resolved> {
+    const { runtime, port } = this.#parts;
     const path = await wish.bring();
     try {
       const image = await this.#takeApart(archive, wish.signal);
-      const resolved = image && (await this.#byParts(archive, image.record, wish));
+      const isPulled = image !== undefined && port() !== 0;
+      const resolved = isPulled ? await this.#byParts(archive, image.record, wish) : undefined;
       if (resolved !== undefined && isDecided(resolved)) return resolved;
       return await runtime.loadImage(path, wish.signal);
     } catch (error) {

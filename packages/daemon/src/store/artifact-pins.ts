@@ -134,7 +134,8 @@ function isSame(one: PinReason, other: PinReason): boolean {
     return other.kind === 'input' && one.claim === other.claim && one.of === other.of;
   }
   if (one.kind === 'unreplicated') {
-    return other.kind === 'unreplicated' && one.run === other.run && one.task === other.task;
+    if (other.kind !== 'unreplicated' || one.apart !== other.apart) return false;
+    return one.run === other.run && one.task === other.task;
   }
   return one.kind === other.kind;
 }

@@ -15,6 +15,11 @@ export interface CopyBringerParts {
   ) => Pick<TreeSource, 'fetch' | 'readTree'>;
 }
 
+interface Coming {
+  readonly pin: (artifacts: ReadonlySet<ArtifactId>) => void;
+  readonly signal: AbortSignal;
+}
+
 /** Copies of other tasks' outputs on this disk, whole and pinned, on behalf of a driver. */
 export class CopyBringer {
   readonly #parts: CopyBringerParts;
@@ -30,44 +35,44 @@ export class CopyBringer {
 
   /**
    * Resolves when `has`. Rejects with whatever kept it from that: the disk is full, nobody gives the bytes, the signal;
-   * then nothing is pinned that was not before.
+   * then nothing is pinned that was not before, and all that was. What came is worth as much as any copy.
    */
   async bring(order: KeepOrder, signal: AbortSignal): Promise<void> {
-    const { pins } = this.#parts;
-    const wasHolding = pins.isHolding(order);
-    try {
-      await this.#bring(order, signal);
-    } catch (error) {
-      // What came is worth as much as any copy.
-      if (!wasHolding) await pins.letGo(order, 'kept');
-      throw error;
-    }
-  }
-
-  async #bring(order: KeepOrder, signal: AbortSignal): Promise<void> {
     const { pins, sourceOf } = this.#parts;
     const files = order.outputs.filter(({ kind }) => kind === 'file');
     const source = sourceOf(new Map(files.map(({ digest, bytes }) => [digest, bytes])), signal);
-    const outputs = digestsOf(order);
+    const copies = new Map<ArtifactId, ReadonlySet<ArtifactId>>();
+    const coming: (() => void)[] = [];
     // Pinned first and looked for then: in the other order it may go in between.
-    await pins.hold(order, outputs);
-    for (const { kind, digest } of order.outputs) {
-      signal.throwIfAborted();
-      if (digest === EMPTY_ARTIFACT) continue;
-      if (kind === 'file') await source.fetch(digest);
-      else await this.#bringDirectory(order, digest, source, signal);
+    const pin = (artifacts: ReadonlySet<ArtifactId>) =>
+      void coming.push(pins.pinComing(order, artifacts));
+    try {
+      pin(new Set(digestsOf(order)));
+      for (const { kind, digest } of order.outputs) {
+        signal.throwIfAborted();
+        if (digest === EMPTY_ARTIFACT) continue;
+        if (kind === 'dir')
+          copies.set(digest, await this.#bringDirectory(digest, source, { pin, signal }));
+        else {
+          await source.fetch(digest);
+          if (!copies.has(digest)) copies.set(digest, new Set([digest]));
+        }
+      }
+      await pins.holdCopies(order, copies);
+    } finally {
+      for (const letGo of coming) letGo();
     }
-    await pins.hold(order, [], outputs);
   }
 
+  /** All that it consists of. */
   async #bringDirectory(
-    order: KeepOrder,
     listing: ArtifactId,
     { fetch, readTree }: Pick<TreeSource, 'fetch' | 'readTree'>,
-    signal: AbortSignal,
-  ): Promise<void> {
+    { pin, signal }: Coming,
+  ): Promise<ReadonlySet<ArtifactId>> {
     const { listings, files } = await walk(listing, readTree);
-    await this.#parts.pins.hold(order, [...listings, ...files.keys()]);
+    const all = new Set([...listings, ...files.keys()]);
+    pin(all);
     const small: ArtifactId[] = [];
     for (const [file, bytes] of files) {
       signal.throwIfAborted();
@@ -82,6 +87,7 @@ export class CopyBringer {
       }
     };
     await Promise.all(Array.from({ length: SMALL_AT_ONCE }, fetchSome));
+    return all;
   }
 }
 

@@ -37,7 +37,10 @@ async function newPeer(
   onFull: (error: Error) => void = () => undefined,
 ) {
   const orders: KeepOrder[] = [];
-  const bring = async (order: KeepOrder) => {
+  const stops: (AbortSignal | undefined)[] = [];
+  const shorts: string[] = [];
+  const bring = async (order: KeepOrder, stop?: AbortSignal) => {
+    stops.push(stop);
     // Not before it is pinned here: until another has it this is the only copy.
     const digests = order.outputs.map(({ digest }) => digest);
     expect(store.runPins.hasAll(order, digests)).toBe(true);
@@ -59,7 +62,8 @@ async function newPeer(
       await store.write(textStream(await readFile(other.pathOf(artifact), 'utf8')), 'copy');
     },
   };
-  const more = { onFull, copies: { bring }, askAgainMs: 1 };
+  const onShort = ({ task: of }: KeepOrder, why: string) => void shorts.push(`${of}: ${why}`);
+  const more = { onFull, onShort, copies: { bring }, askAgainMs: 1 };
   const files = new LocalTaskFiles(root, artifacts, { store, fromPeers, ...more });
   await files.prepare();
   const copies = new CopyBringer({
@@ -69,7 +73,7 @@ async function newPeer(
   const refuse = (times: number) => {
     refusals = times;
   };
-  return { store, files, copies, artifacts, refuse, orders };
+  return { store, files, copies, artifacts, refuse, orders, stops, shorts };
 }
 
 const newMesh = () => new FakeMesh(new RealTime({ background: true }));
@@ -118,7 +122,7 @@ describe('a large output of a success', () => {
   it('is what even the smallest becomes when the object store is full, and its log is had from there', async () => {
     const mesh = newMesh();
     const full: string[] = [];
-    const { files, store, artifacts, orders } = await newPeer(mesh, undefined, {}, (error) =>
+    const { files, store, artifacts, orders, stops } = await newPeer(mesh, undefined, {}, (error) =>
       full.push(error.message),
     );
     mesh.artifacts.takesSpareBytesMax = 0;
@@ -140,10 +144,11 @@ describe('a large output of a success', () => {
     for (const claim of [claimId('first'), claimId('second')]) {
       const log = files.openLog(claim, success);
       log.write('stdout', Buffer.from(`what the ${claim} said`));
-      logs.push(await log.store());
+      logs.push(await log.store(signal));
     }
     const outputs = logs.map(({ digest, bytes }) => ({ digest, kind: 'file', bytes }));
     expect(orders).toEqual(outputs.map((one) => ({ ...success, apart: true, outputs: [one] })));
+    expect(stops).toEqual([signal, signal]);
     expect(logs.map(({ short }) => short)).toEqual([undefined, 'no other peer is in the mesh']);
     // What the driver lets go is not the log.
     const apart = { ...success, apart: true } as const;
@@ -171,17 +176,20 @@ describe('a large output of a success', () => {
 
   it('of an attempt that failed is brought to another peer while the object store is full', async () => {
     const mesh = newMesh();
-    const { files, store, orders } = await newPeer(mesh);
+    const { files, store, orders, stops, shorts } = await newPeer(mesh);
     mesh.artifacts.takesBytesMax = 256 * 1024;
-    const owner = { ...success, apart: true } as const;
-    const file = await files.storeOutput('file', entries(fileEntry('', LARGE)), owner);
+    const owner = { ...success, apart: true, attempt: 1 } as const;
+    const file = await files.storeOutput('file', entries(fileEntry('', LARGE)), owner, signal);
     const two = entries(fileEntry('a', `${LARGE}!`), fileEntry('b', 'b'));
     const dir = await files.storeOutput('dir', two, owner);
     const small = await files.storeOutput('file', entries(fileEntry('', 's')), owner);
     expect([file.bulk, dir.bulk, small.bulk]).toEqual([true, true, undefined]);
     const named = orders.map(({ outputs }) => outputs.map(({ digest }) => digest));
     expect(named).toEqual([[file.digest], [dir.digest]]);
-    expect(orders.every(({ apart }) => apart === true)).toBe(true);
+    expect(orders.every(({ apart, attempt }) => apart === true && attempt === 1)).toBe(true);
+    // Nothing else says why there is one copy only.
+    expect(shorts).toEqual(['a: no other peer is in the mesh']);
+    expect(stops).toEqual([signal, undefined]);
     // A restart holds them as well.
     const restarted = new DiskStore(store.places.root, { limits: ROOMY });
     onTestFinished(() => restarted.stop());

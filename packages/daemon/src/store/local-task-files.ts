@@ -8,6 +8,7 @@ import {
   type ArtifactRef,
   type ArtifactStore,
   type ClaimId,
+  type KeepOrder,
   OBJECT_ALWAYS_BYTES_MAX,
   type ObjectStoreFullError,
   type OutputEntry,
@@ -30,6 +31,8 @@ export interface LocalTaskFilesOptions extends ArtifactFetchingOptions {
   readonly onFull?: (error: ObjectStoreFullError) => void;
   /** Has what the object store has no room for, and no driver looks after, brought to another disk. */
   readonly copies?: SecondCopies;
+  /** Told why there is no second copy of what a failed attempt left: nothing else tells. */
+  readonly onShort?: (order: KeepOrder, why: string) => void;
   /** Of the same root, where others use it, too. */
   readonly store?: DiskStore;
   /** Called when an attempt is settled, for what else was kept of it. */
@@ -90,8 +93,9 @@ export class LocalTaskFiles implements TaskFiles {
     kind: ArtifactKind,
     entries: AsyncIterable<OutputEntry>,
     success?: Success,
+    stop?: AbortSignal,
   ): Promise<StoredOutput> {
-    return await this.#outputs.store(kind, entries, success);
+    return await this.#outputs.store(kind, entries, success, stop);
   }
 
   /** For copies of others' outputs; `sizes`: of files that no listing tells of. */
@@ -147,7 +151,8 @@ export class LocalTaskFiles implements TaskFiles {
   }
 
   #logFile(claim: ClaimId, { run, task }: Success): LogFile {
-    const publish = (log: ArtifactRef) => this.#outputs.publishLog(log, { run, task });
+    const publish = (log: ArtifactRef, stop?: AbortSignal) =>
+      this.#outputs.publishLog(log, { run, task }, stop);
     return new LogFile(this.#store, this.#logOf(claim), publish);
   }
 

@@ -23,6 +23,8 @@ const HOLED_MODE = 0o700;
 /** Something is missing: while it is written to, and once it was stored. */
 const HOLED = 0o100 | MARK;
 
+type PublishLog = (log: ArtifactRef, stop?: AbortSignal) => Promise<string | undefined>;
+
 /**
  * The log of one attempt in a file, which outlives this process. Writes are synchronous on purpose: a
  * task that floods its log is slowed down by the disk instead of filling this process's memory.
@@ -30,7 +32,7 @@ const HOLED = 0o100 | MARK;
 export class LogFile implements LogSpool {
   readonly #store: DiskStore;
   readonly #path: string;
-  readonly #publish: (log: ArtifactRef) => Promise<string | undefined>;
+  readonly #publish: PublishLog;
   /** Of a log that is small; a large one is hashed in a thread when it is stored. */
   #small = createHash('sha256');
   #descriptor: number | undefined;
@@ -47,11 +49,7 @@ export class LogFile implements LogSpool {
    * `path`: on the store's file system. `publish` puts the stored log where every peer can reach it, or resolves with
    * why it is on this disk alone.
    */
-  constructor(
-    store: DiskStore,
-    path: string,
-    publish: (log: ArtifactRef) => Promise<string | undefined>,
-  ) {
+  constructor(store: DiskStore, path: string, publish: PublishLog) {
     this.#store = store;
     this.#path = path;
     this.#publish = publish;
@@ -92,13 +90,14 @@ export class LogFile implements LogSpool {
     }
   }
 
-  async store(): Promise<LogRef> {
+  async store(stop?: AbortSignal): Promise<LogRef> {
     if (this.#stored !== undefined) return this.#stored;
     this.#close();
     if (this.#bytes > 0)
       this.#kept ??= await this.#store.share(this.#path, await this.#hashed(), this.#truncated);
     const { digest, bytes } = this.#kept ?? { digest: EMPTY_ARTIFACT, bytes: 0 };
-    const short = bytes > 0 ? await this.#publish({ digest, kind: 'file', bytes }) : undefined;
+    const short =
+      bytes > 0 ? await this.#publish({ digest, kind: 'file', bytes }, stop) : undefined;
     const told = short === undefined ? {} : { short };
     this.#stored = { digest, bytes, truncated: this.#truncated, ...told };
     return this.#stored;

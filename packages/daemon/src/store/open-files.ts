@@ -1,4 +1,4 @@
-import type { ClaimId } from '@podmesh/core';
+import type { ClaimId, KeepOrder } from '@podmesh/core';
 import type { Mesh, MeshConnection } from '@podmesh/jetstream';
 import { type OwnCertificate, systemClock } from '@podmesh/transfer';
 import type { ServeAddress } from '../configuration.ts';
@@ -22,11 +22,13 @@ export interface FilesPlace {
   readonly journal: AttemptJournal;
   readonly secretFiles: SecretFiles;
   readonly membership: Membership;
+  /** False while entries of the directory may be missing of peers that are there. */
+  readonly isDirectoryWhole: () => boolean;
 }
 
-/** The artifacts of this disk: for its tasks, and from and for other peers. */
+/** The artifacts of this disk: for its tasks, and from and for other peers. `copies` are to be stopped before attempts are. */
 export async function openFiles(parts: DaemonParts, started: StartedParts, meeting: FilesPlace) {
-  const { connection, mesh, journal, secretFiles, membership } = meeting;
+  const { connection, mesh, journal, secretFiles, membership, isDirectoryWhole } = meeting;
   const { home, logger, peer } = parts;
   const root = home.at('store');
   const store = new DiskStore(root);
@@ -38,9 +40,11 @@ export async function openFiles(parts: DaemonParts, started: StartedParts, meeti
   const onRelease = (claim: ClaimId) => secretFiles.remove(claim);
   const onFull = fullTeller(logger);
   const { peers, keepers } = mesh;
-  const copies = new PeerCopies({ peer, peers, keepers, clock: systemClock, sha256 });
-  started.add('second copies', async () => copies.stop());
-  const options = { store, fromPeers, onRelease, onFull, copies };
+  const around = { clock: systemClock, sha256, isDirectoryWhole };
+  const copies = new PeerCopies({ peer, peers, keepers, ...around });
+  const onShort = ({ run, task }: KeepOrder, short: string) =>
+    logger.warn({ run, task, short }, 'what a failed attempt left is on this disk only');
+  const options = { store, fromPeers, onRelease, onFull, copies, onShort };
   const files = new LocalTaskFiles(root, mesh.artifacts, options);
   await files.prepare();
   // What an earlier session's containers read must outlive the first eviction of this one.
@@ -53,7 +57,7 @@ export async function openFiles(parts: DaemonParts, started: StartedParts, meeti
   started.add('exchange of artifacts', () => exchange.stop());
   await exchange.start();
   const fetchAgain = files.fetchAgain.bind(files);
-  return { store, files, exchange, wrongBytes: new WrongBytes({ store, fetchAgain }) };
+  return { store, files, exchange, copies, wrongBytes: new WrongBytes({ store, fetchAgain }) };
 }
 
 /** At most once a minute: what there is no room for may come by the thousand. */

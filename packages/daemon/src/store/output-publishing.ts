@@ -35,8 +35,8 @@ const UNREPLICATED: PinReason = {
 
 /** Brings to another disk what is on this one alone. */
 export interface SecondCopies {
-  /** Resolves when another peer has it all, pinned, or with why none has. Never rejects. */
-  bring(order: KeepOrder): Promise<string | undefined>;
+  /** Resolves when another peer has it all, pinned, or with why none has; soon after `stop`. Never rejects. */
+  bring(order: KeepOrder, stop?: AbortSignal): Promise<string | undefined>;
 }
 
 export interface OutputPublishingOptions {
@@ -44,6 +44,8 @@ export interface OutputPublishingOptions {
   readonly onFull?: (error: ObjectStoreFullError) => void;
   /** For what no driver brings anywhere: logs, and what a failed attempt left. Absent: it stays here alone. */
   readonly copies?: SecondCopies;
+  /** Told why there is no second copy of what a failed attempt left. */
+  readonly onShort?: (order: KeepOrder, why: string) => void;
 }
 
 /** Stores what a task left on this disk, and what is small into the object store as well. */
@@ -52,6 +54,7 @@ export class OutputPublishing {
   readonly #mesh: ArtifactStore;
   readonly #onFull: (error: ObjectStoreFullError) => void;
   readonly #copies: SecondCopies | undefined;
+  readonly #onShort: (order: KeepOrder, why: string) => void;
   /** How many outputs with the same bytes are on their way into the mesh. */
   readonly #unreplicated = new Map<ArtifactId, number>();
 
@@ -60,6 +63,7 @@ export class OutputPublishing {
     this.#mesh = mesh;
     this.#onFull = options.onFull ?? (() => undefined);
     this.#copies = options.copies;
+    this.#onShort = options.onShort ?? (() => undefined);
   }
 
   /** As `TaskFiles.storeOutput`. */
@@ -67,13 +71,16 @@ export class OutputPublishing {
     kind: ArtifactKind,
     entries: AsyncIterable<OutputEntry>,
     owner: Success | undefined,
+    stop?: AbortSignal,
   ): Promise<StoredOutput> {
     const stored = await (kind === 'file'
       ? this.#storeFile(entries, owner)
       : this.#storeDirectory(entries, owner));
     if (owner?.apart !== true || stored.bulk !== true) return stored;
     const { bulk: _, ...ref } = stored;
-    await this.#copies?.bring({ ...owner, outputs: [ref] });
+    const order = { ...owner, outputs: [ref] };
+    const short = await this.#copies?.bring(order, stop);
+    if (short !== undefined) this.#onShort(order, short);
     return stored;
   }
 
@@ -81,7 +88,11 @@ export class OutputPublishing {
    * A log that is on this disk. Where the object store has no room for it, another peer has it, too, when this resolves;
    * or it resolves with why nobody else has.
    */
-  async publishLog(log: ArtifactRef, { run, task }: Success): Promise<string | undefined> {
+  async publishLog(
+    log: ArtifactRef,
+    { run, task }: Success,
+    stop?: AbortSignal,
+  ): Promise<string | undefined> {
     try {
       await this.#publish(log, 'spare');
       return undefined;
@@ -96,7 +107,7 @@ export class OutputPublishing {
     });
     return this.#copies === undefined
       ? 'no other peer was asked'
-      : await this.#copies.bring({ ...owner, outputs: [log] });
+      : await this.#copies.bring({ ...owner, outputs: [log] }, stop);
   }
 
   async #publish(artifact: ArtifactRef, worth?: 'spare'): Promise<void> {

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { artifactId, planEviction, runId, taskId } from '@podmesh/core';
 import { freshAction } from '@podmesh/testkit';
@@ -9,6 +9,7 @@ import { namesIn, newStore, textStream } from './store.test-kit.ts';
 const run = runId('abcdefghij12');
 const success = { run, task: taskId('a:3') };
 const other = { run, task: taskId('b') };
+const apart = { ...success, apart: true } as const;
 const FULL = { storeBytes: 2 ** 40, freeBytes: 0, neededBytes: 2 ** 40 };
 const NO_FLOOR = { floorBytes: 0, ceilingBytes: 0, minFreeBytes: 2 ** 40 };
 
@@ -52,7 +53,7 @@ describe('outputs that a run needs', () => {
     expect(evictable(store)).toEqual([mine]);
     await store.runPins.releaseRun(run);
     expect(evictable(store)).toEqual([mine, both]);
-    expect(store.runPins.isHolding(other)).toBe(false);
+    expect([...store.runPins.runs]).toEqual([]);
   });
 
   it('are all there or not there: a part that is missing counts', async () => {
@@ -60,10 +61,95 @@ describe('outputs that a run needs', () => {
     const [listing, member] = [await write(store, 'listing'), await write(store, 'member')];
     await store.runPins.hold(success, [listing, member]);
     expect(store.runPins.hasAll(success, [listing])).toBe(false);
-    await store.runPins.hold(success, [], [listing]);
+    await store.runPins.hold(success, [member], [listing]);
     expect(store.runPins.hasAll(success, [listing])).toBe(true);
     await store.remove(member);
     expect(store.runPins.hasAll(success, [listing])).toBe(false);
+  });
+
+  it('are all there although something else of their task is not', async () => {
+    const { store, next } = await newStore();
+    const [here, gone] = [await write(store, 'here'), await write(store, 'gone')];
+    await store.runPins.hold(apart, [gone], [gone]);
+    await store.runPins.hold(apart, [here], [here]);
+    await store.remove(gone);
+    for (const { runPins } of [store, await next()]) {
+      expect(runPins.hasAll(apart, [here])).toBe(true);
+      expect(runPins.hasAll(apart, [here, gone])).toBe(false);
+    }
+  });
+
+  it('are pinned for themselves, and what attempts left with the same bytes for itself', async () => {
+    const { store } = await newStore();
+    const both = await write(store, 'both');
+    await store.runPins.hold(success, [both], [both]);
+    await store.runPins.hold(apart, [both], [both]);
+    await store.runPins.release({ run, tasks: [success.task], as: 'spent' });
+    expect(evictable(store)).toEqual([]);
+    // Whoever counts on it still does: it is not the first to go.
+    expect(store.index.whole(both)?.rank).toBe('kept');
+    await store.runPins.hold(success, [both], [both]);
+    await store.runPins.letGo(apart, 'kept');
+    expect(evictable(store)).toEqual([]);
+    await store.runPins.releaseRun(run);
+    expect(evictable(store)).toEqual([both]);
+  });
+
+  it('of a failed attempt go when a later one left some; logs stay', async () => {
+    const { store, next } = await newStore();
+    const of = (attempt: number) => ({ ...apart, attempt });
+    const [log, early, also, late] = await Promise.all(
+      ['log', 'early', 'also', 'late'].map((text) => write(store, text)),
+    );
+    if (!log || !early || !also || !late) throw new Error('not written');
+    await store.runPins.hold(apart, [log], [log]);
+    await store.runPins.hold(of(1), [early], [early]);
+    await store.runPins.hold(of(1), [also], [also]);
+    expect(evictable(store)).toEqual([late]);
+    await store.runPins.hold(of(2), [late], [late]);
+    for (const one of [store, await next()])
+      expect(new Set(evictable(one))).toEqual(new Set([early, also]));
+    // An order that comes late takes nothing from it.
+    await store.runPins.hold(of(1), [early], [early]);
+    expect(evictable(store)).toEqual([also]);
+  });
+
+  it('that an older podmesh wrote down are held as they were', async () => {
+    const { store, root, next } = await newStore();
+    const [a, b] = [await write(store, 'a'), await write(store, 'b')];
+    const old = { run, task: success.task, apart: true, artifacts: [a, b], outputs: [a] };
+    await writeFile(join(root, 'held', `${run}.a:3.apart.json`), JSON.stringify(old));
+    const loose = { run, task: other.task, artifacts: [b], outputs: [] };
+    await writeFile(join(root, 'held', `${run}.b.json`), JSON.stringify(loose));
+    const restarted = await next();
+    expect(restarted.runPins.hasAll(apart, [a])).toBe(true);
+    expect(evictable(restarted)).toEqual([]);
+    await restarted.runPins.letGo(apart, 'kept');
+    expect(evictable(restarted)).toEqual([a]);
+  });
+
+  it('are known by what an older podmesh reads of their file', async () => {
+    const { store, root } = await newStore();
+    const [listing, member] = [await write(store, 'listing'), await write(store, 'member')];
+    await store.runPins.hold(success, [listing, member], [listing]);
+    const text = await readFile(join(root, 'held', `${run}.a:3.json`), 'utf8');
+    expect(JSON.parse(text)).toMatchObject({ artifacts: [listing, member], outputs: [listing] });
+  });
+
+  it('are told apart from what attempts left, as orders for other peers', async () => {
+    const { store } = await newStore();
+    const [log, listing, member, gone] = await Promise.all(
+      ['log', 'listing', 'member', 'gone'].map((text) => write(store, text)),
+    );
+    if (!log || !listing || !member || !gone) throw new Error('not written');
+    await store.runPins.hold(success, [member], [member]);
+    for (const one of [log, gone]) await store.runPins.hold(apart, [one], [one]);
+    await store.runPins.hold({ ...apart, attempt: 2 }, [listing, member], [listing]);
+    await store.remove(gone);
+    expect(store.runPins.leftApart).toEqual([
+      { ...apart, outputs: [{ digest: log, kind: 'file', bytes: 3 }] },
+      { ...apart, attempt: 2, outputs: [{ digest: listing, kind: 'dir', bytes: 13 }] },
+    ]);
   });
 
   it('may be a directory of very many', async () => {

@@ -1,17 +1,9 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type ArtifactId,
-  isDigest,
-  type KeepRelease,
-  type PinReason,
-  type RunId,
-  runId,
-  type TaskId,
-  taskId,
-} from '@podmesh/core';
+import type { ArtifactId, KeepOrder, KeepRelease, PinReason, RunId, TaskId } from '@podmesh/core';
 import type { ArtifactPins } from './artifact-pins.ts';
 import { namingFullDisk } from './disk-full-error.ts';
+import { allOf, encodeHeld, type HeldPart, isInsteadOf, parseHeld } from './held-file.ts';
 import type { StoreIndex } from './store-index.ts';
 import { TurnTaking } from './turn-taking.ts';
 
@@ -24,13 +16,18 @@ export interface Success {
   readonly task: TaskId;
   /** What attempts left beside that, such as logs: no driver lets it go, only the end of the run does. */
   readonly apart?: true;
+  /** Of what a failed attempt left, not of its log: it is let go here when what a later one left is held. */
+  readonly attempt?: number;
 }
 
-interface Held extends Success {
+interface Held {
+  readonly run: RunId;
+  readonly task: TaskId;
+  readonly apart?: true;
   readonly reason: PinReason;
-  readonly artifacts: Set<ArtifactId>;
-  /** Outputs of which everything is among the artifacts; a directory by its listing. */
-  readonly outputs: Set<ArtifactId>;
+  /** Of no output that is known to be all here: on its way into one, or beside them. */
+  readonly loose: Set<ArtifactId>;
+  parts: readonly HeldPart[];
   pinned: ReadonlySet<ArtifactId> | undefined;
 }
 
@@ -66,8 +63,8 @@ export class RunPins {
         continue;
       }
       const held = this.#of(read);
-      for (const artifact of read.artifacts) held.artifacts.add(artifact);
-      for (const output of read.outputs) held.outputs.add(output);
+      for (const artifact of read.loose) held.loose.add(artifact);
+      held.parts = read.parts;
       this.#pin(held);
     }
   }
@@ -83,21 +80,44 @@ export class RunPins {
     return held.map(({ run, task }) => ({ run, task }));
   }
 
-  isHolding(success: Success): boolean {
-    return this.#held.has(nameOf(success));
+  /** What attempts left and is whole, as orders to keep it elsewhere. A directory is what has anything below it. */
+  get leftApart(): readonly KeepOrder[] {
+    const { index } = this.#parts;
+    const bytesOf = (artifact: ArtifactId): number => index.whole(artifact)?.bytes ?? 0;
+    return [...this.#held.values()].flatMap(({ run, task, apart, parts }) => {
+      if (apart !== true) return [];
+      const whole = parts.filter(({ artifacts }) => this.#isWhole(artifacts));
+      return whole.map(({ output: digest, artifacts, attempt }) => {
+        const kind = artifacts.size > 1 ? ('dir' as const) : ('file' as const);
+        const bytes = [...artifacts].reduce((sum, artifact) => sum + bytesOf(artifact), 0);
+        const of = attempt === undefined ? {} : { attempt };
+        return { run, task, apart, ...of, outputs: [{ digest, kind, bytes }] };
+      });
+    });
   }
 
   /** Pins at once what `hold` is going to write down together with others. */
   pin(success: Success, artifact: ArtifactId): void {
     const held = this.#of(success);
-    held.artifacts.add(artifact);
-    if (held.pinned === undefined) this.#parts.pins.pin(artifact, held.reason);
-    else this.#pin(held);
+    held.loose.add(artifact);
+    this.#parts.pins.pin(artifact, held.reason);
   }
 
   /**
-   * Pins at once, and resolves when that would survive a restart. `outputs`: those of which all is held with this.
-   * Throws `DiskFullError`; pinned it is all the same.
+   * Pins what is on its way here until the function is called that this returns. Nothing else is changed, and a restart
+   * forgets it; the set must not change.
+   */
+  pinComing({ run, task, apart }: Success, artifacts: ReadonlySet<ArtifactId>): () => void {
+    const { pins } = this.#parts;
+    // Two of them may be alike.
+    const coming = new Set(artifacts);
+    pins.pinSet(coming, reasonOf({ run, task, ...(apart === true ? { apart } : {}) }));
+    return () => pins.unpinSet(coming);
+  }
+
+  /**
+   * Pins at once, and resolves when that would survive a restart. `outputs`: those of which all is held with this: the
+   * artifacts are what they consist of. Throws `DiskFullError`; pinned it is all the same.
    */
   async hold(
     success: Success,
@@ -105,20 +125,39 @@ export class RunPins {
     outputs: readonly ArtifactId[] = [],
   ): Promise<void> {
     const held = this.#of(success);
-    for (const artifact of artifacts) held.artifacts.add(artifact);
-    for (const output of outputs) held.outputs.add(output);
-    this.#pin(held);
-    await this.#turns.run(nameOf(success), () => this.#write(held));
+    const all = new Set([...artifacts, ...outputs]);
+    for (const artifact of all)
+      if (outputs.length === 0) held.loose.add(artifact);
+      else held.loose.delete(artifact);
+    this.#add(held, partsOf(success, new Map(outputs.map((output) => [output, all]))));
+    await this.#turns.run(nameOf(held), () => this.#write(held));
   }
 
-  /** Whether all of these outputs are held, and whole at this moment. */
-  hasAll(success: Success, outputs: readonly ArtifactId[]): boolean {
-    const held = this.#held.get(nameOf(success));
-    if (held === undefined || !outputs.every((output) => held.outputs.has(output))) return false;
-    for (const artifact of held.artifacts) {
-      if (this.#parts.index.whole(artifact) === undefined) return false;
+  /**
+   * The same of copies: each output with all that it consists of. When it throws, nothing is held that was not before,
+   * and all that was.
+   */
+  async holdCopies(
+    order: Success,
+    copies: ReadonlyMap<ArtifactId, ReadonlySet<ArtifactId>>,
+  ): Promise<void> {
+    const held = this.#of(order);
+    const parts = partsOf(order, copies);
+    const gone = this.#add(held, parts);
+    try {
+      await this.#turns.run(nameOf(held), () => this.#write(held));
+    } catch (error) {
+      if (this.#held.get(nameOf(held)) === held) this.#takeBack(held, parts, gone);
+      throw error;
     }
-    return true;
+  }
+
+  /** Whether all of these outputs are held, and whole at this moment; whatever else is held of that success. */
+  hasAll(success: Success, outputs: readonly ArtifactId[]): boolean {
+    const parts = this.#held.get(nameOf(success))?.parts ?? [];
+    return outputs.every((output) =>
+      parts.some((part) => part.output === output && this.#isWhole(part.artifacts)),
+    );
   }
 
   /** `kept`: they may go when room is needed, last of all. `spent`: first. Harmless for what is not held. */
@@ -133,7 +172,7 @@ export class RunPins {
     this.#held.delete(nameOf(held));
     this.#unpin(held);
     const rank = as === 'kept' ? 'kept' : 'done';
-    for (const artifact of held.artifacts) {
+    for (const artifact of allOf(held)) {
       // The same bytes may be another task's, which still counts on them.
       const isAnothers = this.#parts.pins.reasonsOf(artifact).some(isUnreplicated);
       if (!isAnothers) this.#parts.index.setRank(artifact, rank);
@@ -148,44 +187,64 @@ export class RunPins {
   }
 
   #of({ run, task, apart }: Success): Held {
-    const name = nameOf({ run, task, ...(apart === true ? { apart } : {}) });
-    const held = this.#held.get(name) ?? {
-      run,
-      task,
-      ...(apart === true ? { apart } : {}),
-      reason: { kind: 'unreplicated', run, task },
-      artifacts: new Set(),
-      outputs: new Set(),
+    const owner = { run, task, ...(apart === true ? { apart } : {}) };
+    const held = this.#held.get(nameOf(owner)) ?? {
+      ...owner,
+      reason: reasonOf(owner),
+      loose: new Set(),
+      parts: [],
       pinned: undefined,
     };
-    this.#held.set(name, held);
+    this.#held.set(nameOf(held), held);
     return held;
   }
 
-  #pin(held: Held): void {
+  /** What it takes the place of: the same before, and what earlier attempts left. */
+  #add(held: Held, added: readonly HeldPart[]): readonly HeldPart[] {
+    const gone = held.parts.filter((part) => added.some((one) => isInsteadOf(one, part)));
+    held.parts = [...held.parts.filter((part) => !gone.includes(part)), ...added];
+    this.#pin(held, gone);
+    return gone;
+  }
+
+  #takeBack(held: Held, added: readonly HeldPart[], gone: readonly HeldPart[]): void {
+    held.parts = [...gone, ...held.parts.filter((part) => !added.includes(part))];
+    this.#pin(held, added);
+    if (held.parts.length === 0 && held.loose.size === 0) this.#held.delete(nameOf(held));
+  }
+
+  #isWhole(artifacts: ReadonlySet<ArtifactId>): boolean {
+    for (const artifact of artifacts)
+      if (this.#parts.index.whole(artifact) === undefined) return false;
+    return true;
+  }
+
+  /** All that is held; `gone`: what was until now. */
+  #pin(held: Held, gone: readonly HeldPart[] = []): void {
     const { pins } = this.#parts;
     if (held.pinned !== undefined) pins.unpinSet(held.pinned);
     held.pinned = undefined;
-    if (held.artifacts.size > PINNED_ONE_BY_ONE_MAX) {
-      held.pinned = new Set(held.artifacts);
-      pins.pinSet(held.pinned, held.reason);
-    } else for (const artifact of held.artifacts) pins.pin(artifact, held.reason);
+    const all = allOf(held);
+    if (all.size > PINNED_ONE_BY_ONE_MAX) {
+      held.pinned = all;
+      pins.pinSet(all, held.reason);
+    } else for (const artifact of all) pins.pin(artifact, held.reason);
+    for (const { artifacts } of gone)
+      for (const artifact of artifacts) if (!all.has(artifact)) pins.unpin(artifact, held.reason);
   }
 
   #unpin(held: Held): void {
     const { pins } = this.#parts;
     if (held.pinned !== undefined) pins.unpinSet(held.pinned);
     // Some may have been pinned one by one before they became many.
-    for (const artifact of held.artifacts) pins.unpin(artifact, held.reason);
+    for (const artifact of allOf(held)) pins.unpin(artifact, held.reason);
   }
 
   async #write(held: Held): Promise<void> {
     // Let go while it waited for its turn.
     if (this.#held.get(nameOf(held)) !== held) return;
-    const { run, task, apart } = held;
-    const [artifacts, outputs] = [[...held.artifacts], [...held.outputs]];
     const path = join(this.#parts.folder, nameOf(held));
-    const text = `${JSON.stringify({ run, task, apart, artifacts, outputs })}\n`;
+    const text = encodeHeld(held);
     const full = { path: this.#parts.folder, neededBytes: text.length };
     await namingFullDisk(full, async () => {
       const temporary = `${path}.new`;
@@ -218,22 +277,15 @@ const nameOf = ({ run, task, apart }: Success): string =>
 
 const isUnreplicated = ({ kind }: PinReason): boolean => kind === 'unreplicated';
 
-function parseHeld(
-  text: string,
-): (Success & { readonly artifacts: ArtifactId[]; readonly outputs: ArtifactId[] }) | undefined {
-  try {
-    const { run, task, apart, artifacts, outputs }: Record<string, unknown> = Object(
-      JSON.parse(text),
-    );
-    const digests = (list: unknown): ArtifactId[] => {
-      if (Array.isArray(list) && list.every((id) => typeof id === 'string' && isDigest(id)))
-        return list;
-      throw new Error('no list of digests');
-    };
-    const success = { run: runId(String(run)), task: taskId(String(task)) };
-    const which = apart === true ? { apart: true as const } : {};
-    return { ...success, ...which, artifacts: digests(artifacts), outputs: digests(outputs) };
-  } catch {
-    return undefined;
-  }
+const reasonOf = (owner: Pick<Held, 'run' | 'task' | 'apart'>): PinReason => ({
+  kind: 'unreplicated',
+  ...owner,
+});
+
+function partsOf(
+  { attempt }: Success,
+  outputs: ReadonlyMap<ArtifactId, ReadonlySet<ArtifactId>>,
+): readonly HeldPart[] {
+  const of = attempt === undefined ? {} : { attempt };
+  return [...outputs].map(([output, artifacts]) => ({ output, artifacts, ...of }));
 }

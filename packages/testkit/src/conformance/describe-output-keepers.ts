@@ -65,7 +65,7 @@ export function describeOutputKeepers(name: string, make: MakeBench<KeepersBench
       expect(await ask(one.peer)).toEqual(answer);
       expect(one.orders.at(-1)).toEqual(order);
       expect(other.orders).toHaveLength(others);
-      const apart: KeepOrder = { ...order, apart: true };
+      const apart: KeepOrder = { ...order, apart: true, attempt: 2 };
       expect(await ask(one.peer, apart)).toEqual(answer);
       expect(one.orders.at(-1)).toEqual(apart);
     });
