@@ -157,6 +157,20 @@ it('where the copies cannot be there without one that is silent, says so, and an
   expect(seat.seat.kind).toBe('gathered');
 });
 
+it('is undone once there is a place again, and nobody takes another then', async () => {
+  const { gathering, mesh, scaled, parts } = newGathering({
+    there: ['ann-server', 'bob-server'],
+    attempt: ANN,
+  });
+  scaled.set('PM_RUN', 1);
+  mesh.copiesMax = 1;
+  parts.onTrouble = () => {
+    mesh.copiesMax = 3;
+  };
+  await gathering.undo();
+  expect([gathering.isPending, gathering.isStuck]).toEqual([false, false]);
+});
+
 it('ends at once when it is interrupted, and undoes nothing: what is here is rescued', async () => {
   const { gathering, mesh, happened, parts } = newGathering({ there: ['ann-server'] });
   mesh.leader = undefined;

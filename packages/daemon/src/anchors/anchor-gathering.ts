@@ -124,6 +124,7 @@ export class AnchorGathering {
     const { seat, onStep } = this.#parts;
     await this.#untilDone(signal, () => this.#scale(record, signal));
     await seat.write({ kind: 'open', record });
+    this.#isStuck = false;
     onStep('undone');
   }
 
