@@ -26,9 +26,10 @@ export const ANCHORS: CommandShape = {
     'everything is gathered there while all goes on, then it serves alone, after a pause of seconds; from then on it',
     'has the only copy. All of it on the machine that made the mesh,',
     'which stays an anchor; "podmesh up --auto-anchors" there does it unasked, and makes one three again. A laptop is',
-    'proposed only while it is alone, and taken when you name it. Where two of three are gone for good, everything waits until one of them is back;',
-    'only if none ever comes back, "rescue --lost B,C" on the machine that is left goes on with what it has: facts that',
-    'only the lost ones had stored are lost, and they must never come back with their old disks.',
+    'proposed only while it is alone, and taken when you name it. Where two of three are gone for good,',
+    'everything waits until one of them is back; only if none ever comes back, "rescue --lost B,C" on the machine',
+    'that is left goes on with what it has: facts that only the lost ones had stored are lost,',
+    'and they must never come back with their old disks.',
   ],
   examples: [
     'podmesh anchors',
