@@ -51,9 +51,9 @@ describe('a run while the object store of the mesh is full', () => {
       cluster.addPeer('bob', apart('bob')),
     ]);
     await fill();
-  }, 3 * MINUTES);
+  }, 8 * MINUTES);
 
-  afterAll(() => cluster.stop(), 3 * MINUTES);
+  afterAll(() => cluster.stop(), 8 * MINUTES);
 
   /** Until only what is put without another place for it still fits. */
   async function fill(): Promise<void> {
@@ -109,7 +109,7 @@ describe('a run while the object store of the mesh is full', () => {
       const got = await ask('get', `${run.run}/make/small`, '-o', '-');
       expect(got, bob.said).toMatchObject({ code: 0, out: 'small\n' });
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 
   it(
@@ -127,7 +127,7 @@ describe('a run while the object store of the mesh is full', () => {
       expect(said).toMatchObject({ code: 0, out: 'what make said\n' });
       expect(said.err).toContain('is on one disk only: no other peer is in the mesh');
     },
-    4 * MINUTES,
+    10 * MINUTES,
   );
 });
 

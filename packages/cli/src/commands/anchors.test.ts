@@ -68,6 +68,43 @@ it('changes them through the daemon of this home, and tells how it goes', async 
   expect(world.terminal.stdout).toContain('paused 600 ms');
 });
 
+it('is not told of the end of another change that took the place of its own', async () => {
+  const world = await worldOf(ALONE);
+  await fakeDaemon(world, ({ method }, response) =>
+    say(
+      response,
+      200,
+      method === 'POST' ? { told: 'begun', change: 1 } : { told: 'done', change: 2 },
+    ),
+  );
+  expect(await world.run(['anchors', 'set', 'ann', 'bob', 'cid'])).not.toBe(0);
+  expect(world.terminal.stderr).toContain(
+    'another change of the anchors took the place of this one',
+  );
+  expect(world.terminal.stdout).toBe('');
+});
+
+it('waits for nothing where there was nothing to do', async () => {
+  const world = await worldOf(ALONE);
+  const asked = await fakeDaemon(world, (_, response) =>
+    say(response, 200, { told: 'nothing', change: 0 }),
+  );
+  expect(await world.run(['anchors', 'set', 'ann', 'bob', 'cid'])).toBe(0);
+  expect(asked.map(({ method }) => method)).toEqual(['POST']);
+});
+
+it.each([
+  [RECORD, ['ann'], true],
+  [ALONE, ['ann', 'bob', 'cid'], false],
+])('warns where --auto-anchors would make more of them again: %#', async (record, names, warns) => {
+  const world = await worldOf(record);
+  await fakeDaemon(world, ({ method }, response) =>
+    say(response, 200, { told: method === 'POST' ? 'begun' : 'done', growsAgain: true }),
+  );
+  expect(await world.run(['anchors', 'set', ...names])).toBe(0);
+  expect(world.terminal.stderr.includes('--auto-anchors makes them more again')).toBe(warns);
+});
+
 it.each([
   [
     ['replace', 'bob', 'laptop'],

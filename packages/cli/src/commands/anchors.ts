@@ -100,8 +100,12 @@ async function change(world: World, client: Client, { record, names, json }: Cha
   }
   for (const warning of batteryWarnings(peers, record, wanted)) world.terminal.err(`${warning}\n`);
   const socket = await openDaemonSocket(world);
-  await socket.post(ANCHORS_PATH, { anchors: wanted });
-  const told = await untilAnchorsChanged(world, socket);
+  const begun = await socket.post(ANCHORS_PATH, { anchors: wanted });
+  if (begun.growsAgain === true && wanted.length < record.anchors.length)
+    world.terminal.err(
+      'podmesh up --auto-anchors makes them more again as soon as others are steady; start it without, to keep them\n',
+    );
+  const told = await untilAnchorsChanged(world, socket, begun);
   if (json) await printJson(world.terminal, { anchors: wanted, told });
   else await printLines(world.terminal, [`anchors: ${wanted.join(', ')} (${told})`]);
   return EXIT.success;

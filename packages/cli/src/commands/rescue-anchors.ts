@@ -36,8 +36,8 @@ export async function rescueAnchors(
   if (!(await world.home.hasKeys())) world.terminal.err(KEYS_ELSEWHERE);
   if ((await world.home.daemon()) === undefined) return note(world, peers, json);
   const socket = await openDaemonSocket(world);
-  await socket.post(ANCHORS_PATH, { lost: peers });
-  const told = await untilAnchorsChanged(world, socket);
+  const begun = await socket.post(ANCHORS_PATH, { lost: peers });
+  const told = await untilAnchorsChanged(world, socket, begun);
   if (json) await printJson(world.terminal, { lost: peers, told });
   else await printLines(world.terminal, rescuedLines(peers));
   return EXIT.success;

@@ -16,6 +16,8 @@ export interface AnchorsSeen {
 /** How long what was seen has been so, by a clock that only goes forward; milliseconds. */
 export interface AutoAnchorsMemory {
   readonly lookedMs: number;
+  /** Of the record that it was seen with. */
+  readonly generation: number;
   readonly thereSinceMs: ReadonlyMap<PeerId, number>;
   readonly silentSinceMs: ReadonlyMap<PeerId, number>;
 }
@@ -45,7 +47,7 @@ export interface AutoAnchors {
 /**
  * Whether the anchors should be others, where their owner leaves that to podmesh: from one to the steadiest three or five,
  * to five of many, and another one in the place of one that is gone. One change at a time, never back, and never a
- * machine with a battery. What was seen is forgotten with each change that is wanted: the next one takes as long again.
+ * machine with a battery. What was seen is forgotten with each change, whoever wanted it: the next one takes as long again.
  */
 export function autoAnchors(
   before: AutoAnchorsMemory | undefined,
@@ -53,11 +55,13 @@ export function autoAnchors(
   nowMs: number,
   patience: AutoAnchorsPatience = AUTO_ANCHORS_PATIENCE,
 ): AutoAnchors {
-  const known =
-    before !== undefined && nowMs - before.lookedMs <= patience.gapMs ? before : undefined;
+  const { generation } = seen.record;
+  const isOfNow = before?.generation === generation && nowMs - before.lookedMs <= patience.gapMs;
+  const known = isOfNow ? before : undefined;
   const peers = seen.candidates.map(({ peer }) => peer);
   const memory: AutoAnchorsMemory = {
     lookedMs: nowMs,
+    generation,
     thereSinceMs: since(known?.thereSinceMs, peers, nowMs),
     silentSinceMs: since(known?.silentSinceMs, seen.silent, nowMs),
   };
@@ -73,7 +77,7 @@ export function autoAnchors(
       : more(seen, steady);
   if (wanted === undefined) return { memory };
   return {
-    memory: { lookedMs: nowMs, thereSinceMs: new Map(), silentSinceMs: new Map() },
+    memory: { lookedMs: nowMs, generation, thereSinceMs: new Map(), silentSinceMs: new Map() },
     wanted,
   };
 }

@@ -42,6 +42,13 @@ export interface AnchorDeskParts {
   readonly onRecord: (record: AnchorRecord) => void;
 }
 
+interface Moving {
+  told: string;
+  readonly isWaitedFor: boolean;
+  /** It must not begin any more. */
+  isDropped: boolean;
+}
+
 /** A peer's part in who carries the mesh: follows the record, takes orders, and moves the mesh when it is told to. */
 export class AnchorDesk {
   readonly #parts: AnchorDeskParts;
@@ -49,10 +56,12 @@ export class AnchorDesk {
   readonly #exchange: AnchorExchange;
   readonly #gathering: AnchorGathering;
   readonly #stop = new AbortController();
-  #moving: { told: string; readonly isWaitedFor: boolean } | undefined;
+  #moving: Moving | undefined;
   #change: Promise<unknown> = Promise.resolve();
   #heard: AnchorRecord | undefined;
   #lastMove = 'no';
+  /** How many were asked for. */
+  #asked = 0;
   #work: Promise<unknown> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -67,9 +76,9 @@ export class AnchorDesk {
     const tell = (told: string): void => {
       if (this.#moving !== undefined) this.#moving.told = told;
     };
+    const retire = async (peers: readonly PeerId[]): Promise<void> => parts.retire?.(peers);
     this.#exchange = new AnchorExchange({
-      ...{ seat, connection, system, order, papers },
-      retire: async (peers) => parts.retire?.(peers),
+      ...{ seat, connection, system, order, papers, retire },
       onStep: (step) => {
         parts.logger.info({ step }, 'exchanging anchors');
         tell(step);
@@ -82,7 +91,7 @@ export class AnchorDesk {
       signal: this.#stop.signal,
     });
     this.#gathering = new AnchorGathering({
-      ...{ seat, connection, system, order },
+      ...{ seat, connection, system, order, retire },
       onStep: (step) => {
         parts.logger.info({ step }, 'making the anchors one');
         tell(step);
@@ -176,6 +185,11 @@ export class AnchorDesk {
     return this.#moving?.isWaitedFor === true ? this.#moving.told : this.#lastMove;
   }
 
+  /** Which change that is. */
+  get asked(): number {
+    return this.#asked;
+  }
+
   /** Nobody else changes who carries the mesh. */
   get hasKeys(): boolean {
     return this.#parts.papers !== undefined;
@@ -183,7 +197,9 @@ export class AnchorDesk {
 
   /** What this peer carries; undefined while that is being changed and nobody is needed for it. */
   get carried(): AnchorRecord | undefined {
-    return this.#moving === undefined ? this.#parts.seat.record : this.#exchange.stuckAt;
+    const { record } = this.#parts.seat;
+    if (this.#moving === undefined || this.#gathering.isStuck) return record;
+    return this.#exchange.stuckAt;
   }
 
   async #carryOut(order: AnchorOrder): Promise<AnchorAnswer> {
@@ -224,10 +240,12 @@ export class AnchorDesk {
     const at = seat.seat;
     if (papers === undefined) throw new Error('the keys of the mesh are not on this machine');
     if (at.kind !== 'open') throw new Error(`${seat.peer} carries no server (${at.kind})`);
-    if (this.#moving !== undefined && this.#exchange.stuckAt === undefined)
+    const isStuck = this.#exchange.stuckAt !== undefined || this.#gathering.isStuck;
+    if (this.#moving !== undefined && !isStuck)
       throw new Error(`a change is under way: ${this.#moving.told}`);
     if (this.#planFor(wanted).kind === 'nothing') return 'nothing';
     this.#exchange.interrupt();
+    this.#gathering.interrupt();
     this.#begin(true, async () => {
       try {
         // What was interrupted may have ended otherwise than it seemed.
@@ -247,6 +265,8 @@ export class AnchorDesk {
     // What is under way waits for those who are gone.
     this.#exchange.interrupt();
     this.#gathering.interrupt();
+    // Nor does anything begin that only waits for its turn.
+    if (this.#moving !== undefined) this.#moving.isDropped = true;
     this.#begin(true, async () => {
       try {
         await this.#inTurn(async () => {
@@ -292,10 +312,11 @@ export class AnchorDesk {
 
   /** One change after the other. */
   #begin(isWaitedFor: boolean, act: () => Promise<void>): void {
-    const moving = { told: 'begun', isWaitedFor };
+    const moving: Moving = { told: 'begun', isWaitedFor, isDropped: false };
     this.#moving = moving;
+    if (isWaitedFor) this.#asked += 1;
     this.#change = this.#change
-      .then(act)
+      .then(() => (moving.isDropped ? undefined : act()))
       .catch((error: unknown) => {
         this.#parts.logger.debug({ err: error }, 'a change of anchors was interrupted');
       })

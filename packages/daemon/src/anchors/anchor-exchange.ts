@@ -102,6 +102,7 @@ export class AnchorExchange {
         `${seat.peer} has the keys of the mesh, and looks after its anchors: it stays one`,
       );
     const record = this.#left ?? at.record;
+    this.#begin();
     refuseTheWayBack(record, at.record, join);
     await this.#refuseWhereSilent(record, join, leave);
     const generation = Math.max(record.generation, at.attempt?.generation ?? 0) + 1;
@@ -122,6 +123,7 @@ export class AnchorExchange {
       () => undefined,
       (error: unknown) => error,
     );
+    this.#signal.throwIfAborted();
     const truth = await this.#settle(failure === undefined ? JOIN_MS : 0);
     if (isSame(truth, next)) return truth;
     throw (
@@ -132,12 +134,24 @@ export class AnchorExchange {
 
   /** After a start: what was noted is finished, or undone. */
   async recover(): Promise<AnchorRecord> {
+    this.#begin();
     return this.#settle(REJOIN_MS);
+  }
+
+  /** One for each change: whoever ends the wait must not have come too early for it. */
+  #begin(): void {
+    this.#settling = new AbortController();
+    this.#stuckAt = undefined;
+  }
+
+  get #signal(): AbortSignal {
+    return AbortSignal.any([this.#settling.signal, this.#parts.signal]);
   }
 
   /** One after the other: each that comes raises the number of those that must agree. */
   async #gather(next: AnchorRecord, joiners: readonly Joiner[]): Promise<void> {
-    const { seat, system, order, signal } = this.#parts;
+    const { seat, system, order } = this.#parts;
+    const signal = this.#signal;
     const secret = await seat.servers.secretOf(ownServer(next, seat.peer));
     const own = await system();
     try {
@@ -159,9 +173,7 @@ export class AnchorExchange {
 
   /** Until what is noted is finished or undone: a mesh cannot be left in between. */
   async #settle(patienceMs: number): Promise<AnchorRecord> {
-    this.#settling = new AbortController();
-    this.#stuckAt = undefined;
-    const signal = AbortSignal.any([this.#settling.signal, this.#parts.signal]);
+    const signal = this.#signal;
     for (;;) {
       let own: MeshConnection | undefined;
       try {

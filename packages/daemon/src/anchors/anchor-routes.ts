@@ -6,20 +6,25 @@ import type { AnchorDesk } from './anchor-desk.ts';
 const ANCHORS_MAX = 7;
 const ADVICE = 'Who carries the mesh, and who is proposed: podmesh anchors';
 
-/** What the owner of this machine may do about who carries the mesh, where its keys are. */
+/**
+ * What the owner of this machine may do about who carries the mesh, where its keys are. `change` is the number of the one
+ * that is told of: whoever waits for another learns that it is over. `growsAgain`: where --auto-anchors is on.
+ */
 export function anchorRoutes(
-  desk: Pick<AnchorDesk, 'change' | 'told' | 'rescue'>,
+  desk: Pick<AnchorDesk, 'change' | 'told' | 'asked' | 'rescue'>,
+  growsAgain: boolean,
 ): ReadonlyMap<string, Readonly<Record<string, Route>>> {
   return new Map<string, Readonly<Record<string, Route>>>([
     [
       '/v1/anchors',
       {
-        GET: async () => ({ told: desk.told }),
+        GET: async () => ({ told: desk.told, change: desk.asked }),
         POST: async (body) => {
           try {
             const lost = parsePeers(body, 'lost');
-            if (lost !== undefined) return { told: await desk.rescue(lost) };
-            return { told: desk.change(parseAnchors(body)) };
+            const told =
+              lost === undefined ? desk.change(parseAnchors(body)) : await desk.rescue(lost);
+            return { told, change: desk.asked, growsAgain };
           } catch (error) {
             if (error instanceof ApiRefusal || !(error instanceof Error)) throw error;
             throw new ApiRefusal(409, error.message, ADVICE);

@@ -104,6 +104,19 @@ it('replaces one whose server is silent, and nobody while the mesh itself cannot
   await watch.stop();
 });
 
+it('leaves what a person made of them alone for as long as it takes to know who is steady', async () => {
+  const { mesh, asked, pass, watch } = newWatch('ann', 'bob', 'cid');
+  mesh.record = record('ann', 'bob', 'cid');
+  mesh.answering = ['ann-server', 'bob-server', 'cid-server'];
+  await pass(10 * PATIENCE.steadyMs);
+  mesh.record = { ...record('ann'), generation: 2 };
+  await pass(PATIENCE.steadyMs);
+  expect(asked).toEqual([]);
+  await pass(PATIENCE.steadyMs / 5);
+  expect(asked).toEqual(['ann bob cid']);
+  await watch.stop();
+});
+
 it('does nothing while this peer carries nothing', async () => {
   const { mesh, asked, pass, watch } = newWatch('ann', 'bob', 'cid');
   mesh.record = undefined;

@@ -136,7 +136,7 @@ export async function openAnchors(
     ...(keys === undefined ? {} : { retire: (peers) => takeBack(keys, peers) }),
   });
   if (parts.configuration.autoAnchors) watchAnchors(parts, started, { connection, system, desk });
-  return anchorRoutes(desk);
+  return anchorRoutes(desk, parts.configuration.autoAnchors && desk.hasKeys);
 }
 
 /** Only whoever has the keys can make anchors. */

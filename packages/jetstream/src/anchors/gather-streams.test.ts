@@ -7,7 +7,7 @@ import { untilAnswered } from '../until-answered.ts';
 import { streamNames } from '../wanted-streams.ts';
 import { ClusterAdmin } from './cluster-admin.ts';
 import { gatherStreams } from './gather-streams.ts';
-import { scaleStreams } from './scale-streams.ts';
+import { areScaled, scaleStreams } from './scale-streams.ts';
 import { ServerGroup, type TestServer } from './server-group.test-kit.ts';
 
 const MINUTES = 60_000;
@@ -72,4 +72,29 @@ test(
     expect((await openMesh(alone).runLog.append(published(run), 0)).ok).toBe(true);
   },
   5 * MINUTES,
+);
+
+test.each(['SIGKILL', 'SIGTERM'] as const)(
+  'half of it is undone although one server has ended for good (%s), and nobody waits for its copies',
+  async (end) => {
+    await append();
+    const [one, , three] = servers;
+    await gatherStreams(mesh, 'one');
+    await scaleStreams(mesh, 3);
+    await three?.end(end);
+    // Some of them only, as when whoever did it was killed.
+    const [first = ''] = streamNames();
+    await mesh.jsm.streams.update(first, { num_replicas: 1 });
+    await scaleStreams(mesh, 3, undefined, ['three']);
+    expect(await areScaled(mesh, 3)).toBe(true);
+    for (const stream of streamNames())
+      expect(await placesOf(stream), stream).toEqual(expect.arrayContaining(['one', 'two']));
+    // What is on two of them is there without the first.
+    await three?.start();
+    await scaleStreams(mesh, 3);
+    await one?.end('SIGKILL');
+    await append();
+    expect((await mesh.jsm.streams.info(RUN_STREAM)).state.messages).toBe(2 * (FACTS + 1));
+  },
+  5 * 60_000,
 );

@@ -13,12 +13,14 @@ const LOOK_MS = 200;
 
 /**
  * Gives every stream of a cluster so many copies, one after the other, while all are used; resolves when the copies have
- * everything. Three copies on five servers would survive one loss, not two. Safe to repeat; throws a retryable error.
+ * everything, but for those of silent servers, which get it when they are there again. Three copies on five servers would
+ * survive one loss, not two. Safe to repeat; throws a retryable error.
  */
 export async function scaleStreams(
   mesh: MeshConnection,
   replicas: 3 | 5,
   signal?: AbortSignal,
+  silent: readonly string[] = [],
 ): Promise<void> {
   for (const stream of streamNames()) {
     const { config } = await infoOf(mesh, stream);
@@ -27,7 +29,7 @@ export async function scaleStreams(
     if (config.num_replicas !== replicas)
       await asking(what, () => mesh.jsm.streams.update(stream, { num_replicas: replicas }));
     const deadline = monotonicMs() + WHOLE_MS;
-    while (!isWhole(await infoOf(mesh, stream), [])) {
+    while (!isWhole(await infoOf(mesh, stream), silent)) {
       if (monotonicMs() > deadline || isAborted(signal)) throw new MeshSilentError(what);
       await pause(LOOK_MS, signal);
     }
