@@ -1,4 +1,4 @@
-import { type KV, Kvm } from '@nats-io/kv';
+import { type KV, type KvEntry, Kvm } from '@nats-io/kv';
 import { coreSubscription } from './core-subscription.ts';
 import { decodeJson, encodeJson } from './json-codec.ts';
 import type { MeshConnection } from './mesh-connection.ts';
@@ -12,6 +12,7 @@ import {
   SEEN_BUCKET,
   streamOfBucket,
 } from './subjects.ts';
+import { untilAnswered } from './until-answered.ts';
 import { isWrongSequence } from './wrong-sequence.ts';
 
 /** A record as it was read; who changes it says which one it was. */
@@ -19,6 +20,9 @@ export interface Versioned<T> {
   readonly value: T;
   readonly revision: number;
 }
+
+/** Longer than elections take. */
+const WRITE_MS = 20_000;
 
 /** Small JSON records by key in a bucket, each changed by one writer at a time: whoever comes second reads again. */
 export class JetStreamRecords<T extends object> {
@@ -56,18 +60,25 @@ export class JetStreamRecords<T extends object> {
     return { value, revision: entry.revision };
   }
 
-  /** False where there is one, or another writer was faster; `revision` 0: there is none yet. */
+  /**
+   * False where there is one, or another writer was faster; `revision` 0: there is none yet. Asked again while nobody
+   * answers, as where a leader is elected: the write before may have landed, and is known by its bytes then.
+   */
   async write(key: string, value: T, revision: number): Promise<boolean> {
     const kv = await this.#kv();
-    return asking(`write ${key}`, async () => {
+    const bytes = encodeJson(value);
+    let isRepeated = false;
+    const put = async (): Promise<boolean> => {
       try {
-        await kv.put(key, encodeJson(value), { previousSeq: revision });
+        await kv.put(key, bytes, { previousSeq: revision });
         return true;
       } catch (error) {
-        if (isWrongSequence(error)) return false;
+        if (isWrongSequence(error)) return isRepeated && isSame(await kv.get(key), bytes);
+        isRepeated = true;
         throw error;
       }
-    });
+    };
+    return untilAnswered(`write ${key}`, put, WRITE_MS);
   }
 
   async list(): Promise<readonly T[]> {
@@ -87,6 +98,9 @@ export class JetStreamRecords<T extends object> {
     return [...found.values()];
   }
 }
+
+const isSame = (entry: KvEntry | null, bytes: Uint8Array): boolean =>
+  entry?.operation === 'PUT' && Buffer.compare(entry.value, bytes) === 0;
 
 /** Yields after each change of who is a member, and after a time in which one may have been missed. */
 export async function* memberHints(
